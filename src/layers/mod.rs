@@ -1,0 +1,1 @@
+//! Which tensors are convolutions, of which kind, and in which depth order.
