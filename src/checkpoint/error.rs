@@ -1,0 +1,229 @@
+//! What can be wrong with a checkpoint file, in words that name the file, the tensor and the remedy.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A checkpoint could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {problem}", file.display())]
+pub struct Error {
+    /// The file concerned.
+    pub file: PathBuf,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What is wrong with a checkpoint file.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "every variant's message says what it means")]
+pub enum Problem {
+    #[error("no such file; check the path")]
+    Missing,
+    #[error(
+        "is a folder; name the .safetensors file in it (of a sharded checkpoint, run on one shard at a time)"
+    )]
+    Folder,
+    #[error(
+        "is the index of a sharded checkpoint, which is not supported yet; run on one shard at a time"
+    )]
+    ShardIndex,
+    #[error("is not a regular file; copy the checkpoint to a file first")]
+    NotRegular,
+    #[error("cannot be read ({0})")]
+    Unreadable(io::Error),
+    #[error("is empty; the checkpoint was probably never written: save it again")]
+    Empty,
+    #[error("{0}")]
+    Foreign(Recognised),
+    #[error(
+        "is truncated: {bytes} bytes cannot even hold the 8-byte header length; copy or save it again"
+    )]
+    TooShort { bytes: u64 },
+    #[error(
+        "header length {length} is beyond the format's limit of 100,000,000 bytes; this is no safetensors file, or a damaged one"
+    )]
+    HeaderTooLong { length: u64 },
+    #[error(
+        "is truncated: the header claims {length} bytes but the file holds only {available} after the length; copy or save it again"
+    )]
+    HeaderTruncated { length: u64, available: u64 },
+    #[error("header is not UTF-8 (byte {at}); the file is damaged: save it again")]
+    HeaderNotUtf8 { at: usize },
+    #[error("header is not a valid JSON object ({0}); the file is damaged: save it again")]
+    HeaderNotJson(serde_json::Error),
+    #[error("header has a malformed __metadata__, which must map strings to strings ({0})")]
+    Metadata(serde_json::Error),
+    #[error(
+        "tensor `{name}` appears twice in the header; save the checkpoint again with unique names"
+    )]
+    DuplicateName { name: String },
+    #[error("tensor `{name}` has a malformed header entry ({error}); save the checkpoint again")]
+    TensorEntry {
+        name: String,
+        error: serde_json::Error,
+    },
+    #[error(
+        "tensor `{name}` has dtype `{dtype}`, which safetensors does not define; save it in a standard dtype"
+    )]
+    UnknownDtype { name: String, dtype: String },
+    #[error(
+        "tensor `{name}` of shape {shape:?} overflows the size of memory; the header is damaged"
+    )]
+    SizeOverflow { name: String, shape: Vec<usize> },
+    #[error(
+        "tensor `{name}` of shape {shape:?} and dtype {dtype} does not fill a whole number of bytes; the header is damaged"
+    )]
+    FractionOfByte {
+        name: String,
+        shape: Vec<usize>,
+        dtype: String,
+    },
+    #[error(
+        "tensor `{name}` needs {needed} bytes for its shape and dtype, but its data_offsets [{begin}, {end}] do not hold that many; the header is damaged"
+    )]
+    SizeMismatch {
+        name: String,
+        needed: usize,
+        begin: usize,
+        end: usize,
+    },
+    #[error(
+        "tensor `{name}` overlaps the one before it: it begins at byte {begin} of the data, which is taken up to {taken}; the header is damaged"
+    )]
+    Overlap {
+        name: String,
+        begin: usize,
+        taken: usize,
+    },
+    #[error(
+        "bytes {from} to {to} of the data, before tensor `{name}`, belong to no tensor; the header is damaged"
+    )]
+    Hole {
+        name: String,
+        from: usize,
+        to: usize,
+    },
+    #[error(
+        "is truncated, or a data_offset is out of range: tensor `{name}` ends at byte {end} of the data, and the file holds {available}; copy or save it again"
+    )]
+    DataTruncated {
+        name: String,
+        end: usize,
+        available: usize,
+    },
+    #[error(
+        "has {extra} bytes after the last tensor; the file is damaged or two files were joined: save it again"
+    )]
+    TrailingBytes { extra: usize },
+    #[error(
+        "was changed by another program while it was being read; run again when nothing writes to it"
+    )]
+    ChangedMeanwhile,
+    #[error("exists already; use --force to replace it, or name another output")]
+    OutputExists,
+    #[error(
+        "is a symbolic link; name the file it points to, so that no link's target is replaced by surprise"
+    )]
+    OutputLink,
+    #[error("is a folder; name a file in it as the output")]
+    OutputFolder,
+    #[error("is a device or another special file; name a regular file as the output")]
+    OutputSpecial,
+    #[error("names no file; end the output path with a file name")]
+    OutputNameless,
+    #[error("its folder does not exist; create {} first", .0.display())]
+    OutputFolderMissing(PathBuf),
+    #[error(
+        "no space left on the device for {bytes} bytes; free some or write elsewhere (nothing was replaced)"
+    )]
+    DiskFull { bytes: u64 },
+    #[error("cannot be written ({0}); check the folder's permissions (nothing was replaced)")]
+    Unwritable(io::Error),
+    #[error(
+        "reads back differently at byte {at} from what was written; the disk or file system is failing (nothing was replaced)"
+    )]
+    ReadBackDiffers { at: u64 },
+}
+
+/// A file format that is not safetensors but is met where one is expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recognised {
+    /// The text stub that git keeps in place of a large file.
+    GitLfsPointer,
+    /// `torch.save` since PyTorch 1.6, or another zip archive such as `.npz`.
+    Zip,
+    /// `torch.save` before PyTorch 1.6, or a bare pickle.
+    Pickle,
+    /// HDF5, as Keras writes.
+    Hdf5,
+    /// GGUF, as llama.cpp reads.
+    Gguf,
+}
+
+impl Recognised {
+    /// Recognises a file by its first bytes.
+    pub fn of(start: &[u8]) -> Option<Self> {
+        const SIGNATURES: [(&[u8], Recognised); 8] = [
+            (b"version https://git-lfs", Recognised::GitLfsPointer),
+            (b"PK\x03\x04", Recognised::Zip),
+            // Pickle protocols 2 to 5: the PROTO opcode and the version.
+            (b"\x80\x02", Recognised::Pickle),
+            (b"\x80\x03", Recognised::Pickle),
+            (b"\x80\x04", Recognised::Pickle),
+            (b"\x80\x05", Recognised::Pickle),
+            (b"\x89HDF\r\n\x1a\n", Recognised::Hdf5),
+            (b"GGUF", Recognised::Gguf),
+        ];
+        SIGNATURES
+            .iter()
+            .find(|(signature, _)| start.starts_with(signature))
+            .map(|&(_, format)| format)
+    }
+}
+
+impl fmt::Display for Recognised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::GitLfsPointer => {
+                "is a git-lfs pointer, not the checkpoint itself; fetch it with `git lfs pull`"
+            }
+            Self::Zip => {
+                "is a PyTorch .pth/.pt or another zip archive, not safetensors; load it in Python and save it with safetensors.torch.save_file"
+            }
+            Self::Pickle => {
+                "is a PyTorch .pth/.pt (pickle), not safetensors; load it in Python and save it with safetensors.torch.save_file"
+            }
+            Self::Hdf5 => {
+                "is an HDF5 file, not safetensors; load it in Python and save its weights with safetensors"
+            }
+            Self::Gguf => "is a GGUF file, not safetensors; use the safetensors checkpoint it was made from",
+        })
+    }
+}
+
+impl Problem {
+    /// Attaches the file.
+    pub fn of(self, file: &Path) -> Error {
+        Error {
+            file: file.to_owned(),
+            problem: self,
+        }
+    }
+
+    /// What a failed attempt to read means.
+    pub(super) fn reading(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::Missing,
+            _ => Self::Unreadable(error),
+        }
+    }
+
+    /// What a failed attempt to write `bytes` bytes means.
+    pub(super) fn writing(error: io::Error, bytes: u64) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { bytes },
+            _ => Self::Unwritable(error),
+        }
+    }
+}

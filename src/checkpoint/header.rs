@@ -1,0 +1,333 @@
+//! The header: tensor table and metadata, checked so that every later access is in bounds.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+
+use safetensors::Dtype;
+use serde::Deserialize;
+use serde::de::value::{Error as DtypeError, StrDeserializer};
+use serde::de::{Deserializer, IntoDeserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::{Problem, Tensor};
+
+/// The format's limit on the length of a header, in bytes (as the `safetensors` crate has it).
+pub const MAX_HEADER_BYTES: u64 = 100_000_000;
+
+/// The bytes before the header: its length as a little-endian `u64`.
+const LENGTH_BYTES: usize = 8;
+
+/// What a checkpoint file says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The tensors, in the order in which their values lie in the file.
+    pub tensors: Vec<Tensor>,
+    /// The `__metadata__` of the file; empty where there is none.
+    pub metadata: BTreeMap<String, String>,
+    /// Where the tensors' values begin, in bytes from the start of the file.
+    pub data_start: usize,
+}
+
+#[derive(Deserialize)]
+struct RawTensor {
+    dtype: String,
+    shape: Vec<usize>,
+    data_offsets: (usize, usize),
+}
+
+/// The header's JSON object with its entries as they stand, repeated names included (a map would swallow them).
+struct RawHeader<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for RawHeader<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = RawHeader<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of tensors")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(RawHeader(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+impl Header {
+    /// Reads and checks the header at the start of `file`, the whole contents of a checkpoint.
+    ///
+    /// Accepts what the `safetensors` crate accepts, but for repeated names, which it swallows.
+    ///
+    /// # Errors
+    ///
+    /// Every departure from the format, with the tensor and the numbers concerned.
+    pub fn parse(file: &[u8]) -> Result<Self, Problem> {
+        let json = header_json(file)?;
+        let json = std::str::from_utf8(json).map_err(|e| Problem::HeaderNotUtf8 {
+            at: e.valid_up_to(),
+        })?;
+        let RawHeader(entries) = serde_json::from_str(json).map_err(Problem::HeaderNotJson)?;
+
+        let data_start = LENGTH_BYTES + json.len();
+        let mut metadata = BTreeMap::new();
+        let mut names = HashSet::with_capacity(entries.len());
+        let mut tensors = Vec::with_capacity(entries.len());
+        for (name, value) in entries {
+            if !names.insert(name.clone()) {
+                return Err(Problem::DuplicateName { name });
+            }
+            if name == "__metadata__" {
+                metadata = serde_json::from_str::<Option<_>>(value.get())
+                    .map_err(Problem::Metadata)?
+                    .unwrap_or_default();
+            } else {
+                tensors.push(tensor(name, value, data_start)?);
+            }
+        }
+        tensors.sort_by(|a, b| {
+            (a.bytes.start, a.bytes.end, &a.name).cmp(&(b.bytes.start, b.bytes.end, &b.name))
+        });
+        check_layout(&tensors, data_start, file.len())?;
+        Ok(Self {
+            tensors,
+            metadata,
+            data_start,
+        })
+    }
+}
+
+/// The JSON part of a file that begins with an honest header length.
+fn header_json(file: &[u8]) -> Result<&[u8], Problem> {
+    if file.is_empty() {
+        return Err(Problem::Empty);
+    }
+    if let Some(format) = super::Recognised::of(file) {
+        return Err(Problem::Foreign(format));
+    }
+    let Some((length, rest)) = file.split_first_chunk::<LENGTH_BYTES>() else {
+        return Err(Problem::TooShort {
+            bytes: file.len() as u64,
+        });
+    };
+    let length = u64::from_le_bytes(*length);
+    if length > MAX_HEADER_BYTES {
+        return Err(Problem::HeaderTooLong { length });
+    }
+    // At most MAX_HEADER_BYTES, so it fits a usize.
+    rest.get(..length as usize).ok_or(Problem::HeaderTruncated {
+        length,
+        available: rest.len() as u64,
+    })
+}
+
+fn tensor(name: String, value: &RawValue, data_start: usize) -> Result<Tensor, Problem> {
+    let raw: RawTensor = match serde_json::from_str(value.get()) {
+        Ok(raw) => raw,
+        Err(error) => return Err(Problem::TensorEntry { name, error }),
+    };
+    let parsed: Result<Dtype, DtypeError> =
+        Dtype::deserialize::<StrDeserializer<DtypeError>>(raw.dtype.as_str().into_deserializer());
+    let Ok(dtype) = parsed else {
+        return Err(Problem::UnknownDtype {
+            name,
+            dtype: raw.dtype,
+        });
+    };
+
+    let bits = raw
+        .shape
+        .iter()
+        .try_fold(1usize, |product, &extent| product.checked_mul(extent))
+        .and_then(|elements| elements.checked_mul(dtype.bitsize()));
+    let Some(bits) = bits else {
+        return Err(Problem::SizeOverflow {
+            name,
+            shape: raw.shape,
+        });
+    };
+    if bits % 8 != 0 {
+        return Err(Problem::FractionOfByte {
+            name,
+            shape: raw.shape,
+            dtype: raw.dtype,
+        });
+    }
+    let needed = bits / 8;
+    let (begin, end) = raw.data_offsets;
+    if end.checked_sub(begin) != Some(needed) {
+        return Err(Problem::SizeMismatch {
+            name,
+            needed,
+            begin,
+            end,
+        });
+    }
+    match (begin.checked_add(data_start), end.checked_add(data_start)) {
+        (Some(start), Some(stop)) => Ok(Tensor {
+            name,
+            dtype,
+            shape: raw.shape,
+            bytes: start..stop,
+        }),
+        _ => Err(Problem::SizeOverflow {
+            name,
+            shape: raw.shape,
+        }),
+    }
+}
+
+/// Checks that the tensors, sorted by place, fill the data from its start to the end of the file.
+fn check_layout(tensors: &[Tensor], data_start: usize, file_end: usize) -> Result<(), Problem> {
+    let mut taken = data_start;
+    for tensor in tensors {
+        let name = || tensor.name.clone();
+        if tensor.bytes.end > file_end {
+            return Err(Problem::DataTruncated {
+                name: name(),
+                end: tensor.bytes.end - data_start,
+                available: file_end - data_start,
+            });
+        }
+        if tensor.bytes.start < taken {
+            return Err(Problem::Overlap {
+                name: name(),
+                begin: tensor.bytes.start - data_start,
+                taken: taken - data_start,
+            });
+        }
+        if tensor.bytes.start > taken {
+            return Err(Problem::Hole {
+                name: name(),
+                from: taken - data_start,
+                to: tensor.bytes.start - data_start,
+            });
+        }
+        taken = tensor.bytes.end;
+    }
+    match file_end - taken {
+        0 => Ok(()),
+        extra => Err(Problem::TrailingBytes { extra }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use safetensors::SafeTensors;
+
+    use super::*;
+
+    fn file(json: &str, data: usize) -> Vec<u8> {
+        let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+        bytes.extend_from_slice(json.as_bytes());
+        bytes.resize(bytes.len() + data, 0);
+        bytes
+    }
+
+    #[test]
+    fn keeps_place_order_whatever_the_header_order() {
+        let json = r#"{"b":{"dtype":"F32","shape":[2],"data_offsets":[3,11]},"__metadata__":{"k":"v"},"a":{"dtype":"I8","shape":[3],"data_offsets":[0,3]}}"#;
+        let header = Header::parse(&file(json, 11)).unwrap();
+        let names: Vec<_> = header.tensors.iter().map(|t| t.name.as_str()).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!(
+            header.tensors[1].bytes,
+            header.data_start + 3..header.data_start + 11
+        );
+        assert_eq!(header.metadata["k"], "v");
+    }
+
+    #[test]
+    fn a_repeated_name_is_refused() {
+        let entry = r#""a":{"dtype":"I8","shape":[0],"data_offsets":[0,0]}"#;
+        let json = format!("{{{entry},{entry}}}");
+        assert!(matches!(
+            Header::parse(&file(&json, 0)),
+            Err(Problem::DuplicateName { name }) if name == "a"
+        ));
+    }
+
+    #[test]
+    fn a_size_beyond_memory_is_refused_by_name() {
+        let json =
+            r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296,2],"data_offsets":[0,4]}}"#;
+        assert!(matches!(
+            Header::parse(&file(json, 4)),
+            Err(Problem::SizeOverflow { name, .. }) if name == "a"
+        ));
+    }
+
+    /// Headers that are often valid, and otherwise wrong in one of the ways a header can be.
+    fn headers() -> impl Strategy<Value = (String, usize)> {
+        let tensor = (
+            prop_oneof![
+                Just("F32"),
+                Just("F16"),
+                Just("I8"),
+                Just("F4"),
+                Just("F99")
+            ],
+            prop::collection::vec(0usize..4, 0..3),
+            -1isize..=1,
+        );
+        (prop::collection::vec(tensor, 0..5), -1isize..=1, any::<bool>()).prop_map(
+            |(tensors, data_error, reverse)| {
+                let mut at = 0usize;
+                let mut entries = Vec::new();
+                for (i, (dtype, shape, slip)) in tensors.into_iter().enumerate() {
+                    let bits = match dtype {
+                        "F32" => 32,
+                        "F16" => 16,
+                        "F4" => 4,
+                        _ => 8,
+                    };
+                    let size = shape.iter().product::<usize>() * bits / 8;
+                    // One tensor in 27 or so is misplaced.
+                    let begin = if i == 2 { at.saturating_add_signed(slip) } else { at };
+                    entries.push(format!(
+                        r#""t{i}":{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{begin},{}]}}"#,
+                        begin + size
+                    ));
+                    at = begin + size;
+                }
+                if reverse {
+                    entries.reverse();
+                }
+                let data = if at % 5 == 4 { at.saturating_add_signed(data_error) } else { at };
+                (format!("{{{}}}", entries.join(",")), data)
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_the_safetensors_crate((json, data) in headers()) {
+            let bytes = file(&json, data);
+            let theirs = SafeTensors::deserialize(&bytes);
+            let ours = Header::parse(&bytes);
+            prop_assert_eq!(ours.is_ok(), theirs.is_ok(), "{:?} against {:?}", ours, theirs.err());
+            if let (Ok(ours), Ok(theirs)) = (ours, theirs) {
+                prop_assert_eq!(ours.tensors.len(), theirs.len());
+                for tensor in &ours.tensors {
+                    let view = theirs.tensor(&tensor.name).unwrap();
+                    prop_assert_eq!(view.shape(), &tensor.shape[..]);
+                    prop_assert_eq!(view.data().as_ptr(), bytes[tensor.bytes.clone()].as_ptr());
+                }
+            }
+        }
+
+        #[test]
+        fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200), length in 0u64..120, honest in any::<bool>()) {
+            let mut bytes = bytes;
+            if honest && bytes.len() >= 8 {
+                bytes[..8].copy_from_slice(&length.to_le_bytes());
+            }
+            let _ = Header::parse(&bytes);
+        }
+    }
+}

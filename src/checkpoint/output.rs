@@ -1,0 +1,299 @@
+//! Writing a checkpoint: a copy of the source in which some bytes are overwritten, complete before it appears.
+
+use std::fs::{self, File, Permissions};
+use std::hash::{DefaultHasher, Hasher};
+use std::io::{self, Seek};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use memmap2::Mmap;
+use tempfile::NamedTempFile;
+
+use super::{Checkpoint, Error, Problem};
+
+/// A place where an output may be written, checked before anything is computed.
+#[derive(Debug)]
+pub struct Destination {
+    path: PathBuf,
+    folder: PathBuf,
+    /// The permissions of the file that is going to be replaced.
+    replaced: Option<Permissions>,
+}
+
+/// Whether an output must survive a power cut once it is announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The file and its folder are synced to the disk.
+    Synced,
+    /// Left to the operating system.
+    Unsynced,
+}
+
+impl Destination {
+    /// Checks that an output may be written at `path`, which must be a regular file, with `replace`, or not exist.
+    ///
+    /// # Errors
+    ///
+    /// Where something stands in the way: a file without `replace`, a link, folder or device, a missing folder.
+    pub fn check(path: &Path, replace: bool) -> Result<Self, Error> {
+        Self::try_check(path, replace).map_err(|problem| problem.of(path))
+    }
+
+    fn try_check(path: &Path, replace: bool) -> Result<Self, Problem> {
+        if path.file_name().is_none() {
+            return Err(Problem::OutputFolder);
+        }
+        let folder = match path.parent() {
+            None => return Err(Problem::OutputNameless),
+            Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
+            Some(parent) => parent.to_owned(),
+        };
+        let replaced = match fs::symlink_metadata(path) {
+            Ok(status) if status.is_symlink() => return Err(Problem::OutputLink),
+            Ok(status) if status.is_dir() => return Err(Problem::OutputFolder),
+            Ok(status) if !status.is_file() => return Err(Problem::OutputSpecial),
+            Ok(_) if !replace => return Err(Problem::OutputExists),
+            Ok(status) => Some(status.permissions()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(Problem::Unwritable(error)),
+        };
+        if !folder.is_dir() {
+            return Err(Problem::OutputFolderMissing(folder));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            folder,
+            replaced,
+        })
+    }
+
+    /// Where the output goes.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// An output in the making: a temporary file beside its destination, a copy of the source to begin with.
+///
+/// Dropped before [`Draft::publish`], it leaves nothing behind.
+#[derive(Debug)]
+pub struct Draft<'a> {
+    source: &'a Checkpoint,
+    destination: &'a Destination,
+    file: NamedTempFile,
+    patched: Mutex<Vec<Patched>>,
+}
+
+/// A range of the file that was overwritten, and the hash of what it must hold.
+#[derive(Debug)]
+struct Patched {
+    start: u64,
+    length: usize,
+    hash: u64,
+}
+
+impl<'a> Draft<'a> {
+    /// Copies the source into a temporary file beside the destination: in the kernel, by reference where the file
+    /// system can (`copy_file_range`).
+    ///
+    /// # Errors
+    ///
+    /// Where the folder cannot be written to or the disk is full.
+    pub fn copy(source: &'a Checkpoint, destination: &'a Destination) -> Result<Self, Error> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".inmerge-").suffix(".tmp");
+        // A fresh file is created with 0666 less the umask, as other programs' files are.
+        builder.permissions(Permissions::from_mode(0o666));
+        let copied = builder
+            .tempfile_in(&destination.folder)
+            .and_then(|mut file| {
+                if let Some(permissions) = &destination.replaced {
+                    file.as_file().set_permissions(permissions.clone())?;
+                }
+                // The copy goes by the file's own position, which an earlier copy has left at the end.
+                source.file().rewind()?;
+                io::copy(&mut source.file(), file.as_file_mut())?;
+                Ok(file)
+            });
+        Ok(Self {
+            source,
+            destination,
+            file: copied.map_err(|e| Problem::writing(e, source.len()).of(&destination.path))?,
+            patched: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Overwrites the bytes from `start` on. Ranges of different calls must not overlap; threads may call it together.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails or is full.
+    pub fn patch(&self, start: u64, bytes: &[u8]) -> Result<(), Error> {
+        self.file
+            .as_file()
+            .write_all_at(bytes, start)
+            .map_err(|e| self.failed(e))?;
+        let patched = Patched {
+            start,
+            length: bytes.len(),
+            hash: hash(bytes),
+        };
+        self.patched
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .push(patched);
+        Ok(())
+    }
+
+    /// Reads the file back, makes it durable if asked to, and puts it in its place in one step.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not read back as written, the source was changed meanwhile, or the disk fails. Whatever stood at
+    /// the destination before is then still whole.
+    pub fn publish(self, durability: Durability) -> Result<(), Error> {
+        if durability == Durability::Synced {
+            self.file.as_file().sync_all().map_err(|e| self.failed(e))?;
+        }
+        self.verify()?;
+        self.source.check_unchanged()?;
+        let (path, folder) = (&self.destination.path, &self.destination.folder);
+        let size = self.source.len();
+        self.file
+            .persist(path)
+            .map_err(|e| Problem::writing(e.error, size).of(path))?;
+        if durability == Durability::Synced {
+            File::open(folder)
+                .and_then(|folder| folder.sync_all())
+                .map_err(|e| Problem::writing(e, size).of(path))?;
+        }
+        Ok(())
+    }
+
+    /// Opens the file again and checks its size, its header and every range that was overwritten.
+    fn verify(&self) -> Result<(), Error> {
+        let file = self.file.reopen().map_err(|e| self.failed(e))?;
+        // SAFETY: the map is read-only, and the file is this process's own temporary one, which nobody else writes.
+        let map = unsafe { Mmap::map(&file) }.map_err(|e| self.failed(e))?;
+        let differs = |at| Problem::ReadBackDiffers { at }.of(&self.destination.path);
+        if map.len() as u64 != self.source.len() {
+            return Err(differs(map.len() as u64));
+        }
+        let header = self.source.bytes_before_data();
+        if let Some(at) = (0..header.len()).find(|&at| map[at] != header[at]) {
+            return Err(differs(at as u64));
+        }
+        let patched = self
+            .patched
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        for range in patched.iter() {
+            let start = range.start as usize;
+            if hash(&map[start..start + range.length]) != range.hash {
+                return Err(differs(range.start));
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&self, error: io::Error) -> Error {
+        Problem::writing(error, self.source.len()).of(&self.destination.path)
+    }
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(folder: &Path) -> Checkpoint {
+        let json = r#"{"a":{"dtype":"I8","shape":[4],"data_offsets":[0,4]}}"#;
+        let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+        bytes.extend_from_slice(json.as_bytes());
+        bytes.extend_from_slice(&[1, 2, 3, 4]);
+        let path = folder.join("in.safetensors");
+        fs::write(&path, bytes).unwrap();
+        Checkpoint::open(&path).unwrap()
+    }
+
+    #[test]
+    fn a_draft_that_is_dropped_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = source(folder.path());
+        let out = Destination::check(&folder.path().join("out"), false).unwrap();
+        drop(Draft::copy(&source, &out).unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_published_draft_differs_in_the_patched_bytes_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = source(folder.path());
+        let out = Destination::check(&folder.path().join("out"), false).unwrap();
+        let draft = Draft::copy(&source, &out).unwrap();
+        let at = source.tensors()[0].bytes.start + 1;
+        draft.patch(at as u64, &[9]).unwrap();
+        draft.publish(Durability::Synced).unwrap();
+        let mut expected = fs::read(source.path()).unwrap();
+        expected[at] = 9;
+        assert_eq!(fs::read(out.path()).unwrap(), expected);
+    }
+
+    #[test]
+    fn bytes_lost_between_writing_and_reading_back_are_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = source(folder.path());
+        let out = Destination::check(&folder.path().join("out"), false).unwrap();
+        let draft = Draft::copy(&source, &out).unwrap();
+        let at = source.tensors()[0].bytes.start as u64;
+        draft.patch(at, &[9, 9]).unwrap();
+        draft.file.as_file().write_all_at(&[7], at).unwrap();
+        let error = draft.publish(Durability::Unsynced).unwrap_err();
+        assert!(matches!(error.problem, Problem::ReadBackDiffers { at: found } if found == at));
+        assert!(!out.path().exists());
+    }
+
+    #[test]
+    fn a_source_that_changes_meanwhile_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = source(folder.path());
+        let out = Destination::check(&folder.path().join("out"), false).unwrap();
+        let draft = Draft::copy(&source, &out).unwrap();
+        let writer = File::options().append(true).open(source.path()).unwrap();
+        writer.set_len(source.len() + 1).unwrap();
+        let error = draft.publish(Durability::Unsynced).unwrap_err();
+        assert!(matches!(error.problem, Problem::ChangedMeanwhile));
+        assert!(!out.path().exists());
+    }
+
+    #[test]
+    fn modes_follow_the_umask_or_the_replaced_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = source(folder.path());
+        let reference = folder.path().join("reference");
+        fs::write(&reference, "").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+
+        let out = folder.path().join("out");
+        let fresh = Destination::check(&out, false).unwrap();
+        Draft::copy(&source, &fresh)
+            .unwrap()
+            .publish(Durability::Unsynced)
+            .unwrap();
+        assert_eq!(mode(&out), mode(&reference));
+
+        fs::set_permissions(&out, Permissions::from_mode(0o640)).unwrap();
+        let again = Destination::check(&out, true).unwrap();
+        Draft::copy(&source, &again)
+            .unwrap()
+            .publish(Durability::Unsynced)
+            .unwrap();
+        assert_eq!(mode(&out), 0o640);
+    }
+}

@@ -1,0 +1,186 @@
+//! The plan as a document: decisions only, complete enough to be applied anywhere.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::Checkpoint;
+use crate::layers::{Kind, Reason};
+
+use super::{Error, Fraction, Parameters, Problem};
+
+/// What `"format"` says.
+const FORMAT: &str = "inmerge-plan";
+
+/// The version of the format that this program writes, and the only one it reads.
+const VERSION: u64 = 1;
+
+/// Who merges with whom.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    format: String,
+    version: u64,
+    /// The program that made it.
+    #[serde(default)]
+    pub tool: String,
+    /// The checkpoint it was made for.
+    pub source: SourceId,
+    /// The parameters it was made with.
+    pub parameters: Parameters,
+    /// The layers decided on, those without merges included, in depth order.
+    pub layers: Vec<PlannedLayer>,
+    /// The layers left alone.
+    #[serde(default)]
+    pub skipped: Vec<SkippedLayer>,
+}
+
+/// What a checkpoint is recognised by: another one with the same tensors in the same places is as good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceId {
+    /// The file's name, for people.
+    pub file: String,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of its header's JSON, in hexadecimal.
+    pub header_sha256: String,
+}
+
+/// The decisions on one layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedLayer {
+    /// Name of the weight.
+    pub name: String,
+    /// Place among the convolutions, from 1.
+    #[serde(default)]
+    pub depth: Option<usize>,
+    /// Its kind, which says along which axis the kernels lie.
+    pub kind: Kind,
+    /// Shape of the weight.
+    pub shape: Vec<usize>,
+    /// Equal parts of the kernels that see different input channels.
+    #[serde(default = "one")]
+    pub groups: usize,
+    /// Number of kernels.
+    pub kernels: usize,
+    /// The layer's threshold as a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tau: Option<f64>,
+    /// The layer's α; the plan's where it has none of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<Fraction>,
+    /// The layer's p.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prob: Option<Fraction>,
+    /// The greatest similarity of two kernels; `None` where it was not computed or there is no pair.
+    #[serde(default)]
+    pub max_similarity: Option<f64>,
+    /// The merges, by round and kernel.
+    pub merges: Vec<Merge>,
+}
+
+fn one() -> usize {
+    1
+}
+
+/// One merge: `K_kernel ← α·K_kernel + (1−α)·K_partner`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Merge {
+    /// The round, from 0; round r reads what round r−1 left.
+    pub round: u32,
+    /// The kernel that changes.
+    pub kernel: usize,
+    /// The kernel it is blended with.
+    pub partner: usize,
+    /// Their similarity in that round.
+    #[serde(default)]
+    pub similarity: Option<f64>,
+}
+
+/// A layer left alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedLayer {
+    /// Name of the weight.
+    pub name: String,
+    /// Place among the convolutions, from 1; `None` for what is no convolution.
+    #[serde(default)]
+    pub depth: Option<usize>,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl SourceId {
+    /// What this checkpoint is recognised by.
+    pub fn of(source: &Checkpoint) -> Self {
+        let name = source
+            .path()
+            .file_name()
+            .unwrap_or(source.path().as_os_str());
+        Self {
+            file: name.to_string_lossy().into_owned(),
+            bytes: source.len(),
+            header_sha256: source.header_sha256(),
+        }
+    }
+}
+
+impl Plan {
+    /// A plan of this program for a checkpoint.
+    pub fn new(
+        source: SourceId,
+        parameters: Parameters,
+        layers: Vec<PlannedLayer>,
+        skipped: Vec<SkippedLayer>,
+    ) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            tool: concat!("inmerge-ckpt ", env!("CARGO_PKG_VERSION")).to_owned(),
+            source,
+            parameters,
+            layers,
+            skipped,
+        }
+    }
+
+    /// Reads a plan file.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read, is no plan, or is one of another version of the format.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        std::fs::read(path)
+            .map_err(Problem::reading)
+            .and_then(|text| Self::parse(&text))
+            .map_err(|problem| problem.of(path))
+    }
+
+    /// Reads a plan from JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`Plan::read`].
+    pub fn parse(json: &[u8]) -> Result<Self, Problem> {
+        #[derive(Deserialize)]
+        struct Kind {
+            format: Option<String>,
+            version: Option<u64>,
+        }
+        let kind: Kind = serde_json::from_slice(json).map_err(Problem::NotJson)?;
+        match (kind.format.as_deref(), kind.version) {
+            (Some(FORMAT), Some(VERSION)) => {
+                serde_json::from_slice(json).map_err(Problem::Malformed)
+            }
+            (Some(FORMAT), version) => Err(Problem::Version {
+                found: version.map_or("none".to_owned(), |version| version.to_string()),
+            }),
+            _ => Err(Problem::NotAPlan),
+        }
+    }
+
+    /// The plan as JSON, a merge a line at most being wrapped.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut json = serde_json::to_vec_pretty(self).expect("a plan has string keys only");
+        json.push(b'\n');
+        json
+    }
+}

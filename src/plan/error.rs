@@ -1,0 +1,119 @@
+//! Why a plan cannot be read or applied, in words that name the plan, the layer and the remedy.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A plan could not be read or does not fit.
+#[derive(Debug, thiserror::Error)]
+#[error("plan {}: {problem}", file.display())]
+pub struct Error {
+    /// The plan's file.
+    pub file: PathBuf,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What is wrong with a plan.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "every variant's message says what it means")]
+pub enum Problem {
+    #[error(
+        "no such file; check the path, or make one with `inmerge-ckpt merge IN OUT --dry-run --plan FILE`"
+    )]
+    Missing,
+    #[error("cannot be read ({0})")]
+    Unreadable(io::Error),
+    #[error("is not valid JSON ({0}); make it again")]
+    NotJson(serde_json::Error),
+    #[error("is JSON but no plan: its \"format\" must be \"inmerge-plan\"")]
+    NotAPlan,
+    #[error(
+        "is of version {found}, and this program reads version 1; make it again, or use the program that made it"
+    )]
+    Version { found: String },
+    #[error("is malformed ({0}); make it again")]
+    Malformed(serde_json::Error),
+    #[error(
+        "was made for another checkpoint ({planned}) than {actual}: {what} differs; make a plan for this one"
+    )]
+    OtherCheckpoint {
+        planned: String,
+        actual: String,
+        what: &'static str,
+    },
+    #[error("layer `{layer}` is not in the checkpoint; make a plan for this one")]
+    UnknownLayer { layer: String },
+    #[error("layer `{layer}` is listed twice; keep one of the entries")]
+    RepeatedLayer { layer: String },
+    #[error(
+        "layer `{layer}` has shape {planned:?} in the plan and {actual:?} in the checkpoint; make a plan for this one"
+    )]
+    OtherShape {
+        layer: String,
+        planned: Vec<usize>,
+        actual: Vec<usize>,
+    },
+    #[error(
+        "layer `{layer}` cannot be a {kind} of {groups} groups and {kernels} kernels with shape {shape:?} and dtype {dtype}; correct its entry"
+    )]
+    Impossible {
+        layer: String,
+        kind: String,
+        groups: usize,
+        kernels: usize,
+        shape: Vec<usize>,
+        dtype: String,
+    },
+    #[error(
+        "layer `{layer}`: {role} {kernel} is out of range, the layer has kernels 0 to {last}; correct the merge"
+    )]
+    KernelOutOfRange {
+        layer: String,
+        role: &'static str,
+        kernel: usize,
+        last: usize,
+    },
+    #[error("layer `{layer}`: kernel {kernel} merges with itself; name another partner")]
+    MergeOntoItself { layer: String, kernel: usize },
+    #[error(
+        "layer `{layer}`: kernel {kernel} and partner {partner} are of different groups; a kernel merges within its own group only"
+    )]
+    AcrossGroups {
+        layer: String,
+        kernel: usize,
+        partner: usize,
+    },
+    #[error(
+        "layer `{layer}`: kernel {kernel} is merged twice in round {round}; keep one of the merges"
+    )]
+    MergedTwice {
+        layer: String,
+        kernel: usize,
+        round: u32,
+    },
+    #[error(
+        "layer `{layer}`: round {round} is beyond the plan's {rounds} (they count from 0); correct \"rounds\" or the merge"
+    )]
+    RoundOutOfRange {
+        layer: String,
+        round: u32,
+        rounds: u32,
+    },
+}
+
+impl Problem {
+    /// Attaches the plan's file.
+    pub fn of(self, file: &Path) -> Error {
+        Error {
+            file: file.to_owned(),
+            problem: self,
+        }
+    }
+
+    pub(super) fn reading(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::Missing,
+            _ => Self::Unreadable(error),
+        }
+    }
+}

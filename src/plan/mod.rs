@@ -1,0 +1,18 @@
+//! Who merges with whom: decided before anything is written, kept as a value of its own, read and written as JSON.
+
+mod decide;
+mod document;
+mod draws;
+mod error;
+mod parameters;
+mod partners;
+mod recipe;
+
+pub use decide::{Decision, Rules, Task, decide, nearest};
+pub use document::{Merge, Plan, PlannedLayer, SkippedLayer, SourceId};
+pub use draws::{Draws, PartnerDraw};
+pub use error::{Error, Problem};
+pub use parameters::{
+    Cosine, Fraction, InvalidParameter, LayerParameters, Parameters, Partner, Percent, Threshold,
+};
+pub use recipe::{LayerRecipe, Recipe};

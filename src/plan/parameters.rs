@@ -1,0 +1,286 @@
+//! The parameters of a merge, valid by construction.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A value that is out of its range, or no value at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidParameter {
+    /// Not a number.
+    #[error("`{0}` is not a number")]
+    NotANumber(String),
+    /// A number outside the range of its kind.
+    #[error("{value} is not within {range}")]
+    OutOfRange {
+        /// The number as given.
+        value: String,
+        /// The range, in words.
+        range: &'static str,
+    },
+    /// Not the name of a partner policy.
+    #[error("`{0}` is not a partner policy; use eligible, nearest or random")]
+    UnknownPartner(String),
+}
+
+/// A number in [0, 1]: α or p.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Fraction(f64);
+
+/// A cosine similarity in [−1, 1].
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Cosine(f64);
+
+/// A percentage in [0, 100].
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Percent(f64);
+
+macro_rules! bounded {
+    ($type:ident, $low:literal..=$high:literal, $range:literal) => {
+        impl $type {
+            /// The number itself.
+            pub fn get(self) -> f64 {
+                self.0
+            }
+        }
+
+        impl TryFrom<f64> for $type {
+            type Error = InvalidParameter;
+
+            fn try_from(value: f64) -> Result<Self, InvalidParameter> {
+                if ($low..=$high).contains(&value) {
+                    Ok(Self(value))
+                } else {
+                    Err(InvalidParameter::OutOfRange {
+                        value: value.to_string(),
+                        range: $range,
+                    })
+                }
+            }
+        }
+
+        impl From<$type> for f64 {
+            fn from(value: $type) -> f64 {
+                value.0
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = InvalidParameter;
+
+            fn from_str(text: &str) -> Result<Self, InvalidParameter> {
+                let value: f64 = text
+                    .trim()
+                    .parse()
+                    .map_err(|_| InvalidParameter::NotANumber(text.to_owned()))?;
+                Self::try_from(value)
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+bounded!(Fraction, 0.0..=1.0, "[0, 1]");
+bounded!(Cosine, -1.0..=1.0, "[-1, 1] (or a percentage such as 5%)");
+bounded!(Percent, 0.0..=100.0, "[0%, 100%]");
+
+/// τ: how similar a partner must be.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "RawThreshold", into = "RawThreshold")]
+pub enum Threshold {
+    /// Strictly more similar than this.
+    Similarity(Cosine),
+    /// Each layer's own: the smallest at which at most this share of its kernels have an eligible partner.
+    Share(Percent),
+}
+
+/// A threshold as JSON and TOML write it: `0.9` or `"5%"`.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum RawThreshold {
+    Number(f64),
+    Text(String),
+}
+
+impl TryFrom<RawThreshold> for Threshold {
+    type Error = InvalidParameter;
+
+    fn try_from(raw: RawThreshold) -> Result<Self, InvalidParameter> {
+        match raw {
+            RawThreshold::Number(value) => Cosine::try_from(value).map(Self::Similarity),
+            RawThreshold::Text(text) => text.parse(),
+        }
+    }
+}
+
+impl From<Threshold> for RawThreshold {
+    fn from(threshold: Threshold) -> Self {
+        match threshold {
+            Threshold::Similarity(value) => Self::Number(value.get()),
+            Threshold::Share(_) => Self::Text(threshold.to_string()),
+        }
+    }
+}
+
+impl FromStr for Threshold {
+    type Err = InvalidParameter;
+
+    fn from_str(text: &str) -> Result<Self, InvalidParameter> {
+        match text.trim().strip_suffix('%') {
+            Some(percent) => percent.parse().map(Self::Share),
+            None => text.parse().map(Self::Similarity),
+        }
+    }
+}
+
+impl fmt::Display for Threshold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Similarity(value) => value.fmt(f),
+            Self::Share(percent) => write!(f, "{percent}%"),
+        }
+    }
+}
+
+/// How a kernel finds its partner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Partner {
+    /// Uniformly among all kernels more similar than τ.
+    Eligible,
+    /// The most similar one, ties to the lowest number; then the test against τ.
+    Nearest,
+    /// Uniformly among all other kernels; then the test against τ: the authors' rule to the letter.
+    Random,
+}
+
+impl FromStr for Partner {
+    type Err = InvalidParameter;
+
+    fn from_str(text: &str) -> Result<Self, InvalidParameter> {
+        match text {
+            "eligible" => Ok(Self::Eligible),
+            "nearest" => Ok(Self::Nearest),
+            "random" => Ok(Self::Random),
+            _ => Err(InvalidParameter::UnknownPartner(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Partner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Eligible => "eligible",
+            Self::Nearest => "nearest",
+            Self::Random => "random",
+        })
+    }
+}
+
+/// All parameters of a merge.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Parameters {
+    /// τ.
+    pub tau: Threshold,
+    /// α: the share of itself that a merged kernel keeps.
+    pub alpha: Fraction,
+    /// p: the probability that a kernel takes its turn.
+    pub prob: Fraction,
+    /// L_s: the convolutions, in depth order, that are left alone.
+    pub skip_shallow: usize,
+    /// How a kernel finds its partner.
+    pub partner: Partner,
+    /// How often the whole step is repeated on its own result.
+    pub rounds: NonZeroU32,
+    /// Chooses one of 2⁶⁴ sets of draws.
+    pub seed: u64,
+}
+
+impl Default for Parameters {
+    /// The defaults of the paper's published code, but for the partner policy (see `--help`) and the seed.
+    fn default() -> Self {
+        Self {
+            tau: Threshold::Similarity(Cosine(0.3)),
+            alpha: Fraction(0.8),
+            prob: Fraction(0.3),
+            skip_shallow: 10,
+            partner: Partner::Eligible,
+            rounds: NonZeroU32::MIN,
+            seed: 0,
+        }
+    }
+}
+
+/// The parameters that can differ from layer to layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LayerParameters {
+    /// τ.
+    pub tau: Threshold,
+    /// α.
+    pub alpha: Fraction,
+    /// p.
+    pub prob: Fraction,
+}
+
+impl From<&Parameters> for LayerParameters {
+    fn from(parameters: &Parameters) -> Self {
+        Self {
+            tau: parameters.tau,
+            alpha: parameters.alpha,
+            prob: parameters.prob,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_kept() {
+        for (text, ok) in [
+            ("0", true),
+            ("1", true),
+            ("0.5", true),
+            ("1.0001", false),
+            ("-0.1", false),
+            ("nan", false),
+            ("inf", false),
+            ("x", false),
+        ] {
+            assert_eq!(text.parse::<Fraction>().is_ok(), ok, "{text}");
+        }
+        for (text, ok) in [
+            ("-1", true),
+            ("1", true),
+            ("-1.1", false),
+            ("NaN", false),
+            ("5%", true),
+            ("100%", true),
+            ("101%", false),
+            ("-1%", false),
+            ("%", false),
+        ] {
+            assert_eq!(text.parse::<Threshold>().is_ok(), ok, "{text}");
+        }
+    }
+
+    #[test]
+    fn thresholds_survive_json() {
+        for text in ["0.9", "-0.25", "\"5%\"", "\"7.5%\"", "\"29%\""] {
+            let threshold: Threshold = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&threshold).unwrap(), text);
+        }
+        assert!(serde_json::from_str::<Threshold>("1.5").is_err());
+        assert!(serde_json::from_str::<Threshold>("\"150%\"").is_err());
+    }
+}

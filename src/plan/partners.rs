@@ -1,0 +1,205 @@
+//! The three partner policies.
+
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use crate::similarity::{Kernels, Screen, Search, Tile};
+
+use super::PartnerDraw;
+
+/// The partners that one round gives the kernels of a layer.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Partners {
+    /// By kernel: the one it merges with, if it does.
+    pub partners: Vec<Option<usize>>,
+    /// The greatest similarity of two kernels; `None` where it was not computed or there is no pair.
+    pub greatest: Option<f64>,
+    /// Unordered pairs above τ; `None` where they were not counted.
+    pub pairs_above: Option<u64>,
+}
+
+impl Partners {
+    /// `eligible`: uniformly among all kernels more similar than `tau`. `turns` is by kernel, as in all three.
+    pub(super) fn eligible(kernels: &Kernels<'_>, tau: f64, turns: &[Option<PartnerDraw>]) -> Self {
+        let mut round = Self::none(kernels, Some(0));
+        for group in kernels.groups() {
+            let members = group.members();
+            let screen = Screen::new(&group);
+            let search = Search::new(&screen);
+            let pairs = PairsAbove::new(&screen, tau, members.iter().map(|&k| turns[k]).collect());
+            screen.for_each_tile(|tile| {
+                search.visit(tile);
+                pairs.visit(tile);
+            });
+            round.greatest = greater(round.greatest, search.greatest());
+            let (best, count) = pairs.finish();
+            round.pairs_above = round.pairs_above.map(|pairs| pairs + count);
+            for (&kernel, best) in members.iter().zip(best) {
+                round.partners[kernel] = best.map(|(_, partner)| partner);
+            }
+        }
+        round
+    }
+
+    /// `nearest`: the most similar kernel, if it is more similar than `tau`.
+    pub(super) fn nearest(kernels: &Kernels<'_>, tau: f64, turns: &[Option<PartnerDraw>]) -> Self {
+        let mut round = Self::none(kernels, Some(0));
+        for group in kernels.groups() {
+            let members = group.members();
+            let screen = Screen::new(&group);
+            let search = Search::new(&screen);
+            let pairs = PairsAbove::new(&screen, tau, vec![None; members.len()]);
+            screen.for_each_tile(|tile| {
+                search.visit(tile);
+                pairs.visit(tile);
+            });
+            let (_, count) = pairs.finish();
+            round.pairs_above = round.pairs_above.map(|pairs| pairs + count);
+            for (&kernel, nearest) in members.iter().zip(search.nearest()) {
+                let similarity = nearest.map(|neighbour| neighbour.similarity);
+                round.greatest = greater(round.greatest, similarity);
+                round.partners[kernel] = nearest
+                    .filter(|neighbour| turns[kernel].is_some() && neighbour.similarity > tau)
+                    .map(|neighbour| neighbour.kernel);
+            }
+        }
+        round
+    }
+
+    /// `random`: uniformly among all other kernels of the group, if that one happens to be more similar than `tau`.
+    pub(super) fn random(kernels: &Kernels<'_>, tau: f64, turns: &[Option<PartnerDraw>]) -> Self {
+        let mut round = Self::none(kernels, None);
+        for (kernel, draw) in turns.iter().enumerate() {
+            let Some(draw) = draw else { continue };
+            let others = kernels.group_of(kernel);
+            if others.len() < 2 {
+                continue;
+            }
+            let drawn = others.start + draw.below(others.len() - 1);
+            let partner = if drawn < kernel { drawn } else { drawn + 1 };
+            if kernels.is_live(partner) && kernels.similarity(kernel, partner) > tau {
+                round.partners[kernel] = Some(partner);
+            }
+        }
+        round
+    }
+
+    fn none(kernels: &Kernels<'_>, pairs_above: Option<u64>) -> Self {
+        Self {
+            partners: vec![None; kernels.len()],
+            greatest: None,
+            pairs_above,
+        }
+    }
+}
+
+fn greater(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    a.into_iter().chain(b).reduce(f64::max)
+}
+
+/// The eligible candidate of lowest rank, with its rank.
+type Best = Option<(u64, usize)>;
+
+/// The pairs of a group above a threshold, and each member's choice among them.
+struct PairsAbove<'s, 'g, 'k, 'a> {
+    screen: &'s Screen<'g, 'k, 'a>,
+    tau: f64,
+    /// Whatever is screened below this is at most τ.
+    possibly: f32,
+    /// Whatever is screened above this is greater than τ.
+    surely: f32,
+    draws: Vec<Option<PartnerDraw>>,
+    found: Mutex<(Vec<Best>, u64)>,
+}
+
+impl<'s, 'g, 'k, 'a> PairsAbove<'s, 'g, 'k, 'a> {
+    fn new(screen: &'s Screen<'g, 'k, 'a>, tau: f64, draws: Vec<Option<PartnerDraw>>) -> Self {
+        let best = vec![None; draws.len()];
+        Self {
+            screen,
+            tau,
+            // One float32 step outwards makes up for rounding the bounds to float32.
+            possibly: ((tau - screen.band()) as f32).next_down(),
+            surely: ((tau + screen.band()) as f32).next_up(),
+            draws,
+            found: Mutex::new((best, 0)),
+        }
+    }
+
+    fn visit(&self, tile: &Tile<'_>) {
+        let mut rows = Side::new(tile.rows());
+        let mut columns = Side::new(tile.columns());
+        let mut pairs = 0;
+        for (a, first, values) in tile.pairs() {
+            // Few rows have a pair near or above a useful threshold: this test, which vector registers take many
+            // numbers at a time, spares the others the loop below.
+            if !values
+                .iter()
+                .fold(false, |any, &value| any | (value >= self.possibly))
+            {
+                continue;
+            }
+            for (b, &value) in (first..).zip(values) {
+                if value >= self.possibly && (value > self.surely || self.is_above(a, b)) {
+                    pairs += 1;
+                    rows.offer(a, self.rank(a, b));
+                    columns.offer(b, self.rank(b, a));
+                }
+            }
+        }
+
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.1 += pairs;
+        rows.merge_into(&mut found.0);
+        columns.merge_into(&mut found.0);
+    }
+
+    /// The exact test, for pairs that the screen leaves open.
+    fn is_above(&self, a: usize, b: usize) -> bool {
+        self.screen.group().similarity(a, b) > self.tau
+    }
+
+    fn rank(&self, member: usize, candidate: usize) -> Best {
+        let candidate = self.screen.group().members()[candidate];
+        self.draws[member].map(|draw| (draw.rank(candidate), candidate))
+    }
+
+    fn finish(self) -> (Vec<Best>, u64) {
+        self.found
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The best candidates of the members along one side of a tile.
+struct Side {
+    start: usize,
+    best: Vec<Best>,
+}
+
+impl Side {
+    fn new(places: Range<usize>) -> Self {
+        Self {
+            start: places.start,
+            best: vec![None; places.len()],
+        }
+    }
+
+    fn offer(&mut self, member: usize, candidate: Best) {
+        keep_lower(&mut self.best[member - self.start], candidate);
+    }
+
+    fn merge_into(self, all: &mut [Best]) {
+        for (best, candidate) in all[self.start..].iter_mut().zip(self.best) {
+            keep_lower(best, candidate);
+        }
+    }
+}
+
+fn keep_lower(best: &mut Best, candidate: Best) {
+    if let Some(candidate) = candidate
+        && best.is_none_or(|best| candidate < best)
+    {
+        *best = Some(candidate);
+    }
+}

@@ -1,0 +1,152 @@
+//! A plan checked against its checkpoint, from which applying it follows without another decision.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::checkpoint::{Checkpoint, Tensor};
+use crate::weight::{Blend, ConvWeight};
+
+use super::{Plan, PlannedLayer, Problem, SourceId};
+
+/// What applying a plan does to every layer.
+#[derive(Clone, Debug)]
+pub struct Recipe<'a> {
+    /// By layer, in the plan's order.
+    pub layers: Vec<LayerRecipe<'a>>,
+}
+
+/// What applying a plan does to one layer.
+#[derive(Clone, Debug)]
+pub struct LayerRecipe<'a> {
+    /// The layer's weight.
+    pub weight: ConvWeight<'a>,
+    /// How two kernels are blended.
+    pub blend: Blend,
+    /// The `(kernel, partner)` pairs of every round that has any, in the order of the rounds.
+    pub rounds: Vec<Vec<(usize, usize)>>,
+}
+
+impl<'a> Recipe<'a> {
+    /// Checks a plan against the checkpoint it is to be applied to.
+    ///
+    /// # Errors
+    ///
+    /// Where the plan is for another checkpoint, or a layer or merge in it is impossible.
+    pub fn check(plan: &Plan, source: &'a Checkpoint) -> Result<Self, Problem> {
+        check_source(&plan.source, &SourceId::of(source))?;
+        let tensors: HashMap<&str, &'a Tensor> = source
+            .tensors()
+            .iter()
+            .map(|tensor| (tensor.name.as_str(), tensor))
+            .collect();
+        let mut seen = HashSet::new();
+        let mut layers = Vec::with_capacity(plan.layers.len());
+        for layer in &plan.layers {
+            let name = || layer.name.clone();
+            let Some(&tensor) = tensors.get(layer.name.as_str()) else {
+                return Err(Problem::UnknownLayer { layer: name() });
+            };
+            if !seen.insert(layer.name.as_str()) {
+                return Err(Problem::RepeatedLayer { layer: name() });
+            }
+            let weight = weight(layer, tensor)?;
+            layers.push(LayerRecipe {
+                rounds: rounds(layer, &weight, plan.parameters.rounds.get())?,
+                weight,
+                blend: Blend::new(layer.alpha.unwrap_or(plan.parameters.alpha).get()),
+            });
+        }
+        Ok(Self { layers })
+    }
+}
+
+fn check_source(planned: &SourceId, actual: &SourceId) -> Result<(), Problem> {
+    let what = if planned.header_sha256 != actual.header_sha256 {
+        "the header"
+    } else if planned.bytes != actual.bytes {
+        "the size"
+    } else {
+        return Ok(());
+    };
+    Err(Problem::OtherCheckpoint {
+        planned: planned.file.clone(),
+        actual: actual.file.clone(),
+        what,
+    })
+}
+
+fn weight<'a>(layer: &PlannedLayer, tensor: &'a Tensor) -> Result<ConvWeight<'a>, Problem> {
+    if layer.shape != tensor.shape {
+        return Err(Problem::OtherShape {
+            layer: layer.name.clone(),
+            planned: layer.shape.clone(),
+            actual: tensor.shape.clone(),
+        });
+    }
+    ConvWeight::new(tensor, layer.kind, layer.groups)
+        .filter(|weight| weight.layout().kernels() == layer.kernels)
+        .ok_or_else(|| Problem::Impossible {
+            layer: layer.name.clone(),
+            kind: layer.kind.to_string(),
+            groups: layer.groups,
+            kernels: layer.kernels,
+            shape: tensor.shape.clone(),
+            dtype: tensor.dtype.to_string(),
+        })
+}
+
+/// The pairs by round, each checked.
+fn rounds(
+    layer: &PlannedLayer,
+    weight: &ConvWeight<'_>,
+    rounds: u32,
+) -> Result<Vec<Vec<(usize, usize)>>, Problem> {
+    let kernels = weight.layout().kernels();
+    let group = kernels / weight.groups();
+    let mut by_round: BTreeMap<u32, BTreeMap<usize, usize>> = BTreeMap::new();
+    for merge in &layer.merges {
+        let name = || layer.name.clone();
+        let (round, kernel, partner) = (merge.round, merge.kernel, merge.partner);
+        if round >= rounds {
+            return Err(Problem::RoundOutOfRange {
+                layer: name(),
+                round,
+                rounds,
+            });
+        }
+        for (role, index) in [("kernel", kernel), ("partner", partner)] {
+            if index >= kernels {
+                return Err(Problem::KernelOutOfRange {
+                    layer: name(),
+                    role,
+                    kernel: index,
+                    last: kernels.saturating_sub(1),
+                });
+            }
+        }
+        if kernel == partner {
+            return Err(Problem::MergeOntoItself {
+                layer: name(),
+                kernel,
+            });
+        }
+        if kernel / group != partner / group {
+            return Err(Problem::AcrossGroups {
+                layer: name(),
+                kernel,
+                partner,
+            });
+        }
+        let merged_before = by_round.entry(round).or_default().insert(kernel, partner);
+        if merged_before.is_some() {
+            return Err(Problem::MergedTwice {
+                layer: name(),
+                kernel,
+                round,
+            });
+        }
+    }
+    Ok(by_round
+        .into_values()
+        .map(|pairs| pairs.into_iter().collect())
+        .collect())
+}

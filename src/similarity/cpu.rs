@@ -1,0 +1,109 @@
+//! Gram matrices by BLAS.
+
+use std::ffi::{CStr, c_char, c_int};
+use std::sync::Once;
+
+use cblas_sys::{CBLAS_LAYOUT, CBLAS_TRANSPOSE, CBLAS_UPLO, cblas_ssyrk};
+use ndarray::linalg::general_mat_mul;
+use ndarray::{ArrayView2, ArrayViewMut2};
+// Links OpenBLAS, which both `cblas_ssyrk` below and ndarray's products call.
+use ndarray_linalg as _;
+
+unsafe extern "C" {
+    fn openblas_set_num_threads(threads: c_int);
+    fn openblas_get_config() -> *const c_char;
+}
+
+/// OpenBLAS's own words on its version, build and the processor it found.
+pub fn blas_description() -> String {
+    // SAFETY: OpenBLAS returns a pointer to a string that lives as long as the process.
+    let text = unsafe { CStr::from_ptr(openblas_get_config()) };
+    text.to_string_lossy().trim().to_owned()
+}
+
+/// Leaves all threading to this crate: tiles run side by side, each on one BLAS thread.
+fn use_one_blas_thread() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: sets a process-wide setting, once, before this crate's first BLAS call.
+        unsafe { openblas_set_num_threads(1) }
+    });
+}
+
+/// The products of all rows of `a` with all rows of `b`: `a·bᵀ`.
+pub(super) fn products(
+    a: ArrayView2<'_, f32>,
+    b: ArrayView2<'_, f32>,
+    mut out: ArrayViewMut2<'_, f32>,
+) {
+    use_one_blas_thread();
+    general_mat_mul(1.0, &a, &b.t(), 0.0, &mut out);
+}
+
+/// The products of all rows of `a` with each other, in the upper triangle of `out`, which is left as it is below the
+/// diagonal: half the work of [`products`].
+///
+/// # Panics
+///
+/// If an extent is beyond BLAS's 32-bit integers, or the arrays are not row-major.
+pub(super) fn self_products(a: ArrayView2<'_, f32>, mut out: ArrayViewMut2<'_, f32>) {
+    use_one_blas_thread();
+    let (n, d) = a.dim();
+    assert_eq!(out.dim(), (n, n));
+    let extent = |extent: usize| c_int::try_from(extent).expect("an extent within BLAS's integers");
+    let a_slice = a.as_slice().expect("row-major rows");
+    let out_slice = out.as_slice_mut().expect("a row-major tile");
+    if n == 0 || d == 0 {
+        out_slice.fill(0.0);
+        return;
+    }
+    // SAFETY: `a` holds n rows of d floats and `out` n rows of n, both row-major and without gaps, as asserted above;
+    // BLAS reads the one and writes the other within these extents, and they cannot overlap (`out` is borrowed mutably).
+    unsafe {
+        cblas_ssyrk(
+            CBLAS_LAYOUT::CblasRowMajor,
+            CBLAS_UPLO::CblasUpper,
+            CBLAS_TRANSPOSE::CblasNoTrans,
+            extent(n),
+            extent(d),
+            1.0,
+            a_slice.as_ptr(),
+            extent(d),
+            0.0,
+            out_slice.as_mut_ptr(),
+            extent(n),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, array};
+
+    use super::*;
+
+    #[test]
+    fn products_are_those_of_rows() {
+        let a = array![[1.0f32, 2.0], [3.0, 4.0], [5.0, 6.0]];
+        let mut out = Array2::from_elem((3, 3), -1.0);
+        self_products(a.view(), out.view_mut());
+        assert_eq!(
+            out,
+            array![[5.0, 11.0, 17.0], [-1.0, 25.0, 39.0], [-1.0, -1.0, 61.0]]
+        );
+
+        let b = array![[1.0f32, 0.0], [0.0, 1.0]];
+        let mut out = Array2::zeros((3, 2));
+        products(a.view(), b.view(), out.view_mut());
+        assert_eq!(out, a);
+    }
+
+    #[test]
+    fn blas_is_openblas() {
+        assert!(
+            blas_description().contains("OpenBLAS"),
+            "{}",
+            blas_description()
+        );
+    }
+}

@@ -1,0 +1,17 @@
+//! Why the similarities of a layer cannot be computed.
+
+/// The kernels of a layer cannot be compared.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "every variant's message says what it means")]
+pub enum Error {
+    /// Kernels with a NaN or an infinity.
+    #[error(
+        "layer `{layer}`: {count} of {kernels} kernels hold a NaN or an infinity (kernel {first} is the first); the checkpoint has diverged: go back to an earlier one, or leave such kernels as they are with --allow-nonfinite"
+    )]
+    NonFinite {
+        layer: String,
+        count: usize,
+        kernels: usize,
+        first: usize,
+    },
+}

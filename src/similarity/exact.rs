@@ -1,0 +1,110 @@
+//! The float64 definition of similarity, with its order of summation.
+//!
+//! Every number is widened to float64 and every sum is taken in [`LANES`] lanes: the product of the elements at index
+//! `t` goes to lane `t mod 16`, in rising order of `t`, and the lanes are then added in halves. The order is part of the
+//! definition: it makes the value the same on every machine, and lets a compiler use vector registers without changing it.
+
+use crate::weight::Element;
+
+/// ε of PyTorch's `cosine_similarity`: norms below it count as it, and kernels below it never merge.
+pub const EPSILON: f64 = 1e-8;
+
+/// Partial sums kept side by side.
+pub const LANES: usize = 16;
+
+/// The dot product of two kernels as stored.
+pub fn dot<E: Element>(x: &[u8], y: &[u8]) -> f64 {
+    sum_in_lanes::<E>(x, y, |x, y| x * y)
+}
+
+/// The squared Euclidean distance of two kernels as stored.
+pub fn squared_distance<E: Element>(x: &[u8], y: &[u8]) -> f64 {
+    sum_in_lanes::<E>(x, y, |x, y| (x - y) * (x - y))
+}
+
+#[inline(always)]
+fn sum_in_lanes<E: Element>(x: &[u8], y: &[u8], term: impl Fn(f64, f64) -> f64) -> f64 {
+    let mut lanes = [0.0f64; LANES];
+    let mut add = |x: &[u8], y: &[u8]| {
+        let elements = x.chunks_exact(E::SIZE).zip(y.chunks_exact(E::SIZE));
+        for (lane, (x, y)) in lanes.iter_mut().zip(elements) {
+            *lane += term(E::read(x).widen(), E::read(y).widen());
+        }
+    };
+    let mut xs = x.chunks_exact(LANES * E::SIZE);
+    let mut ys = y.chunks_exact(LANES * E::SIZE);
+    for (x, y) in xs.by_ref().zip(ys.by_ref()) {
+        add(x, y);
+    }
+    add(xs.remainder(), ys.remainder());
+
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            lanes[lane] += lanes[lane + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+/// The Euclidean norm of a kernel as stored.
+pub fn norm<E: Element>(x: &[u8]) -> f64 {
+    dot::<E>(x, x).sqrt()
+}
+
+/// Cosine similarity from a dot product and two norms, step 1 of the algorithm (`algorithm.md` calls it `sim`), within
+/// [−1, 1]: rounding alone would put it a few 2⁻⁵³ beyond for parallel kernels.
+pub fn cosine(dot: f64, norm_x: f64, norm_y: f64) -> f64 {
+    (dot / (norm_x.max(EPSILON) * norm_y.max(EPSILON))).clamp(-1.0, 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bytes(values: &[f32]) -> Vec<u8> {
+        values.iter().flat_map(|v| v.to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn known_values() {
+        let x = bytes(&[3.0, 4.0]);
+        let y = bytes(&[5.0, 0.0]);
+        assert_eq!(norm::<f32>(&x), 5.0);
+        assert_eq!(dot::<f32>(&x, &y), 15.0);
+        assert_eq!(cosine(15.0, 5.0, 5.0), 0.6);
+    }
+
+    #[test]
+    fn the_order_of_summation_is_the_documented_one() {
+        // In lane 0 the elements 0, 16 and 32 meet in this order: 1e16 + 1 is 1e16, then −1e16 leaves 0. Lane 1 adds 1.
+        let mut x = vec![0.0f32; 33];
+        let mut y = vec![1.0f32; 33];
+        (x[0], x[16], x[32]) = (1e8, 1.0, -1e8);
+        (y[0], y[32]) = (1e8, 1e8);
+        x[1] = 1.0;
+        assert_eq!(dot::<f32>(&bytes(&x), &bytes(&y)), 1.0);
+    }
+
+    #[test]
+    fn kernels_without_length_are_near_nothing() {
+        assert_eq!(cosine(0.0, 0.0, 1.0), 0.0);
+        assert_eq!(cosine(1e-9, 1e-9, 1.0), 0.1);
+    }
+
+    proptest! {
+        #[test]
+        fn similarity_is_symmetric_and_bounded(x in prop::collection::vec(-1e3f32..1e3, 1..70), seed in any::<u64>()) {
+            let y: Vec<f32> = x.iter().enumerate().map(|(i, v)| v * ((seed >> (i % 50)) as u8 as f32 - 100.0)).collect();
+            let (x, y) = (bytes(&x), bytes(&y));
+            let (nx, ny) = (norm::<f32>(&x), norm::<f32>(&y));
+            let forth = cosine(dot::<f32>(&x, &y), nx, ny);
+            let back = cosine(dot::<f32>(&y, &x), ny, nx);
+            prop_assert_eq!(forth.to_bits(), back.to_bits());
+            prop_assert!((-1.0..=1.0).contains(&forth));
+        }
+    }
+}

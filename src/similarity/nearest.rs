@@ -1,0 +1,334 @@
+//! Every kernel's nearest neighbour, exactly.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rayon::prelude::*;
+
+use super::kernels::KERNELS_PER_TASK;
+use super::{Group, Kernels, Screen, Tile};
+
+/// Rivals of one kernel kept before they are thinned out; ties aside, a handful lie within the error bound.
+const MANY_RIVALS: usize = 64;
+
+/// Another kernel and how similar it is, by the float64 definition.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Neighbour {
+    /// The kernel's number within the layer.
+    pub kernel: usize,
+    /// The similarity, in [−1, 1].
+    pub similarity: f64,
+}
+
+/// The nearest neighbours of all kernels of a layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Nearest(Vec<Option<Neighbour>>);
+
+impl Nearest {
+    /// Finds for every kernel the one of greatest similarity in its group, ties going to the lowest number. Kernels that
+    /// take no part have no neighbour and are nobody's.
+    pub fn of(kernels: &Kernels<'_>) -> Self {
+        let mut nearest = vec![None; kernels.len()];
+        for group in kernels.groups() {
+            let screen = Screen::new(&group);
+            let search = Search::new(&screen);
+            screen.for_each_tile(|tile| search.visit(tile));
+            for (&kernel, neighbour) in group.members().iter().zip(search.nearest()) {
+                nearest[kernel] = neighbour;
+            }
+        }
+        Self(nearest)
+    }
+
+    /// By kernel.
+    pub fn by_kernel(&self) -> &[Option<Neighbour>] {
+        &self.0
+    }
+
+    /// The greatest similarity of the layer.
+    pub fn greatest(&self) -> Option<f64> {
+        self.0
+            .iter()
+            .flatten()
+            .map(|n| n.similarity)
+            .reduce(f64::max)
+    }
+
+    /// The smallest threshold at which at most this percentage of the layer's kernels have an eligible partner.
+    ///
+    /// The kernels' greatest similarities in falling order are `m₁ ≥ m₂ ≥ …`; with `k = ⌊percent·n/100⌋` it is `m₍k₊₁₎`, at
+    /// which the test `> τ` leaves at most k; −1, the lower end of τ's range, where there are no more than k.
+    pub fn threshold_for_percent(&self, percent: f64) -> f64 {
+        let mut greatest: Vec<f64> = self.0.iter().flatten().map(|n| n.similarity).collect();
+        greatest.sort_unstable_by(|a, b| b.total_cmp(a));
+        let allowed = (percent * self.0.len() as f64 / 100.0).floor() as usize;
+        greatest.get(allowed).copied().unwrap_or(-1.0)
+    }
+}
+
+/// The search for every member's nearest neighbour, fed tile by tile.
+#[derive(Debug)]
+pub struct Search<'s, 'g, 'k, 'a> {
+    screen: &'s Screen<'g, 'k, 'a>,
+    /// Twice the error bound: a rival screened this far below the best may yet be nearer.
+    margin: f32,
+    rivals: Mutex<Vec<Rivals>>,
+}
+
+/// The candidates for one member's nearest neighbour.
+#[derive(Clone, Debug, Default)]
+struct Rivals {
+    /// The best screened similarity so far.
+    best: Option<f32>,
+    /// Places of members screened within the margin of the best, with their screened similarity.
+    open: Vec<(f32, usize)>,
+    /// The nearest of those that were compared exactly already.
+    settled: Option<(f64, usize)>,
+}
+
+impl<'s, 'g, 'k, 'a> Search<'s, 'g, 'k, 'a> {
+    /// A search among the members of the screen's group.
+    pub fn new(screen: &'s Screen<'g, 'k, 'a>) -> Self {
+        let members = screen.group().members().len();
+        Self {
+            screen,
+            // 2⁻²² is more than rounding to float32 takes away from it, here and in `best - margin`.
+            margin: (2.0 * screen.band() + 2f64.powi(-22)) as f32,
+            rivals: Mutex::new(vec![Rivals::default(); members]),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Rivals>> {
+        self.rivals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the tile's best into account, then its rivals: two passes over values that are still in cache.
+    pub fn visit(&self, tile: &Tile<'_>) {
+        let (rows, columns) = (tile.rows(), tile.columns());
+        let mut best_of_row = vec![f32::NEG_INFINITY; rows.len()];
+        let mut best_of_column = vec![f32::NEG_INFINITY; columns.len()];
+        for (a, first, values) in tile.pairs() {
+            let mut best = f32::NEG_INFINITY;
+            for (&value, column) in values
+                .iter()
+                .zip(&mut best_of_column[first - columns.start..])
+            {
+                best = best.max(value);
+                *column = column.max(value);
+            }
+            best_of_row[a - rows.start] = best;
+        }
+
+        let mut table = self.lock();
+        for (place, &best) in rows
+            .clone()
+            .zip(&best_of_row)
+            .chain(columns.clone().zip(&best_of_column))
+        {
+            if best > f32::NEG_INFINITY {
+                let rivals = &mut table[place];
+                rivals.best = Some(rivals.best.map_or(best, |known| known.max(best)));
+            }
+        }
+        let floor = |place: usize| {
+            table[place]
+                .best
+                .map_or(f32::INFINITY, |best| best - self.margin)
+        };
+        let row_floors: Vec<f32> = rows.clone().map(floor).collect();
+        let column_floors: Vec<f32> = columns.clone().map(floor).collect();
+        drop(table);
+
+        let mut found = Vec::new();
+        for (a, first, values) in tile.pairs() {
+            let row_floor = row_floors[a - rows.start];
+            for ((b, &value), &column_floor) in (first..)
+                .zip(values)
+                .zip(&column_floors[first - columns.start..])
+            {
+                if value >= row_floor {
+                    found.push((a, b, value));
+                }
+                if value >= column_floor {
+                    found.push((b, a, value));
+                }
+            }
+        }
+
+        let mut table = self.lock();
+        for (member, rival, value) in found {
+            let rivals = &mut table[member];
+            rivals.open.push((value, rival));
+            if rivals.open.len() > MANY_RIVALS {
+                rivals.thin_out(member, self.screen.group(), self.margin);
+            }
+        }
+    }
+
+    /// The greatest similarity of two members, by exact comparison of those pairs only that may have it. All tiles must have
+    /// been visited.
+    pub fn greatest(self) -> Option<f64> {
+        let rivals = self
+            .rivals
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        let best = rivals
+            .iter()
+            .filter_map(|rivals| rivals.best)
+            .reduce(f32::max)?;
+        rivals
+            .into_par_iter()
+            .with_min_len(KERNELS_PER_TASK)
+            .enumerate()
+            .filter_map(|(member, mut rivals)| {
+                rivals.best = Some(best);
+                rivals.settle(member, self.screen.group(), self.margin);
+                rivals.settled.map(|(similarity, _)| similarity)
+            })
+            .reduce_with(f64::max)
+    }
+
+    /// The nearest neighbour of every member, by exact comparison of the rivals left. All tiles must have been visited.
+    pub fn nearest(self) -> Vec<Option<Neighbour>> {
+        let group = self.screen.group();
+        let rivals = self
+            .rivals
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        rivals
+            .into_par_iter()
+            .with_min_len(KERNELS_PER_TASK)
+            .enumerate()
+            .map(|(member, mut rivals)| {
+                rivals.settle(member, group, self.margin);
+                rivals.settled.map(|(similarity, place)| Neighbour {
+                    kernel: group.members()[place],
+                    similarity,
+                })
+            })
+            .collect()
+    }
+}
+
+impl Rivals {
+    /// Keeps the list short however many kernels are alike.
+    fn thin_out(&mut self, member: usize, group: &Group<'_, '_>, margin: f32) {
+        self.drop_the_beaten(margin);
+        if self.open.len() > MANY_RIVALS / 2 {
+            self.settle(member, group, margin);
+        }
+    }
+
+    fn drop_the_beaten(&mut self, margin: f32) {
+        if let Some(best) = self.best {
+            self.open.retain(|&(value, _)| value >= best - margin);
+        }
+    }
+
+    /// Compares the rivals that are not beaten with the nearest so far.
+    fn settle(&mut self, member: usize, group: &Group<'_, '_>, margin: f32) {
+        self.drop_the_beaten(margin);
+        for (_, rival) in self.open.drain(..) {
+            let similarity = group.similarity(member, rival);
+            let nearer = self.settled.is_none_or(|(best, place)| {
+                similarity > best || (similarity == best && rival < place)
+            });
+            if nearer {
+                self.settled = Some((similarity, rival));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::checkpoint::FloatType;
+    use crate::layers::Kind;
+    use crate::similarity::NonFinite;
+    use crate::weight::{KernelLayout, Rows};
+
+    fn with_kernels<R>(
+        values: &[f32],
+        n: usize,
+        groups: usize,
+        use_them: impl FnOnce(&Kernels<'_>) -> R,
+    ) -> R {
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let layout = KernelLayout::new(Kind::Conv, groups, &[n, values.len() / n]).unwrap();
+        let rows = Rows::gather(&bytes, FloatType::F32, &layout);
+        use_them(&Kernels::new("w", rows, n, groups, NonFinite::Refuse).unwrap())
+    }
+
+    fn by_definition(kernels: &Kernels<'_>) -> Vec<Option<Neighbour>> {
+        (0..kernels.len())
+            .map(|i| {
+                let mut nearest: Option<Neighbour> = None;
+                for j in kernels.group_of(i) {
+                    if i == j || !kernels.is_live(i) || !kernels.is_live(j) {
+                        continue;
+                    }
+                    let similarity = kernels.similarity(i, j);
+                    if nearest.is_none_or(|n| similarity > n.similarity) {
+                        nearest = Some(Neighbour {
+                            kernel: j,
+                            similarity,
+                        });
+                    }
+                }
+                nearest
+            })
+            .collect()
+    }
+
+    #[test]
+    fn ties_go_to_the_lowest_even_among_hundreds() {
+        // 300 kernels of three kinds, all of one kind alike: far more rivals than are kept open.
+        let values: Vec<f32> = (0..300).flat_map(|i| [1.0, (i % 3) as f32, 0.5]).collect();
+        with_kernels(&values, 300, 1, |kernels| {
+            assert_eq!(Nearest::of(kernels).by_kernel(), by_definition(kernels));
+        });
+    }
+
+    #[test]
+    fn a_percentage_gives_the_smallest_threshold_that_keeps_it() {
+        let nearest = Nearest(
+            [0.9, 0.9, 0.5, 0.2]
+                .map(|similarity| {
+                    Some(Neighbour {
+                        kernel: 0,
+                        similarity,
+                    })
+                })
+                .to_vec(),
+        );
+        assert_eq!(nearest.threshold_for_percent(0.0), 0.9);
+        assert_eq!(nearest.threshold_for_percent(25.0), 0.9);
+        assert_eq!(nearest.threshold_for_percent(50.0), 0.5);
+        assert_eq!(nearest.threshold_for_percent(99.0), 0.2);
+        assert_eq!(nearest.threshold_for_percent(100.0), -1.0);
+        assert_eq!(nearest.greatest(), Some(0.9));
+    }
+
+    proptest! {
+        #[test]
+        fn the_screen_never_decides_wrongly(
+            values in prop::collection::vec(-2i8..3, 8 * 24..=8 * 24),
+            jitter in 0u32..3,
+            groups in prop::sample::select(vec![1usize, 2, 6]),
+        ) {
+            // Small integers make ties and zero kernels; a jitter of a few ulps makes rivals that float32 cannot tell apart.
+            let values: Vec<f32> = values
+                .iter()
+                .enumerate()
+                .map(|(i, &v)| f32::from_bits((f32::from(v)).to_bits() + if v == 0 { 0 } else { (i as u32 * jitter) % 3 }))
+                .collect();
+            with_kernels(&values, 24, groups, |kernels| {
+                let nearest = Nearest::of(kernels);
+                prop_assert_eq!(nearest.by_kernel(), by_definition(kernels));
+                Ok(())
+            })?;
+        }
+    }
+}

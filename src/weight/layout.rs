@@ -1,0 +1,126 @@
+//! Which elements of a weight tensor belong to which kernel.
+
+use std::ops::Range;
+
+use crate::layers::Kind;
+
+/// The place of every kernel of a weight, in elements.
+///
+/// Convolutions and linear layers are `[O, I/groups, k…]`: a kernel is one run of elements. Transposed convolutions are
+/// `[I, O/groups, k…]`: a kernel is one run of `∏k` elements for every input channel of its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelLayout {
+    /// Number of kernels (output channels).
+    kernels: usize,
+    /// Runs of consecutive elements that make up one kernel.
+    runs: usize,
+    /// Elements in a run.
+    run: usize,
+    /// Kernels interleaved in one stretch of the tensor: 1, or the output channels of a group when transposed.
+    interleaved: usize,
+}
+
+impl KernelLayout {
+    /// The layout of a weight of this shape; `None` where the shape cannot be one of this kind and these groups.
+    pub fn new(kind: Kind, groups: usize, shape: &[usize]) -> Option<Self> {
+        let [outer, inner, spatial @ ..] = shape else {
+            return None;
+        };
+        let size: usize = spatial.iter().product();
+        if groups == 0 {
+            return None;
+        }
+        if kind != Kind::Transposed {
+            return outer.is_multiple_of(groups).then_some(Self {
+                kernels: *outer,
+                runs: 1,
+                run: inner * size,
+                interleaved: 1,
+            });
+        }
+        (outer.is_multiple_of(groups) && *inner > 0).then_some(Self {
+            kernels: inner * groups,
+            runs: outer / groups,
+            run: size,
+            interleaved: *inner,
+        })
+    }
+
+    /// Number of kernels, `n`.
+    pub fn kernels(&self) -> usize {
+        self.kernels
+    }
+
+    /// Numbers in a kernel, `d`.
+    pub fn kernel_len(&self) -> usize {
+        self.runs * self.run
+    }
+
+    /// Whether every kernel is one run of elements, so that the tensor itself is the row-major matrix of kernels.
+    pub fn is_contiguous(&self) -> bool {
+        self.interleaved == 1 && self.runs == 1
+    }
+
+    /// The runs of elements that make up one kernel, in order.
+    pub fn runs(&self, kernel: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let Self {
+            runs,
+            run,
+            interleaved,
+            ..
+        } = *self;
+        let (group, within) = (kernel / interleaved, kernel % interleaved);
+        (group * runs..(group + 1) * runs).map(move |input| {
+            let start = (input * interleaved + within) * run;
+            start..start + run
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_convolution_kernel_is_one_run() {
+        let layout = KernelLayout::new(Kind::Conv, 2, &[4, 3, 2, 2]).unwrap();
+        assert_eq!((layout.kernels(), layout.kernel_len()), (4, 12));
+        assert!(layout.is_contiguous());
+        assert_eq!(layout.runs(2).collect::<Vec<_>>(), [24..36]);
+    }
+
+    #[test]
+    fn a_transposed_kernel_has_a_run_for_every_input_of_its_group() {
+        // I = 4, groups = 2, O/groups = 3, k = 2.
+        let layout = KernelLayout::new(Kind::Transposed, 2, &[4, 3, 2]).unwrap();
+        assert_eq!((layout.kernels(), layout.kernel_len()), (6, 4));
+        assert!(!layout.is_contiguous());
+        assert_eq!(layout.runs(1).collect::<Vec<_>>(), [2..4, 8..10]);
+        assert_eq!(layout.runs(5).collect::<Vec<_>>(), [16..18, 22..24]);
+    }
+
+    #[test]
+    fn the_kernels_of_a_layout_cover_each_element_once() {
+        for (kind, groups, shape) in [
+            (Kind::Conv, 2, vec![6, 3, 2]),
+            (Kind::Transposed, 1, vec![6, 3, 2]),
+            (Kind::Transposed, 3, vec![6, 3, 2]),
+        ] {
+            let layout = KernelLayout::new(kind, groups, &shape).unwrap();
+            let mut elements: Vec<usize> = (0..layout.kernels())
+                .flat_map(|k| layout.runs(k))
+                .flatten()
+                .collect();
+            elements.sort_unstable();
+            assert_eq!(elements, (0..36).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn groups_that_do_not_divide_are_refused() {
+        assert_eq!(KernelLayout::new(Kind::Conv, 3, &[4, 3]), None);
+        assert_eq!(KernelLayout::new(Kind::Transposed, 3, &[4, 3, 1]), None);
+        assert_eq!(KernelLayout::new(Kind::Conv, 0, &[4, 3]), None);
+        assert_eq!(KernelLayout::new(Kind::Conv, 1, &[4]), None);
+    }
+}

@@ -1,0 +1,14 @@
+//! The kernels of one convolution weight: which bytes each owns, as rows of numbers, and how two are blended.
+
+mod blend;
+mod conv;
+mod element;
+mod layout;
+mod rows;
+
+pub use blend::Blend;
+pub use conv::ConvWeight;
+pub use element::Element;
+pub(crate) use element::with_element;
+pub use layout::KernelLayout;
+pub use rows::Rows;
