@@ -735,6 +735,26 @@ fn a_plan_for_another_checkpoint_is_refused() {
 }
 
 #[test]
+fn a_merge_across_groups_is_refused() {
+    let desk = Desk::new();
+    let mut plan = read_json(&fixture("golden/grouped.plan.json"));
+    let layers = plan["layers"].as_array_mut().unwrap();
+    let layer = layers
+        .iter_mut()
+        .find(|layer| layer["groups"] == 3)
+        .unwrap();
+    let name = layer["name"].as_str().unwrap().to_owned();
+    layer["merges"] = json!([{"round": 0, "kernel": 0, "partner": 4, "similarity": 0.9}]);
+    let plan = desk.with("across.json", plan.to_string());
+    let words: &[AnyOf] = &[&[&name], &["group"]];
+    desk.refuses(
+        args!["apply", plan, fixture("checkpoints/grouped.safetensors")],
+        1,
+        words,
+    );
+}
+
+#[test]
 fn a_plan_that_is_no_plan_is_refused() {
     let desk = Desk::new();
     let cut = spoilt(|_| {})[..200].to_owned();
