@@ -1,8 +1,22 @@
 //! Merge similar convolution kernels of a safetensors checkpoint between fine-tuning epochs.
+//!
+//! InMerge (Wang, Almakky, Ma, Saeed, Yaqub, *In-Model Merging for Enhancing the Robustness of Medical Imaging
+//! Classification Models*, arXiv 2502.20516) regularises a network by pulling similar kernels of a layer towards each
+//! other: `K_i ← α·K_i + (1−α)·K_j` where their cosine similarity exceeds τ, with probability p, leaving the first L_s
+//! convolutions alone. This crate does it to a checkpoint on disk. Its rooms read as the pipeline:
+//!
+//! [`checkpoint`] (read) → [`layers`] → [`weight`] → [`similarity`] → [`plan`] → [`apply`] → [`checkpoint`] (write) →
+//! [`report`]; [`commands`] puts them together for the command line of [`cli`].
 
 pub mod apply;
 pub mod checkpoint;
+pub mod cli;
+pub mod commands;
+pub mod diff;
+pub mod error;
 pub mod layers;
 pub mod plan;
+pub mod report;
+pub mod settings;
 pub mod similarity;
 pub mod weight;

@@ -11,7 +11,7 @@ pub struct Error {
     /// The file concerned.
     pub file: PathBuf,
     /// What is wrong with it.
-    pub problem: Problem,
+    pub problem: Box<Problem>,
 }
 
 /// What is wrong with a checkpoint file.
@@ -207,7 +207,7 @@ impl Problem {
     pub fn of(self, file: &Path) -> Error {
         Error {
             file: file.to_owned(),
-            problem: self,
+            problem: Box::new(self),
         }
     }
 

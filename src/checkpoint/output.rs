@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::hash::{DefaultHasher, Hasher};
-use std::io::{self, Seek};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -72,6 +72,46 @@ impl Destination {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Writes a whole file, which appears complete or not at all.
+    ///
+    /// # Errors
+    ///
+    /// Where the folder cannot be written to or the disk is full.
+    pub fn write(&self, bytes: &[u8], durability: Durability) -> Result<(), Error> {
+        self.temporary_file()
+            .and_then(|mut file| {
+                file.write_all(bytes)?;
+                self.put_in_place(file, durability)
+            })
+            .map_err(|e| Problem::writing(e, bytes.len() as u64).of(&self.path))
+    }
+
+    /// A file beside the destination, with the mode that the destination is to have.
+    fn temporary_file(&self) -> io::Result<NamedTempFile> {
+        // A fresh file is created with 0666 less the umask, as other programs' files are.
+        let file = tempfile::Builder::new()
+            .prefix(".inmerge-")
+            .suffix(".tmp")
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(&self.folder)?;
+        if let Some(permissions) = &self.replaced {
+            file.as_file().set_permissions(permissions.clone())?;
+        }
+        Ok(file)
+    }
+
+    /// Replaces the destination in one step, after and before which the disk holds what it should.
+    fn put_in_place(&self, file: NamedTempFile, durability: Durability) -> io::Result<()> {
+        if durability == Durability::Synced {
+            file.as_file().sync_all()?;
+        }
+        file.persist(&self.path).map_err(|error| error.error)?;
+        if durability == Durability::Synced {
+            File::open(&self.folder)?.sync_all()?;
+        }
+        Ok(())
+    }
 }
 
 /// An output in the making: a temporary file beside its destination, a copy of the source to begin with.
@@ -101,21 +141,12 @@ impl<'a> Draft<'a> {
     ///
     /// Where the folder cannot be written to or the disk is full.
     pub fn copy(source: &'a Checkpoint, destination: &'a Destination) -> Result<Self, Error> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".inmerge-").suffix(".tmp");
-        // A fresh file is created with 0666 less the umask, as other programs' files are.
-        builder.permissions(Permissions::from_mode(0o666));
-        let copied = builder
-            .tempfile_in(&destination.folder)
-            .and_then(|mut file| {
-                if let Some(permissions) = &destination.replaced {
-                    file.as_file().set_permissions(permissions.clone())?;
-                }
-                // The copy goes by the file's own position, which an earlier copy has left at the end.
-                source.file().rewind()?;
-                io::copy(&mut source.file(), file.as_file_mut())?;
-                Ok(file)
-            });
+        let copied = destination.temporary_file().and_then(|mut file| {
+            // The copy goes by the file's own position, which an earlier copy has left at the end.
+            source.file().rewind()?;
+            io::copy(&mut source.file(), file.as_file_mut())?;
+            Ok(file)
+        });
         Ok(Self {
             source,
             destination,
@@ -153,22 +184,12 @@ impl<'a> Draft<'a> {
     /// Where it does not read back as written, the source was changed meanwhile, or the disk fails. Whatever stood at
     /// the destination before is then still whole.
     pub fn publish(self, durability: Durability) -> Result<(), Error> {
-        if durability == Durability::Synced {
-            self.file.as_file().sync_all().map_err(|e| self.failed(e))?;
-        }
         self.verify()?;
         self.source.check_unchanged()?;
-        let (path, folder) = (&self.destination.path, &self.destination.folder);
         let size = self.source.len();
-        self.file
-            .persist(path)
-            .map_err(|e| Problem::writing(e.error, size).of(path))?;
-        if durability == Durability::Synced {
-            File::open(folder)
-                .and_then(|folder| folder.sync_all())
-                .map_err(|e| Problem::writing(e, size).of(path))?;
-        }
-        Ok(())
+        self.destination
+            .put_in_place(self.file, durability)
+            .map_err(|e| Problem::writing(e, size).of(&self.destination.path))
     }
 
     /// Opens the file again and checks its size, its header and every range that was overwritten.
@@ -255,7 +276,7 @@ mod tests {
         draft.patch(at, &[9, 9]).unwrap();
         draft.file.as_file().write_all_at(&[7], at).unwrap();
         let error = draft.publish(Durability::Unsynced).unwrap_err();
-        assert!(matches!(error.problem, Problem::ReadBackDiffers { at: found } if found == at));
+        assert!(matches!(*error.problem, Problem::ReadBackDiffers { at: found } if found == at));
         assert!(!out.path().exists());
     }
 
@@ -268,7 +289,7 @@ mod tests {
         let writer = File::options().append(true).open(source.path()).unwrap();
         writer.set_len(source.len() + 1).unwrap();
         let error = draft.publish(Durability::Unsynced).unwrap_err();
-        assert!(matches!(error.problem, Problem::ChangedMeanwhile));
+        assert!(matches!(*error.problem, Problem::ChangedMeanwhile));
         assert!(!out.path().exists());
     }
 

@@ -1,6 +1,7 @@
 //! A checkpoint open for reading, mapped into memory.
 
 use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -101,6 +102,24 @@ impl Checkpoint {
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect()
+    }
+
+    /// Whether this is the file at `path`, by whatever name.
+    pub fn is_at(&self, path: &Path) -> bool {
+        let (Ok(own), Ok(other)) = (self.file.metadata(), std::fs::metadata(path)) else {
+            return false;
+        };
+        (own.dev(), own.ino()) == (other.dev(), other.ino())
+    }
+
+    /// Whether the two files are the same, byte for byte.
+    pub fn is_identical(&self, other: &Self) -> bool {
+        self.map[..] == other.map[..]
+    }
+
+    /// Whether the two files' headers are the same, byte for byte.
+    pub fn has_same_header(&self, other: &Self) -> bool {
+        self.bytes_before_data() == other.bytes_before_data()
     }
 
     /// Everything before the first value: the header's length and the header.

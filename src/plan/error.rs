@@ -10,7 +10,7 @@ pub struct Error {
     /// The plan's file.
     pub file: PathBuf,
     /// What is wrong with it.
-    pub problem: Problem,
+    pub problem: Box<Problem>,
 }
 
 /// What is wrong with a plan.
@@ -106,7 +106,7 @@ impl Problem {
     pub fn of(self, file: &Path) -> Error {
         Error {
             file: file.to_owned(),
-            problem: self,
+            problem: Box::new(self),
         }
     }
 

@@ -151,6 +151,11 @@ impl fmt::Display for Threshold {
     }
 }
 
+impl Fraction {
+    /// None of it.
+    pub const ZERO: Self = Self(0.0);
+}
+
 /// How a kernel finds its partner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -217,6 +222,25 @@ impl Default for Parameters {
             rounds: NonZeroU32::MIN,
             seed: 0,
         }
+    }
+}
+
+impl fmt::Display for Parameters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            tau,
+            alpha,
+            prob,
+            skip_shallow,
+            partner,
+            rounds,
+            seed,
+        } = self;
+        write!(
+            f,
+            "tau {tau}, alpha {alpha}, p {prob}, L_s {skip_shallow}, {partner} partners, {rounds} round{}, seed {seed}",
+            if rounds.get() == 1 { "" } else { "s" }
+        )
     }
 }
 

@@ -1,0 +1,326 @@
+//! The command line, and its translation into what the rest of the program speaks of.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+
+use crate::checkpoint::Durability;
+use crate::layers::Kind;
+use crate::plan::{Fraction, Parameters, Partner, Threshold};
+use crate::settings::PartialSettings;
+use crate::similarity::NonFinite;
+
+/// Merge similar convolution kernels of a safetensors checkpoint between fine-tuning epochs (InMerge).
+#[derive(Debug, Parser)]
+#[command(
+    name = "inmerge-ckpt",
+    version,
+    about,
+    long_about = "Merge similar convolution kernels of a safetensors checkpoint between fine-tuning epochs.\n\n\
+        InMerge (arXiv 2502.20516) regularises a network by pulling kernels of one layer that are alike towards each \
+        other: K_i <- alpha*K_i + (1-alpha)*K_j where their cosine similarity exceeds tau, with probability p, leaving \
+        the first L_s convolutions alone. This program does it to a checkpoint on disk; your training script saves, \
+        runs it, and loads the result. No shape, name or other byte of the file changes.",
+    after_long_help = "Examples:\n  \
+        inmerge-ckpt inspect epoch3.safetensors                      which layers there are, and which take part\n  \
+        inmerge-ckpt merge epoch3.safetensors next.safetensors --tau 0.9\n  \
+        inmerge-ckpt merge last.safetensors last.safetensors --force --tau 5%   in place, 5 % of each layer at most\n  \
+        inmerge-ckpt merge in.safetensors out.safetensors --dry-run --plan plan.json   decide only\n  \
+        inmerge-ckpt apply plan.json in.safetensors out.safetensors  do what a plan says\n  \
+        inmerge-ckpt diff in.safetensors out.safetensors             what changed\n\n\
+        Exit codes: 0 done; 1 failed, the output untouched; 2 wrong usage; 3 --require-merges and nothing merged."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Common options")]
+pub(crate) struct Common {
+    /// Print one JSON object on stdout and nothing else there
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print errors and warnings only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more: every skipped layer, threads, the BLAS in use
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Threads to compute on [default: one a processor]
+    ///
+    /// The result does not depend on it.
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Where similarities are computed: auto or cpu
+    ///
+    /// The result does not depend on it.
+    #[arg(long, global = true, value_name = "NAME", default_value = "auto", value_parser = ["auto", "cpu"])]
+    pub backend: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Decide which kernels merge, and write the checkpoint with them merged
+    Merge(Merge),
+    /// Write a checkpoint with the merges that a plan lists
+    Apply(Apply),
+    /// List the layers: order, kind, and which would take part, from the header alone
+    Inspect(Inspect),
+    /// Say what differs between two checkpoints, kernel by kernel
+    Diff(Diff),
+    /// Print a completion script for a shell
+    #[command(
+        long_about = "Print a completion script for a shell.\n\nFor bash: inmerge-ckpt completions bash > ~/.local/share/bash-completion/completions/inmerge-ckpt"
+    )]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// Decide which kernels merge, and write the checkpoint with them merged.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "The output is the input with only the merged kernels' bytes changed. It appears complete or \
+    not at all; with --force it may be the input itself.\n\n\
+    Which tau? Run once with --dry-run: the table shows each layer's largest similarity, and a run that merges nothing \
+    says which tau would merge 1 %, 5 % and 20 % of the kernels."
+)]
+pub(crate) struct Merge {
+    /// The checkpoint to read, a .safetensors file
+    #[arg(value_name = "IN", value_hint = ValueHint::FilePath)]
+    pub input: PathBuf,
+    /// The checkpoint to write
+    #[arg(value_name = "OUT", value_hint = ValueHint::FilePath, required_unless_present = "dry_run")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub merging: Merging,
+    #[command(flatten)]
+    pub layers: LayerFlags,
+    /// Write the plan, as JSON: every merge with its kernel, partner and similarity
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output options")]
+    pub plan: Option<PathBuf>,
+    /// Decide and report, and write nothing but the plan
+    #[arg(long, help_heading = "Output options")]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub writing: Writing,
+}
+
+/// How files are written.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output options")]
+pub(crate) struct Writing {
+    /// Replace OUT (and the plan) if it exists; OUT may be IN
+    #[arg(long)]
+    pub force: bool,
+    /// Exit with code 3, and write no checkpoint, if nothing merges
+    #[arg(long)]
+    pub require_merges: bool,
+    /// Do not wait until the disk holds the output
+    ///
+    /// Faster; after a power cut the output may be missing or damaged.
+    #[arg(long)]
+    pub no_sync: bool,
+}
+
+impl Writing {
+    pub fn durability(&self) -> Durability {
+        if self.no_sync {
+            Durability::Unsynced
+        } else {
+            Durability::Synced
+        }
+    }
+}
+
+/// How kernels are merged.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Merging")]
+pub(crate) struct Merging {
+    #[arg(
+        long,
+        value_name = "T",
+        allow_negative_numbers = true,
+        help = format!("How similar a partner must be: above T in [-1, 1], or a share such as 5% [default: {}]", Parameters::default().tau),
+        long_help = format!(
+            "How similar a partner must be: a cosine similarity strictly above T, in [-1, 1].\n\n\
+            A percentage such as 5% gives each layer its own threshold: the smallest at which at most 5 % of its kernels \
+            have an eligible partner. [default: {}]",
+            Parameters::default().tau
+        )
+    )]
+    pub tau: Option<Threshold>,
+    #[arg(
+        long,
+        value_name = "A",
+        allow_negative_numbers = true,
+        help = format!("Share of itself that a merged kernel keeps, in [0, 1] [default: {}]", Parameters::default().alpha)
+    )]
+    pub alpha: Option<Fraction>,
+    #[arg(
+        long,
+        value_name = "P",
+        allow_negative_numbers = true,
+        help = format!("Probability that a kernel takes its turn, in [0, 1] [default: {}]", Parameters::default().prob)
+    )]
+    pub prob: Option<Fraction>,
+    #[arg(
+        long,
+        value_name = "POLICY",
+        help = format!("How a kernel finds its partner: eligible, nearest or random [default: {}]", Parameters::default().partner),
+        long_help = format!(
+            "How a kernel finds its partner:\n  \
+            eligible  any of the kernels above tau, all equally likely\n  \
+            nearest   the most similar kernel, if it is above tau\n  \
+            random    any other kernel, if it happens to be above tau: the paper's code to the letter, made for hundreds of \
+            rounds an epoch\n[default: {}]",
+            Parameters::default().partner
+        )
+    )]
+    pub partner: Option<Partner>,
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
+        help = format!("Repeat the whole step N times on its own result [default: {}]", Parameters::default().rounds)
+    )]
+    pub rounds: Option<u32>,
+    #[arg(
+        long,
+        value_name = "S",
+        help = format!("Choose the draws: the same seed gives the same bytes on any machine [default: {}]", Parameters::default().seed)
+    )]
+    pub seed: Option<u64>,
+    /// Leave kernels that hold a NaN or an infinity as they are, instead of failing
+    #[arg(long)]
+    pub allow_nonfinite: bool,
+}
+
+impl Merging {
+    pub fn non_finite(&self) -> NonFinite {
+        if self.allow_nonfinite {
+            NonFinite::LeaveAlone
+        } else {
+            NonFinite::Refuse
+        }
+    }
+}
+
+/// Which layers take part.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Selecting layers")]
+pub(crate) struct LayerFlags {
+    #[arg(
+        long,
+        value_name = "N",
+        help = format!("Leave the first N convolutions in depth order alone [default: {}]", Parameters::default().skip_shallow)
+    )]
+    pub skip_shallow: Option<usize>,
+    /// Take only layers whose weight name matches, e.g. 'layer4.*' (repeatable)
+    ///
+    /// Also takes convolution weights whose names do not end in `.weight`.
+    #[arg(long, value_name = "GLOB")]
+    pub include: Vec<String>,
+    /// Leave layers alone whose weight name matches (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// Kinds to merge: conv, pointwise, depthwise, transposed, linear [default: conv,pointwise]
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', action = ArgAction::Append)]
+    pub kinds: Vec<Kind>,
+    /// Read the depth order from a file, one weight name a line
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub order: Option<PathBuf>,
+    /// Read settings from a TOML file; flags win over it
+    ///
+    /// Keys are the flags' names (tau, alpha, prob, skip-shallow, partner, rounds, seed, include, exclude, kinds).
+    /// [[layer]] tables with `match = "GLOB"` give single layers their own tau, alpha and prob.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+}
+
+/// Write a checkpoint with the merges that a plan lists.
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    /// The plan to follow, as `merge --plan` writes it
+    #[arg(value_name = "PLAN", value_hint = ValueHint::FilePath)]
+    pub plan: PathBuf,
+    /// The checkpoint that the plan was made for
+    #[arg(value_name = "IN", value_hint = ValueHint::FilePath)]
+    pub input: PathBuf,
+    /// The checkpoint to write
+    #[arg(value_name = "OUT", value_hint = ValueHint::FilePath)]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub writing: Writing,
+}
+
+/// List the layers: order, kind, and which would take part, from the header alone.
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// The checkpoint to look at
+    #[arg(value_name = "IN", value_hint = ValueHint::FilePath)]
+    pub input: PathBuf,
+    #[command(flatten)]
+    pub layers: LayerFlags,
+}
+
+/// Say what differs between two checkpoints, kernel by kernel.
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// The checkpoint before
+    #[arg(value_name = "A", value_hint = ValueHint::FilePath)]
+    pub before: PathBuf,
+    /// The checkpoint after
+    #[arg(value_name = "B", value_hint = ValueHint::FilePath)]
+    pub after: PathBuf,
+}
+
+/// An empty list of a repeatable flag means that it was not given.
+fn given<T: Clone>(values: &[T]) -> Option<Vec<T>> {
+    (!values.is_empty()).then(|| values.to_vec())
+}
+
+impl LayerFlags {
+    /// The settings that these flags fix.
+    pub fn settings(&self) -> PartialSettings {
+        PartialSettings {
+            skip_shallow: self.skip_shallow,
+            include: given(&self.include),
+            exclude: given(&self.exclude),
+            kinds: given(&self.kinds),
+            ..PartialSettings::default()
+        }
+    }
+}
+
+impl Merge {
+    /// The settings that these flags fix.
+    pub fn settings(&self) -> PartialSettings {
+        PartialSettings {
+            tau: self.merging.tau,
+            alpha: self.merging.alpha,
+            prob: self.merging.prob,
+            partner: self.merging.partner,
+            rounds: self.merging.rounds.and_then(std::num::NonZeroU32::new),
+            seed: self.merging.seed,
+            ..self.layers.settings()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

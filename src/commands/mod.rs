@@ -1,0 +1,69 @@
+//! One file a command: the only place where the rooms are put together.
+
+mod apply;
+mod completions;
+mod diff;
+mod inspect;
+mod merge;
+mod selecting;
+mod session;
+mod writing;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command};
+use crate::error::Error;
+
+pub use session::Session;
+
+/// How a command ended when it did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It did what was asked.
+    Done,
+    /// `--require-merges`, and nothing merged.
+    NothingMerged,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::SUCCESS,
+            Outcome::NothingMerged => Self::from(3),
+        }
+    }
+}
+
+/// Runs a parsed command line. Results go to `out`, warnings and progress to `err`; bars are drawn where `bars` says that
+/// the latter is a terminal.
+///
+/// # Errors
+///
+/// Whatever stopped the command; no output was written or replaced then.
+pub fn run(
+    cli: &Cli,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+    bars: bool,
+) -> Result<Outcome, Error> {
+    let mut session = Session::new(&cli.common, out, err, bars);
+    let threads = cli.common.threads.map_or(0, usize::from);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(Error::Threads)?;
+    session.note(&format!(
+        "{} threads; {}",
+        pool.current_num_threads(),
+        crate::similarity::blas_description()
+    ))?;
+    let session = &mut session;
+    match &cli.command {
+        Command::Merge(args) => merge::run(args, session, &pool),
+        Command::Apply(args) => apply::run(args, session, &pool),
+        Command::Inspect(args) => inspect::run(args, session),
+        Command::Diff(args) => diff::run(args, session),
+        Command::Completions { shell } => completions::run(*shell, session),
+    }
+}

@@ -1,0 +1,58 @@
+//! From a checkpoint and the flags that select layers to the layers themselves.
+
+use std::path::Path;
+
+use crate::checkpoint::Checkpoint;
+use crate::cli::LayerFlags;
+use crate::error::Error;
+use crate::layers::{Layers, OrderList};
+use crate::settings::{PartialSettings, Settings};
+
+/// Fills the gaps that the flags leave from the configuration file and the defaults.
+pub(super) fn settings(
+    flags: PartialSettings,
+    config: Option<&Path>,
+    source: &Checkpoint,
+) -> Result<Settings, Error> {
+    let file = config
+        .map(PartialSettings::read)
+        .transpose()?
+        .unwrap_or_default();
+    Settings::resolve(flags, file).map_err(|error| failed(source, error))
+}
+
+/// Finds and selects the layers of a checkpoint.
+pub(super) fn find(
+    source: &Checkpoint,
+    flags: &LayerFlags,
+    settings: &Settings,
+) -> Result<Layers, Error> {
+    let order = flags.order.as_deref().map(read_order).transpose()?;
+    let header = source.header();
+    let layers = Layers::find(
+        &header.tensors,
+        &header.metadata,
+        order.as_ref(),
+        &settings.selection,
+    )
+    .map_err(|error| failed(source, error))?;
+    settings
+        .check_tables(layers.layers.iter().map(|layer| layer.name.as_str()))
+        .map_err(|error| failed(source, error))?;
+    Ok(layers)
+}
+
+fn read_order(file: &Path) -> Result<OrderList, Error> {
+    let text = std::fs::read_to_string(file).map_err(|error| Error::Order {
+        file: file.to_owned(),
+        error,
+    })?;
+    Ok(OrderList::parse(&text))
+}
+
+fn failed(source: &Checkpoint, error: crate::layers::Error) -> Error {
+    Error::Layers {
+        file: source.path().to_owned(),
+        error,
+    }
+}

@@ -1,0 +1,112 @@
+//! What differs between two checkpoints.
+
+use std::collections::BTreeMap;
+
+use crate::checkpoint::{Checkpoint, FloatType, Tensor};
+use crate::layers::Layers;
+use crate::similarity::exact;
+use crate::weight::{ConvWeight, Element, Rows, with_element};
+
+/// How a tensor of one checkpoint compares with that of the same name in the other.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Difference {
+    /// Only the first has it.
+    OnlyInA,
+    /// Only the second has it.
+    OnlyInB,
+    /// The shapes differ.
+    Shape,
+    /// The dtypes differ.
+    Dtype,
+    /// Values differ.
+    Changed(Values),
+}
+
+/// How the values of a tensor differ.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Values {
+    /// The kernels that differ, rising; empty for tensors that are no layer's weight.
+    pub kernels_changed: Vec<usize>,
+    /// ‖b − a‖ / ‖a‖; `None` where that is no finite number.
+    pub relative_change: Option<f64>,
+    /// The greatest |b − a|; `None` where that is no finite number.
+    pub max_abs: Option<f64>,
+}
+
+/// Compares every tensor of `a` with that of the same name in `b`; `layers` are those of `a`. Tensors that are the same bit
+/// for bit are left out; the rest come in order of their names.
+pub fn diff(a: &Checkpoint, b: &Checkpoint, layers: &Layers) -> Vec<(String, Difference)> {
+    let mut pairs: BTreeMap<&str, (Option<&Tensor>, Option<&Tensor>)> = BTreeMap::new();
+    for tensor in a.tensors() {
+        pairs.entry(&tensor.name).or_default().0 = Some(tensor);
+    }
+    for tensor in b.tensors() {
+        pairs.entry(&tensor.name).or_default().1 = Some(tensor);
+    }
+    let kernels: BTreeMap<&str, ConvWeight<'_>> = layers
+        .layers
+        .iter()
+        .filter_map(|layer| {
+            let weight = ConvWeight::new(&a.tensors()[layer.tensor], layer.kind, layer.groups)?;
+            Some((layer.name.as_str(), weight))
+        })
+        .collect();
+    pairs
+        .into_iter()
+        .filter_map(|(name, pair)| {
+            let difference = match pair {
+                (Some(_), None) => Difference::OnlyInA,
+                (None, Some(_)) => Difference::OnlyInB,
+                (Some(x), Some(y)) if x.dtype != y.dtype => Difference::Dtype,
+                (Some(x), Some(y)) if x.shape != y.shape => Difference::Shape,
+                (Some(x), Some(y)) if a.values(x) == b.values(y) => return None,
+                (Some(x), Some(y)) => Difference::Changed(Values::between(
+                    a.values(x),
+                    b.values(y),
+                    x.float_type(),
+                    kernels.get(name),
+                )),
+                (None, None) => return None,
+            };
+            Some((name.to_owned(), difference))
+        })
+        .collect()
+}
+
+impl Values {
+    fn between(
+        a: &[u8],
+        b: &[u8],
+        float: Option<FloatType>,
+        weight: Option<&ConvWeight<'_>>,
+    ) -> Self {
+        let Some(float) = float else {
+            return Self::default();
+        };
+        let kernels_changed = weight.map_or_else(Vec::new, |weight| {
+            let rows = |values| Rows::gather(values, float, weight.layout());
+            let (a, b) = (rows(a), rows(b));
+            (0..weight.layout().kernels())
+                .filter(|&kernel| a.row(kernel) != b.row(kernel))
+                .collect()
+        });
+        let finite = |number: f64| Some(number).filter(|number| number.is_finite());
+        with_element!(float, E => Self {
+            kernels_changed,
+            relative_change: finite((exact::squared_distance::<E>(a, b) / exact::dot::<E>(a, a)).sqrt()),
+            max_abs: finite(max_abs::<E>(a, b)),
+        })
+    }
+}
+
+/// The greatest |b − a|; NaN where there is one.
+fn max_abs<E: Element>(a: &[u8], b: &[u8]) -> f64 {
+    let values = a.chunks_exact(E::SIZE).zip(b.chunks_exact(E::SIZE));
+    values
+        .map(|(a, b)| (E::read(b).widen() - E::read(a).widen()).abs())
+        .fold(0.0, |greatest, distance| match distance {
+            _ if f64::is_nan(greatest) => greatest,
+            _ if distance <= greatest => greatest,
+            _ => distance,
+        })
+}

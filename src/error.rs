@@ -1,0 +1,37 @@
+//! What can stop a command.
+
+use std::path::PathBuf;
+
+use crate::{checkpoint, layers, plan, settings, similarity};
+
+/// What stopped a command, in one sentence that names the file, tensor or flag and the remedy.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "every variant's message says what it means")]
+pub enum Error {
+    #[error(transparent)]
+    Checkpoint(#[from] checkpoint::Error),
+    #[error(transparent)]
+    Plan(#[from] plan::Error),
+    #[error(transparent)]
+    Settings(#[from] settings::Error),
+    #[error("{}: {error}", file.display())]
+    Layers { file: PathBuf, error: layers::Error },
+    #[error("{}: {error}", file.display())]
+    Similarity {
+        file: PathBuf,
+        error: similarity::Error,
+    },
+    #[error("--order {}: cannot be read ({error}); check the path", file.display())]
+    Order {
+        file: PathBuf,
+        error: std::io::Error,
+    },
+    #[error("--plan {}: is the {role} itself; name another file", file.display())]
+    PlanIs { file: PathBuf, role: &'static str },
+    #[error("{}: is the input itself; use --force to replace it", .0.display())]
+    OutputIsInput(PathBuf),
+    #[error("--threads: cannot start threads ({0}); ask for fewer")]
+    Threads(rayon::ThreadPoolBuildError),
+    #[error("cannot print ({0})")]
+    Print(#[from] std::io::Error),
+}

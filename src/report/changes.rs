@@ -1,0 +1,127 @@
+//! The result of `diff`.
+
+use serde::Serialize;
+
+use crate::diff::{Difference, Values};
+
+use super::table::{Align, counted, optional, table};
+
+/// Kernel numbers that a table shows before it abbreviates.
+const KERNELS_SHOWN: usize = 8;
+
+/// What `diff --json` prints.
+#[derive(Clone, Debug, Serialize)]
+pub struct DiffReport {
+    /// Whether the files are the same, byte for byte.
+    pub identical: bool,
+    /// Whether their headers are.
+    pub header_identical: bool,
+    /// The tensors that differ, by name.
+    pub tensors: Vec<TensorDifference>,
+}
+
+/// One tensor of a [`DiffReport`].
+#[derive(Clone, Debug, Serialize)]
+pub struct TensorDifference {
+    /// Its name.
+    pub name: String,
+    /// `changed`, `only-in-a`, `only-in-b`, `shape` or `dtype`.
+    pub status: &'static str,
+    /// The kernels that differ; empty where the tensor is no layer's weight or cannot be compared.
+    pub kernels_changed: Vec<usize>,
+    /// ‖b − a‖ / ‖a‖.
+    pub relative_change: Option<f64>,
+    /// The greatest |b − a|.
+    pub max_abs: Option<f64>,
+}
+
+impl DiffReport {
+    /// Reports on the differences found.
+    pub fn new(
+        identical: bool,
+        header_identical: bool,
+        differences: Vec<(String, Difference)>,
+    ) -> Self {
+        Self {
+            identical,
+            header_identical,
+            tensors: differences.into_iter().map(TensorDifference::new).collect(),
+        }
+    }
+
+    /// A table of the tensors that differ, or a sentence.
+    pub fn to_text(&self) -> String {
+        if self.identical {
+            return "The files are identical.\n".to_owned();
+        }
+        if self.tensors.is_empty() {
+            return "All tensors are identical; the headers differ (order or metadata).\n"
+                .to_owned();
+        }
+        let columns = [
+            ("tensor", Align::Left),
+            ("status", Align::Left),
+            ("change", Align::Right),
+            ("max |diff|", Align::Right),
+            ("kernels", Align::Left),
+        ];
+        let rows = self.tensors.iter().map(|tensor| {
+            vec![
+                tensor.name.clone(),
+                tensor.status.to_owned(),
+                optional(tensor.relative_change, |change| {
+                    format!("{:.2} %", 100.0 * change)
+                }),
+                optional(tensor.max_abs, |greatest| format!("{greatest:.3e}")),
+                kernels(&tensor.kernels_changed),
+            ]
+        });
+        let headers = if self.header_identical {
+            "identical"
+        } else {
+            "different"
+        };
+        table(&columns, rows)
+            + &format!(
+                "\n{} differ; the headers are {headers}.\n",
+                counted(self.tensors.len() as u64, "tensor"),
+            )
+    }
+}
+
+/// `3: 1 5 9`, or the first few of many.
+fn kernels(changed: &[usize]) -> String {
+    if changed.is_empty() {
+        return "-".to_owned();
+    }
+    let shown: Vec<String> = changed
+        .iter()
+        .take(KERNELS_SHOWN)
+        .map(usize::to_string)
+        .collect();
+    let more = if changed.len() > KERNELS_SHOWN {
+        " ..."
+    } else {
+        ""
+    };
+    format!("{}: {}{more}", changed.len(), shown.join(" "))
+}
+
+impl TensorDifference {
+    fn new((name, difference): (String, Difference)) -> Self {
+        let (status, values) = match difference {
+            Difference::OnlyInA => ("only-in-a", Values::default()),
+            Difference::OnlyInB => ("only-in-b", Values::default()),
+            Difference::Shape => ("shape", Values::default()),
+            Difference::Dtype => ("dtype", Values::default()),
+            Difference::Changed(values) => ("changed", values),
+        };
+        Self {
+            name,
+            status,
+            kernels_changed: values.kernels_changed,
+            relative_change: values.relative_change,
+            max_abs: values.max_abs,
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The result of `inspect`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::checkpoint::Checkpoint;
+use crate::layers::{Kind, Layers, OrderSource, Reason};
+
+use super::table::{Align, bytes, count, counted, optional, shape, table};
+
+/// What `inspect --json` prints.
+#[derive(Clone, Debug, Serialize)]
+pub struct InspectReport {
+    /// The checkpoint.
+    pub file: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// Number of tensors.
+    pub tensors: usize,
+    /// Elements of all tensors.
+    pub parameters: u64,
+    /// Tensors by dtype.
+    pub dtypes: BTreeMap<String, usize>,
+    /// The file's own metadata.
+    pub metadata: BTreeMap<String, String>,
+    /// Where the depth order comes from.
+    pub order_source: OrderSource,
+    /// The layers in depth order.
+    pub layers: Vec<InspectedLayer>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+    #[serde(skip)]
+    skip_shallow: usize,
+}
+
+/// One layer of an [`InspectReport`].
+#[derive(Clone, Debug, Serialize)]
+pub struct InspectedLayer {
+    /// Name of the weight.
+    pub name: String,
+    /// Place among the convolutions, from 1; `None` for what is no convolution.
+    pub depth: Option<usize>,
+    /// Its kind.
+    pub kind: Kind,
+    /// Parts of the kernels that see different input channels.
+    pub groups: usize,
+    /// Shape of the weight.
+    pub shape: Vec<usize>,
+    /// Element type.
+    pub dtype: String,
+    /// Number of kernels.
+    pub kernels: usize,
+    /// Whether it takes part.
+    pub selected: bool,
+    /// Why not.
+    pub reason: Option<Reason>,
+}
+
+impl InspectReport {
+    /// Reports on the layers found in a checkpoint.
+    pub fn new(source: &Checkpoint, layers: &Layers, skip_shallow: usize) -> Self {
+        let tensors = source.tensors();
+        let mut dtypes = BTreeMap::new();
+        for tensor in tensors {
+            *dtypes.entry(tensor.dtype.to_string()).or_default() += 1;
+        }
+        Self {
+            file: source.path().to_owned(),
+            bytes: source.len(),
+            tensors: tensors.len(),
+            parameters: tensors.iter().map(|tensor| tensor.elements() as u64).sum(),
+            dtypes,
+            metadata: source.header().metadata.clone(),
+            order_source: layers.source,
+            layers: layers
+                .layers
+                .iter()
+                .map(|layer| InspectedLayer {
+                    name: layer.name.clone(),
+                    depth: layer.depth,
+                    kind: layer.kind,
+                    groups: layer.groups,
+                    shape: layer.shape.clone(),
+                    dtype: tensors[layer.tensor].dtype.to_string(),
+                    kernels: layer.kernels,
+                    selected: layer.selected(),
+                    reason: layer.reason,
+                })
+                .collect(),
+            warnings: layers.warnings.iter().map(ToString::to_string).collect(),
+            skip_shallow,
+        }
+    }
+
+    /// The file, then a table of its layers.
+    pub fn to_text(&self) -> String {
+        let dtypes: Vec<String> = self
+            .dtypes
+            .iter()
+            .map(|(dtype, tensors)| format!("{tensors} {dtype}"))
+            .collect();
+        let selected = self.layers.iter().filter(|layer| layer.selected).count();
+        let mut text = format!(
+            "{}: {}, {} ({}), {}\n",
+            self.file.display(),
+            bytes(self.bytes),
+            counted(self.tensors as u64, "tensor"),
+            dtypes.join(", "),
+            counted(self.parameters, "parameter"),
+        );
+        text += &format!(
+            "Depth order from {}. The first {} convolutions are left alone (--skip-shallow); {} of {} take part.\n\n",
+            self.order_source.describe(),
+            self.skip_shallow,
+            selected,
+            counted(self.layers.len() as u64, "layer"),
+        );
+        let columns = [
+            ("depth", Align::Right),
+            ("layer", Align::Left),
+            ("kind", Align::Left),
+            ("groups", Align::Right),
+            ("shape", Align::Left),
+            ("dtype", Align::Left),
+            ("kernels", Align::Right),
+            ("takes part", Align::Left),
+        ];
+        let rows = self.layers.iter().map(|layer| {
+            vec![
+                optional(layer.depth, |depth| depth.to_string()),
+                layer.name.clone(),
+                layer.kind.to_string(),
+                layer.groups.to_string(),
+                shape(&layer.shape),
+                layer.dtype.clone(),
+                count(layer.kernels as u64),
+                match layer.reason {
+                    None => "yes".to_owned(),
+                    Some(reason) => format!("no: {reason}"),
+                },
+            ]
+        });
+        text + &table(&columns, rows)
+    }
+}

@@ -1,0 +1,204 @@
+//! The result of `merge` and `apply`.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::apply::Change;
+use crate::layers::{Kind, Reason};
+use crate::plan::{Parameters, Plan, PlannedLayer};
+
+use super::table::{Align, bytes, count, counted, optional, shape, table};
+
+/// What `merge --json` and `apply --json` print.
+#[derive(Clone, Debug, Serialize)]
+pub struct MergeReport {
+    /// The checkpoint read.
+    pub input: PathBuf,
+    /// The checkpoint written; `None` after a dry run.
+    pub output: Option<PathBuf>,
+    /// Where similarities were computed.
+    pub backend: &'static str,
+    /// The plan's parameters.
+    pub parameters: Parameters,
+    /// The layers that took part.
+    pub layers: Vec<MergedLayer>,
+    /// Sums over them.
+    pub totals: Totals,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+    /// Time taken, in seconds.
+    pub seconds: f64,
+    #[serde(skip)]
+    skipped: Vec<(Reason, usize)>,
+    #[serde(skip)]
+    input_bytes: u64,
+}
+
+/// One layer of a [`MergeReport`].
+#[derive(Clone, Debug, Serialize)]
+pub struct MergedLayer {
+    /// Name of the weight.
+    pub name: String,
+    /// Place among the convolutions, from 1.
+    pub depth: Option<usize>,
+    /// Its kind.
+    pub kind: Kind,
+    /// Shape of the weight.
+    pub shape: Vec<usize>,
+    /// Number of kernels.
+    pub kernels: usize,
+    /// Kernels merged, in one round or several.
+    pub merged: usize,
+    /// The greatest similarity of two kernels before merging.
+    pub max_similarity: Option<f64>,
+    /// The layer's threshold.
+    pub tau: Option<f64>,
+    /// ‖ΔW‖ / ‖W‖.
+    pub relative_change: Option<f64>,
+}
+
+/// Sums over the layers of a [`MergeReport`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Layers that took part.
+    pub layers: usize,
+    /// Their kernels.
+    pub kernels: usize,
+    /// Their merged kernels.
+    pub merged: usize,
+    /// Unordered pairs above the threshold; `None` where they were not counted.
+    pub pairs_above_tau: Option<u64>,
+}
+
+impl MergeReport {
+    /// Reports on a plan and what it changed, layer by layer.
+    pub fn new(
+        input: (&Path, u64),
+        output: Option<&Path>,
+        plan: &Plan,
+        changes: &[Change],
+        pairs_above_tau: Option<u64>,
+        warnings: Vec<String>,
+        seconds: f64,
+    ) -> Self {
+        let layers: Vec<MergedLayer> = plan
+            .layers
+            .iter()
+            .zip(changes)
+            .map(|(layer, change)| MergedLayer::new(layer, change))
+            .collect();
+        let mut skipped: Vec<(Reason, usize)> = Vec::new();
+        for layer in &plan.skipped {
+            match skipped
+                .iter_mut()
+                .find(|(reason, _)| *reason == layer.reason)
+            {
+                Some((_, layers)) => *layers += 1,
+                None => skipped.push((layer.reason, 1)),
+            }
+        }
+        Self {
+            input: input.0.to_owned(),
+            output: output.map(Path::to_owned),
+            backend: "cpu",
+            parameters: plan.parameters,
+            totals: Totals {
+                layers: layers.len(),
+                kernels: layers.iter().map(|layer| layer.kernels).sum(),
+                merged: layers.iter().map(|layer| layer.merged).sum(),
+                pairs_above_tau,
+            },
+            layers,
+            warnings,
+            seconds,
+            skipped,
+            input_bytes: input.1,
+        }
+    }
+
+    /// A table of the layers, and the sums.
+    pub fn to_text(&self) -> String {
+        let columns = [
+            ("depth", Align::Right),
+            ("layer", Align::Left),
+            ("kind", Align::Left),
+            ("shape", Align::Left),
+            ("kernels", Align::Right),
+            ("merged", Align::Right),
+            ("max sim", Align::Right),
+            ("tau", Align::Right),
+            ("change", Align::Right),
+        ];
+        let rows = self.layers.iter().map(|layer| {
+            vec![
+                optional(layer.depth, |depth| depth.to_string()),
+                layer.name.clone(),
+                layer.kind.to_string(),
+                shape(&layer.shape),
+                count(layer.kernels as u64),
+                count(layer.merged as u64),
+                optional(layer.max_similarity, |similarity| {
+                    format!("{similarity:.4}")
+                }),
+                optional(layer.tau, |tau| format!("{tau:.4}")),
+                optional(layer.relative_change, |change| {
+                    format!("{:.2} %", 100.0 * change)
+                }),
+            ]
+        });
+        let mut text = table(&columns, rows);
+        text.push('\n');
+        text += &self.summary();
+        text
+    }
+
+    fn summary(&self) -> String {
+        let totals = &self.totals;
+        let share = 100.0 * totals.merged as f64 / totals.kernels.max(1) as f64;
+        let mut text = format!(
+            "{} of {} merged ({share:.1} %) in {}",
+            count(totals.merged as u64),
+            counted(totals.kernels as u64, "kernel"),
+            counted(totals.layers as u64, "layer"),
+        );
+        if let Some(pairs) = totals.pairs_above_tau {
+            text += &format!("; {} above tau", counted(pairs, "pair"));
+        }
+        text += &format!(" ({}).\n", self.parameters);
+        if !self.skipped.is_empty() {
+            let reasons: Vec<String> = self
+                .skipped
+                .iter()
+                .map(|(reason, layers)| format!("{layers} {reason}"))
+                .collect();
+            let layers: usize = self.skipped.iter().map(|(_, layers)| layers).sum();
+            text += &format!(
+                "{} left alone: {}.\n",
+                counted(layers as u64, "layer"),
+                reasons.join(", ")
+            );
+        }
+        text += &match &self.output {
+            Some(output) => format!("Wrote {} ({})", output.display(), bytes(self.input_bytes)),
+            None => "Dry run: no checkpoint written".to_owned(),
+        };
+        text + &format!(" in {:.2} s.\n", self.seconds)
+    }
+}
+
+impl MergedLayer {
+    fn new(layer: &PlannedLayer, change: &Change) -> Self {
+        Self {
+            name: layer.name.clone(),
+            depth: layer.depth,
+            kind: layer.kind,
+            shape: layer.shape.clone(),
+            kernels: layer.kernels,
+            merged: change.merged,
+            max_similarity: layer.max_similarity,
+            tau: layer.tau,
+            relative_change: change.relative_change,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What to say when nothing merged: which threshold would have.
+
+use std::fmt;
+
+use crate::plan::{Fraction, Parameters, Partner};
+use crate::similarity::Nearest;
+
+/// Shares of the kernels for which a threshold is worth knowing, in percent.
+const SHARES: [f64; 3] = [1.0, 5.0, 20.0];
+
+/// Decimals of a suggested threshold.
+const DECIMALS: i32 = 4;
+
+/// Why a run merged nothing, and what would.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NothingMerged {
+    parameters: Parameters,
+    layers: usize,
+    kernels: usize,
+    /// The most similar pair's layer and similarity.
+    greatest: Option<(String, f64)>,
+    hints: Vec<ThresholdHint>,
+}
+
+/// A threshold at which a share of the kernels has an eligible partner.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ThresholdHint {
+    /// The share, in percent.
+    pub percent: f64,
+    /// The threshold, rounded down.
+    pub tau: f64,
+    /// Kernels with an eligible partner there.
+    pub kernels: usize,
+}
+
+impl NothingMerged {
+    /// From every layer's name and nearest neighbours.
+    pub fn new(parameters: Parameters, layers: &[(&str, Nearest)]) -> Self {
+        let mut greatest: Vec<f64> = Vec::new();
+        let mut best: Option<(String, f64)> = None;
+        for (name, nearest) in layers {
+            greatest.extend(nearest.by_kernel().iter().flatten().map(|n| n.similarity));
+            if let Some(similarity) = nearest.greatest()
+                && best.as_ref().is_none_or(|(_, known)| similarity > *known)
+            {
+                best = Some((name.to_string(), similarity));
+            }
+        }
+        greatest.sort_unstable_by(|a, b| b.total_cmp(a));
+        let kernels: usize = layers
+            .iter()
+            .map(|(_, nearest)| nearest.by_kernel().len())
+            .sum();
+        Self {
+            parameters,
+            layers: layers.len(),
+            kernels,
+            greatest: best,
+            hints: SHARES
+                .iter()
+                .filter_map(|&percent| ThresholdHint::new(percent, kernels, &greatest))
+                .collect(),
+        }
+    }
+
+    /// The thresholds that would merge something.
+    pub fn hints(&self) -> &[ThresholdHint] {
+        &self.hints
+    }
+}
+
+impl ThresholdHint {
+    /// The threshold just below the similarity of the kernel that completes the share; `falling` holds each kernel's
+    /// greatest similarity.
+    fn new(percent: f64, kernels: usize, falling: &[f64]) -> Option<Self> {
+        let wanted = (percent * kernels as f64 / 100.0).ceil().max(1.0) as usize;
+        let last = *falling.get(wanted - 1)?;
+        let scale = 10f64.powi(DECIMALS);
+        let mut tau = (last * scale).floor() / scale;
+        if tau >= last {
+            // The test is strict, and `last` itself has no more decimals than this.
+            tau = ((last * scale).floor() - 1.0) / scale;
+        }
+        (tau >= -1.0).then(|| Self {
+            percent,
+            tau,
+            kernels: falling
+                .iter()
+                .filter(|&&similarity| similarity > tau)
+                .count(),
+        })
+    }
+}
+
+impl fmt::Display for NothingMerged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NOTHING MERGED: ")?;
+        if self.layers == 0 {
+            return write!(
+                f,
+                "no layer takes part. The first {} convolutions are left alone (--skip-shallow), and others by kind or \
+                glob: `inmerge-ckpt inspect` gives each one's reason.",
+                self.parameters.skip_shallow
+            );
+        }
+        if self.parameters.prob == Fraction::ZERO {
+            return f.write_str("with --prob 0 no kernel takes its turn.");
+        }
+        let Some((layer, greatest)) = &self.greatest else {
+            return f.write_str("no layer that takes part has two kernels to compare.");
+        };
+        write!(
+            f,
+            "the most similar kernels of the {} layers that take part are at {greatest:.4} (in {layer}), and tau is {}.",
+            self.layers, self.parameters.tau
+        )?;
+        for hint in &self.hints {
+            write!(
+                f,
+                "\n  --tau {:<7} gives {} of {} kernels ({} %) an eligible partner",
+                hint.tau, hint.kernels, self.kernels, hint.percent
+            )?;
+        }
+        write!(
+            f,
+            "\n  Of these, a share of p = {} takes its turn (--prob).",
+            self.parameters.prob
+        )?;
+        if self.parameters.partner == Partner::Random {
+            f.write_str(
+                "\n  With --partner random, the one kernel drawn must happen to be eligible; --partner eligible draws \
+                among those that are.",
+            )?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_reaches_its_share() {
+        let falling = [0.75, 0.5, 0.25, 0.12345678];
+        let hint = |percent| ThresholdHint::new(percent, 4, &falling).unwrap();
+        assert_eq!((hint(1.0).tau, hint(1.0).kernels), (0.7499, 1));
+        assert_eq!((hint(26.0).tau, hint(26.0).kernels), (0.4999, 2));
+        assert_eq!((hint(100.0).tau, hint(100.0).kernels), (0.1234, 4));
+        assert_eq!(ThresholdHint::new(100.0, 5, &falling), None);
+    }
+}

@@ -1,0 +1,106 @@
+//! Plain tables and numbers.
+
+use comfy_table::{Cell, CellAlignment, Table, presets};
+
+/// How a column is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Align {
+    Left,
+    Right,
+}
+
+/// Rows under a header, in columns two spaces apart, without frames: easy to read, grep and cut.
+pub(super) fn table(
+    columns: &[(&str, Align)],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> String {
+    let cell = |text: String, align: Align| {
+        Cell::new(text).set_alignment(match align {
+            Align::Left => CellAlignment::Left,
+            Align::Right => CellAlignment::Right,
+        })
+    };
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(
+        columns
+            .iter()
+            .map(|&(name, align)| cell(name.to_owned(), align)),
+    );
+    for row in rows {
+        table.add_row(
+            row.into_iter()
+                .zip(columns)
+                .map(|(text, &(_, align))| cell(text, align)),
+        );
+    }
+    let lines = table.to_string();
+    let trimmed: Vec<&str> = lines.lines().map(str::trim_end).collect();
+    trimmed.join("\n") + "\n"
+}
+
+/// A count with its thousands apart: 1,234,567.
+pub(super) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.char_indices() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Something counted: `1 kernel`, `2 kernels`.
+pub(super) fn counted(number: u64, one: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {one}{plural}", count(number))
+}
+
+/// Bytes in a unit that suits them.
+pub(super) fn bytes(number: u64) -> String {
+    const UNITS: [(&str, u64); 3] = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
+    match UNITS.iter().find(|&&(_, size)| number >= size) {
+        Some(&(unit, size)) => format!("{:.1} {unit}", number as f64 / size as f64),
+        None => format!("{number} bytes"),
+    }
+}
+
+/// A shape as PyTorch writes it, without spaces.
+pub(super) fn shape(extents: &[usize]) -> String {
+    let extents: Vec<String> = extents.iter().map(usize::to_string).collect();
+    format!("[{}]", extents.join(","))
+}
+
+/// A number that may be missing.
+pub(super) fn optional<T>(value: Option<T>, write: impl Fn(T) -> String) -> String {
+    value.map_or_else(|| "-".to_owned(), write)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(counted(1, "kernel"), "1 kernel");
+        assert_eq!(bytes(46_807_480), "46.8 MB");
+        assert_eq!(shape(&[64, 3, 7, 7]), "[64,3,7,7]");
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let text = table(
+            &[("name", Align::Left), ("n", Align::Right)],
+            [
+                vec!["a".to_owned(), "1".to_owned()],
+                vec!["bcdef".to_owned(), "20".to_owned()],
+            ],
+        );
+        assert_eq!(text, " name    n\n a       1\n bcdef  20\n");
+    }
+}

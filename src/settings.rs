@@ -1,0 +1,187 @@
+//! What a run is to do, from flags and the configuration file: resolved once, at the door.
+
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::layers::{self, Kind, NamePattern, Selection};
+use crate::plan::{Fraction, LayerParameters, Parameters, Partner, Threshold};
+
+/// A configuration file could not be used.
+#[derive(Debug, thiserror::Error)]
+#[error("configuration {}: {problem}", file.display())]
+pub struct Error {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What is wrong with a configuration file.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "every variant's message says what it means")]
+pub enum Problem {
+    #[error("cannot be read ({0}); check the path")]
+    Unreadable(std::io::Error),
+    #[error("line {line}: {message}; correct it (keys are the flags' names)")]
+    Malformed { line: usize, message: String },
+}
+
+/// Settings of which any may be left open: what the flags say, or what a file says.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PartialSettings {
+    /// `tau`.
+    pub tau: Option<Threshold>,
+    /// `alpha`.
+    pub alpha: Option<Fraction>,
+    /// `prob`.
+    pub prob: Option<Fraction>,
+    /// `skip-shallow`.
+    #[serde(alias = "skip_shallow")]
+    pub skip_shallow: Option<usize>,
+    /// `partner`.
+    pub partner: Option<Partner>,
+    /// `rounds`.
+    pub rounds: Option<NonZeroU32>,
+    /// `seed`.
+    pub seed: Option<u64>,
+    /// `include`.
+    pub include: Option<Vec<String>>,
+    /// `exclude`.
+    pub exclude: Option<Vec<String>>,
+    /// `kinds`.
+    pub kinds: Option<Vec<Kind>>,
+    /// The `[[layer]]` tables.
+    #[serde(default, rename = "layer")]
+    pub layers: Vec<LayerTable>,
+}
+
+/// A `[[layer]]` table: parameters of the layers whose names match.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayerTable {
+    /// Glob over weight names.
+    #[serde(rename = "match")]
+    pub pattern: String,
+    /// `tau`.
+    pub tau: Option<Threshold>,
+    /// `alpha`.
+    pub alpha: Option<Fraction>,
+    /// `prob`.
+    pub prob: Option<Fraction>,
+}
+
+impl PartialSettings {
+    /// Reads a TOML file.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read, has an unknown key, or a value of the wrong type or out of range.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let problem = |problem| Error {
+            file: path.to_owned(),
+            problem,
+        };
+        let text = std::fs::read_to_string(path).map_err(|e| problem(Problem::Unreadable(e)))?;
+        toml::from_str(&text).map_err(|error| {
+            let offset = error.span().map_or(0, |span| span.start.min(text.len()));
+            problem(Problem::Malformed {
+                line: 1 + text.as_bytes()[..offset]
+                    .iter()
+                    .filter(|&&b| b == b'\n')
+                    .count(),
+                message: error.message().replace('\n', " "),
+            })
+        })
+    }
+}
+
+/// Settings without gaps.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How to merge.
+    pub parameters: Parameters,
+    /// Which layers.
+    pub selection: Selection,
+    tables: Vec<(NamePattern, LayerTable)>,
+    /// Whether a flag fixes τ, α or p for all layers.
+    fixed: PartialSettings,
+}
+
+impl Settings {
+    /// Fills what the flags leave open from the file, and what both leave open from the defaults.
+    ///
+    /// # Errors
+    ///
+    /// Where a glob is malformed.
+    pub fn resolve(flags: PartialSettings, file: PartialSettings) -> Result<Self, layers::Error> {
+        let default = Parameters::default();
+        let parameters = Parameters {
+            tau: flags.tau.or(file.tau).unwrap_or(default.tau),
+            alpha: flags.alpha.or(file.alpha).unwrap_or(default.alpha),
+            prob: flags.prob.or(file.prob).unwrap_or(default.prob),
+            skip_shallow: flags
+                .skip_shallow
+                .or(file.skip_shallow)
+                .unwrap_or(default.skip_shallow),
+            partner: flags.partner.or(file.partner).unwrap_or(default.partner),
+            rounds: flags.rounds.or(file.rounds).unwrap_or(default.rounds),
+            seed: flags.seed.or(file.seed).unwrap_or(default.seed),
+        };
+        let globs = |flag: &Option<Vec<String>>, file: &Option<Vec<String>>| {
+            flag.as_ref().or(file.as_ref()).cloned().unwrap_or_default()
+        };
+        let selection = Selection::new(
+            parameters.skip_shallow,
+            &globs(&flags.include, &file.include),
+            &globs(&flags.exclude, &file.exclude),
+            flags
+                .kinds
+                .as_ref()
+                .or(file.kinds.as_ref())
+                .map(Vec::as_slice),
+        )?;
+        let tables = file
+            .layers
+            .into_iter()
+            .map(|table| Ok((NamePattern::new("[[layer]] match", &table.pattern)?, table)))
+            .collect::<Result<_, layers::Error>>()?;
+        Ok(Self {
+            parameters,
+            selection,
+            tables,
+            fixed: flags,
+        })
+    }
+
+    /// Checks that every `[[layer]]` table matches one of these layers.
+    ///
+    /// # Errors
+    ///
+    /// Where one matches none; near names are listed.
+    pub fn check_tables<'a>(
+        &self,
+        names: impl Iterator<Item = &'a str> + Clone,
+    ) -> Result<(), layers::Error> {
+        self.tables
+            .iter()
+            .try_for_each(|(pattern, _)| pattern.require_match(names.clone()))
+    }
+
+    /// The parameters of one layer: a flag wins over the file's `[[layer]]` tables, of which the last that matches wins.
+    pub fn for_layer(&self, name: &str) -> LayerParameters {
+        let mut own = LayerParameters::from(&self.parameters);
+        for (_, table) in self
+            .tables
+            .iter()
+            .filter(|(pattern, _)| pattern.matches(name))
+        {
+            own.tau = self.fixed.tau.or(table.tau).unwrap_or(own.tau);
+            own.alpha = self.fixed.alpha.or(table.alpha).unwrap_or(own.alpha);
+            own.prob = self.fixed.prob.or(table.prob).unwrap_or(own.prob);
+        }
+        own
+    }
+}
