@@ -550,7 +550,7 @@ fn files_named_by_flags_are_named_when_they_are_at_fault() {
     desk.refuses(
         args!["merge", tiny(), "--config", beyond],
         1,
-        &[&["beyond.toml"], &["tau"], &["1.5"]],
+        &[&["beyond.toml"], &["tau", "line 3"], &["1.5"]],
     );
     let order = desk.with("order.txt", "conv1.weight\nlayer9.weight\n");
     desk.refuses(
@@ -571,8 +571,8 @@ fn spoilt(spoil: impl Fn(&mut Value)) -> String {
 }
 
 /// The layer that the spoilt plans are about.
-const LAYER: usize = 3;
-const LAYER_NAME: &str = "layer2.0.conv1.weight";
+const LAYER: usize = 4;
+const LAYER_NAME: &str = "layer2.0.conv2.weight";
 
 #[test]
 fn the_unspoilt_plan_applies() {
@@ -639,11 +639,11 @@ fn spoilt_plans_are_refused() {
         (
             "a layer twice",
             |plan| plan["layers"][LAYER] = plan["layers"][LAYER + 1].clone(),
-            &[&["layer2.0.conv2.weight"], &["twice", "duplicate"]],
+            &[&["layer2.0.downsample.0.weight"], &["twice", "duplicate"]],
         ),
         (
             "wrong shape",
-            |plan| plan["layers"][LAYER]["shape"] = json!([12, 8, 9]),
+            |plan| plan["layers"][LAYER]["shape"] = json!([12, 12, 9]),
             &[&[LAYER_NAME], &["shape"]],
         ),
         (
@@ -664,7 +664,8 @@ fn spoilt_plans_are_refused() {
         (
             "alpha beyond 1",
             |plan| plan["layers"][LAYER]["alpha"] = json!(1.5),
-            &[&[LAYER_NAME], &["alpha"], &["1.5"]],
+            // A place in the file will do where there is no name.
+            &[&["alpha", "line"], &["1.5"]],
         ),
         (
             "kernel beyond",
@@ -795,7 +796,14 @@ fn require_merges_says_that_nothing_merged_and_writes_nothing() {
         let before = contents(desk.folder.path());
         let run = run(args);
         assert_eq!(run.code, Some(3), "{run}");
-        assert!(run.stderr.contains("--require-merges"), "{run}");
+        assert!(
+            run.stderr.to_lowercase().contains("nothing merged"),
+            "{run}"
+        );
+        assert!(
+            !run.stdout.to_lowercase().contains("dry run"),
+            "it was none\n{run}"
+        );
         assert!(contents(desk.folder.path()) == before, "{run}");
     }
 }
