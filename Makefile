@@ -1,0 +1,40 @@
+# What a newcomer needs: `make demo` shows the program at work, `make test` checks everything.
+# Both work on a bare Debian or Ubuntu with rustup's cargo, cc and make; OpenBLAS is installed where it is missing.
+
+CARGO ?= cargo
+DEMO := fixtures/checkpoints/demo.safetensors
+
+.PHONY: all demo test bless install openblas
+
+all: openblas
+	$(CARGO) build --release
+
+demo: all
+	target/release/inmerge-ckpt merge $(DEMO) target/demo.safetensors --tau 0.9 --force
+
+test: openblas
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) test
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
+
+# Makes the fixtures and the expected results anew, by the independent numpy computation (needs python3 and numpy).
+bless:
+	python3 fixtures/make.py
+
+install: openblas
+	$(CARGO) install --path . --locked
+
+# Linking is the test: it finds the library wherever the linker does.
+openblas:
+	@if echo 'int main(void){return 0;}' | cc -x c - -lopenblas -o /dev/null 2>/dev/null; then :; \
+	elif command -v brew >/dev/null && brew --prefix openblas >/dev/null 2>&1; then :; \
+	elif command -v apt-get >/dev/null; then \
+		echo "OpenBLAS is missing: installing libopenblas-dev"; \
+		if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
+		$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends libopenblas-dev >/dev/null; \
+	else \
+		echo "OpenBLAS is missing. Install it first: openblas-devel (Fedora, RHEL: dnf), openblas-devel (openSUSE: zypper)," \
+			"openblas (Arch: pacman; macOS: brew), openblas-dev (Alpine: apk)." >&2; \
+		exit 1; \
+	fi

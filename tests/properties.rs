@@ -1,0 +1,321 @@
+//! What must hold of any merge: algebra on random checkpoints, and the statistics of the draws.
+
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU32;
+use std::path::Path;
+
+use inmerge_ckpt::apply::apply;
+use inmerge_ckpt::checkpoint::{Checkpoint, Destination, Draft, Durability};
+use inmerge_ckpt::layers::Kind;
+use inmerge_ckpt::plan::{
+    Cosine, Decision, Fraction, LayerParameters, Merge, Parameters, Partner, Plan, PlannedLayer,
+    Recipe, Rules, SourceId, Task, Threshold, decide,
+};
+use inmerge_ckpt::similarity::NonFinite;
+use inmerge_ckpt::weight::ConvWeight;
+use proptest::prelude::*;
+use safetensors::tensor::{Dtype, TensorView};
+use tempfile::TempDir;
+
+/// A pointwise weight of `kernels.len()` kernels.
+#[derive(Clone, Debug)]
+struct Weight {
+    name: String,
+    kernels: Vec<Vec<f32>>,
+}
+
+/// Kernels of a few numbers from a small set, so that ties, zero kernels and equal kernels are common.
+fn kernels() -> impl Strategy<Value = Vec<Vec<f32>>> {
+    let numbers = prop::sample::select(vec![-1.0f32, -0.5, 0.0, 0.5, 1.0, 1.5]);
+    (2usize..9, 1usize..5).prop_flat_map(move |(n, d)| {
+        prop::collection::vec(prop::collection::vec(numbers.clone(), d), n)
+    })
+}
+
+fn weights() -> impl Strategy<Value = Vec<Weight>> {
+    prop::collection::vec(kernels(), 1..4).prop_map(|weights| {
+        let names = ["b.weight", "a.weight", "c.weight"].map(str::to_owned);
+        names
+            .into_iter()
+            .zip(weights)
+            .map(|(name, kernels)| Weight { name, kernels })
+            .collect()
+    })
+}
+
+fn checkpoint(folder: &TempDir, file: &str, weights: &[Weight]) -> Checkpoint {
+    let tensors: Vec<(&str, Vec<usize>, Vec<u8>)> = weights
+        .iter()
+        .map(|weight| {
+            let shape = vec![weight.kernels.len(), weight.kernels[0].len(), 1];
+            let bytes = weight
+                .kernels
+                .iter()
+                .flatten()
+                .flat_map(|v| v.to_le_bytes())
+                .collect();
+            (weight.name.as_str(), shape, bytes)
+        })
+        .collect();
+    let views = tensors.iter().map(|(name, shape, bytes)| {
+        (
+            *name,
+            TensorView::new(Dtype::F32, shape.clone(), bytes).expect("a valid tensor"),
+        )
+    });
+    let path = folder.path().join(file);
+    safetensors::serialize_to_file(views, None, &path).expect("a writable folder");
+    Checkpoint::open(&path).expect("a valid checkpoint")
+}
+
+fn parameters(tau: f64, alpha: f64, prob: f64, partner: Partner, seed: u64) -> Parameters {
+    Parameters {
+        tau: Threshold::Similarity(Cosine::try_from(tau).expect("within range")),
+        alpha: Fraction::try_from(alpha).expect("within range"),
+        prob: Fraction::try_from(prob).expect("within range"),
+        skip_shallow: 0,
+        partner,
+        rounds: NonZeroU32::MIN,
+        seed,
+    }
+}
+
+fn decisions(source: &Checkpoint, parameters: &Parameters) -> Vec<(String, Decision)> {
+    let tasks: Vec<Task<'_>> = source
+        .tensors()
+        .iter()
+        .map(|tensor| Task {
+            weight: ConvWeight::new(tensor, Kind::Pointwise, 1).expect("a convolution"),
+            parameters: LayerParameters::from(parameters),
+        })
+        .collect();
+    let rules = Rules {
+        partner: parameters.partner,
+        rounds: parameters.rounds,
+        seed: parameters.seed,
+        non_finite: NonFinite::Refuse,
+    };
+    let decisions = decide(source, &tasks, &rules, &|_| {}).expect("finite kernels");
+    let names = source.tensors().iter().map(|tensor| tensor.name.clone());
+    names.zip(decisions).collect()
+}
+
+fn plan(source: &Checkpoint, parameters: &Parameters) -> Plan {
+    let decisions = decisions(source, parameters)
+        .into_iter()
+        .zip(source.tensors());
+    let layers = decisions
+        .enumerate()
+        .map(|(i, ((name, decision), tensor))| PlannedLayer {
+            name,
+            depth: Some(i + 1),
+            kind: Kind::Pointwise,
+            groups: 1,
+            kernels: tensor.shape[0],
+            shape: tensor.shape.clone(),
+            tau: Some(decision.tau),
+            alpha: Some(parameters.alpha),
+            prob: Some(parameters.prob),
+            max_similarity: decision.max_similarity,
+            merges: decision.merges,
+        });
+    Plan::new(
+        SourceId::of(source),
+        *parameters,
+        layers.collect(),
+        Vec::new(),
+    )
+}
+
+fn output(source: &Checkpoint, plan: &Plan, path: &Path) -> Vec<u8> {
+    let recipe = Recipe::check(plan, source).expect("a plan that fits");
+    let destination = Destination::check(path, true).expect("a writable place");
+    let draft = Draft::copy(source, &destination).expect("a copy");
+    apply(source, &recipe, Some(&draft), &|_| {}).expect("written");
+    draft.publish(Durability::Unsynced).expect("published");
+    std::fs::read(path).expect("the output")
+}
+
+fn policy() -> impl Strategy<Value = Partner> {
+    prop::sample::select(vec![Partner::Eligible, Partner::Nearest, Partner::Random])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn merges_commute_and_repeat(
+        weights in weights(),
+        partner in policy(),
+        tau in -1.0f64..1.0,
+        seed in any::<u64>(),
+        rotation in 0usize..7,
+    ) {
+        let folder = TempDir::new().unwrap();
+        let source = checkpoint(&folder, "in", &weights);
+        let plan = plan(&source, &parameters(tau, 0.8, 0.7, partner, seed));
+        let once = output(&source, &plan, &folder.path().join("once"));
+        prop_assert_eq!(&once, &output(&source, &plan, &folder.path().join("again")));
+
+        let mut shuffled = plan.clone();
+        shuffled.layers.reverse();
+        for layer in &mut shuffled.layers {
+            layer.merges.reverse();
+            let length = layer.merges.len().max(1);
+            layer.merges.rotate_left(rotation % length);
+        }
+        prop_assert_eq!(once, output(&source, &shuffled, &folder.path().join("shuffled")));
+    }
+
+    #[test]
+    fn keeping_all_or_never_taking_a_turn_changes_nothing(
+        weights in weights(),
+        partner in policy(),
+        tau in -1.0f64..1.0,
+        seed in any::<u64>(),
+        never in any::<bool>(),
+    ) {
+        let folder = TempDir::new().unwrap();
+        let source = checkpoint(&folder, "in", &weights);
+        let (alpha, prob) = if never { (0.5, 0.0) } else { (1.0, 1.0) };
+        let plan = plan(&source, &parameters(tau, alpha, prob, partner, seed));
+        prop_assert!(!never || plan.layers.iter().all(|layer| layer.merges.is_empty()));
+        let after = output(&source, &plan, &folder.path().join("out"));
+        prop_assert_eq!(after, std::fs::read(source.path()).unwrap());
+    }
+
+    #[test]
+    fn a_plan_survives_json(
+        weights in weights(),
+        partner in policy(),
+        tau in -1.0f64..1.0,
+        alpha in 0.0f64..1.0,
+        prob in 0.0f64..1.0,
+        seed in any::<u64>(),
+    ) {
+        let folder = TempDir::new().unwrap();
+        let source = checkpoint(&folder, "in", &weights);
+        let plan = plan(&source, &parameters(tau, alpha, prob, partner, seed));
+        prop_assert_eq!(&plan, &Plan::parse(&plan.to_json()).unwrap());
+    }
+
+    #[test]
+    fn other_layers_never_change_a_layers_decisions(
+        weights in weights(),
+        partner in policy(),
+        tau in -1.0f64..1.0,
+        seed in any::<u64>(),
+    ) {
+        let folder = TempDir::new().unwrap();
+        let parameters = parameters(tau, 0.8, 0.5, partner, seed);
+        let all = checkpoint(&folder, "all", &weights);
+        let together: HashMap<_, _> = decisions(&all, &parameters).into_iter().collect();
+        for (i, weight) in weights.iter().enumerate() {
+            let alone = checkpoint(&folder, &format!("alone-{i}"), std::slice::from_ref(weight));
+            let (name, decision) = decisions(&alone, &parameters).remove(0);
+            prop_assert_eq!(&decision, &together[&name]);
+        }
+    }
+
+    #[test]
+    fn with_certain_turns_exactly_the_kernels_with_an_eligible_partner_merge(
+        weights in weights(),
+        tau in -1.0f64..1.0,
+        seed in any::<u64>(),
+    ) {
+        let folder = TempDir::new().unwrap();
+        let source = checkpoint(&folder, "in", &weights);
+        let parameters = parameters(tau, 0.8, 1.0, Partner::Eligible, seed);
+        let decisions: HashMap<_, _> = decisions(&source, &parameters).into_iter().collect();
+        for Weight { name, kernels } in &weights {
+            // On numbers this coarse a float64 sum is exact in any order; only the roots and the division round.
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(x * y)).sum::<f64>();
+            let norm = |a: &[f32]| dot(a, a).sqrt();
+            let eligible = |i: usize, j: usize| {
+                let (a, b) = (&kernels[i][..], &kernels[j][..]);
+                let alive = norm(a) > 0.0 && norm(b) > 0.0;
+                i != j && alive && (dot(a, b) / (norm(a) * norm(b))).clamp(-1.0, 1.0) > tau
+            };
+            let n = kernels.len();
+            let expected: Vec<usize> = (0..n).filter(|&i| (0..n).any(|j| eligible(i, j))).collect();
+            let merges = &decisions[name].merges;
+            prop_assert_eq!(merges.iter().map(|m| m.kernel).collect::<Vec<_>>(), expected);
+            prop_assert!(merges.iter().all(|m| eligible(m.kernel, m.partner)));
+        }
+    }
+}
+
+/// `(observed − expected) / σ` of a count of independent events of probability `p`.
+fn sigmas(observed: usize, trials: u64, p: f64) -> f64 {
+    let expected = trials as f64 * p;
+    (observed as f64 - expected) / (expected * (1.0 - p)).sqrt()
+}
+
+/// Six kernels in the plane: 0 to 3 parallel, and 4 and 5 parallel, at right angles to them.
+fn two_families(folder: &TempDir) -> Checkpoint {
+    let kernels = [
+        [1.0, 0.0],
+        [2.0, 0.0],
+        [3.0, 0.0],
+        [4.0, 0.0],
+        [0.0, 1.0],
+        [0.0, 2.0],
+    ];
+    let weight = Weight {
+        name: "w.weight".to_owned(),
+        kernels: kernels.map(Vec::from).to_vec(),
+    };
+    checkpoint(folder, "families", &[weight])
+}
+
+/// How often each kernel merges, and with which partner, over many seeds.
+fn frequencies(
+    partner: Partner,
+    prob: f64,
+    seeds: u64,
+) -> ([usize; 6], BTreeMap<(usize, usize), usize>) {
+    let folder = TempDir::new().unwrap();
+    let source = two_families(&folder);
+    let (mut turns, mut pairs) = ([0; 6], BTreeMap::new());
+    for seed in 0..seeds {
+        let (_, decision) =
+            decisions(&source, &parameters(0.5, 0.8, prob, partner, seed)).remove(0);
+        for Merge {
+            kernel, partner, ..
+        } in decision.merges
+        {
+            turns[kernel] += 1;
+            *pairs.entry((kernel, partner)).or_default() += 1;
+        }
+    }
+    (turns, pairs)
+}
+
+#[test]
+fn eligible_partners_are_drawn_evenly() {
+    let (prob, seeds) = (0.3, 20_000);
+    let (turns, pairs) = frequencies(Partner::Eligible, prob, seeds);
+    for count in turns {
+        assert!(sigmas(count, seeds, prob).abs() < 5.0, "{turns:?}");
+    }
+    for kernel in 0..4 {
+        for partner in (0..4).filter(|&partner| partner != kernel) {
+            let count = pairs[&(kernel, partner)];
+            assert!(sigmas(count, seeds, prob / 3.0).abs() < 5.0, "{pairs:?}");
+        }
+    }
+    assert_eq!(pairs.len(), 4 * 3 + 2);
+}
+
+#[test]
+fn random_partners_are_drawn_evenly_among_all_and_then_tested() {
+    let (prob, seeds) = (0.3, 20_000);
+    let (_, pairs) = frequencies(Partner::Random, prob, seeds);
+    for (pair, &count) in &pairs {
+        assert!(
+            sigmas(count, seeds, prob / 5.0).abs() < 5.0,
+            "{pair:?}: {pairs:?}"
+        );
+    }
+    assert_eq!(pairs.len(), 4 * 3 + 2);
+}
