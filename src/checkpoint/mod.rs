@@ -2,5 +2,5 @@
 mod dtype;
 mod tensor;
 pub use dtype::FloatType;
-pub use tensor::Tensor;
 pub use safetensors::Dtype;
+pub use tensor::Tensor;
