@@ -1,0 +1,89 @@
+//! What sort of layer a weight belongs to.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+
+/// The sort of a layer. Ordered as `--kinds` lists them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A convolution with some extent in space; grouped ones included.
+    Conv,
+    /// A convolution whose kernel sizes are all 1.
+    Pointwise,
+    /// A convolution in which each kernel sees one input channel of its own.
+    Depthwise,
+    /// A transposed convolution; its weight is `[in, out/groups, k…]`.
+    Transposed,
+    /// A fully connected layer: a weight of rank 2.
+    Linear,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 5] = [
+        Kind::Conv,
+        Kind::Pointwise,
+        Kind::Depthwise,
+        Kind::Transposed,
+        Kind::Linear,
+    ];
+
+    /// The kinds that are merged unless others are asked for.
+    pub const DEFAULT: [Kind; 2] = [Kind::Conv, Kind::Pointwise];
+
+    /// The name used on the command line and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Conv => "conv",
+            Kind::Pointwise => "pointwise",
+            Kind::Depthwise => "depthwise",
+            Kind::Transposed => "transposed",
+            Kind::Linear => "linear",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Kind::ALL
+            .into_iter()
+            .find(|kind| kind.name() == text)
+            .ok_or_else(|| Error::UnknownKind(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_read_back() {
+        for kind in Kind::ALL {
+            assert_eq!(kind.to_string().parse::<Kind>().unwrap(), kind);
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
+    }
+
+    #[test]
+    fn an_unknown_kind_lists_the_known() {
+        let message = "convolution".parse::<Kind>().unwrap_err().to_string();
+        assert!(
+            message.contains("`convolution`")
+                && message.contains("conv, pointwise, depthwise, transposed, linear"),
+            "{message}"
+        );
+    }
+}

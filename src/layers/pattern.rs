@@ -1,0 +1,142 @@
+//! Globs over tensor names.
+
+use globset::{Glob, GlobMatcher};
+
+use super::Error;
+
+/// How many near names an error lists.
+const NEAR: usize = 3;
+
+/// Edit distances are quadratic in the length: longer names are compared by this many bytes from their end, and no
+/// more than [`NEAR_SCAN`] names are compared at all.
+const NEAR_BYTES: usize = 128;
+const NEAR_SCAN: usize = 4096;
+
+/// A glob over full tensor names, as `--include`, `--exclude` and the `match` key of a `[[layer]]` table give it.
+///
+/// `*` crosses dots (`layer4.*` is all of layer 4), `?`, `[a-c]` and `{a,b}` work as in a shell.
+#[derive(Clone, Debug)]
+pub struct NamePattern {
+    origin: &'static str,
+    glob: String,
+    matcher: GlobMatcher,
+}
+
+impl NamePattern {
+    /// Parse a glob; `origin` is the flag or table an error will name.
+    pub fn new(origin: &'static str, glob: &str) -> Result<Self, Error> {
+        let invalid = |problem: String| Error::InvalidGlob {
+            origin,
+            glob: glob.to_owned(),
+            problem,
+        };
+        let matcher = Glob::new(glob)
+            .map_err(|error| invalid(error.kind().to_string()))?
+            .compile_matcher();
+        Ok(Self {
+            origin,
+            glob: glob.to_owned(),
+            matcher,
+        })
+    }
+
+    /// The glob as it was given.
+    pub fn glob(&self) -> &str {
+        &self.glob
+    }
+
+    /// Whether a name fits.
+    pub fn matches(&self, name: &str) -> bool {
+        self.matcher.is_match(name)
+    }
+
+    /// An error listing near names unless one of `names` fits.
+    pub fn require_match<'a>(
+        &self,
+        names: impl Iterator<Item = &'a str> + Clone,
+    ) -> Result<(), Error> {
+        if names.clone().any(|name| self.matches(name)) {
+            return Ok(());
+        }
+        let plain = self.glob.replace(['*', '?'], "");
+        Err(Error::NoMatch {
+            origin: self.origin,
+            glob: self.glob.clone(),
+            near: near(&plain, names),
+        })
+    }
+}
+
+/// The names most like `wanted`, nearest first, ties by name; none that share too little with it.
+pub(super) fn near<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let tail = |text: &'a str| -> &'a str {
+        let mut from = text.len().saturating_sub(NEAR_BYTES);
+        while !text.is_char_boundary(from) {
+            from += 1;
+        }
+        &text[from..]
+    };
+    let wanted: String = wanted.chars().take(NEAR_BYTES).collect();
+    let mut scored: Vec<(f64, &str)> = names
+        .take(NEAR_SCAN)
+        .map(|name| {
+            (
+                strsim::jaro_winkler(&wanted, tail(name))
+                    .max(strsim::normalized_levenshtein(&wanted, tail(name))),
+                name,
+            )
+        })
+        .filter(|&(score, _)| score > 0.5)
+        .collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+    scored
+        .into_iter()
+        .take(NEAR)
+        .map(|(_, name)| name.to_owned())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_crosses_dots() {
+        let pattern = NamePattern::new("--include", "layer4.*").unwrap();
+        assert!(pattern.matches("layer4.0.conv1.weight"));
+        assert!(!pattern.matches("layer3.0.conv1.weight"));
+        assert!(
+            NamePattern::new("--include", "*/Conv2D/*")
+                .unwrap()
+                .matches("a/b/Conv2D/ReadVariableOp:0")
+        );
+    }
+
+    #[test]
+    fn an_invalid_glob_names_its_flag() {
+        let error = NamePattern::new("--exclude", "layer[")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("--exclude `layer[` is not a valid glob"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn no_match_lists_near_names() {
+        let names = [
+            "layer1.0.conv1.weight",
+            "layer4.0.conv1.weight",
+            "fc.weight",
+        ];
+        let error = NamePattern::new("--include", "layr4.0.conv1*")
+            .unwrap()
+            .require_match(names.into_iter())
+            .unwrap_err();
+        match error {
+            Error::NoMatch { near, .. } => assert_eq!(near[0], "layer4.0.conv1.weight"),
+            other => panic!("{other}"),
+        }
+    }
+}
