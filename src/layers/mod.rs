@@ -1,164 +1,400 @@
-//! Which tensors are convolutions, of which kind, and in which depth order.
-#![allow(missing_docs, dead_code)]
+//! Which tensors are convolutions, of which kind, and in which depth order; which of them are merged, and why the
+//! others are not.
+//!
+//! A safetensors file keeps neither modules nor their order: only names and shapes. [`Layers::of`] reads the order
+//! from the first source that applies: the file's metadata, a list the user gives, or the structure of names and
+//! shapes; where that leaves something open, natural order and a warning. The result depends on the set of tensors
+//! only, never on their order in the file.
+//!
+//! Depth counts convolutions from 1: pointwise, depthwise, transposed, squeeze-and-excite and head convolutions all
+//! count. Where a file holds several copies of one network (a model and its moving average, a chain of two U-Nets),
+//! depth starts from 1 in each, so `--skip-shallow` holds for each.
+
+mod candidates;
 mod error;
+mod groups;
 mod kind;
+mod name;
+mod order;
 mod pattern;
 mod reason;
+mod roles;
+mod select;
+mod tree;
 mod warning;
-use crate::checkpoint::Tensor;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
 pub use error::Error;
 pub use kind::Kind;
+pub use order::OrderSource;
+pub use order::explicit::{METADATA_KEY, parse_order};
 pub use pattern::NamePattern;
 pub use reason::Reason;
-use std::collections::BTreeMap;
+pub use select::Selection;
 pub use warning::Warning;
-#[derive(Clone, Copy, Debug, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OrderSource {
-    Metadata,
-    File,
-    Structure,
-    Natural,
-}
-impl OrderSource {
-    pub fn describe(self) -> &'static str {
-        "somewhere"
-    }
-}
-#[derive(Clone, Debug)]
+
+use crate::checkpoint::Tensor;
+use candidates::{Candidate, Companions, Layout};
+use groups::Verdict;
+use order::structure::{Step, Structure};
+use select::{Facts, Globs};
+
+/// A layer of the checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
+    /// Name of its weight.
     pub name: String,
+    /// Index of its weight in the tensor table.
     pub tensor: usize,
+    /// Its sort.
     pub kind: Kind,
+    /// Groups of its input channels; kernels of different groups read different channels.
     pub groups: usize,
+    /// Its place among the convolutions of its network, from 1; `None` for linear layers that were not asked for
+    /// and for the further parts of parametrised weights.
     pub depth: Option<usize>,
+    /// Number of kernels: output channels.
     pub kernels: usize,
+    /// Shape of its weight.
     pub shape: Vec<usize>,
+    /// Why it is not merged; `None` if it is.
     pub reason: Option<Reason>,
 }
+
 impl Layer {
+    /// Whether its kernels are merged.
     pub fn selected(&self) -> bool {
         self.reason.is_none()
     }
 }
-#[derive(Clone, Debug)]
+
+/// The layers of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layers {
+    /// Where their order came from.
     pub source: OrderSource,
+    /// In depth order (network by network where there are copies); those without a depth last.
     pub layers: Vec<Layer>,
+    /// What the user should know.
     pub warnings: Vec<Warning>,
 }
-#[derive(Clone, Debug, Default)]
-pub struct Selection {
-    skip: usize,
-    inc: Vec<NamePattern>,
-    exc: Vec<NamePattern>,
-    kinds: Vec<Kind>,
-}
-impl Selection {
-    pub fn new(
-        skip: usize,
-        inc: &[String],
-        exc: &[String],
-        kinds: Option<&[Kind]>,
-    ) -> Result<Self, Error> {
-        let p = |o: &'static str, v: &[String]| {
-            v.iter()
-                .map(|g| NamePattern::new(o, g))
-                .collect::<Result<Vec<_>, _>>()
-        };
-        Ok(Self {
-            skip,
-            inc: p("--include", inc)?,
-            exc: p("--exclude", exc)?,
-            kinds: kinds
-                .map(|k| k.to_vec())
-                .unwrap_or(vec![Kind::Conv, Kind::Pointwise]),
-        })
-    }
-}
-#[derive(Clone, Debug)]
-pub struct OrderList(Vec<String>);
-impl OrderList {
-    pub fn parse(t: &str) -> Self {
-        Self(
-            t.lines()
-                .map(|l| l.trim().to_owned())
-                .filter(|l| !l.is_empty())
-                .collect(),
-        )
-    }
-}
+
 impl Layers {
-    pub fn find(
-        t: &[Tensor],
-        m: &BTreeMap<String, String>,
-        o: Option<&OrderList>,
-        s: &Selection,
+    /// Read the layers of a tensor table.
+    ///
+    /// `metadata` is the file's `__metadata__`; `order` the names of an `--order` file (see [`parse_order`]), used
+    /// where the metadata holds no list.
+    pub fn of(
+        tensors: &[Tensor],
+        metadata: &BTreeMap<String, String>,
+        order: Option<&[String]>,
+        selection: &Selection,
     ) -> Result<Self, Error> {
-        let order: Vec<String> = o
-            .map(|o| o.0.clone())
-            .or(m
-                .get("inmerge.layers")
-                .map(|x| serde_json::from_str(x).unwrap()))
-            .unwrap_or_default();
-        let mut v: Vec<(usize, usize)> = t
+        let globs = Globs::of(selection)?;
+        let companions = Companions::of(tensors);
+        let mut candidates = candidates::find(tensors, &companions, &globs.include);
+        // In order of their names: from here on the file's order plays no part.
+        candidates.sort_by(|a, b| tensors[a.tensor].name.cmp(&tensors[b.tensor].name));
+        let name_of = |candidate: &Candidate<'_>| tensors[candidate.tensor].name.as_str();
+        globs.require_matches(candidates.iter().map(name_of))?;
+
+        let given = match order::explicit::from_metadata(metadata)? {
+            Some(names) => Some(("metadata `inmerge.layers`", OrderSource::Metadata, names)),
+            None => order.map(|names| ("--order", OrderSource::File, names.to_vec())),
+        };
+        let indices: HashMap<&str, usize> = candidates
             .iter()
             .enumerate()
-            .filter(|(_, t)| {
-                t.rank() >= 3 && t.float_type().is_some() && t.name.ends_with(".weight")
-            })
-            .map(|(i, t)| {
-                (
-                    order
-                        .iter()
-                        .position(|n| n == &t.name)
-                        .unwrap_or(usize::MAX),
-                    i,
-                )
-            })
+            .map(|(index, candidate)| (name_of(candidate), index))
             .collect();
-        v.sort_by_key(|&(p, i)| (p, t[i].name.contains("layer"), t[i].name.clone()));
-        let mut layers = vec![];
-        for (k, (_, i)) in v.into_iter().enumerate() {
-            let x = &t[i];
-            let kind = if x.shape[2..].iter().all(|&e| e == 1) {
+        let listed = match &given {
+            Some((origin, _, names)) => {
+                order::explicit::resolve(origin, names, &indices, |name| {
+                    tensors.iter().any(|tensor| tensor.name == name)
+                })?
+            }
+            None => Vec::new(),
+        };
+        let with_linear = selection.kinds.contains(&Kind::Linear);
+        let structure = order::structure::order(&candidates, &companions, |candidate| {
+            candidate.layout != Layout::Part && (with_linear || !candidate.linear())
+        });
+
+        let mut model = Self {
+            source: OrderSource::Structure,
+            layers: Vec::with_capacity(candidates.len()),
+            warnings: Vec::new(),
+        };
+        let mut found: Vec<Option<Layer>> = vec![None; candidates.len()];
+        for network in &structure.networks {
+            let verdicts = groups::verdicts(network, &candidates);
+            let terminal = terminal(network, &candidates, &companions);
+            for (at, (step, verdict)) in network.iter().zip(verdicts).enumerate() {
+                let candidate = &candidates[step.candidate];
+                let name = name_of(candidate);
+                let supported = model.check(candidate, name, Some(verdict));
+                let (kind, groups) = match verdict {
+                    Verdict::Known(kind, groups) => (kind, groups),
+                    Verdict::Ambiguous { .. } => (
+                        if candidate.is_point() {
+                            Kind::Pointwise
+                        } else {
+                            Kind::Conv
+                        },
+                        1,
+                    ),
+                };
+                let facts = Facts {
+                    name,
+                    kind,
+                    depth: Some(at + 1),
+                    kernels: candidate.out(),
+                    supported,
+                    gate: is_gate(at, &candidates, network),
+                    head: step.in_head || (step.in_final && terminal == Some(at)),
+                };
+                found[step.candidate] = Some(layer(candidate, groups, &facts, selection, &globs));
+            }
+        }
+        let last: Vec<usize> = (0..candidates.len())
+            .filter(|&index| found[index].is_none())
+            .collect();
+        for index in last {
+            let candidate = &candidates[index];
+            let name = name_of(candidate);
+            let kind = if candidate.linear() {
+                Kind::Linear
+            } else if candidate.is_point() {
                 Kind::Pointwise
-            } else if k > 0 && x.shape[1] == 1 {
-                Kind::Depthwise
             } else {
                 Kind::Conv
             };
-            let reason = if !s.kinds.contains(&kind) {
-                Some(Reason::Depthwise)
-            } else if x.shape[0] < 2 {
-                Some(Reason::SingleKernel)
-            } else if !s.inc.is_empty() && !s.inc.iter().any(|p| p.matches(&x.name))
-                || s.exc.iter().any(|p| p.matches(&x.name))
-            {
-                Some(Reason::Excluded)
-            } else if k < s.skip {
-                Some(Reason::Shallow)
-            } else {
-                None
-            };
-            layers.push(Layer {
-                name: x.name.clone(),
-                tensor: i,
+            let supported = model.check(candidate, name, None);
+            let facts = Facts {
+                name,
                 kind,
-                groups: 1,
-                depth: Some(k + 1),
-                kernels: x.shape[0],
-                shape: x.shape.clone(),
-                reason,
+                depth: None,
+                kernels: candidate.out(),
+                supported,
+                gate: false,
+                head: false,
+            };
+            found[index] = Some(layer(candidate, 1, &facts, selection, &globs));
+        }
+        let found: Vec<Layer> = found.into_iter().flatten().collect();
+        match given {
+            Some((origin, source, _)) => {
+                model.source = source;
+                model.adopt(origin, listed, &structure, found, selection, &globs);
+            }
+            None => model.follow(structure, found),
+        }
+        Ok(model)
+    }
+
+    /// The layers that are merged, in depth order.
+    pub fn selected(&self) -> impl Iterator<Item = &Layer> {
+        self.layers.iter().filter(|layer| layer.selected())
+    }
+
+    /// Whether a layer can be merged at all; warns if not.
+    fn check(&mut self, candidate: &Candidate<'_>, name: &str, verdict: Option<Verdict>) -> bool {
+        let name = name.to_owned();
+        let warning = match (candidate.layout, verdict) {
+            (Layout::Parametrised | Layout::Part, _) => Warning::Parametrised { name },
+            (Layout::Undecided, _) => Warning::AmbiguousTransposed { name },
+            (Layout::Foreign, _) => Warning::ForeignLayout { name },
+            (Layout::Misfit(bias), _) => Warning::BiasMismatch { name, bias },
+            (Layout::Empty, _) => Warning::Empty { name },
+            (_, Some(Verdict::Ambiguous { channels })) => Warning::AmbiguousGroups {
+                name,
+                channels,
+                per_kernel: candidate.reads(),
+            },
+            _ => return true,
+        };
+        self.warnings.push(warning);
+        false
+    }
+
+    /// Take the structural order.
+    fn follow(&mut self, structure: Structure, found: Vec<Layer>) {
+        if let Some((module, others)) = structure.unsure.split_first() {
+            self.source = OrderSource::Natural;
+            self.warnings.push(Warning::NaturalOrder {
+                module: module.clone(),
+                others: others.len(),
             });
         }
-        for p in s.inc.iter().chain(&s.exc) {
-            p.require_match(layers.iter().map(|l| l.name.as_str()))?;
+        if !structure.copies.is_empty() {
+            self.warnings.push(Warning::Copies {
+                modules: structure.copies.clone(),
+            });
         }
-        Ok(Self {
-            source: OrderSource::Metadata,
-            layers,
-            warnings: vec![],
-        })
+        self.layers = in_order(structural(&structure), found);
+    }
+
+    /// Take a listed order; convolutions it leaves out follow in structural order.
+    fn adopt(
+        &mut self,
+        origin: &'static str,
+        listed: Vec<usize>,
+        structure: &Structure,
+        mut found: Vec<Layer>,
+        selection: &Selection,
+        globs: &Globs,
+    ) {
+        let taken: HashSet<usize> = listed.iter().copied().collect();
+        let left: Vec<usize> = structural(structure)
+            .into_iter()
+            .filter(|index| !taken.contains(index))
+            .collect();
+        if let Some(&first) = left.first() {
+            self.warnings.push(Warning::OrderIncomplete {
+                origin,
+                first: found[first].name.clone(),
+                count: left.len(),
+            });
+        }
+        let order: Vec<usize> = listed.into_iter().chain(left).collect();
+        let mut depth = 0;
+        for &index in &order {
+            let layer = &mut found[index];
+            if layer.kind == Kind::Linear && !selection.kinds.contains(&Kind::Linear) {
+                continue;
+            }
+            depth += 1;
+            layer.depth = Some(depth);
+            if matches!(layer.reason, None | Some(Reason::Shallow)) {
+                layer.reason = (depth <= selection.skip_shallow).then_some(Reason::Shallow);
+            }
+            debug_assert!(layer.reason.is_some() || !globs.leave_out(&layer.name));
+        }
+        self.layers = in_order(order, found);
+    }
+}
+
+fn layer(
+    candidate: &Candidate<'_>,
+    groups: usize,
+    facts: &Facts<'_>,
+    selection: &Selection,
+    globs: &Globs,
+) -> Layer {
+    Layer {
+        name: facts.name.to_owned(),
+        tensor: candidate.tensor,
+        kind: facts.kind,
+        groups,
+        depth: facts.depth,
+        kernels: facts.kernels,
+        shape: candidate.shape.to_vec(),
+        reason: select::reason(facts, selection, globs),
+    }
+}
+
+fn structural(structure: &Structure) -> Vec<usize> {
+    structure
+        .networks
+        .iter()
+        .flatten()
+        .map(|step| step.candidate)
+        .collect()
+}
+
+/// `found` in the given order, layers without a depth last.
+fn in_order(order: Vec<usize>, found: Vec<Layer>) -> Vec<Layer> {
+    let mut found: Vec<Option<Layer>> = found.into_iter().map(Some).collect();
+    let mut layers: Vec<Layer> = order
+        .into_iter()
+        .filter_map(|index| found[index].take())
+        .collect();
+    layers.extend(found.into_iter().flatten());
+    let (mut deep, last): (Vec<Layer>, Vec<Layer>) =
+        layers.into_iter().partition(|layer| layer.depth.is_some());
+    deep.extend(last);
+    deep
+}
+
+/// The place of the network's last convolution, if nothing normalises what it gives: an output named `final` or
+/// `out` is a head then. (MobileViT's `final_conv` has a norm: it gives features.)
+fn terminal(
+    network: &[Step],
+    candidates: &[Candidate<'_>],
+    companions: &Companions<'_>,
+) -> Option<usize> {
+    let at = network.iter().rposition(|step| !step.in_head)?;
+    let candidate = &candidates[network[at].candidate];
+    let parent = candidate
+        .module
+        .rsplit_once('.')
+        .map_or("", |(parent, _)| parent);
+    let own = &candidate.module[if parent.is_empty() {
+        0
+    } else {
+        parent.len() + 1
+    }..];
+    let next = own
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_add(1))
+        .map(|number| number.to_string());
+    let normed = ["bn", "norm"]
+        .into_iter()
+        .chain(next.as_deref())
+        .any(|name| {
+            let module = if parent.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{parent}.{name}")
+            };
+            companions.norm(&module) == Some(candidate.out())
+        });
+    let followed = candidates.iter().any(|candidate| candidate.linear());
+    (!normed && !followed).then_some(at)
+}
+
+/// Whether a layer is part of a squeeze-and-excite gate: within a module that says so, or one of a pair of 1×1
+/// convolutions called `fc` that narrow to fewer channels and widen back.
+fn is_gate(at: usize, candidates: &[Candidate<'_>], network: &[Step]) -> bool {
+    let step = &network[at];
+    let candidate = &candidates[step.candidate];
+    if candidate.linear() {
+        return step.in_gate && !candidate.module.contains("attn");
+    }
+    let over_channels =
+        candidate.shape.len() == 3 && candidate.reads() == 1 && candidate.out() == 1;
+    if step.in_gate && (candidate.is_point() || over_channels) {
+        return true;
+    }
+    let named = |module: &str| {
+        module
+            .rsplit('.')
+            .next()
+            .is_some_and(|last| last.starts_with("fc"))
+    };
+    candidate.is_point() && !step.in_head && named(candidate.module) && {
+        let parent = candidate
+            .module
+            .rsplit_once('.')
+            .map_or("", |(parent, _)| parent);
+        let (reads, out) = (candidate.reads(), candidate.out());
+        network[at.saturating_sub(1)..(at + 2).min(network.len())]
+            .iter()
+            .map(|other| &candidates[other.candidate])
+            .any(|other| {
+                let beside = other
+                    .module
+                    .rsplit_once('.')
+                    .map_or("", |(parent, _)| parent)
+                    == parent;
+                let pair = other.shape.len() == candidate.shape.len()
+                    && other.is_point()
+                    && other.reads() == out
+                    && other.out() == reads
+                    && reads != out;
+                beside && pair && named(other.module)
+            })
     }
 }

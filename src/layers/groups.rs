@@ -1,0 +1,136 @@
+//! How many groups a convolution has: its shape only says how many channels each kernel reads.
+
+use super::candidates::{Candidate, Layout};
+use super::kind::Kind;
+use super::order::structure::Step;
+
+/// What a layer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Kind and groups are known.
+    Known(Kind, usize),
+    /// It may be dense or have this many groups.
+    Ambiguous {
+        /// Channels that come in if it is grouped.
+        channels: usize,
+    },
+}
+
+/// The layers of one network in depth order → what each is.
+///
+/// `known` says whether some layer before gives this many channels.
+pub(super) fn verdicts(steps: &[Step], candidates: &[Candidate<'_>]) -> Vec<Verdict> {
+    let mut seen = std::collections::HashSet::new();
+    let mut groups_of = std::collections::HashMap::new();
+    let mut verdicts = Vec::with_capacity(steps.len());
+    let image = steps
+        .iter()
+        .map(|step| &candidates[step.candidate])
+        .find(|candidate| !candidate.linear())
+        .map(Candidate::reads);
+    let mut first = true;
+    for step in steps {
+        let candidate = &candidates[step.candidate];
+        let verdict = if candidate.linear() {
+            Verdict::Known(Kind::Linear, 1)
+        } else if let Layout::Transposed(groups) = candidate.layout {
+            Verdict::Known(Kind::Transposed, groups)
+        } else if candidate.layout == Layout::Foreign {
+            let point = candidate.shape[..candidate.shape.len() - 2]
+                .iter()
+                .all(|&extent| extent == 1);
+            Verdict::Known(if point { Kind::Pointwise } else { Kind::Conv }, 1)
+        } else if first {
+            // Whatever reads the network's input is dense: `[64, 1, 7, 7]` is a grey-scale stem.
+            Verdict::Known(dense(candidate), 1)
+        } else if candidate.reads() == 1 {
+            single_channel(step, candidate, image)
+        } else {
+            grouped(step, candidate, candidates, &groups_of, &seen)
+        };
+        if !candidate.linear() {
+            first = false;
+        }
+        if !step.in_gate {
+            seen.insert(candidate.out());
+        }
+        if let Verdict::Known(_, groups) = verdict {
+            groups_of.insert(step.candidate, groups);
+        }
+        verdicts.push(verdict);
+    }
+    verdicts
+}
+
+fn dense(candidate: &Candidate<'_>) -> Kind {
+    if candidate.is_point() {
+        Kind::Pointwise
+    } else {
+        Kind::Conv
+    }
+}
+
+/// A kernel that reads one channel is depthwise, unless one channel is all there is: on a grey-scale input, or
+/// behind a single-kernel layer (a spatial attention map).
+fn single_channel(step: &Step, candidate: &Candidate<'_>, image: Option<usize>) -> Verdict {
+    let out = candidate.out();
+    let alone = step.given.first() == Some(&1) || (step.at_input && image == Some(1));
+    let unfit = image == Some(1)
+        && step.fed_by.is_none()
+        && step
+            .given
+            .iter()
+            .all(|&channels| channels == 0 || !out.is_multiple_of(channels));
+    if out == 1 || candidate.is_point() || alone || unfit {
+        return Verdict::Known(dense(candidate), 1);
+    }
+    // With a multiplier each channel has several kernels.
+    let multiplied = step
+        .given
+        .iter()
+        .copied()
+        .find(|&channels| channels > 1 && out.is_multiple_of(channels));
+    Verdict::Known(Kind::Depthwise, multiplied.unwrap_or(out))
+}
+
+fn grouped(
+    step: &Step,
+    candidate: &Candidate<'_>,
+    candidates: &[Candidate<'_>],
+    groups_of: &std::collections::HashMap<usize, usize>,
+    seen: &std::collections::HashSet<usize>,
+) -> Verdict {
+    let (reads, out) = (candidate.reads(), candidate.out());
+    let known = |groups: usize| Verdict::Known(dense(candidate), groups);
+    let divides = |channels: usize| {
+        channels > reads && channels.is_multiple_of(reads) && out.is_multiple_of(channels / reads)
+    };
+    if step.given.contains(&reads) {
+        return known(1);
+    }
+    if let Some(before) = step.fed_by {
+        // A chain of single layers: what comes in is what the one before gives.
+        let producer = &candidates[before];
+        let channels = producer.out();
+        if channels == reads || !divides(channels) {
+            return known(1);
+        }
+        let groups = channels / reads;
+        // Two layers that read the same could stand side by side, unless the first is grouped as well.
+        let side_by_side =
+            producer.reads() == reads && groups_of.get(&before).is_none_or(|&groups| groups == 1);
+        return if side_by_side {
+            Verdict::Ambiguous { channels }
+        } else {
+            known(groups)
+        };
+    }
+    let channels = step.given.first().copied().unwrap_or(0);
+    // An odd width that is exactly half is a split (a spectrum's 2·129 values), not two groups.
+    let halves_oddly = !reads.is_multiple_of(2) && channels == reads.saturating_mul(2);
+    if step.at_input || seen.contains(&reads) || !divides(channels) || halves_oddly {
+        known(1)
+    } else {
+        Verdict::Ambiguous { channels }
+    }
+}

@@ -1,0 +1,36 @@
+//! The depth order of the layers, from the first of four sources that applies.
+
+mod arrange;
+mod copies;
+pub(super) mod explicit;
+mod flow;
+mod sketch;
+pub(super) mod structure;
+
+use serde::{Deserialize, Serialize};
+
+/// Where the depth order came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OrderSource {
+    /// The file's own metadata, key `inmerge.layers`.
+    Metadata,
+    /// `--order FILE`.
+    File,
+    /// Names and shapes.
+    Structure,
+    /// Names and shapes, but in some module only the natural order of the names was left; a warning says where.
+    Natural,
+}
+
+impl OrderSource {
+    /// The name used in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            OrderSource::Metadata => "metadata",
+            OrderSource::File => "file",
+            OrderSource::Structure => "structure",
+            OrderSource::Natural => "natural",
+        }
+    }
+}

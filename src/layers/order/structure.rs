@@ -1,0 +1,260 @@
+//! Depth order read from names and shapes.
+
+use super::arrange::{Arranger, Part, Place};
+use super::flow::{Flow, Seen};
+use super::sketch::{Sketch, sketch};
+use crate::layers::candidates::{Candidate, Companions};
+use crate::layers::name::Segment;
+use crate::layers::roles::{self, Role};
+use crate::layers::tree::Tree;
+
+/// A layer in its place, with what is known of what it is given.
+#[derive(Clone, Debug)]
+pub(in crate::layers) struct Step {
+    /// Index into the candidates.
+    pub candidate: usize,
+    /// Channels it may be given, the likeliest first.
+    pub given: Vec<usize>,
+    /// The layer directly before it on a chain of single layers (`conv1` → `conv2`): that one feeds it.
+    pub fed_by: Option<usize>,
+    /// Reads the network's input.
+    pub at_input: bool,
+    /// Within the network's head or an auxiliary one.
+    pub in_head: bool,
+    /// Within a module that names it an output (`outc`, `final_conv`).
+    pub in_final: bool,
+    /// Within a squeeze-and-excite gate.
+    pub in_gate: bool,
+}
+
+/// What [`order`] found.
+pub(in crate::layers) struct Structure {
+    /// Networks, each as its layers in depth order.
+    pub networks: Vec<Vec<Step>>,
+    /// Paths of the networks where there are several copies of one.
+    pub copies: Vec<String>,
+    /// Paths of modules whose inner order only the alphabet decided.
+    pub unsure: Vec<String>,
+}
+
+/// Channels of a network's input, where some layer reads 2 to 4; otherwise it has one (grey-scale, audio).
+const COLOUR: [usize; 3] = [3, 4, 2];
+
+/// How deep below the top a module named `head` or `classifier` is still the network's.
+const HEAD_LEVELS: usize = 2;
+
+#[derive(Clone, Default)]
+struct Context {
+    place: Place,
+    levels: usize,
+    in_head: bool,
+    in_final: bool,
+    in_gate: bool,
+    fed_by: Option<usize>,
+    parallel: bool,
+}
+
+struct Walk<'a> {
+    arranger: Arranger<'a>,
+    sketches: Vec<Sketch>,
+    seen: Seen,
+    steps: Vec<Step>,
+    unsure: Vec<String>,
+}
+
+/// Order the candidates `chosen` picks; they must stand in order of their names.
+pub(in crate::layers) fn order(
+    candidates: &[Candidate<'_>],
+    companions: &Companions<'_>,
+    chosen: impl Fn(&Candidate<'_>) -> bool,
+) -> Structure {
+    let tree = Tree::of(candidates, chosen);
+    let arranger = Arranger {
+        tree: &tree,
+        candidates,
+        companions,
+    };
+    let sketches = sketch(&arranger);
+    let roots = super::copies::roots(&tree, candidates);
+    let mut walk = Walk {
+        arranger,
+        sketches,
+        seen: Seen::new(),
+        steps: Vec::new(),
+        unsure: Vec::new(),
+    };
+    let mut networks = Vec::new();
+    for &root in &roots {
+        let input = walk.input(root);
+        walk.seen = Seen::from_iter(input.iter().copied());
+        let place = Place {
+            at_input: true,
+            ..Place::default()
+        };
+        walk.module(
+            root,
+            &Flow {
+                latest: input.clone(),
+                input,
+            },
+            Context {
+                place,
+                ..Context::default()
+            },
+        );
+        networks.push(std::mem::take(&mut walk.steps));
+    }
+    let copies = if roots.len() > 1 {
+        roots
+            .iter()
+            .map(|&root| tree.path(root, candidates).to_owned())
+            .collect()
+    } else {
+        Vec::new()
+    };
+    Structure {
+        networks,
+        copies,
+        unsure: walk.unsure,
+    }
+}
+
+impl Walk<'_> {
+    fn input(&self, root: usize) -> Vec<usize> {
+        let colour = |index: &usize| {
+            let candidate = &self.arranger.candidates[*index];
+            !candidate.linear() && COLOUR.contains(&candidate.reads())
+        };
+        let nodes = &self.arranger.tree.nodes;
+        let mut open = vec![root];
+        while let Some(node) = open.pop() {
+            if nodes[node].weights.iter().any(colour) {
+                return COLOUR.to_vec();
+            }
+            open.extend(&nodes[node].children);
+        }
+        vec![1]
+    }
+
+    // Recursion is bounded by the number of segments of a path.
+    fn module(&mut self, node: usize, flow: &Flow, context: Context) {
+        let tree = self.arranger.tree;
+        for &candidate in &tree.nodes[node].weights {
+            self.steps.push(Step {
+                candidate,
+                given: flow.latest.clone(),
+                fed_by: context.fed_by,
+                at_input: context.place.at_input,
+                in_head: context.in_head,
+                in_final: context.in_final,
+                in_gate: context.in_gate,
+            });
+            if !context.in_gate {
+                self.seen.insert(self.arranger.candidates[candidate].out());
+            }
+        }
+        let arrangement =
+            self.arranger
+                .arrange(node, context.place, flow, &self.seen, &self.sketches);
+        if arrangement.unsure {
+            self.unsure.push(
+                self.arranger
+                    .tree
+                    .path(node, self.arranger.candidates)
+                    .to_owned(),
+            );
+        }
+        let branching = usize::from(arrangement.placed.len() > 1);
+        let levels = context.levels + branching;
+        let mut latest = (flow.latest.clone(), context.place.at_input);
+        let mut before: Option<(usize, Option<usize>)> = None;
+        for placed in arrangement.placed {
+            let sketch = &self.sketches[placed.node];
+            let segment = &tree.nodes[placed.node].segment;
+            let entry = sketch.ends.entry;
+            let matching = |given: &[usize]| {
+                given
+                    .iter()
+                    .copied()
+                    .find(|channels| entry.contains(channels))
+            };
+            let (given, at_input) = if placed.part == Part::Side || context.parallel {
+                (flow.input.clone(), context.place.at_input)
+            } else if let Some(channels) = matching(&latest.0) {
+                (
+                    if latest.1 {
+                        latest.0.clone()
+                    } else {
+                        vec![channels]
+                    },
+                    latest.1,
+                )
+            } else if let Some(channels) = matching(&flow.input) {
+                (
+                    if context.place.at_input {
+                        flow.input.clone()
+                    } else {
+                        vec![channels]
+                    },
+                    context.place.at_input,
+                )
+            } else {
+                (latest.0.clone(), latest.1)
+            };
+            let fed_by = match before {
+                None if placed.part == Part::Main => context.fed_by,
+                Some((chain, single))
+                    if chain == placed.chain
+                        && placed.part == Part::Main
+                        && sketch.single.is_some() =>
+                {
+                    single
+                }
+                _ => None,
+            };
+            let in_head = context.in_head
+                || (matches!(placed.role, Role::Head | Role::Aux)
+                    && context.levels < HEAD_LEVELS
+                    && is_head(segment, context.levels));
+            let inner = Context {
+                place: Place {
+                    in_decoder: context.place.in_decoder || placed.role == Role::Decoder,
+                    at_input,
+                },
+                levels,
+                in_head,
+                in_final: context.in_final
+                    || (placed.role == Role::Final && context.levels < HEAD_LEVELS),
+                in_gate: context.in_gate
+                    || roles::is_gate(segment)
+                    || segment.has(&["squeeze"]) && segment.has(&["excitation", "excite"]),
+                fed_by: fed_by.filter(|_| {
+                    !context.parallel
+                        && (sketch.single.is_some()
+                            || placed.part == Part::Main && before.is_none())
+                }),
+                parallel: roles::is_parallel(segment)
+                    && !segment.is_number()
+                    && segment.ordinal.is_empty(),
+            };
+            let (exits, single) = (sketch.ends.exits.clone(), sketch.single);
+            self.module(
+                placed.node,
+                &Flow {
+                    latest: given.clone(),
+                    input: given,
+                },
+                inner,
+            );
+            if placed.part == Part::Main {
+                latest = (exits, false);
+                before = Some((placed.chain, single));
+            }
+        }
+    }
+}
+
+/// `fc` and `linear` name a head at the top only; further in they are parts of blocks.
+fn is_head(segment: &Segment, levels: usize) -> bool {
+    levels == 0 || !segment.has(&["fc", "linear"])
+}

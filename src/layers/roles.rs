@@ -1,0 +1,258 @@
+//! The vocabulary: what a module's name says about when it runs among its siblings.
+//!
+//! One table of words, from torchvision 0.28, timm 1.0, MONAI 1.6 and hand-written U-Nets. A word stands for a role,
+//! never for a model: whatever is not decided by a role is decided by shapes.
+
+use super::name::Segment;
+
+/// When a module runs, relative to its siblings. Ordered: a later role runs after an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Role {
+    /// Reads the input.
+    Stem,
+    /// A network that feeds the others: a segmentation model's classifier, UNETR's convolutional encoders.
+    Backbone,
+    /// Stages, encoders, and all that has no other role.
+    Body,
+    /// Between encoder and decoder.
+    Bottleneck,
+    /// Decoders.
+    Decoder,
+    /// After the last stage, before the head.
+    Final,
+    /// Turns features into classes.
+    Head,
+    /// Runs in training only, or beside the head.
+    Aux,
+}
+
+const STEM: &[&str] = &[
+    "stem", "inc", "input", "initial", "init", "first", "inconv", "convin", "in", "entry", "patch",
+];
+const BACKBONE: &[&str] = &["backbone", "vit", "trunk", "visual"];
+const BOTTLENECK: &[&str] = &[
+    "bottleneck",
+    "bottom",
+    "bridge",
+    "middle",
+    "mid",
+    "center",
+    "centre",
+    "latent",
+    "intermediate",
+];
+const DECODER: &[&str] = &[
+    "dec",
+    "decoder",
+    "decoders",
+    "decode",
+    "up",
+    "ups",
+    "upconv",
+    "upcat",
+    "upsample",
+    "upsamples",
+    "upsampling",
+    "deconv",
+    "upblock",
+    "uplayer",
+    "upscale",
+    "expansive",
+    "transp",
+    "tconv",
+];
+const FINAL: &[&str] = &[
+    "final", "outc", "out", "output", "last", "outconv", "tail", "exit", "mlp", "ffn",
+];
+const HEAD: &[&str] = &[
+    "classifier",
+    "fc",
+    "head",
+    "heads",
+    "linear",
+    "logits",
+    "prelogits",
+    "cls",
+    "predictor",
+    "prediction",
+    "classification",
+];
+const AUX: &[&str] = &["aux", "auxiliary", "supervision"];
+const GATE: &[&str] = &[
+    "se",
+    "eca",
+    "cbam",
+    "squeezeexcite",
+    "excitation",
+    "selayer",
+    "seblock",
+    "attn",
+];
+/// Around a block's main path; run last, as PyTorch's own ResNet does (`out += self.downsample(x)`).
+const SHORTCUT: &[&str] = &["downsample", "shortcut", "skip", "identity"];
+/// Around a block's main path; run first (torchvision RegNet and MaxViT: `self.proj(x) + self.f(x)`; MONAI's
+/// ResidualUnit: `res = self.residual(x)`; timm DLA's `project`).
+const SHORTCUT_FIRST: &[&str] = &["proj", "residual", "project"];
+/// Joins two stages: after the stage of the same number (DenseNet's and HRNet's `transition1`).
+const JOINT: &[&str] = &["transition", "pool", "down", "downsample"];
+/// Lists whose members run side by side on one input.
+const PARALLEL: &[&str] = &[
+    "branch", "branches", "convs", "heads", "fuse", "paths", "path", "lateral", "fpn", "inner",
+    "loc", "conf", "aspp", "towers", "tower",
+];
+/// Other words that tell what a module is, if not when it runs.
+const KNOWN: &[&str] = &[
+    "conv",
+    "block",
+    "blocks",
+    "layer",
+    "layers",
+    "stage",
+    "stages",
+    "features",
+    "encoder",
+    "enc",
+    "down",
+    "expand",
+    "squeeze",
+    "reduce",
+    "reduction",
+    "dw",
+    "pw",
+    "pwl",
+    "exp",
+    "depthwise",
+    "pointwise",
+    "spatial",
+    "temporal",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "body",
+    "module",
+    "submodule",
+    "model",
+    "net",
+    "attention",
+    "fc",
+    "qkv",
+    "primary",
+    "cheap",
+    "concat",
+    "merge",
+    "fusion",
+    "scale",
+    "pool",
+];
+
+impl Role {
+    /// The role a name gives; [`Role::Body`] without one.
+    pub fn of(segment: &Segment) -> Self {
+        let has = |words| segment.has(words);
+        // `conv_head` (EfficientNet) is the last feature convolution; `conv_stem` the first.
+        let conv_head = has(&["head"]) && has(&["conv"]);
+        let embedding = segment.words.iter().any(|word| word.starts_with("embed"));
+        if has(AUX) {
+            Role::Aux
+        } else if has(HEAD) && !conv_head {
+            Role::Head
+        } else if has(FINAL) || conv_head {
+            Role::Final
+        } else if has(DECODER) && !has(&["down"]) {
+            Role::Decoder
+        } else if has(BOTTLENECK) {
+            Role::Bottleneck
+        } else if has(STEM) && (!has(&["patch"]) || embedding) {
+            Role::Stem
+        } else if has(BACKBONE) {
+            Role::Backbone
+        } else {
+            Role::Body
+        }
+    }
+}
+
+/// Whether a name says squeeze-and-excite or another gate on channels.
+pub(super) fn is_gate(segment: &Segment) -> bool {
+    segment.has(GATE)
+}
+
+/// Whether a name says shortcut, and if so whether that runs before the main path.
+pub(super) fn shortcut(segment: &Segment) -> Option<bool> {
+    if segment.has(SHORTCUT) {
+        Some(false)
+    } else if segment.words.len() == 1 && segment.has(SHORTCUT_FIRST) {
+        Some(true)
+    } else {
+        None
+    }
+}
+
+/// Whether a name says that the module joins two stages.
+pub(super) fn is_joint(segment: &Segment) -> bool {
+    segment.has(JOINT)
+}
+
+/// Whether a name says that its members run side by side.
+pub(super) fn is_parallel(segment: &Segment) -> bool {
+    segment.has(PARALLEL)
+}
+
+/// Whether anything in a name is known to say what the module is.
+pub(super) fn is_known(segment: &Segment) -> bool {
+    let size = |word: &String| {
+        word.len() > 2
+            && word.contains('x')
+            && word
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || byte == b'x' || byte == b'k')
+    };
+    !segment.ordinal.is_empty()
+        || Role::of(segment) != Role::Body
+        || is_gate(segment)
+        || shortcut(segment).is_some()
+        || is_joint(segment)
+        || is_parallel(segment)
+        || segment.has(KNOWN)
+        || segment.words.iter().any(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn role(name: &str) -> Role {
+        Role::of(&Segment::parse(name))
+    }
+
+    #[test]
+    fn words_give_roles() {
+        for (name, expected) in [
+            ("conv_stem", Role::Stem),
+            ("patch_embed", Role::Stem),
+            ("in_tr", Role::Stem),
+            ("backbone", Role::Backbone),
+            ("denseblock4", Role::Body),
+            ("down_tr64", Role::Body),
+            ("bottleneck", Role::Bottleneck),
+            ("upconv4", Role::Decoder),
+            ("dec1", Role::Decoder),
+            ("up_path", Role::Decoder),
+            ("_conv_head", Role::Final),
+            ("outc", Role::Final),
+            ("pre_logits", Role::Head),
+            ("classifier", Role::Head),
+            ("AuxLogits", Role::Aux),
+            ("aux_classifier", Role::Aux),
+        ] {
+            assert_eq!(role(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn shortcuts_know_their_turn() {
+        assert_eq!(shortcut(&Segment::parse("downsample")), Some(false));
+        assert_eq!(shortcut(&Segment::parse("proj")), Some(true));
+        assert_eq!(shortcut(&Segment::parse("conv_proj")), None);
+    }
+}
