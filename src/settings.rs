@@ -24,8 +24,12 @@ pub struct Error {
 pub enum Problem {
     #[error("cannot be read ({0}); check the path")]
     Unreadable(std::io::Error),
-    #[error("line {line}: {message}; correct it (keys are the flags' names)")]
-    Malformed { line: usize, message: String },
+    #[error("line {line}, `{text}`: {message}; correct it (keys are the flags' names)")]
+    Malformed {
+        line: usize,
+        text: String,
+        message: String,
+    },
 }
 
 /// Settings of which any may be left open: what the flags say, or what a file says.
@@ -86,12 +90,15 @@ impl PartialSettings {
         };
         let text = std::fs::read_to_string(path).map_err(|e| problem(Problem::Unreadable(e)))?;
         toml::from_str(&text).map_err(|error| {
-            let offset = error.span().map_or(0, |span| span.start.min(text.len()));
+            let start = error.span().map_or(0, |span| span.start);
+            let line = text
+                .bytes()
+                .take(start)
+                .filter(|&byte| byte == b'\n')
+                .count();
             problem(Problem::Malformed {
-                line: 1 + text.as_bytes()[..offset]
-                    .iter()
-                    .filter(|&&b| b == b'\n')
-                    .count(),
+                line: line + 1,
+                text: text.lines().nth(line).unwrap_or_default().trim().to_owned(),
                 message: error.message().replace('\n', " "),
             })
         })
@@ -133,16 +140,15 @@ impl Settings {
         let globs = |flag: &Option<Vec<String>>, file: &Option<Vec<String>>| {
             flag.as_ref().or(file.as_ref()).cloned().unwrap_or_default()
         };
-        let selection = Selection::new(
-            parameters.skip_shallow,
-            &globs(&flags.include, &file.include),
-            &globs(&flags.exclude, &file.exclude),
-            flags
-                .kinds
-                .as_ref()
-                .or(file.kinds.as_ref())
-                .map(Vec::as_slice),
-        )?;
+        let kinds = flags.kinds.as_ref().or(file.kinds.as_ref());
+        let selection = Selection {
+            skip_shallow: parameters.skip_shallow,
+            include: globs(&flags.include, &file.include),
+            exclude: globs(&flags.exclude, &file.exclude),
+            kinds: kinds.map_or(Selection::default().kinds, |kinds| {
+                kinds.iter().copied().collect()
+            }),
+        };
         let tables = file
             .layers
             .into_iter()

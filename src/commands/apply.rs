@@ -24,21 +24,14 @@ pub(super) fn run(
     let recipe = Recipe::check(&plan, &source).map_err(|problem| problem.of(&args.plan))?;
 
     let nothing = recipe.layers.iter().all(|layer| layer.rounds.is_empty());
-    let refused = nothing && args.writing.require_merges;
-    let target = (!refused).then_some(&destination);
-    let changes = writing::follow(
-        &source,
-        &recipe,
-        target,
-        args.writing.durability(),
-        session,
-        pool,
-    )?;
-    let warnings = if nothing {
-        vec!["NOTHING MERGED: the plan lists no merges".to_owned()]
-    } else {
-        Vec::new()
-    };
+    let mut warnings = Vec::new();
+    if nothing {
+        warnings.push("NOTHING MERGED: the plan lists no merges".to_owned());
+    }
+    let outcome = writing::outcome(nothing, &args.writing, &mut warnings);
+    let target = (outcome == Outcome::Done).then_some(&destination);
+    let durability = args.writing.durability();
+    let changes = writing::follow(&source, &recipe, target, durability, session, pool)?;
     Finished {
         source: &source,
         output: target.map(|target| target.path()),
@@ -46,11 +39,7 @@ pub(super) fn run(
         changes: &changes,
         pairs_above_tau: None,
         warnings,
-        outcome: if refused {
-            Outcome::NothingMerged
-        } else {
-            Outcome::Done
-        },
+        outcome,
         started,
     }
     .report(session)

@@ -13,7 +13,7 @@ pub(super) fn run(args: &Diff, session: &mut Session<'_>) -> Result<Outcome, Err
     let before = Checkpoint::open(&args.before)?;
     let after = Checkpoint::open(&args.after)?;
     let header = before.header();
-    let layers = Layers::find(
+    let layers = Layers::of(
         &header.tensors,
         &header.metadata,
         None,

@@ -55,8 +55,8 @@ pub(super) fn run(
     if nothing {
         warnings.push(explain_nothing(&source, &settings, &tasks, &rules, pool)?);
     }
-    let refused = nothing && args.writing.require_merges;
-    let destination = destination.filter(|_| !refused);
+    let outcome = writing::outcome(nothing, &args.writing, &mut warnings);
+    let destination = destination.filter(|_| outcome == Outcome::Done);
 
     let recipe = Recipe::check(&plan, &source).map_err(|problem| problem.of(&args.input))?;
     let durability = args.writing.durability();
@@ -78,11 +78,7 @@ pub(super) fn run(
         changes: &changes,
         pairs_above_tau,
         warnings,
-        outcome: if refused {
-            Outcome::NothingMerged
-        } else {
-            Outcome::Done
-        },
+        outcome,
         started,
     }
     .report(session)

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::checkpoint::Checkpoint;
 use crate::cli::LayerFlags;
 use crate::error::Error;
-use crate::layers::{Layers, OrderList};
+use crate::layers::{Layers, parse_order};
 use crate::settings::{PartialSettings, Settings};
 
 /// Fills the gaps that the flags leave from the configuration file and the defaults.
@@ -29,10 +29,10 @@ pub(super) fn find(
 ) -> Result<Layers, Error> {
     let order = flags.order.as_deref().map(read_order).transpose()?;
     let header = source.header();
-    let layers = Layers::find(
+    let layers = Layers::of(
         &header.tensors,
         &header.metadata,
-        order.as_ref(),
+        order.as_deref(),
         &settings.selection,
     )
     .map_err(|error| failed(source, error))?;
@@ -42,12 +42,12 @@ pub(super) fn find(
     Ok(layers)
 }
 
-fn read_order(file: &Path) -> Result<OrderList, Error> {
+fn read_order(file: &Path) -> Result<Vec<String>, Error> {
     let text = std::fs::read_to_string(file).map_err(|error| Error::Order {
         file: file.to_owned(),
         error,
     })?;
-    Ok(OrderList::parse(&text))
+    Ok(parse_order(&text))
 }
 
 fn failed(source: &Checkpoint, error: crate::layers::Error) -> Error {

@@ -7,6 +7,7 @@ use rayon::ThreadPool;
 
 use crate::apply::{Change, apply};
 use crate::checkpoint::{Checkpoint, Destination, Draft, Durability};
+use crate::cli::Writing;
 use crate::error::Error;
 use crate::plan::{Plan, Recipe};
 use crate::report::MergeReport;
@@ -23,6 +24,16 @@ pub(super) fn destination(
         return Err(Error::OutputIsInput(output.to_owned()));
     }
     Ok(Destination::check(output, force)?)
+}
+
+/// How a run that merges nothing, or something, ends; says so where merges are required.
+pub(super) fn outcome(nothing: bool, flags: &Writing, warnings: &mut Vec<String>) -> Outcome {
+    if nothing && flags.require_merges {
+        warnings.push("no checkpoint was written, as --require-merges asks".to_owned());
+        Outcome::NothingMerged
+    } else {
+        Outcome::Done
+    }
 }
 
 /// Blends what the recipe says and, with a destination, writes the result there.

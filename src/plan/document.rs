@@ -168,7 +168,8 @@ impl Plan {
         let kind: Kind = serde_json::from_slice(json).map_err(Problem::NotJson)?;
         match (kind.format.as_deref(), kind.version) {
             (Some(FORMAT), Some(VERSION)) => {
-                serde_json::from_slice(json).map_err(Problem::Malformed)
+                let json = &mut serde_json::Deserializer::from_slice(json);
+                serde_path_to_error::deserialize(json).map_err(Problem::Malformed)
             }
             (Some(FORMAT), version) => Err(Problem::Version {
                 found: version.map_or("none".to_owned(), |version| version.to_string()),

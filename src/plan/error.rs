@@ -31,8 +31,8 @@ pub enum Problem {
         "is of version {found}, and this program reads version 1; make it again, or use the program that made it"
     )]
     Version { found: String },
-    #[error("is malformed ({0}); make it again")]
-    Malformed(serde_json::Error),
+    #[error("is malformed at {0}; correct it, or make it again")]
+    Malformed(serde_path_to_error::Error<serde_json::Error>),
     #[error(
         "was made for another checkpoint ({planned}) than {actual}: {what} differs; make a plan for this one"
     )]

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::layers::Selection;
+
 /// A value that is out of its range, or no value at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidParameter {
@@ -217,7 +219,7 @@ impl Default for Parameters {
             tau: Threshold::Similarity(Cosine(0.3)),
             alpha: Fraction(0.8),
             prob: Fraction(0.3),
-            skip_shallow: 10,
+            skip_shallow: Selection::SKIP_SHALLOW,
             partner: Partner::Eligible,
             rounds: NonZeroU32::MIN,
             seed: 0,

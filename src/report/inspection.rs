@@ -112,7 +112,7 @@ impl InspectReport {
         );
         text += &format!(
             "Depth order from {}. The first {} convolutions are left alone (--skip-shallow); {} of {} take part.\n\n",
-            self.order_source.describe(),
+            origin(self.order_source),
             self.skip_shallow,
             selected,
             counted(self.layers.len() as u64, "layer"),
@@ -143,5 +143,15 @@ impl InspectReport {
             ]
         });
         text + &table(&columns, rows)
+    }
+}
+
+/// Where an order comes from, in words.
+fn origin(source: OrderSource) -> &'static str {
+    match source {
+        OrderSource::Metadata => "the file's metadata",
+        OrderSource::File => "the --order file",
+        OrderSource::Structure => "the structure of names and shapes",
+        OrderSource::Natural => "names and shapes, which leave some of it open",
     }
 }

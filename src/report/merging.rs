@@ -15,7 +15,7 @@ use super::table::{Align, bytes, count, counted, optional, shape, table};
 pub struct MergeReport {
     /// The checkpoint read.
     pub input: PathBuf,
-    /// The checkpoint written; `None` after a dry run.
+    /// The checkpoint written; `None` after a dry run, and where nothing merged and merges were required.
     pub output: Option<PathBuf>,
     /// Where similarities were computed.
     pub backend: &'static str,
@@ -181,7 +181,7 @@ impl MergeReport {
         }
         text += &match &self.output {
             Some(output) => format!("Wrote {} ({})", output.display(), bytes(self.input_bytes)),
-            None => "Dry run: no checkpoint written".to_owned(),
+            None => "No checkpoint written".to_owned(),
         };
         text + &format!(" in {:.2} s.\n", self.seconds)
     }
