@@ -44,7 +44,7 @@ pub(super) fn verdicts(steps: &[Step], candidates: &[Candidate<'_>]) -> Vec<Verd
             // Whatever reads the network's input is dense: `[64, 1, 7, 7]` is a grey-scale stem.
             Verdict::Known(dense(candidate), 1)
         } else if candidate.reads() == 1 {
-            single_channel(step, candidate, image)
+            single_channel(step, candidate, candidates, image)
         } else {
             grouped(step, candidate, candidates, &groups_of, &seen)
         };
@@ -72,7 +72,12 @@ fn dense(candidate: &Candidate<'_>) -> Kind {
 
 /// A kernel that reads one channel is depthwise, unless one channel is all there is: on a grey-scale input, or
 /// behind a single-kernel layer (a spatial attention map).
-fn single_channel(step: &Step, candidate: &Candidate<'_>, image: Option<usize>) -> Verdict {
+fn single_channel(
+    step: &Step,
+    candidate: &Candidate<'_>,
+    candidates: &[Candidate<'_>],
+    image: Option<usize>,
+) -> Verdict {
     let out = candidate.out();
     let alone = step.given.first() == Some(&1) || (step.at_input && image == Some(1));
     let unfit = image == Some(1)
@@ -81,15 +86,20 @@ fn single_channel(step: &Step, candidate: &Candidate<'_>, image: Option<usize>) 
             .given
             .iter()
             .all(|&channels| channels == 0 || !out.is_multiple_of(channels));
-    if out == 1 || candidate.is_point() || alone || unfit {
+    if out == 1
+        || alone
+        || unfit
+        || (candidate.is_point() && (image == Some(1) || !step.given.contains(&out)))
+    {
         return Verdict::Known(dense(candidate), 1);
     }
-    // With a multiplier each channel has several kernels.
+    // With a multiplier each channel has several kernels; only a layer known to feed this one can tell.
     let multiplied = step
-        .given
-        .iter()
-        .copied()
-        .find(|&channels| channels > 1 && out.is_multiple_of(channels));
+        .fed_by
+        .map(|before| candidates[before].out())
+        .filter(|&channels| {
+            channels > 1 && out.is_multiple_of(channels) && !step.given.contains(&out)
+        });
     Verdict::Known(Kind::Depthwise, multiplied.unwrap_or(out))
 }
 
@@ -101,6 +111,9 @@ fn grouped(
     seen: &std::collections::HashSet<usize>,
 ) -> Verdict {
     let (reads, out) = (candidate.reads(), candidate.out());
+    if step.in_gate {
+        return Verdict::Known(dense(candidate), 1);
+    }
     let known = |groups: usize| Verdict::Known(dense(candidate), groups);
     let divides = |channels: usize| {
         channels > reads && channels.is_multiple_of(reads) && out.is_multiple_of(channels / reads)

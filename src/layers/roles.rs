@@ -78,7 +78,7 @@ const HEAD: &[&str] = &[
     "classification",
 ];
 const AUX: &[&str] = &["aux", "auxiliary", "supervision"];
-const GATE: &[&str] = &[
+const CHANNEL_GATE: &[&str] = &[
     "se",
     "eca",
     "cbam",
@@ -86,7 +86,6 @@ const GATE: &[&str] = &[
     "excitation",
     "selayer",
     "seblock",
-    "attn",
 ];
 /// Around a block's main path; run last, as PyTorch's own ResNet does (`out += self.downsample(x)`).
 const SHORTCUT: &[&str] = &["downsample", "shortcut", "skip", "identity"];
@@ -173,8 +172,19 @@ impl Role {
 }
 
 /// Whether a name says squeeze-and-excite or another gate on channels.
+pub(super) fn is_channel_gate(segment: &Segment) -> bool {
+    segment.has(CHANNEL_GATE)
+        || (segment.has(&["squeeze"]) && segment.has(&["excitation", "excite"]))
+}
+
+/// Whether a name says that the module weighs what it is given: a channel gate, or attention of any kind.
 pub(super) fn is_gate(segment: &Segment) -> bool {
-    segment.has(GATE)
+    is_channel_gate(segment) || segment.has(&["attn"])
+}
+
+/// Whether a name says that the module joins what a decoder's step and its skip connection give.
+pub(super) fn is_merge(segment: &Segment) -> bool {
+    segment.has(&["attention", "att", "merge", "concat", "cat"])
 }
 
 /// Whether a name says shortcut, and if so whether that runs before the main path.

@@ -110,9 +110,8 @@ impl Arranger<'_> {
             _ => {}
         }
         let items = self.items(node, place, sketches);
-        let (gates, items): (Vec<Item>, Vec<Item>) = items
-            .into_iter()
-            .partition(|item| self.is_gate(item, sketches));
+        let (gates, items): (Vec<Item>, Vec<Item>) =
+            items.into_iter().partition(|item| self.is_gate(item));
         let (gates, items) = if items.is_empty() {
             (items, gates)
         } else {
@@ -183,6 +182,8 @@ impl Arranger<'_> {
                     || (*role == Role::Decoder && self.continues_convolutions(child, children)))
             {
                 *role = Role::Body;
+            } else if phases && *role == Role::Body && roles::is_merge(self.segment(child)) {
+                *role = Role::Decoder;
             }
         }
         if place.at_input {
@@ -257,10 +258,8 @@ impl Arranger<'_> {
                 })
     }
 
-    fn is_gate(&self, item: &Item, sketches: &[Sketch]) -> bool {
-        item.role == Role::Body
-            && roles::is_gate(self.segment(item.node))
-            && sketches[item.node].pointwise
+    fn is_gate(&self, item: &Item) -> bool {
+        item.role == Role::Body && roles::is_gate(self.segment(item.node))
     }
 
     /// A shortcut reads what the main path reads and gives what it gives; a `downsample` that opens or closes a
@@ -284,7 +283,8 @@ impl Arranger<'_> {
             .exits
             .iter()
             .any(|channels| last_ends.exits.contains(channels));
-        let stage = self.segment(first.node).has(&["blocks", "layers"]);
+        let stage = self.segment(first.node).has(&["blocks", "layers"])
+            && roles::shortcut(self.segment(item.node)) == Some(false);
         same_input && same_output && !stage
     }
 
@@ -292,6 +292,9 @@ impl Arranger<'_> {
     /// shortcut reads the normalised input, and runs first (timm's ResNetV2 and NFNet, the usual PreActBlock).
     fn norm_comes_first(&self, node: usize, placed: &[Placed], sketches: &[Sketch]) -> bool {
         let path = self.tree.path(node, self.candidates);
+        if !path.is_empty() && self.companions.norm(&format!("{path}.pre_norm")).is_some() {
+            return true;
+        }
         placed
             .iter()
             .filter_map(|placed| Some((placed.node, sketches[placed.node].single?)))
@@ -423,8 +426,25 @@ impl Arranger<'_> {
         let mut heads = vec![0; chains.len()];
         let mut score = 0;
         while result.placed.len() < total {
+            let head = |chain: usize| {
+                chains[chain]
+                    .1
+                    .get(heads[chain])
+                    .map(|item| self.segment(item.node))
+            };
+            // A transition waits for the stage of its number.
+            let number = |segment: &Segment| segment.ordinal.first().map(|first| first.0);
+            let stage = |chain: usize| {
+                head(chain)
+                    .filter(|segment| !segment.has(&["transition"]))
+                    .and_then(number)
+            };
+            let least = (0..chains.len()).filter_map(stage).min();
+            let waits = |segment: &Segment| {
+                segment.has(&["transition"]) && number(segment) >= least && least.is_some()
+            };
             let open: Vec<usize> = (0..chains.len())
-                .filter(|&chain| heads[chain] < chains[chain].1.len())
+                .filter(|&chain| head(chain).is_some_and(|segment| !waits(segment)))
                 .collect();
             let ends = |chain: usize| &sketches[chains[chain].1[heads[chain]].node].ends;
             let best = open
@@ -439,6 +459,10 @@ impl Arranger<'_> {
                 .collect();
             // Of those that could run now, first the one after which the others still can.
             let outlook = |chain: usize| -> usize {
+                if best == Fit::Earlier {
+                    // Side by side on an earlier output: none waits for another.
+                    return 0;
+                }
                 let after = flow.after(&ends(chain).exits);
                 tied.iter()
                     .filter(|&&other| other != chain)
@@ -513,7 +537,9 @@ impl Arranger<'_> {
                 (false, 0)
             };
             // A joint follows the stage of its number; an upsampling comes before it.
-            let turn = if roles::is_joint(segment) {
+            let turn = if segment.has(&["reduce", "squeeze"]) {
+                -2
+            } else if roles::is_joint(segment) {
                 1
             } else {
                 i8::from(Role::of(segment) != Role::Decoder || segment.has(&["dec", "decoder"])) - 1
@@ -538,7 +564,7 @@ fn gate_place(placed: &[Placed], gate: &Item, sketches: &[Sketch]) -> usize {
     let fits = |placed: &Placed| {
         placed.part == Part::Main
             && placed.role <= Role::Body
-            && sketches[placed.node].ends.exits.contains(&ends.entry[0])
+            && sketches[placed.node].ends.exits[0] == ends.entry[0]
     };
     pair.or_else(|| {
         placed

@@ -16,8 +16,6 @@ pub(super) struct Sketch {
     pub single: Option<usize>,
     /// Whether it holds a convolution with extent in space.
     pub spatial: bool,
-    /// Whether it holds nothing but 1×1 convolutions, or ones over channels (ECA's `[1, 1, k]`).
-    pub pointwise: bool,
 }
 
 /// Sketch every module, children before their parents.
@@ -30,7 +28,6 @@ pub(super) fn sketch(arranger: &Arranger<'_>) -> Vec<Sketch> {
         },
         single: None,
         spatial: false,
-        pointwise: true,
     };
     let mut sketches = vec![nothing; nodes.len()];
     for node in (0..nodes.len()).rev() {
@@ -68,9 +65,9 @@ fn of_candidate(index: usize, candidate: &Candidate<'_>) -> Sketch {
         && !candidate.linear()
         && !candidate.is_point();
     let entry = if depthwise { [out, 1] } else { [reads, reads] };
-    let over_channels = candidate.shape.len() == 3 && reads == 1 && out == 1;
+
     let point = candidate.is_point();
-    let rank_two = candidate.linear();
+
     Sketch {
         ends: Ends {
             entry,
@@ -78,7 +75,6 @@ fn of_candidate(index: usize, candidate: &Candidate<'_>) -> Sketch {
         },
         single: Some(index),
         spatial: !point,
-        pointwise: (point && !rank_two) || over_channels,
     }
 }
 
@@ -130,6 +126,5 @@ fn combine(parts: &[(Sketch, Option<Placed>)]) -> Sketch {
         ends: Ends { entry, exits },
         single: if mains.len() == 1 { first.single } else { None },
         spatial: parts.iter().any(|(sketch, _)| sketch.spatial),
-        pointwise: parts.iter().all(|(sketch, _)| sketch.pointwise),
     }
 }

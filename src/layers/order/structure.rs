@@ -96,6 +96,7 @@ pub(in crate::layers) fn order(
             &Flow {
                 latest: input.clone(),
                 input,
+                at_input: true,
             },
             Context {
                 place,
@@ -225,9 +226,7 @@ impl Walk<'_> {
                 in_head,
                 in_final: context.in_final
                     || (placed.role == Role::Final && context.levels < HEAD_LEVELS),
-                in_gate: context.in_gate
-                    || roles::is_gate(segment)
-                    || segment.has(&["squeeze"]) && segment.has(&["excitation", "excite"]),
+                in_gate: context.in_gate || roles::is_channel_gate(segment),
                 fed_by: fed_by.filter(|_| {
                     !context.parallel
                         && (sketch.single.is_some()
@@ -243,10 +242,11 @@ impl Walk<'_> {
                 &Flow {
                     latest: given.clone(),
                     input: given,
+                    at_input,
                 },
                 inner,
             );
-            if placed.part == Part::Main {
+            if placed.part == Part::Main && !roles::is_gate(segment) {
                 latest = (exits, false);
                 before = Some((placed.chain, single));
             }
