@@ -78,6 +78,8 @@ const HEAD: &[&str] = &[
     "classification",
 ];
 const AUX: &[&str] = &["aux", "auxiliary", "supervision"];
+/// Joins what its siblings give, so it runs after them.
+const MERGE: &[&str] = &["merge", "concat", "cat", "fuse", "fusion", "root"];
 const CHANNEL_GATE: &[&str] = &[
     "se",
     "eca",
@@ -182,9 +184,20 @@ pub(super) fn is_gate(segment: &Segment) -> bool {
     is_channel_gate(segment) || segment.has(&["attn"])
 }
 
-/// Whether a name says that the module joins what a decoder's step and its skip connection give.
+/// Whether a name says that the module joins what several others give.
 pub(super) fn is_merge(segment: &Segment) -> bool {
-    segment.has(&["attention", "att", "merge", "concat", "cat"])
+    segment.has(MERGE)
+        || (segment.has(&["transition"]) && segment.ordinal.iter().all(|part| part.0 == 0))
+}
+
+/// Whether a name says attention gate: in a decoder it weighs the skip connection.
+pub(super) fn is_attention(segment: &Segment) -> bool {
+    segment.has(&["attention", "att"])
+}
+
+/// Whether a name says that the module makes attention's queries; a `proj` beside it comes after.
+pub(super) fn is_query(segment: &Segment) -> bool {
+    segment.has(&["qkv", "q", "query"])
 }
 
 /// Whether a name says shortcut, and if so whether that runs before the main path.

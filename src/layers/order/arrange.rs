@@ -174,6 +174,12 @@ impl Arranger<'_> {
             .map(|&child| Role::of(self.segment(child)))
             .collect();
         let phases = !place.in_decoder && roles.contains(&Role::Decoder);
+        let queried = children
+            .iter()
+            .any(|&child| roles::is_query(self.segment(child)));
+        let branched = children
+            .iter()
+            .any(|&child| self.segment(child).has(&["branch"]));
         for (role, &child) in roles.iter_mut().zip(children) {
             let inner = matches!(*role, Role::Decoder | Role::Bottleneck);
             // `up6` between `conv5` and `conv6` is a step, not a phase.
@@ -182,8 +188,16 @@ impl Arranger<'_> {
                     || (*role == Role::Decoder && self.continues_convolutions(child, children)))
             {
                 *role = Role::Body;
-            } else if phases && *role == Role::Body && roles::is_merge(self.segment(child)) {
-                *role = Role::Decoder;
+            } else if *role == Role::Body {
+                let segment = self.segment(child);
+                if phases && (roles::is_merge(segment) || roles::is_attention(segment)) {
+                    *role = Role::Decoder;
+                } else if roles::is_merge(segment)
+                    || (queried && segment.words == ["proj"])
+                    || (branched && is_plain_convolution(segment))
+                {
+                    *role = Role::Final;
+                }
             }
         }
         if place.at_input {
@@ -333,6 +347,34 @@ impl Arranger<'_> {
         gates
     }
 
+    /// An unnumbered module beside `conv1` and `conv3` stands where `conv2` would (Res2Net, bottleneck attention).
+    fn fill_gap<'s>(&'s self, chains: &mut BTreeMap<(Role, usize, &'s str), Vec<Item>>) {
+        let body: Vec<_> = chains
+            .keys()
+            .copied()
+            .filter(|(role, ..)| *role == Role::Body)
+            .collect();
+        let &[first, second] = body.as_slice() else {
+            return;
+        };
+        let lone = |key| matches!(chains[&key].as_slice(), [item] if self.segment(item.node).ordinal.is_empty());
+        let gapped = |key| match chains[&key].as_slice() {
+            [a, b] => self.segment(a.node).text == "conv1" && self.segment(b.node).text == "conv3",
+            _ => false,
+        };
+        let (numbered, filler) = if gapped(first) && lone(second) {
+            (first, second)
+        } else if gapped(second) && lone(first) {
+            (second, first)
+        } else {
+            return;
+        };
+        let filler = chains.remove(&filler).unwrap_or_default();
+        if let Some(chain) = chains.get_mut(&numbered) {
+            chain.splice(1..1, filler);
+        }
+    }
+
     fn merge_roles(
         &self,
         items: &[Item],
@@ -347,9 +389,12 @@ impl Arranger<'_> {
                 .or_default()
                 .push(item);
         }
-        let mut by_role: BTreeMap<Role, Vec<Chain>> = BTreeMap::new();
-        for (number, ((role, ..), mut chain)) in chains.into_iter().enumerate() {
+        for chain in chains.values_mut() {
             chain.sort_by(|a, b| self.segment(a.node).natural(self.segment(b.node)));
+        }
+        self.fill_gap(&mut chains);
+        let mut by_role: BTreeMap<Role, Vec<Chain>> = BTreeMap::new();
+        for (number, ((role, ..), chain)) in chains.into_iter().enumerate() {
             by_role.entry(role).or_default().push((number, chain));
         }
         let mut known = Known {
@@ -447,20 +492,32 @@ impl Arranger<'_> {
                 .filter(|&chain| head(chain).is_some_and(|segment| !waits(segment)))
                 .collect();
             let ends = |chain: usize| &sketches[chains[chain].1[heads[chain]].node].ends;
+            let fit = |chain: usize| {
+                let twin = result.placed.last().is_some_and(|last: &Placed| {
+                    last.chain == chains[chain].0 && sketches[last.node].ends == *ends(chain)
+                });
+                let fit = local.fit(&flow, ends(chain));
+                // Twins on one input (an attention gate's `W_g`, `W_x`) run in a row.
+                if twin && fit > Fit::None {
+                    Fit::Latest
+                } else {
+                    fit
+                }
+            };
             let best = open
                 .iter()
-                .map(|&chain| local.fit(&flow, ends(chain)))
+                .map(|&chain| fit(chain))
                 .max()
                 .unwrap_or(Fit::None);
             let tied: Vec<usize> = open
                 .iter()
                 .copied()
-                .filter(|&chain| local.fit(&flow, ends(chain)) == best)
+                .filter(|&chain| fit(chain) == best)
                 .collect();
             // Of those that could run now, first the one after which the others still can.
             let outlook = |chain: usize| -> usize {
-                if best == Fit::Earlier {
-                    // Side by side on an earlier output: none waits for another.
+                if matches!(best, Fit::Earlier | Fit::Combined) {
+                    // Side by side on earlier outputs: none waits for another.
                     return 0;
                 }
                 let after = flow.after(&ends(chain).exits);
@@ -537,7 +594,7 @@ impl Arranger<'_> {
                 (false, 0)
             };
             // A joint follows the stage of its number; an upsampling comes before it.
-            let turn = if segment.has(&["reduce", "squeeze"]) {
+            let turn = if segment.has(&["reduce", "squeeze", "scale"]) {
                 -2
             } else if roles::is_joint(segment) {
                 1
@@ -552,6 +609,12 @@ impl Arranger<'_> {
     }
 }
 
+/// A convolution that its name tells nothing more of: `conv`, `conv2d`.
+fn is_plain_convolution(segment: &Segment) -> bool {
+    segment.ordinal.is_empty()
+        && matches!(segment.words.as_slice(), [word] if ["conv", "conv1d", "conv2d", "conv3d"].contains(&word.as_str()))
+}
+
 /// Where a gate goes: after the last convolution in space that gives as many channels as it reads, else after the
 /// last module that does, else after the last of the body. In a block whose widths are all equal (RegNet) it is thus
 /// behind the 3×3 convolution, in a bottleneck (SE-ResNet) behind the last one.
@@ -561,17 +624,18 @@ fn gate_place(placed: &[Placed], gate: &Item, sketches: &[Sketch]) -> usize {
     let pair = placed.iter().rposition(|placed| {
         placed.part == Part::Gate && sketches[placed.node].ends.exits == [ends.entry[0]]
     });
-    let fits = |placed: &Placed| {
-        placed.part == Part::Main
-            && placed.role <= Role::Body
-            && sketches[placed.node].ends.exits[0] == ends.entry[0]
-    };
+    let main = |placed: &Placed| placed.part == Part::Main && placed.role <= Role::Final;
+    let fits =
+        |placed: &Placed| main(placed) && sketches[placed.node].ends.exits[0] == ends.entry[0];
+    let may_fit =
+        |placed: &Placed| main(placed) && sketches[placed.node].ends.exits.contains(&ends.entry[0]);
     pair.or_else(|| {
         placed
             .iter()
             .rposition(|placed| fits(placed) && sketches[placed.node].spatial)
     })
     .or_else(|| placed.iter().rposition(fits))
+    .or_else(|| placed.iter().rposition(may_fit))
     .or_else(|| placed.iter().rposition(|placed| placed.role <= Role::Body))
     .map_or(0, |at| at + 1)
 }

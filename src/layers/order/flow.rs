@@ -8,7 +8,7 @@ pub(in crate::layers) struct Ends {
     /// Channels its first layer reads. Two values where a depthwise kernel may be a dense one on a single channel.
     pub entry: [usize; 2],
     /// Channels it may give, the likeliest first: its last layer's; the sum over its branches; that sum and its
-    /// input (DenseNet, and Inception's pooled branch); the sum over all its layers (GhostNet, OSA).
+    /// input (DenseNet, and Inception's pooled branch); the sum over all its layers, where the last is depthwise (GhostNet).
     pub exits: Vec<usize>,
 }
 

@@ -108,13 +108,12 @@ fn combine(parts: &[(Sketch, Option<Placed>)]) -> Sketch {
     let (first, last) = (mains[0], mains[mains.len() - 1]);
     let entry = first.ends.entry;
     let mut exits: Vec<usize> = Vec::new();
-    for channels in
-        last.ends
-            .exits
-            .iter()
-            .copied()
-            .chain([sinks, sinks.saturating_add(entry[0]), all])
-    {
+    // What a depthwise layer makes cheaply goes beside its input (GhostNet).
+    let cheap = last.ends.entry[0] != last.ends.entry[1];
+    let sums = [sinks, sinks.saturating_add(entry[0])]
+        .into_iter()
+        .chain(cheap.then_some(all));
+    for channels in last.ends.exits.iter().copied().chain(sums) {
         if !exits.contains(&channels) && exits.len() < MAX_EXITS {
             exits.push(channels);
         }
