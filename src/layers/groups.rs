@@ -44,7 +44,7 @@ pub(super) fn verdicts(steps: &[Step], candidates: &[Candidate<'_>]) -> Vec<Verd
             // Whatever reads the network's input is dense: `[64, 1, 7, 7]` is a grey-scale stem.
             Verdict::Known(dense(candidate), 1)
         } else if candidate.reads() == 1 {
-            single_channel(step, candidate, candidates, image)
+            single_channel(step, candidate, image)
         } else {
             grouped(step, candidate, candidates, &groups_of, &seen)
         };
@@ -72,12 +72,7 @@ fn dense(candidate: &Candidate<'_>) -> Kind {
 
 /// A kernel that reads one channel is depthwise, unless one channel is all there is: on a grey-scale input, or
 /// behind a single-kernel layer (a spatial attention map).
-fn single_channel(
-    step: &Step,
-    candidate: &Candidate<'_>,
-    candidates: &[Candidate<'_>],
-    image: Option<usize>,
-) -> Verdict {
+fn single_channel(step: &Step, candidate: &Candidate<'_>, image: Option<usize>) -> Verdict {
     let out = candidate.out();
     let alone = step.given.first() == Some(&1) || (step.at_input && image == Some(1));
     let unfit = image == Some(1)
@@ -93,13 +88,11 @@ fn single_channel(
     {
         return Verdict::Known(dense(candidate), 1);
     }
-    // With a multiplier each channel has several kernels; only a layer known to feed this one can tell.
-    let multiplied = step
-        .fed_by
-        .map(|before| candidates[before].out())
-        .filter(|&channels| {
-            channels > 1 && out.is_multiple_of(channels) && !step.given.contains(&out)
-        });
+    // With a multiplier each channel has several kernels.
+    let given = step.given.first().copied().unwrap_or(0);
+    let multiplied = Some(given).filter(|&channels| {
+        channels > 1 && out.is_multiple_of(channels) && !step.given.contains(&out)
+    });
     Verdict::Known(Kind::Depthwise, multiplied.unwrap_or(out))
 }
 
@@ -125,6 +118,14 @@ fn grouped(
         // A chain of single layers: what comes in is what the one before gives.
         let producer = &candidates[before];
         let channels = producer.out();
+        // `[64, 3, 4, 4]` behind a transposed convolution that gives 64 is the next of its kind.
+        let inverse = matches!(producer.layout, Layout::Transposed(_))
+            && candidate.shape[0] == channels
+            && reads < channels
+            && !candidate.is_point();
+        if inverse && !divides(channels) {
+            return Verdict::Known(Kind::Transposed, 1);
+        }
         if channels == reads || !divides(channels) {
             return known(1);
         }
@@ -132,7 +133,8 @@ fn grouped(
         // Two layers that read the same could stand side by side, unless the first is grouped as well.
         let side_by_side =
             producer.reads() == reads && groups_of.get(&before).is_none_or(|&groups| groups == 1);
-        return if side_by_side {
+        // Grouped 1×1 convolutions are rare; a split that shapes do not show is as likely.
+        return if side_by_side || candidate.is_point() {
             Verdict::Ambiguous { channels }
         } else {
             known(groups)

@@ -146,11 +146,15 @@ impl Layers {
                         1,
                     ),
                 };
+                let kernels = match (kind, candidate.layout) {
+                    (Kind::Transposed, Layout::Forward) => candidate.shape[1],
+                    _ => candidate.out(),
+                };
                 let facts = Facts {
                     name,
                     kind,
                     depth: Some(at + 1),
-                    kernels: candidate.out(),
+                    kernels,
                     supported,
                     gate: gate::is_gate(at, &candidates, network),
                     head: step.in_head || (step.in_final && terminal == Some(at)),

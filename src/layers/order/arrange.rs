@@ -47,20 +47,14 @@ pub(super) struct Arrangement {
     pub unsure: bool,
 }
 
-/// Where in the network the module to be arranged is.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Place {
-    /// Inside a decoder: `up` and `bridge` name parts of a step there, not phases of the network.
-    pub in_decoder: bool,
-    /// At the point where the network's input comes in.
-    pub at_input: bool,
-}
-
 /// All that arranging reads.
 pub(super) struct Arranger<'a> {
     pub tree: &'a Tree,
     pub candidates: &'a [Candidate<'a>],
     pub companions: &'a Companions<'a>,
+    /// For each module, whether it is within a decoder: `up` and `bridge` name parts of a step there, not phases of
+    /// the network.
+    in_decoder: Vec<bool>,
 }
 
 /// Channel counts seen before this module, and so far within it.
@@ -79,7 +73,28 @@ struct Item {
 
 type Chain = (usize, Vec<Item>);
 
-impl Arranger<'_> {
+impl<'a> Arranger<'a> {
+    /// Prepare to arrange the modules of a tree.
+    pub fn new(
+        tree: &'a Tree,
+        candidates: &'a [Candidate<'a>],
+        companions: &'a Companions<'a>,
+    ) -> Self {
+        let mut in_decoder = vec![false; tree.nodes.len()];
+        for node in 0..tree.nodes.len() {
+            for &child in &tree.nodes[node].children {
+                in_decoder[child] =
+                    in_decoder[node] || Role::of(&tree.nodes[child].segment) == Role::Decoder;
+            }
+        }
+        Self {
+            tree,
+            candidates,
+            companions,
+            in_decoder,
+        }
+    }
+
     fn segment(&self, node: usize) -> &Segment {
         &self.tree.nodes[node].segment
     }
@@ -88,7 +103,7 @@ impl Arranger<'_> {
     pub fn arrange(
         &self,
         node: usize,
-        place: Place,
+        at_input: bool,
         flow: &Flow,
         seen: &Seen,
         sketches: &[Sketch],
@@ -109,7 +124,7 @@ impl Arranger<'_> {
             }
             _ => {}
         }
-        let items = self.items(node, place, sketches);
+        let items = self.items(node, at_input, sketches);
         let (gates, items): (Vec<Item>, Vec<Item>) =
             items.into_iter().partition(|item| self.is_gate(item));
         let (gates, items) = if items.is_empty() {
@@ -135,7 +150,7 @@ impl Arranger<'_> {
         };
         let first_all = self.norm_comes_first(node, &result.placed, sketches);
         for gate in self.gate_order(gates, sketches) {
-            let at = gate_place(&result.placed, &gate, sketches);
+            let at = self.gate_place(&result.placed, &gate, sketches);
             result.placed.insert(
                 at,
                 Placed {
@@ -167,13 +182,13 @@ impl Arranger<'_> {
         result
     }
 
-    fn items(&self, node: usize, place: Place, sketches: &[Sketch]) -> Vec<Item> {
+    fn items(&self, node: usize, at_input: bool, sketches: &[Sketch]) -> Vec<Item> {
         let children = &self.tree.nodes[node].children;
         let mut roles: Vec<Role> = children
             .iter()
             .map(|&child| Role::of(self.segment(child)))
             .collect();
-        let phases = !place.in_decoder && roles.contains(&Role::Decoder);
+        let phases = !self.in_decoder[node] && roles.contains(&Role::Decoder);
         let queried = children
             .iter()
             .any(|&child| roles::is_query(self.segment(child)));
@@ -187,7 +202,12 @@ impl Arranger<'_> {
                 && (!phases
                     || (*role == Role::Decoder && self.continues_convolutions(child, children)))
             {
-                *role = Role::Body;
+                let step = !self.in_decoder[node] || !self.segment(child).ordinal.is_empty();
+                *role = if step || *role == Role::Bottleneck {
+                    Role::Body
+                } else {
+                    Role::Stem
+                };
             } else if *role == Role::Body {
                 let segment = self.segment(child);
                 if phases && (roles::is_merge(segment) || roles::is_attention(segment)) {
@@ -200,7 +220,7 @@ impl Arranger<'_> {
                 }
             }
         }
-        if place.at_input {
+        if at_input {
             // What alone reads the network's input runs first, though it be called `head` (EDSR).
             let readers: Vec<usize> = (0..children.len())
                 .filter(|&at| {
@@ -498,7 +518,11 @@ impl Arranger<'_> {
                 });
                 let fit = local.fit(&flow, ends(chain));
                 // Twins on one input (an attention gate's `W_g`, `W_x`) run in a row.
-                if twin && fit > Fit::None {
+                if twin
+                    && fit > Fit::None
+                    && head(chain)
+                        .is_some_and(|segment| segment.ordinal.iter().all(|part| part.0 == 0))
+                {
                     Fit::Latest
                 } else {
                     fit
@@ -565,6 +589,31 @@ impl Arranger<'_> {
         (result, score)
     }
 
+    /// Where a gate goes: after the last convolution in space that gives as many channels as it reads, else after
+    /// the last module that does, else after the last of the body. In a block whose widths are all equal (RegNet) it
+    /// is thus behind the 3×3 convolution, in a bottleneck (SE-ResNet) behind the last one.
+    fn gate_place(&self, placed: &[Placed], gate: &Item, sketches: &[Sketch]) -> usize {
+        let entry = sketches[gate.node].ends.entry[0];
+        let last = |fits: &dyn Fn(&Placed) -> bool| placed.iter().rposition(fits);
+        let body = |placed: &Placed| {
+            placed.role <= Role::Body
+                || (placed.role == Role::Final && roles::is_merge(self.segment(placed.node)))
+        };
+        let main = |placed: &Placed| placed.part == Part::Main && body(placed);
+        let exits = |placed: &Placed| &sketches[placed.node].ends.exits;
+        // The second of a pair reads what the first gave; it follows the first.
+        last(&|placed| placed.part == Part::Gate && exits(placed) == &[entry])
+            .or_else(|| {
+                last(&|placed| {
+                    main(placed) && exits(placed)[0] == entry && sketches[placed.node].spatial
+                })
+            })
+            .or_else(|| last(&|placed| main(placed) && exits(placed)[0] == entry))
+            .or_else(|| last(&|placed| main(placed) && exits(placed).contains(&entry)))
+            .or_else(|| last(&body))
+            .map_or(0, |at| at + 1)
+    }
+
     /// Which of two modules runs first where shapes leave it open.
     fn preference(&self, a: &Chain, at: usize, b: &Chain, bt: usize) -> Ordering {
         let (first, second) = (self.segment(a.1[at].node), self.segment(b.1[bt].node));
@@ -574,16 +623,15 @@ impl Arranger<'_> {
                 .first()
                 .is_some_and(|word| word.starts_with("conv"));
             let side = roles::is_parallel(segment);
-            // Plain convolutions, then unnumbered parts, then numbered stages.
-            let class = if segment.ordinal.is_empty() || side {
-                1
-            } else if convolution {
-                0
-            } else {
-                2
+            // Numbered convolutions, then numbered stages, then the rest.
+            let class = match (convolution, segment.ordinal.is_empty()) {
+                _ if side => 2,
+                (true, false) => 0,
+                (true, true) | (false, false) => 1,
+                (false, true) => 2,
             };
             // Of branches the pooled one is last and the longer ones are later (all Inceptions).
-            let number = if class == 1 {
+            let number = if side {
                 Vec::new()
             } else {
                 segment.ordinal.clone()
@@ -613,31 +661,6 @@ impl Arranger<'_> {
 fn is_plain_convolution(segment: &Segment) -> bool {
     segment.ordinal.is_empty()
         && matches!(segment.words.as_slice(), [word] if ["conv", "conv1d", "conv2d", "conv3d"].contains(&word.as_str()))
-}
-
-/// Where a gate goes: after the last convolution in space that gives as many channels as it reads, else after the
-/// last module that does, else after the last of the body. In a block whose widths are all equal (RegNet) it is thus
-/// behind the 3×3 convolution, in a bottleneck (SE-ResNet) behind the last one.
-fn gate_place(placed: &[Placed], gate: &Item, sketches: &[Sketch]) -> usize {
-    let ends = &sketches[gate.node].ends;
-    // The second of a pair reads what the first gave; it follows the first.
-    let pair = placed.iter().rposition(|placed| {
-        placed.part == Part::Gate && sketches[placed.node].ends.exits == [ends.entry[0]]
-    });
-    let main = |placed: &Placed| placed.part == Part::Main && placed.role <= Role::Final;
-    let fits =
-        |placed: &Placed| main(placed) && sketches[placed.node].ends.exits[0] == ends.entry[0];
-    let may_fit =
-        |placed: &Placed| main(placed) && sketches[placed.node].ends.exits.contains(&ends.entry[0]);
-    pair.or_else(|| {
-        placed
-            .iter()
-            .rposition(|placed| fits(placed) && sketches[placed.node].spatial)
-    })
-    .or_else(|| placed.iter().rposition(fits))
-    .or_else(|| placed.iter().rposition(may_fit))
-    .or_else(|| placed.iter().rposition(|placed| placed.role <= Role::Body))
-    .map_or(0, |at| at + 1)
 }
 
 impl Known<'_> {

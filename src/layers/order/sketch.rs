@@ -1,6 +1,6 @@
 //! What a whole module looks like from outside, before its place is known.
 
-use super::arrange::{Arranger, Part, Place, Placed};
+use super::arrange::{Arranger, Part, Placed};
 use super::flow::{Ends, Flow, Seen};
 use crate::layers::candidates::{Candidate, Layout};
 use crate::layers::roles::Role;
@@ -31,13 +31,7 @@ pub(super) fn sketch(arranger: &Arranger<'_>) -> Vec<Sketch> {
     };
     let mut sketches = vec![nothing; nodes.len()];
     for node in (0..nodes.len()).rev() {
-        let arrangement = arranger.arrange(
-            node,
-            Place::default(),
-            &Flow::default(),
-            &Seen::new(),
-            &sketches,
-        );
+        let arrangement = arranger.arrange(node, false, &Flow::default(), &Seen::new(), &sketches);
         let own = nodes[node]
             .weights
             .iter()
