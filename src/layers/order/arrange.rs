@@ -424,11 +424,11 @@ impl<'a> Arranger<'a> {
         let mut flow = flow.clone();
         let mut result = Arrangement::default();
         for (role, mut chains) in by_role {
-            let mut merged = self.merge(&chains, &flow, &mut known, sketches);
+            let mut merged = self.merge(&chains, false, &flow, &known, sketches);
             // Decoders are numbered either way: the way whose channels fit is taken.
             if role == Role::Decoder && chains.iter().any(|(_, chain)| chain.len() > 1) {
                 chains.iter_mut().for_each(|(_, chain)| chain.reverse());
-                let backward = self.merge(&chains, &flow, &mut known, sketches);
+                let backward = self.merge(&chains, true, &flow, &known, sketches);
                 if backward.1 > merged.1 {
                     merged = backward;
                 }
@@ -453,8 +453,9 @@ impl<'a> Arranger<'a> {
     fn merge(
         &self,
         chains: &[Chain],
+        backward: bool,
         flow: &Flow,
-        known: &mut Known<'_>,
+        known: &Known<'_>,
         sketches: &[Sketch],
     ) -> (Arrangement, usize) {
         let total = chains.iter().map(|(_, chain)| chain.len()).sum();
@@ -483,6 +484,14 @@ impl<'a> Arranger<'a> {
                 .any(|(_, chain)| !roles::is_known(self.segment(chain[0].node)));
             return (result, 0);
         }
+        let in_step = chains
+            .iter()
+            .flat_map(|(_, chain)| chain.first())
+            .any(|item| {
+                item.role == Role::Decoder
+                    || (item.role == Role::Body
+                        && Role::of(self.segment(item.node)) == Role::Decoder)
+            });
         let mut local = Known {
             before: known.before,
             within: known.within.clone(),
@@ -508,8 +517,19 @@ impl<'a> Arranger<'a> {
             let waits = |segment: &Segment| {
                 segment.has(&["transition"]) && number(segment) >= least && least.is_some()
             };
+            // A decoder's chains go in step: `upconv4`, `dec4`, `upconv3`, `dec3`.
+            let numbers = (0..chains.len()).filter_map(|chain| head(chain).and_then(number));
+            let turn = if backward {
+                numbers.max()
+            } else {
+                numbers.min()
+            };
+            let early =
+                |segment: &Segment| in_step && number(segment).is_some() && number(segment) != turn;
             let open: Vec<usize> = (0..chains.len())
-                .filter(|&chain| head(chain).is_some_and(|segment| !waits(segment)))
+                .filter(|&chain| {
+                    head(chain).is_some_and(|segment| !waits(segment) && !early(segment))
+                })
                 .collect();
             let ends = |chain: usize| &sketches[chains[chain].1[heads[chain]].node].ends;
             let fit = |chain: usize| {
@@ -649,7 +669,7 @@ impl<'a> Arranger<'a> {
             } else {
                 i8::from(Role::of(segment) != Role::Decoder || segment.has(&["dec", "decoder"])) - 1
             };
-            (class, number, branch, turn)
+            (turn != -1, class, number, branch, turn)
         };
         key(first, a.1.len())
             .cmp(&key(second, b.1.len()))

@@ -133,19 +133,28 @@ impl Walk<'_> {
                 None => break,
             }
         }
-        let colour = |index: &usize| {
-            let candidate = &self.arranger.candidates[*index];
-            !candidate.linear() && COLOUR.contains(&candidate.reads())
-        };
+        // No stem was recognised: three channels if some layer reads three, and so on.
         let nodes = &self.arranger.tree.nodes;
+        let mut read = [false; MOST_COLOURS + 1];
         let mut open = vec![root];
         while let Some(node) = open.pop() {
-            if nodes[node].weights.iter().any(colour) {
-                return COLOUR.to_vec();
+            for &index in &nodes[node].weights {
+                let candidate = &self.arranger.candidates[index];
+                if let Some(read) = read
+                    .get_mut(candidate.reads())
+                    .filter(|_| !candidate.linear())
+                {
+                    *read = true;
+                }
             }
             open.extend(&nodes[node].children);
         }
-        vec![1]
+        vec![
+            COLOUR
+                .into_iter()
+                .find(|&channels| read[channels])
+                .unwrap_or(1),
+        ]
     }
 
     // Recursion is bounded by the number of segments of a path.
