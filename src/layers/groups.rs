@@ -72,6 +72,9 @@ fn dense(candidate: &Candidate<'_>) -> Kind {
     }
 }
 
+/// Networks have a few dozen different widths; in a file with more than this, sums of two are not looked for.
+const MOST_WIDTHS: usize = 1024;
+
 /// Depthwise multipliers above this are not seen; a wider step is a flow misread.
 const MOST_MULTIPLES: usize = 4;
 
@@ -152,8 +155,10 @@ fn grouped(
     let halves_oddly = !reads.is_multiple_of(2) && channels == reads.saturating_mul(2);
     // Nothing gives so few channels, alone or two together: grouped, or a split.
     let joined = || {
-        seen.iter()
-            .any(|&part| part < reads && seen.contains(&(reads - part)))
+        seen.len() <= MOST_WIDTHS
+            && seen
+                .iter()
+                .any(|&part| part < reads && seen.contains(&(reads - part)))
     };
     let fewer = channels > reads && !candidate.is_point() && !joined();
     if (divides(channels) || fewer) && !halves_oddly {

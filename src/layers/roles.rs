@@ -28,6 +28,7 @@ pub(super) enum Role {
 
 const STEM: &[&str] = &[
     "stem", "inc", "input", "initial", "init", "first", "inconv", "convin", "in", "entry", "patch",
+    "start",
 ];
 const BACKBONE: &[&str] = &["backbone", "vit", "trunk", "visual"];
 const BOTTLENECK: &[&str] = &[
@@ -62,7 +63,7 @@ const DECODER: &[&str] = &[
     "tconv",
 ];
 const FINAL: &[&str] = &[
-    "final", "outc", "out", "output", "last", "outconv", "tail", "exit", "mlp", "ffn",
+    "final", "outc", "out", "output", "last", "outconv", "tail", "exit", "mlp", "ffn", "end",
 ];
 const HEAD: &[&str] = &[
     "classifier",
@@ -188,6 +189,16 @@ pub(super) fn is_gate(segment: &Segment) -> bool {
 pub(super) fn is_merge(segment: &Segment) -> bool {
     segment.has(MERGE)
         || (segment.has(&["transition"]) && segment.ordinal.iter().all(|part| part.0 == 0))
+}
+
+/// Whether a name says that the module opens an inverted bottleneck: a narrowing one closes it.
+pub(super) fn is_widening(segment: &Segment) -> bool {
+    (segment.has(&["pw"]) && !segment.has(&["proj"])) || segment.words == ["conv", "exp"]
+}
+
+/// Whether a name says that the module closes an inverted bottleneck.
+pub(super) fn is_narrowing(segment: &Segment) -> bool {
+    segment.has(&["pwl"]) || (segment.has(&["pw"]) && segment.has(&["proj"]))
 }
 
 /// Whether a name says attention gate: in a decoder it weighs the skip connection.

@@ -192,6 +192,24 @@ impl<'a> Arranger<'a> {
         let queried = children
             .iter()
             .any(|&child| roles::is_query(self.segment(child)));
+        // Of a bottleneck's pointwise pair (`conv_pw`, `conv_pwl`; `pw_exp`, `pw_proj`) the first opens the block.
+        let paired = children
+            .iter()
+            .any(|&child| roles::is_narrowing(self.segment(child)));
+        let blocks = children
+            .iter()
+            .find(|&&child| self.segment(child).words == ["blocks"]);
+        let staged = blocks.is_some();
+        // A `downsample` whose output the blocks read opens the stage (ConvNeXt).
+        let opens = |child: usize| {
+            self.segment(child).words == ["downsample"]
+                && blocks.is_some_and(|&blocks| {
+                    sketches[blocks]
+                        .ends
+                        .entry
+                        .contains(&sketches[child].ends.exits[0])
+                })
+        };
         let branched = children
             .iter()
             .any(|&child| self.segment(child).has(&["branch"]));
@@ -217,6 +235,11 @@ impl<'a> Arranger<'a> {
                     || (branched && is_plain_convolution(segment))
                 {
                     *role = Role::Final;
+                } else if (paired && roles::is_widening(segment))
+                    || (staged && segment.has(&["exp", "down"]))
+                    || opens(child)
+                {
+                    *role = Role::Stem;
                 }
             }
         }
@@ -410,7 +433,16 @@ impl<'a> Arranger<'a> {
                 .push(item);
         }
         for chain in chains.values_mut() {
-            chain.sort_by(|a, b| self.segment(a.node).natural(self.segment(b.node)));
+            // `conv_transition_b` closes a branch, `conv_transition` all.
+            let whole = |item: &Item| {
+                roles::is_merge(self.segment(item.node))
+                    && self.segment(item.node).ordinal.is_empty()
+            };
+            chain.sort_by(|a, b| {
+                whole(a)
+                    .cmp(&whole(b))
+                    .then_with(|| self.segment(a.node).natural(self.segment(b.node)))
+            });
         }
         self.fill_gap(&mut chains);
         let mut by_role: BTreeMap<Role, Vec<Chain>> = BTreeMap::new();

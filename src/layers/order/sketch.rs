@@ -54,10 +54,7 @@ pub(super) fn sketch(arranger: &Arranger<'_>) -> Vec<Sketch> {
 
 fn of_candidate(index: usize, candidate: &Candidate<'_>) -> Sketch {
     let (reads, out) = (candidate.reads(), candidate.out());
-    let depthwise = reads == 1
-        && candidate.layout == Layout::Forward
-        && !candidate.linear()
-        && !candidate.is_point();
+    let depthwise = reads == 1 && candidate.layout == Layout::Forward && !candidate.linear();
     let entry = if depthwise { [out, 1] } else { [reads, reads] };
 
     let point = candidate.is_point();
@@ -114,6 +111,23 @@ fn combine(parts: &[(Sketch, Option<Placed>)]) -> Sketch {
     }
     if mains.len() == 1 {
         exits.clone_from(&last.ends.exits);
+        // Split attention (ResNeSt) sums what its convolution gives in parts as wide as its `fc` reads.
+        let side = |(sketch, placed): &(Sketch, Option<Placed>)| {
+            placed
+                .filter(|placed| placed.role == Role::Head)
+                .map(|_| sketch.ends.entry[0])
+        };
+        exits.extend(
+            parts
+                .iter()
+                .filter_map(side)
+                .filter(|&width| {
+                    width > 0
+                        && width < last.ends.exits[0]
+                        && last.ends.exits[0].is_multiple_of(width)
+                })
+                .take(1),
+        );
     }
     Sketch {
         ends: Ends { entry, exits },
