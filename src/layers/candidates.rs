@@ -218,7 +218,7 @@ fn is_table(module: &str, rank: usize) -> bool {
     let last = Segment::parse(module.rsplit('.').next().unwrap_or(module));
     let table = last.has(&TABLES) || last.words.iter().any(|word| word.contains("embedding"));
     // `patch_embed` may itself be the convolution that cuts the patches.
-    table && !(rank >= 3 && last.has(&["patch", "patches"]))
+    table && !(rank >= 3 && last.has(&["patch", "patches", "proj", "projection", "conv"]))
 }
 
 /// Names that say "transposed" of themselves.

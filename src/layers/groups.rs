@@ -1,5 +1,7 @@
 //! How many groups a convolution has: its shape only says how many channels each kernel reads.
 
+use std::collections::{HashMap, HashSet};
+
 use super::candidates::{Candidate, Layout};
 use super::kind::Kind;
 use super::order::structure::Step;
@@ -20,8 +22,8 @@ pub(super) enum Verdict {
 ///
 /// `known` says whether some layer before gives this many channels.
 pub(super) fn verdicts(steps: &[Step], candidates: &[Candidate<'_>]) -> Vec<Verdict> {
-    let mut seen = std::collections::HashSet::new();
-    let mut groups_of = std::collections::HashMap::new();
+    let mut seen = HashSet::new();
+    let mut groups_of = HashMap::new();
     let mut verdicts = Vec::with_capacity(steps.len());
     let image = steps
         .iter()
@@ -70,6 +72,12 @@ fn dense(candidate: &Candidate<'_>) -> Kind {
     }
 }
 
+/// Networks have a few dozen different widths; in a file with more than this, sums of two are not looked for.
+const MOST_WIDTHS: usize = 1024;
+
+/// Depthwise multipliers above this are not seen; a wider step is a flow misread.
+const MOST_MULTIPLES: usize = 4;
+
 /// A kernel that reads one channel is depthwise, unless one channel is all there is: on a grey-scale input, or
 /// behind a single-kernel layer (a spatial attention map).
 fn single_channel(step: &Step, candidate: &Candidate<'_>, image: Option<usize>) -> Verdict {
@@ -81,56 +89,81 @@ fn single_channel(step: &Step, candidate: &Candidate<'_>, image: Option<usize>) 
             .given
             .iter()
             .all(|&channels| channels == 0 || !out.is_multiple_of(channels));
-    if out == 1 || candidate.is_point() || alone || unfit {
+    if out == 1
+        || alone
+        || unfit
+        || (candidate.is_point() && (image == Some(1) || !step.given.contains(&out)))
+    {
         return Verdict::Known(dense(candidate), 1);
     }
     // With a multiplier each channel has several kernels.
-    let multiplied = step
-        .given
-        .iter()
-        .copied()
-        .find(|&channels| channels > 1 && out.is_multiple_of(channels));
-    Verdict::Known(Kind::Depthwise, multiplied.unwrap_or(out))
+    let given = step.given.first().copied().unwrap_or(0);
+    let multiplied = given > 1 && out.is_multiple_of(given) && out / given <= MOST_MULTIPLES;
+    let groups = if multiplied && !step.given.contains(&out) {
+        given
+    } else {
+        out
+    };
+    Verdict::Known(Kind::Depthwise, groups)
 }
 
+/// A kernel that reads several channels: dense if something gives as many, grouped if the layer known to feed it
+/// gives a multiple.
 fn grouped(
     step: &Step,
     candidate: &Candidate<'_>,
     candidates: &[Candidate<'_>],
-    groups_of: &std::collections::HashMap<usize, usize>,
-    seen: &std::collections::HashSet<usize>,
+    groups_of: &HashMap<usize, usize>,
+    seen: &HashSet<usize>,
 ) -> Verdict {
     let (reads, out) = (candidate.reads(), candidate.out());
     let known = |groups: usize| Verdict::Known(dense(candidate), groups);
+    if step.in_gate {
+        return known(1);
+    }
     let divides = |channels: usize| {
         channels > reads && channels.is_multiple_of(reads) && out.is_multiple_of(channels / reads)
     };
-    if step.given.contains(&reads) {
-        return known(1);
-    }
     if let Some(before) = step.fed_by {
         // A chain of single layers: what comes in is what the one before gives.
         let producer = &candidates[before];
         let channels = producer.out();
-        if channels == reads || !divides(channels) {
+        // `[64, 3, 4, 4]` behind a transposed convolution that gives 64 is the next of its kind.
+        let transposed =
+            matches!(producer.layout, Layout::Transposed(_)) && candidate.shape[0] == channels;
+        if transposed && reads < channels && !divides(channels) && !candidate.is_point() {
+            return Verdict::Known(Kind::Transposed, 1);
+        }
+        if channels == reads || step.given.contains(&reads) || !divides(channels) {
             return known(1);
         }
-        let groups = channels / reads;
-        // Two layers that read the same could stand side by side, unless the first is grouped as well.
+        // Two layers that read the same could stand side by side, unless the first is grouped as well. And grouped
+        // 1×1 convolutions are rare: a split that shapes do not show is as likely.
         let side_by_side =
             producer.reads() == reads && groups_of.get(&before).is_none_or(|&groups| groups == 1);
-        return if side_by_side {
+        return if side_by_side || candidate.is_point() {
             Verdict::Ambiguous { channels }
         } else {
-            known(groups)
+            known(channels / reads)
         };
+    }
+    if step.at_input || step.given.contains(&reads) || seen.contains(&reads) {
+        return known(1);
     }
     let channels = step.given.first().copied().unwrap_or(0);
     // An odd width that is exactly half is a split (a spectrum's 2·129 values), not two groups.
     let halves_oddly = !reads.is_multiple_of(2) && channels == reads.saturating_mul(2);
-    if step.at_input || seen.contains(&reads) || !divides(channels) || halves_oddly {
-        known(1)
-    } else {
+    // Nothing gives so few channels, alone or two together: grouped, or a split.
+    let joined = || {
+        seen.len() <= MOST_WIDTHS
+            && seen
+                .iter()
+                .any(|&part| part < reads && seen.contains(&(reads - part)))
+    };
+    let fewer = channels > reads && !candidate.is_point() && !joined();
+    if (divides(channels) || fewer) && !halves_oddly {
         Verdict::Ambiguous { channels }
+    } else {
+        known(1)
     }
 }

@@ -12,6 +12,7 @@
 
 mod candidates;
 mod error;
+mod gate;
 mod groups;
 mod kind;
 mod name;
@@ -145,13 +146,17 @@ impl Layers {
                         1,
                     ),
                 };
+                let kernels = match (kind, candidate.layout) {
+                    (Kind::Transposed, Layout::Forward) => candidate.shape[1],
+                    _ => candidate.out(),
+                };
                 let facts = Facts {
                     name,
                     kind,
                     depth: Some(at + 1),
-                    kernels: candidate.out(),
+                    kernels,
                     supported,
-                    gate: is_gate(at, &candidates, network),
+                    gate: gate::is_gate(at, &candidates, network),
                     head: step.in_head || (step.in_final && terminal == Some(at)),
                 };
                 found[step.candidate] = Some(layer(candidate, groups, &facts, selection, &globs));
@@ -353,48 +358,4 @@ fn terminal(
         });
     let followed = candidates.iter().any(|candidate| candidate.linear());
     (!normed && !followed).then_some(at)
-}
-
-/// Whether a layer is part of a squeeze-and-excite gate: within a module that says so, or one of a pair of 1×1
-/// convolutions called `fc` that narrow to fewer channels and widen back.
-fn is_gate(at: usize, candidates: &[Candidate<'_>], network: &[Step]) -> bool {
-    let step = &network[at];
-    let candidate = &candidates[step.candidate];
-    if candidate.linear() {
-        return step.in_gate && !candidate.module.contains("attn");
-    }
-    let over_channels =
-        candidate.shape.len() == 3 && candidate.reads() == 1 && candidate.out() == 1;
-    if step.in_gate && (candidate.is_point() || over_channels) {
-        return true;
-    }
-    let named = |module: &str| {
-        module
-            .rsplit('.')
-            .next()
-            .is_some_and(|last| last.starts_with("fc"))
-    };
-    candidate.is_point() && !step.in_head && named(candidate.module) && {
-        let parent = candidate
-            .module
-            .rsplit_once('.')
-            .map_or("", |(parent, _)| parent);
-        let (reads, out) = (candidate.reads(), candidate.out());
-        network[at.saturating_sub(1)..(at + 2).min(network.len())]
-            .iter()
-            .map(|other| &candidates[other.candidate])
-            .any(|other| {
-                let beside = other
-                    .module
-                    .rsplit_once('.')
-                    .map_or("", |(parent, _)| parent)
-                    == parent;
-                let pair = other.shape.len() == candidate.shape.len()
-                    && other.is_point()
-                    && other.reads() == out
-                    && other.out() == reads
-                    && reads != out;
-                beside && pair && named(other.module)
-            })
-    }
 }

@@ -47,20 +47,14 @@ pub(super) struct Arrangement {
     pub unsure: bool,
 }
 
-/// Where in the network the module to be arranged is.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Place {
-    /// Inside a decoder: `up` and `bridge` name parts of a step there, not phases of the network.
-    pub in_decoder: bool,
-    /// At the point where the network's input comes in.
-    pub at_input: bool,
-}
-
 /// All that arranging reads.
 pub(super) struct Arranger<'a> {
     pub tree: &'a Tree,
     pub candidates: &'a [Candidate<'a>],
     pub companions: &'a Companions<'a>,
+    /// For each module, whether it is within a decoder: `up` and `bridge` name parts of a step there, not phases of
+    /// the network.
+    in_decoder: Vec<bool>,
 }
 
 /// Channel counts seen before this module, and so far within it.
@@ -79,7 +73,28 @@ struct Item {
 
 type Chain = (usize, Vec<Item>);
 
-impl Arranger<'_> {
+impl<'a> Arranger<'a> {
+    /// Prepare to arrange the modules of a tree.
+    pub fn new(
+        tree: &'a Tree,
+        candidates: &'a [Candidate<'a>],
+        companions: &'a Companions<'a>,
+    ) -> Self {
+        let mut in_decoder = vec![false; tree.nodes.len()];
+        for node in 0..tree.nodes.len() {
+            for &child in &tree.nodes[node].children {
+                in_decoder[child] =
+                    in_decoder[node] || Role::of(&tree.nodes[child].segment) == Role::Decoder;
+            }
+        }
+        Self {
+            tree,
+            candidates,
+            companions,
+            in_decoder,
+        }
+    }
+
     fn segment(&self, node: usize) -> &Segment {
         &self.tree.nodes[node].segment
     }
@@ -88,7 +103,7 @@ impl Arranger<'_> {
     pub fn arrange(
         &self,
         node: usize,
-        place: Place,
+        at_input: bool,
         flow: &Flow,
         seen: &Seen,
         sketches: &[Sketch],
@@ -109,10 +124,9 @@ impl Arranger<'_> {
             }
             _ => {}
         }
-        let items = self.items(node, place, sketches);
-        let (gates, items): (Vec<Item>, Vec<Item>) = items
-            .into_iter()
-            .partition(|item| self.is_gate(item, sketches));
+        let items = self.items(node, at_input, sketches);
+        let (gates, items): (Vec<Item>, Vec<Item>) =
+            items.into_iter().partition(|item| self.is_gate(item));
         let (gates, items) = if items.is_empty() {
             (items, gates)
         } else {
@@ -136,7 +150,7 @@ impl Arranger<'_> {
         };
         let first_all = self.norm_comes_first(node, &result.placed, sketches);
         for gate in self.gate_order(gates, sketches) {
-            let at = gate_place(&result.placed, &gate, sketches);
+            let at = self.gate_place(&result.placed, &gate, sketches);
             result.placed.insert(
                 at,
                 Placed {
@@ -168,13 +182,37 @@ impl Arranger<'_> {
         result
     }
 
-    fn items(&self, node: usize, place: Place, sketches: &[Sketch]) -> Vec<Item> {
+    fn items(&self, node: usize, at_input: bool, sketches: &[Sketch]) -> Vec<Item> {
         let children = &self.tree.nodes[node].children;
         let mut roles: Vec<Role> = children
             .iter()
             .map(|&child| Role::of(self.segment(child)))
             .collect();
-        let phases = !place.in_decoder && roles.contains(&Role::Decoder);
+        let phases = !self.in_decoder[node] && roles.contains(&Role::Decoder);
+        let queried = children
+            .iter()
+            .any(|&child| roles::is_query(self.segment(child)));
+        // Of a bottleneck's pointwise pair (`conv_pw`, `conv_pwl`; `pw_exp`, `pw_proj`) the first opens the block.
+        let paired = children
+            .iter()
+            .any(|&child| roles::is_narrowing(self.segment(child)));
+        let blocks = children
+            .iter()
+            .find(|&&child| self.segment(child).words == ["blocks"]);
+        let staged = blocks.is_some();
+        // A `downsample` whose output the blocks read opens the stage (ConvNeXt).
+        let opens = |child: usize| {
+            self.segment(child).words == ["downsample"]
+                && blocks.is_some_and(|&blocks| {
+                    sketches[blocks]
+                        .ends
+                        .entry
+                        .contains(&sketches[child].ends.exits[0])
+                })
+        };
+        let branched = children
+            .iter()
+            .any(|&child| self.segment(child).has(&["branch"]));
         for (role, &child) in roles.iter_mut().zip(children) {
             let inner = matches!(*role, Role::Decoder | Role::Bottleneck);
             // `up6` between `conv5` and `conv6` is a step, not a phase.
@@ -182,10 +220,30 @@ impl Arranger<'_> {
                 && (!phases
                     || (*role == Role::Decoder && self.continues_convolutions(child, children)))
             {
-                *role = Role::Body;
+                let step = !self.in_decoder[node] || !self.segment(child).ordinal.is_empty();
+                *role = if step || *role == Role::Bottleneck {
+                    Role::Body
+                } else {
+                    Role::Stem
+                };
+            } else if *role == Role::Body {
+                let segment = self.segment(child);
+                if phases && (roles::is_merge(segment) || roles::is_attention(segment)) {
+                    *role = Role::Decoder;
+                } else if roles::is_merge(segment)
+                    || (queried && segment.words == ["proj"])
+                    || (branched && is_plain_convolution(segment))
+                {
+                    *role = Role::Final;
+                } else if (paired && roles::is_widening(segment))
+                    || (staged && segment.has(&["exp", "down"]))
+                    || opens(child)
+                {
+                    *role = Role::Stem;
+                }
             }
         }
-        if place.at_input {
+        if at_input {
             // What alone reads the network's input runs first, though it be called `head` (EDSR).
             let readers: Vec<usize> = (0..children.len())
                 .filter(|&at| {
@@ -257,10 +315,8 @@ impl Arranger<'_> {
                 })
     }
 
-    fn is_gate(&self, item: &Item, sketches: &[Sketch]) -> bool {
-        item.role == Role::Body
-            && roles::is_gate(self.segment(item.node))
-            && sketches[item.node].pointwise
+    fn is_gate(&self, item: &Item) -> bool {
+        item.role == Role::Body && roles::is_gate(self.segment(item.node))
     }
 
     /// A shortcut reads what the main path reads and gives what it gives; a `downsample` that opens or closes a
@@ -284,7 +340,8 @@ impl Arranger<'_> {
             .exits
             .iter()
             .any(|channels| last_ends.exits.contains(channels));
-        let stage = self.segment(first.node).has(&["blocks", "layers"]);
+        let stage = self.segment(first.node).has(&["blocks", "layers"])
+            && roles::shortcut(self.segment(item.node)) == Some(false);
         same_input && same_output && !stage
     }
 
@@ -292,6 +349,9 @@ impl Arranger<'_> {
     /// shortcut reads the normalised input, and runs first (timm's ResNetV2 and NFNet, the usual PreActBlock).
     fn norm_comes_first(&self, node: usize, placed: &[Placed], sketches: &[Sketch]) -> bool {
         let path = self.tree.path(node, self.candidates);
+        if !path.is_empty() && self.companions.norm(&format!("{path}.pre_norm")).is_some() {
+            return true;
+        }
         placed
             .iter()
             .filter_map(|placed| Some((placed.node, sketches[placed.node].single?)))
@@ -330,6 +390,34 @@ impl Arranger<'_> {
         gates
     }
 
+    /// An unnumbered module beside `conv1` and `conv3` stands where `conv2` would (Res2Net, bottleneck attention).
+    fn fill_gap<'s>(&'s self, chains: &mut BTreeMap<(Role, usize, &'s str), Vec<Item>>) {
+        let body: Vec<_> = chains
+            .keys()
+            .copied()
+            .filter(|(role, ..)| *role == Role::Body)
+            .collect();
+        let &[first, second] = body.as_slice() else {
+            return;
+        };
+        let lone = |key| matches!(chains[&key].as_slice(), [item] if self.segment(item.node).ordinal.is_empty());
+        let gapped = |key| match chains[&key].as_slice() {
+            [a, b] => self.segment(a.node).text == "conv1" && self.segment(b.node).text == "conv3",
+            _ => false,
+        };
+        let (numbered, filler) = if gapped(first) && lone(second) {
+            (first, second)
+        } else if gapped(second) && lone(first) {
+            (second, first)
+        } else {
+            return;
+        };
+        let filler = chains.remove(&filler).unwrap_or_default();
+        if let Some(chain) = chains.get_mut(&numbered) {
+            chain.splice(1..1, filler);
+        }
+    }
+
     fn merge_roles(
         &self,
         items: &[Item],
@@ -344,9 +432,21 @@ impl Arranger<'_> {
                 .or_default()
                 .push(item);
         }
+        for chain in chains.values_mut() {
+            // `conv_transition_b` closes a branch, `conv_transition` all.
+            let whole = |item: &Item| {
+                roles::is_merge(self.segment(item.node))
+                    && self.segment(item.node).ordinal.is_empty()
+            };
+            chain.sort_by(|a, b| {
+                whole(a)
+                    .cmp(&whole(b))
+                    .then_with(|| self.segment(a.node).natural(self.segment(b.node)))
+            });
+        }
+        self.fill_gap(&mut chains);
         let mut by_role: BTreeMap<Role, Vec<Chain>> = BTreeMap::new();
-        for (number, ((role, ..), mut chain)) in chains.into_iter().enumerate() {
-            chain.sort_by(|a, b| self.segment(a.node).natural(self.segment(b.node)));
+        for (number, ((role, ..), chain)) in chains.into_iter().enumerate() {
             by_role.entry(role).or_default().push((number, chain));
         }
         let mut known = Known {
@@ -356,11 +456,11 @@ impl Arranger<'_> {
         let mut flow = flow.clone();
         let mut result = Arrangement::default();
         for (role, mut chains) in by_role {
-            let mut merged = self.merge(&chains, &flow, &mut known, sketches);
+            let mut merged = self.merge(&chains, false, &flow, &known, sketches);
             // Decoders are numbered either way: the way whose channels fit is taken.
             if role == Role::Decoder && chains.iter().any(|(_, chain)| chain.len() > 1) {
                 chains.iter_mut().for_each(|(_, chain)| chain.reverse());
-                let backward = self.merge(&chains, &flow, &mut known, sketches);
+                let backward = self.merge(&chains, true, &flow, &known, sketches);
                 if backward.1 > merged.1 {
                     merged = backward;
                 }
@@ -385,8 +485,9 @@ impl Arranger<'_> {
     fn merge(
         &self,
         chains: &[Chain],
+        backward: bool,
         flow: &Flow,
-        known: &mut Known<'_>,
+        known: &Known<'_>,
         sketches: &[Sketch],
     ) -> (Arrangement, usize) {
         let total = chains.iter().map(|(_, chain)| chain.len()).sum();
@@ -415,6 +516,14 @@ impl Arranger<'_> {
                 .any(|(_, chain)| !roles::is_known(self.segment(chain[0].node)));
             return (result, 0);
         }
+        let in_step = chains
+            .iter()
+            .flat_map(|(_, chain)| chain.first())
+            .any(|item| {
+                item.role == Role::Decoder
+                    || (item.role == Role::Body
+                        && Role::of(self.segment(item.node)) == Role::Decoder)
+            });
         let mut local = Known {
             before: known.before,
             within: known.within.clone(),
@@ -423,22 +532,70 @@ impl Arranger<'_> {
         let mut heads = vec![0; chains.len()];
         let mut score = 0;
         while result.placed.len() < total {
+            let head = |chain: usize| {
+                chains[chain]
+                    .1
+                    .get(heads[chain])
+                    .map(|item| self.segment(item.node))
+            };
+            // A transition waits for the stage of its number.
+            let number = |segment: &Segment| segment.ordinal.first().map(|first| first.0);
+            let stage = |chain: usize| {
+                head(chain)
+                    .filter(|segment| !segment.has(&["transition"]))
+                    .and_then(number)
+            };
+            let least = (0..chains.len()).filter_map(stage).min();
+            let waits = |segment: &Segment| {
+                segment.has(&["transition"]) && number(segment) >= least && least.is_some()
+            };
+            // A decoder's chains go in step: `upconv4`, `dec4`, `upconv3`, `dec3`.
+            let numbers = (0..chains.len()).filter_map(|chain| head(chain).and_then(number));
+            let turn = if backward {
+                numbers.max()
+            } else {
+                numbers.min()
+            };
+            let early =
+                |segment: &Segment| in_step && number(segment).is_some() && number(segment) != turn;
             let open: Vec<usize> = (0..chains.len())
-                .filter(|&chain| heads[chain] < chains[chain].1.len())
+                .filter(|&chain| {
+                    head(chain).is_some_and(|segment| !waits(segment) && !early(segment))
+                })
                 .collect();
             let ends = |chain: usize| &sketches[chains[chain].1[heads[chain]].node].ends;
+            let fit = |chain: usize| {
+                let twin = result.placed.last().is_some_and(|last: &Placed| {
+                    last.chain == chains[chain].0 && sketches[last.node].ends == *ends(chain)
+                });
+                let fit = local.fit(&flow, ends(chain));
+                // Twins on one input (an attention gate's `W_g`, `W_x`) run in a row.
+                if twin
+                    && fit > Fit::None
+                    && head(chain)
+                        .is_some_and(|segment| segment.ordinal.iter().all(|part| part.0 == 0))
+                {
+                    Fit::Latest
+                } else {
+                    fit
+                }
+            };
             let best = open
                 .iter()
-                .map(|&chain| local.fit(&flow, ends(chain)))
+                .map(|&chain| fit(chain))
                 .max()
                 .unwrap_or(Fit::None);
             let tied: Vec<usize> = open
                 .iter()
                 .copied()
-                .filter(|&chain| local.fit(&flow, ends(chain)) == best)
+                .filter(|&chain| fit(chain) == best)
                 .collect();
             // Of those that could run now, first the one after which the others still can.
             let outlook = |chain: usize| -> usize {
+                if matches!(best, Fit::Earlier | Fit::Combined) {
+                    // Side by side on earlier outputs: none waits for another.
+                    return 0;
+                }
                 let after = flow.after(&ends(chain).exits);
                 tied.iter()
                     .filter(|&&other| other != chain)
@@ -484,6 +641,31 @@ impl Arranger<'_> {
         (result, score)
     }
 
+    /// Where a gate goes: after the last convolution in space that gives as many channels as it reads, else after
+    /// the last module that does, else after the last of the body. In a block whose widths are all equal (RegNet) it
+    /// is thus behind the 3×3 convolution, in a bottleneck (SE-ResNet) behind the last one.
+    fn gate_place(&self, placed: &[Placed], gate: &Item, sketches: &[Sketch]) -> usize {
+        let entry = sketches[gate.node].ends.entry[0];
+        let last = |fits: &dyn Fn(&Placed) -> bool| placed.iter().rposition(fits);
+        let body = |placed: &Placed| {
+            placed.role <= Role::Body
+                || (placed.role == Role::Final && roles::is_merge(self.segment(placed.node)))
+        };
+        let main = |placed: &Placed| placed.part == Part::Main && body(placed);
+        let exits = |placed: &Placed| &sketches[placed.node].ends.exits;
+        // The second of a pair reads what the first gave; it follows the first.
+        last(&|placed| placed.part == Part::Gate && exits(placed) == &[entry])
+            .or_else(|| {
+                last(&|placed| {
+                    main(placed) && exits(placed)[0] == entry && sketches[placed.node].spatial
+                })
+            })
+            .or_else(|| last(&|placed| main(placed) && exits(placed)[0] == entry))
+            .or_else(|| last(&|placed| main(placed) && exits(placed).contains(&entry)))
+            .or_else(|| last(&body))
+            .map_or(0, |at| at + 1)
+    }
+
     /// Which of two modules runs first where shapes leave it open.
     fn preference(&self, a: &Chain, at: usize, b: &Chain, bt: usize) -> Ordering {
         let (first, second) = (self.segment(a.1[at].node), self.segment(b.1[bt].node));
@@ -493,16 +675,15 @@ impl Arranger<'_> {
                 .first()
                 .is_some_and(|word| word.starts_with("conv"));
             let side = roles::is_parallel(segment);
-            // Plain convolutions, then unnumbered parts, then numbered stages.
-            let class = if segment.ordinal.is_empty() || side {
-                1
-            } else if convolution {
-                0
-            } else {
-                2
+            // Numbered convolutions, then numbered stages, then the rest.
+            let class = match (convolution, segment.ordinal.is_empty()) {
+                _ if side => 2,
+                (true, false) => 0,
+                (true, true) | (false, false) => 1,
+                (false, true) => 2,
             };
             // Of branches the pooled one is last and the longer ones are later (all Inceptions).
-            let number = if class == 1 {
+            let number = if side {
                 Vec::new()
             } else {
                 segment.ordinal.clone()
@@ -513,12 +694,14 @@ impl Arranger<'_> {
                 (false, 0)
             };
             // A joint follows the stage of its number; an upsampling comes before it.
-            let turn = if roles::is_joint(segment) {
+            let turn = if segment.has(&["reduce", "squeeze", "scale"]) {
+                -2
+            } else if roles::is_joint(segment) {
                 1
             } else {
                 i8::from(Role::of(segment) != Role::Decoder || segment.has(&["dec", "decoder"])) - 1
             };
-            (class, number, branch, turn)
+            (turn != -1, class, number, branch, turn)
         };
         key(first, a.1.len())
             .cmp(&key(second, b.1.len()))
@@ -526,28 +709,10 @@ impl Arranger<'_> {
     }
 }
 
-/// Where a gate goes: after the last convolution in space that gives as many channels as it reads, else after the
-/// last module that does, else after the last of the body. In a block whose widths are all equal (RegNet) it is thus
-/// behind the 3×3 convolution, in a bottleneck (SE-ResNet) behind the last one.
-fn gate_place(placed: &[Placed], gate: &Item, sketches: &[Sketch]) -> usize {
-    let ends = &sketches[gate.node].ends;
-    // The second of a pair reads what the first gave; it follows the first.
-    let pair = placed.iter().rposition(|placed| {
-        placed.part == Part::Gate && sketches[placed.node].ends.exits == [ends.entry[0]]
-    });
-    let fits = |placed: &Placed| {
-        placed.part == Part::Main
-            && placed.role <= Role::Body
-            && sketches[placed.node].ends.exits.contains(&ends.entry[0])
-    };
-    pair.or_else(|| {
-        placed
-            .iter()
-            .rposition(|placed| fits(placed) && sketches[placed.node].spatial)
-    })
-    .or_else(|| placed.iter().rposition(fits))
-    .or_else(|| placed.iter().rposition(|placed| placed.role <= Role::Body))
-    .map_or(0, |at| at + 1)
+/// A convolution that its name tells nothing more of: `conv`, `conv2d`.
+fn is_plain_convolution(segment: &Segment) -> bool {
+    segment.ordinal.is_empty()
+        && matches!(segment.words.as_slice(), [word] if ["conv", "conv1d", "conv2d", "conv3d"].contains(&word.as_str()))
 }
 
 impl Known<'_> {
