@@ -189,6 +189,7 @@ impl Walk<'_> {
         let levels = context.levels + branching;
         let mut latest = (flow.latest.clone(), context.at_input);
         let mut before: Option<(usize, Option<usize>)> = None;
+        let mut behind_backbone = false;
         for placed in arrangement.placed {
             let sketch = &self.sketches[placed.node];
             let segment = &tree.nodes[placed.node].segment;
@@ -199,7 +200,9 @@ impl Walk<'_> {
                     .copied()
                     .find(|channels| entry.contains(channels))
             };
-            let (given, at_input) = if placed.part == Part::Side || context.parallel {
+            // Beside a backbone, what can read the network's input does (UNETR's first encoder).
+            let beside = behind_backbone && context.at_input && matching(&flow.input).is_some();
+            let (given, at_input) = if placed.part == Part::Side || context.parallel || beside {
                 (flow.input.clone(), context.at_input)
             } else if let Some(channels) = matching(&latest.0) {
                 (
@@ -264,6 +267,7 @@ impl Walk<'_> {
                 inner,
             );
             if placed.part == Part::Main && !roles::is_gate(segment) {
+                behind_backbone = placed.role == Role::Backbone;
                 latest = (exits, false);
                 before = Some((placed.chain, single));
             }
