@@ -629,6 +629,7 @@ fn what_reads_one_channel_may_be_a_stem() {
     let tensors = [
         tensor("conv1.weight", &[64, 1, 7, 7]),
         tensor("conv2.weight", &[64, 1, 3, 3]),
+        tensor("layer1.0.conv1.weight", &[64, 64, 3, 3]),
         tensor("layer1.0.sa.conv1.weight", &[1, 2, 7, 7]),
     ];
     let found = layers(&tensors);
@@ -642,6 +643,7 @@ fn what_reads_one_channel_may_be_a_stem() {
         [
             (Kind::Conv, 1, Some(Reason::Shallow)),
             (Kind::Depthwise, 64, Some(Reason::Depthwise)),
+            (Kind::Conv, 1, Some(Reason::Shallow)),
             (Kind::Conv, 1, Some(Reason::SingleKernel))
         ]
     );

@@ -696,7 +696,7 @@ impl<'a> Arranger<'a> {
             // A joint follows the stage of its number; an upsampling comes before it.
             let turn = if segment.has(&["reduce", "squeeze", "scale"]) {
                 -2
-            } else if roles::is_joint(segment) {
+            } else if roles::is_joint(segment) && !segment.ordinal.is_empty() {
                 1
             } else {
                 i8::from(Role::of(segment) != Role::Decoder || segment.has(&["dec", "decoder"])) - 1

@@ -25,6 +25,8 @@ pub(in crate::layers) struct Step {
     pub in_final: bool,
     /// Within a squeeze-and-excite gate.
     pub in_gate: bool,
+    /// Within a module called `attn`.
+    pub in_attention: bool,
 }
 
 /// What [`order`] found.
@@ -51,6 +53,7 @@ struct Context {
     in_head: bool,
     in_final: bool,
     in_gate: bool,
+    in_attention: bool,
     fed_by: Option<usize>,
     parallel: bool,
 }
@@ -169,6 +172,7 @@ impl Walk<'_> {
                 in_head: context.in_head,
                 in_final: context.in_final,
                 in_gate: context.in_gate,
+                in_attention: context.in_attention,
             });
             if !context.in_gate {
                 self.seen.insert(self.arranger.candidates[candidate].out());
@@ -247,6 +251,7 @@ impl Walk<'_> {
                 in_final: context.in_final
                     || (placed.role == Role::Final && context.levels < HEAD_LEVELS),
                 in_gate: context.in_gate || roles::is_channel_gate(segment),
+                in_attention: context.in_attention || roles::is_gate(segment),
                 fed_by: fed_by.filter(|_| {
                     !context.parallel
                         && (sketch.single.is_some()
