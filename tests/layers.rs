@@ -167,14 +167,14 @@ const SHORTFALLS: &[(&str, [bool; 3], bool, usize, usize)] = &[
         0,
     ),
     ("monai-UNETR_3d", [true, true, true], true, 0, 3),
-    ("timm-bat_resnext26ts", [true, false, false], false, 0, 11),
+    ("timm-bat_resnext26ts", [true, false, false], false, 0, 18),
     ("timm-cspresnet50", [true, true, true], true, 0, 1),
     ("timm-dpn68", [true, false, false], false, 0, 22),
     ("timm-efficientvit_b0", [true, true, true], true, 0, 4),
     ("timm-fastvit_t8", [true, true, true], true, 8, 0),
     ("timm-ghostnetv2_100", [true, true, false], false, 0, 0),
     ("timm-hrnet_w18", [true, true, true], false, 0, 0),
-    ("timm-mixnet_s", [true, true, true], false, 1, 8),
+    ("timm-mixnet_s", [true, true, true], false, 0, 9),
     ("timm-res2net50_26w_4s", [true, true, true], true, 0, 2),
     ("timm-skresnet18", [true, true, true], false, 0, 6),
     ("timm-starnet_s1", [false, false, false], false, 0, 14),
@@ -647,6 +647,49 @@ fn what_reads_one_channel_may_be_a_stem() {
             (Kind::Conv, 1, Some(Reason::SingleKernel))
         ]
     );
+}
+
+#[test]
+fn numbered_ups_of_their_own_run_backward() {
+    // The attention U-Net that many copy (`Conv1`…`Conv5`, `Up5`, `Att5`, `Up_conv5`, …, `Conv_1x1`).
+    let mut expected = Vec::new();
+    let mut tensors = Vec::new();
+    let mut add = |module: String, shape: [usize; 4]| {
+        expected.push(format!("{module}.weight"));
+        tensors.push(tensor(&format!("{module}.weight"), &shape));
+        tensors.push(tensor(&format!("{module}.bias"), &[shape[0]]));
+    };
+    let width = |level: usize| 8 << level;
+    for level in 1..=5 {
+        let reads = if level == 1 { 3 } else { width(level - 1) };
+        add(format!("Conv{level}.conv.0"), [width(level), reads, 3, 3]);
+        add(
+            format!("Conv{level}.conv.3"),
+            [width(level), width(level), 3, 3],
+        );
+    }
+    for level in (2..=5).rev() {
+        let narrow = width(level - 1);
+        add(format!("Up{level}.up.1"), [narrow, width(level), 3, 3]);
+        add(format!("Att{level}.W_g.0"), [narrow / 2, narrow, 1, 1]);
+        add(format!("Att{level}.W_x.0"), [narrow / 2, narrow, 1, 1]);
+        add(format!("Att{level}.psi.0"), [1, narrow / 2, 1, 1]);
+        add(
+            format!("Up_conv{level}.conv.0"),
+            [narrow, width(level), 3, 3],
+        );
+        add(format!("Up_conv{level}.conv.3"), [narrow, narrow, 3, 3]);
+    }
+    add("Conv_1x1".into(), [1, width(1), 1, 1]);
+    let found = layers(&tensors);
+    assert_eq!(names(&found), expected);
+    assert!(
+        found
+            .layers
+            .iter()
+            .all(|layer| layer.groups == 1 && matches!(layer.kind, Kind::Conv | Kind::Pointwise))
+    );
+    assert_eq!(found.layers.last().unwrap().reason, Some(Reason::Head));
 }
 
 #[test]

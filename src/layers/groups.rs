@@ -127,7 +127,7 @@ fn grouped(
 ) -> Verdict {
     let (reads, out) = (candidate.reads(), candidate.out());
     let known = |groups: usize| Verdict::Known(dense(candidate), groups);
-    if step.in_gate {
+    if step.in_gate || out == 1 {
         return known(1);
     }
     let divides = |channels: usize| {
