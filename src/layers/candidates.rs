@@ -246,6 +246,18 @@ const UPWARD: [&str; 6] = [
     "upsamples",
 ];
 
+/// Names under which an even kernel is a strided convolution's.
+const DOWNWARD: [&str; 8] = [
+    "down",
+    "downs",
+    "downsample",
+    "stem",
+    "patch",
+    "enc",
+    "encoder",
+    "proj",
+];
+
 fn layout(tensor: &Tensor, module: &str, companions: &Companions<'_>, included: bool) -> Layout {
     let shape = &tensor.shape;
     if shape.contains(&0) {
@@ -292,11 +304,16 @@ fn layout(tensor: &Tensor, module: &str, companions: &Companions<'_>, included: 
     if says(&TRANSPOSED) || (says(&UPWARD) && strided) {
         return Layout::Transposed(1);
     }
-    let upward = own.as_ref().is_some_and(|own| own.has(&UPWARD))
-        || parent.as_ref().is_some_and(|parent| {
-            parent.has(&UPWARD) && own.as_ref().is_some_and(Segment::is_number)
-        });
-    if upward && first == second && bias.is_none() && follower.is_none() {
+    if first != second {
+        return Layout::Forward;
+    }
+    // A square weight reads the same either way, and an even kernel is more often than not a stride's.
+    let upward = own.as_ref().is_some_and(|own| {
+        own.has(&UPWARD)
+            || (own.is_number() && parent.as_ref().is_some_and(|parent| parent.has(&UPWARD)))
+    });
+    let downward = says(&DOWNWARD);
+    if upward || (strided && !downward) {
         Layout::Undecided
     } else {
         Layout::Forward

@@ -1,6 +1,6 @@
 //! How many groups a convolution has: its shape only says how many channels each kernel reads.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::candidates::{Candidate, Layout};
 use super::kind::Kind;
@@ -13,6 +13,8 @@ pub(super) enum Verdict {
     Known(Kind, usize),
     /// It may be dense or have this many groups.
     Ambiguous {
+        /// What it is in either case, as far as can be told.
+        kind: Kind,
         /// Channels that come in if it is grouped.
         channels: usize,
     },
@@ -22,7 +24,7 @@ pub(super) enum Verdict {
 ///
 /// `known` says whether some layer before gives this many channels.
 pub(super) fn verdicts(steps: &[Step], candidates: &[Candidate<'_>]) -> Vec<Verdict> {
-    let mut seen = HashSet::new();
+    let mut seen: HashMap<usize, usize> = HashMap::new();
     let mut groups_of = HashMap::new();
     let mut verdicts = Vec::with_capacity(steps.len());
     let image = steps
@@ -31,7 +33,7 @@ pub(super) fn verdicts(steps: &[Step], candidates: &[Candidate<'_>]) -> Vec<Verd
         .find(|candidate| !candidate.linear())
         .map(Candidate::reads);
     let mut first = true;
-    for step in steps {
+    for (now, step) in steps.iter().enumerate() {
         let candidate = &candidates[step.candidate];
         let verdict = if candidate.linear() {
             Verdict::Known(Kind::Linear, 1)
@@ -48,13 +50,13 @@ pub(super) fn verdicts(steps: &[Step], candidates: &[Candidate<'_>]) -> Vec<Verd
         } else if candidate.reads() == 1 {
             single_channel(step, candidate, image)
         } else {
-            grouped(step, candidate, candidates, &groups_of, &seen)
+            grouped(step, candidate, candidates, &groups_of, &seen, now)
         };
         if !candidate.linear() {
             first = false;
         }
-        if !step.in_gate {
-            seen.insert(candidate.out());
+        if !step.in_gate && !step.in_attention {
+            seen.insert(candidate.out(), now);
         }
         if let Verdict::Known(_, groups) = verdict {
             groups_of.insert(step.candidate, groups);
@@ -71,6 +73,10 @@ fn dense(candidate: &Candidate<'_>) -> Kind {
         Kind::Conv
     }
 }
+
+/// How many layers back a convolution with extent in space may read from. HRNet's fusions reach back 46; the 3×3
+/// convolutions of Res2NeXt's last stage read widths that its first stage gave, but from their own input's groups.
+const REACH: usize = 48;
 
 /// Networks have a few dozen different widths; in a file with more than this, sums of two are not looked for.
 const MOST_WIDTHS: usize = 1024;
@@ -96,15 +102,17 @@ fn single_channel(step: &Step, candidate: &Candidate<'_>, image: Option<usize>) 
     {
         return Verdict::Known(dense(candidate), 1);
     }
-    // With a multiplier each channel has several kernels.
-    let given = step.given.first().copied().unwrap_or(0);
-    let multiplied = given > 1 && out.is_multiple_of(given) && out / given <= MOST_MULTIPLES;
-    let groups = if multiplied && !step.given.contains(&out) {
-        given
-    } else {
-        out
-    };
-    Verdict::Known(Kind::Depthwise, groups)
+    // With a multiplier each channel has several kernels: as many groups as there are channels.
+    let channels = step.given.first().copied().unwrap_or(0);
+    let multiplied =
+        channels > 1 && out.is_multiple_of(channels) && out / channels <= MOST_MULTIPLES;
+    if multiplied && !step.given.contains(&out) {
+        return Verdict::Ambiguous {
+            kind: Kind::Depthwise,
+            channels,
+        };
+    }
+    Verdict::Known(Kind::Depthwise, out)
 }
 
 /// A kernel that reads several channels: dense if something gives as many, grouped if the layer known to feed it
@@ -114,11 +122,12 @@ fn grouped(
     candidate: &Candidate<'_>,
     candidates: &[Candidate<'_>],
     groups_of: &HashMap<usize, usize>,
-    seen: &HashSet<usize>,
+    seen: &HashMap<usize, usize>,
+    now: usize,
 ) -> Verdict {
     let (reads, out) = (candidate.reads(), candidate.out());
     let known = |groups: usize| Verdict::Known(dense(candidate), groups);
-    if step.in_gate {
+    if step.in_gate || out == 1 {
         return known(1);
     }
     let divides = |channels: usize| {
@@ -142,12 +151,18 @@ fn grouped(
         let side_by_side =
             producer.reads() == reads && groups_of.get(&before).is_none_or(|&groups| groups == 1);
         return if side_by_side || candidate.is_point() {
-            Verdict::Ambiguous { channels }
+            Verdict::Ambiguous {
+                kind: dense(candidate),
+                channels,
+            }
         } else {
             known(channels / reads)
         };
     }
-    if step.at_input || step.given.contains(&reads) || seen.contains(&reads) {
+    let recent = seen
+        .get(&reads)
+        .is_some_and(|&place| now - place <= REACH || candidate.is_point());
+    if step.at_input || step.given.contains(&reads) || recent {
         return known(1);
     }
     let channels = step.given.first().copied().unwrap_or(0);
@@ -157,12 +172,15 @@ fn grouped(
     let joined = || {
         seen.len() <= MOST_WIDTHS
             && seen
-                .iter()
-                .any(|&part| part < reads && seen.contains(&(reads - part)))
+                .keys()
+                .any(|&part| part < reads && seen.contains_key(&(reads - part)))
     };
     let fewer = channels > reads && !candidate.is_point() && !joined();
     if (divides(channels) || fewer) && !halves_oddly {
-        Verdict::Ambiguous { channels }
+        Verdict::Ambiguous {
+            kind: dense(candidate),
+            channels,
+        }
     } else {
         known(1)
     }

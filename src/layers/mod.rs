@@ -137,14 +137,7 @@ impl Layers {
                 let supported = model.check(candidate, name, Some(verdict));
                 let (kind, groups) = match verdict {
                     Verdict::Known(kind, groups) => (kind, groups),
-                    Verdict::Ambiguous { .. } => (
-                        if candidate.is_point() {
-                            Kind::Pointwise
-                        } else {
-                            Kind::Conv
-                        },
-                        1,
-                    ),
+                    Verdict::Ambiguous { kind, .. } => (kind, 1),
                 };
                 let kernels = match (kind, candidate.layout) {
                     (Kind::Transposed, Layout::Forward) => candidate.shape[1],
@@ -212,7 +205,7 @@ impl Layers {
             (Layout::Foreign, _) => Warning::ForeignLayout { name },
             (Layout::Misfit(bias), _) => Warning::BiasMismatch { name, bias },
             (Layout::Empty, _) => Warning::Empty { name },
-            (_, Some(Verdict::Ambiguous { channels })) => Warning::AmbiguousGroups {
+            (_, Some(Verdict::Ambiguous { channels, .. })) => Warning::AmbiguousGroups {
                 name,
                 channels,
                 per_kernel: candidate.reads(),

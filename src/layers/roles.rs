@@ -160,12 +160,12 @@ impl Role {
             Role::Head
         } else if has(FINAL) || conv_head {
             Role::Final
+        } else if has(STEM) && (!has(&["patch"]) || embedding) {
+            Role::Stem
         } else if has(DECODER) && !has(&["down"]) {
             Role::Decoder
         } else if has(BOTTLENECK) {
             Role::Bottleneck
-        } else if has(STEM) && (!has(&["patch"]) || embedding) {
-            Role::Stem
         } else if has(BACKBONE) {
             Role::Backbone
         } else {

@@ -235,6 +235,8 @@ impl<'a> Arranger<'a> {
                     || (branched && is_plain_convolution(segment))
                 {
                     *role = Role::Final;
+                } else if phases && is_output_convolution(segment) {
+                    *role = Role::Final;
                 } else if (paired && roles::is_widening(segment))
                     || (staged && segment.has(&["exp", "down"]))
                     || opens(child)
@@ -297,22 +299,29 @@ impl<'a> Arranger<'a> {
                 .all(|&child| self.segment(child).is_number())
     }
 
+    /// Whether a numbered upsampling carries on the numbers of plain convolutions (`conv5`, `up6`, `conv6`), rather
+    /// than having numbers of its own (`Conv5`, `Up5`, `Up_conv5`, `Up4`).
     fn continues_convolutions(&self, child: usize, siblings: &[usize]) -> bool {
         let own = self.segment(child);
-        own.ordinal.first().is_some_and(|first| first.0 > 1)
-            && siblings.iter().any(|&sibling| {
-                self.segment(sibling).words == ["conv"]
-                    && self.segment(sibling).ordinal == own.ordinal
-            })
-            && siblings
+        let numbers = |fits: &dyn Fn(&Segment) -> bool| -> Vec<u64> {
+            let fitting = siblings
                 .iter()
-                .filter(|&&sibling| self.segment(sibling).stem == own.stem)
-                .all(|&sibling| {
-                    self.segment(sibling)
-                        .ordinal
-                        .first()
-                        .is_some_and(|first| first.0 > 1)
-                })
+                .map(|&sibling| self.segment(sibling))
+                .filter(|segment| fits(segment));
+            fitting
+                .filter_map(|segment| segment.ordinal.first())
+                .map(|first| first.0)
+                .collect()
+        };
+        let convolutions = numbers(&|segment| segment.words == ["conv"]);
+        let least = numbers(&|segment| segment.stem == own.stem)
+            .into_iter()
+            .min();
+        let last = convolutions.iter().copied().max();
+        own.ordinal
+            .first()
+            .is_some_and(|first| convolutions.contains(&first.0))
+            && least > last.map(|last| last / 2)
     }
 
     fn is_gate(&self, item: &Item) -> bool {
@@ -696,7 +705,7 @@ impl<'a> Arranger<'a> {
             // A joint follows the stage of its number; an upsampling comes before it.
             let turn = if segment.has(&["reduce", "squeeze", "scale"]) {
                 -2
-            } else if roles::is_joint(segment) {
+            } else if roles::is_joint(segment) && !segment.ordinal.is_empty() {
                 1
             } else {
                 i8::from(Role::of(segment) != Role::Decoder || segment.has(&["dec", "decoder"])) - 1
@@ -707,6 +716,15 @@ impl<'a> Arranger<'a> {
             .cmp(&key(second, b.1.len()))
             .then_with(|| first.natural(second))
     }
+}
+
+/// The one convolution beside encoders and decoders that is called just that: the output (`Conv_1x1`).
+fn is_output_convolution(segment: &Segment) -> bool {
+    segment.ordinal.is_empty()
+        && segment
+            .words
+            .iter()
+            .all(|word| ["conv", "conv2d", "conv3d", "1x1"].contains(&word.as_str()))
 }
 
 /// A convolution that its name tells nothing more of: `conv`, `conv2d`.

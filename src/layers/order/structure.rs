@@ -25,6 +25,8 @@ pub(in crate::layers) struct Step {
     pub in_final: bool,
     /// Within a squeeze-and-excite gate.
     pub in_gate: bool,
+    /// Within a module called `attn`.
+    pub in_attention: bool,
 }
 
 /// What [`order`] found.
@@ -51,6 +53,7 @@ struct Context {
     in_head: bool,
     in_final: bool,
     in_gate: bool,
+    in_attention: bool,
     fed_by: Option<usize>,
     parallel: bool,
 }
@@ -169,6 +172,7 @@ impl Walk<'_> {
                 in_head: context.in_head,
                 in_final: context.in_final,
                 in_gate: context.in_gate,
+                in_attention: context.in_attention,
             });
             if !context.in_gate {
                 self.seen.insert(self.arranger.candidates[candidate].out());
@@ -189,6 +193,7 @@ impl Walk<'_> {
         let levels = context.levels + branching;
         let mut latest = (flow.latest.clone(), context.at_input);
         let mut before: Option<(usize, Option<usize>)> = None;
+        let mut behind_backbone = false;
         for placed in arrangement.placed {
             let sketch = &self.sketches[placed.node];
             let segment = &tree.nodes[placed.node].segment;
@@ -199,7 +204,9 @@ impl Walk<'_> {
                     .copied()
                     .find(|channels| entry.contains(channels))
             };
-            let (given, at_input) = if placed.part == Part::Side || context.parallel {
+            // Beside a backbone, what can read the network's input does (UNETR's first encoder).
+            let beside = behind_backbone && context.at_input && matching(&flow.input).is_some();
+            let (given, at_input) = if placed.part == Part::Side || context.parallel || beside {
                 (flow.input.clone(), context.at_input)
             } else if let Some(channels) = matching(&latest.0) {
                 (
@@ -244,6 +251,7 @@ impl Walk<'_> {
                 in_final: context.in_final
                     || (placed.role == Role::Final && context.levels < HEAD_LEVELS),
                 in_gate: context.in_gate || roles::is_channel_gate(segment),
+                in_attention: context.in_attention || roles::is_gate(segment),
                 fed_by: fed_by.filter(|_| {
                     !context.parallel
                         && (sketch.single.is_some()
@@ -264,6 +272,7 @@ impl Walk<'_> {
                 inner,
             );
             if placed.part == Part::Main && !roles::is_gate(segment) {
+                behind_backbone = placed.role == Role::Backbone;
                 latest = (exits, false);
                 before = Some((placed.chain, single));
             }
