@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use inmerge_ckpt::checkpoint::{Dtype, Tensor};
 use inmerge_ckpt::layers::{
-    Error, Kind, Layers, METADATA_KEY, NamePattern, OrderSource, Reason, Selection, Warning,
+    Error, Kind, Layer, Layers, METADATA_KEY, NamePattern, OrderSource, Reason, Selection, Warning,
     parse_order,
 };
 use proptest::prelude::*;
@@ -140,7 +140,7 @@ fn score(model: &Model) -> Score {
         model.name
     );
     let untold = |reason: &Option<Reason>| *reason == Some(Reason::Unsupported);
-    let wrong = |layer: &&inmerge_ckpt::layers::Layer| {
+    let wrong = |layer: &&Layer| {
         let truth = &model.convolutions[&layer.name];
         !untold(&layer.reason) && (truth.kind, truth.groups) != (layer.kind, layer.groups)
     };
@@ -769,20 +769,12 @@ fn table() -> impl Strategy<Value = Vec<Tensor>> {
 }
 
 /// A layer model without what depends on the file's order by its nature: the indices of tensors.
-fn essence(found: &Layers) -> Vec<(String, Option<usize>, Kind, usize, Option<Reason>)> {
-    found
-        .layers
-        .iter()
-        .map(|layer| {
-            (
-                layer.name.clone(),
-                layer.depth,
-                layer.kind,
-                layer.groups,
-                layer.reason,
-            )
-        })
-        .collect()
+fn essence(found: &Layers) -> Vec<Layer> {
+    let without = |layer: &Layer| Layer {
+        tensor: 0,
+        ..layer.clone()
+    };
+    found.layers.iter().map(without).collect()
 }
 
 proptest! {

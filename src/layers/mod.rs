@@ -128,9 +128,14 @@ impl Layers {
             warnings: Vec::new(),
         };
         let mut found: Vec<Option<Layer>> = vec![None; candidates.len()];
+        let has_linear = candidates.iter().any(Candidate::linear);
         for network in &structure.networks {
             let verdicts = groups::verdicts(network, &candidates);
-            let terminal = terminal(network, &candidates, &companions);
+            let terminal = if has_linear {
+                None
+            } else {
+                terminal(network, &candidates, &companions)
+            };
             for (at, (step, verdict)) in network.iter().zip(verdicts).enumerate() {
                 let candidate = &candidates[step.candidate];
                 let name = name_of(candidate);
@@ -315,8 +320,8 @@ fn in_order(order: Vec<usize>, found: Vec<Layer>) -> Vec<Layer> {
     deep
 }
 
-/// The place of the network's last convolution, if nothing normalises what it gives: an output named `final` or
-/// `out` is a head then. (MobileViT's `final_conv` has a norm: it gives features.)
+/// The place of the network's last convolution, if nothing normalises what it gives: where no linear layer follows,
+/// an output named `final` or `out` is a head then. (MobileViT's `final_conv` has a norm: it gives features.)
 fn terminal(
     network: &[Step],
     candidates: &[Candidate<'_>],
@@ -349,6 +354,5 @@ fn terminal(
             };
             companions.norm(&module) == Some(candidate.out())
         });
-    let followed = candidates.iter().any(|candidate| candidate.linear());
-    (!normed && !followed).then_some(at)
+    (!normed).then_some(at)
 }
