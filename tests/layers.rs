@@ -741,6 +741,127 @@ fn large_headers_are_quick() {
     assert!(start.elapsed().as_secs() < 20, "took {:?}", start.elapsed());
 }
 
+#[test]
+fn wide_modules_are_quick() {
+    let stems = [
+        "up",
+        "dec",
+        "conv",
+        "Att",
+        "branch",
+        "transition",
+        "se",
+        "downsample",
+        "x",
+        "y",
+        "z",
+    ];
+    let tables = [
+        (0..50_000)
+            .map(|n| {
+                tensor(
+                    &format!("{}{n}.weight", stems[n % 4]),
+                    &[n % 251, n % 241, 3, 3],
+                )
+            })
+            .collect::<Vec<_>>(),
+        (0..50_000)
+            .map(|n| {
+                tensor(
+                    &format!("a.{}{n}.b{}.weight", stems[n % 11], n % 3),
+                    &[1 + n % 65_521, 1 + n % 32_749, 3, 3],
+                )
+            })
+            .collect(),
+        (0..50_000)
+            .map(|n| {
+                tensor(
+                    &format!("model.s{n}_{}.weight", "k".repeat(n % 9)),
+                    &[8, 8, 3, 3],
+                )
+            })
+            .collect(),
+    ];
+    for table in tables {
+        let start = std::time::Instant::now();
+        assert!(layers(&table).layers.len() >= 50_000);
+        assert!(start.elapsed().as_secs() < 20, "took {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn groups_follow_from_the_layer_before() {
+    let kinds = |tensors: &[Tensor]| {
+        layers(tensors)
+            .layers
+            .iter()
+            .map(|layer| {
+                (
+                    layer.kind,
+                    layer.groups,
+                    layer.reason == Some(Reason::Unsupported),
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    // AlexNet as first published: its second convolution has two groups.
+    let grouped = [
+        tensor("features.0.weight", &[96, 3, 11, 11]),
+        tensor("features.4.weight", &[256, 48, 5, 5]),
+    ];
+    assert_eq!(kinds(&grouped)[1], (Kind::Conv, 2, false));
+    // Two that read the same: the second may stand beside the first.
+    let beside = [
+        tensor("conv1.weight", &[64, 3, 3, 3]),
+        tensor("conv2.weight", &[128, 64, 3, 3]),
+        tensor("conv3.weight", &[128, 64, 3, 3]),
+    ];
+    assert_eq!(kinds(&beside)[2], (Kind::Conv, 1, true));
+}
+
+#[test]
+fn transposed_weights_are_told_by_bias_norm_and_name() {
+    let kind = |tensors: &[Tensor], name: &str| {
+        let found = layers(tensors);
+        let layer = found
+            .layers
+            .iter()
+            .find(|layer| layer.name == name)
+            .unwrap();
+        (
+            layer.kind,
+            layer.groups,
+            layer.kernels,
+            layer.reason == Some(Reason::Unsupported),
+        )
+    };
+    let stem = tensor("a0.weight", &[64, 3, 3, 3]);
+    let bias = [
+        stem.clone(),
+        tensor("a1.weight", &[64, 16, 2, 2]),
+        tensor("a1.bias", &[32]),
+    ];
+    assert_eq!(kind(&bias, "a1.weight"), (Kind::Transposed, 2, 32, false));
+    let norm = [
+        tensor("main.0.weight", &[100, 512, 4, 4]),
+        tensor("main.1.weight", &[512]),
+    ];
+    assert_eq!(
+        kind(&norm, "main.0.weight"),
+        (Kind::Transposed, 1, 512, false)
+    );
+    let name = [stem.clone(), tensor("deconv1.weight", &[64, 64, 3, 3])];
+    assert_eq!(kind(&name, "deconv1.weight").0, Kind::Transposed);
+    let nothing = [stem.clone(), tensor("a1.weight", &[64, 64, 2, 2])];
+    assert!(kind(&nothing, "a1.weight").3);
+    let misfit = [
+        stem,
+        tensor("a1.weight", &[64, 64, 3, 3]),
+        tensor("a1.bias", &[63]),
+    ];
+    assert!(kind(&misfit, "a1.weight").3);
+}
+
 fn segment() -> impl Strategy<Value = String> {
     prop_oneof![
         "(conv|layer|block|down|up|dec|enc|se|fc|branch|transition|downsample|proj|stem|head)[0-9]{0,2}[ab]?",

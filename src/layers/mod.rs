@@ -85,7 +85,7 @@ impl Layers {
     /// Read the layers of a tensor table.
     ///
     /// `metadata` is the file's `__metadata__`; `order` the names of an `--order` file (see [`parse_order`]), used
-    /// where the metadata holds no list.
+    /// where the metadata holds no list. A list counts depth through the whole file, copies included.
     pub fn of(
         tensors: &[Tensor],
         metadata: &BTreeMap<String, String>,
@@ -189,7 +189,7 @@ impl Layers {
         match given {
             Some((origin, source, _)) => {
                 model.source = source;
-                model.adopt(origin, listed, &structure, found, selection, &globs);
+                model.adopt(origin, listed, &structure, found, selection);
             }
             None => model.follow(structure, found),
         }
@@ -246,7 +246,6 @@ impl Layers {
         structure: &Structure,
         mut found: Vec<Layer>,
         selection: &Selection,
-        globs: &Globs,
     ) {
         let taken: HashSet<usize> = listed.iter().copied().collect();
         let left: Vec<usize> = structural(structure)
@@ -272,7 +271,6 @@ impl Layers {
             if matches!(layer.reason, None | Some(Reason::Shallow)) {
                 layer.reason = (depth <= selection.skip_shallow).then_some(Reason::Shallow);
             }
-            debug_assert!(layer.reason.is_some() || !globs.leave_out(&layer.name));
         }
         self.layers = in_order(order, found);
     }
