@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use inmerge_ckpt::checkpoint::{Dtype, Tensor};
 use inmerge_ckpt::layers::{
-    Error, Kind, Layers, METADATA_KEY, NamePattern, OrderSource, Reason, Selection, Warning,
+    Error, Kind, Layer, Layers, METADATA_KEY, NamePattern, OrderSource, Reason, Selection, Warning,
     parse_order,
 };
 use proptest::prelude::*;
@@ -140,7 +140,7 @@ fn score(model: &Model) -> Score {
         model.name
     );
     let untold = |reason: &Option<Reason>| *reason == Some(Reason::Unsupported);
-    let wrong = |layer: &&inmerge_ckpt::layers::Layer| {
+    let wrong = |layer: &&Layer| {
         let truth = &model.convolutions[&layer.name];
         !untold(&layer.reason) && (truth.kind, truth.groups) != (layer.kind, layer.groups)
     };
@@ -186,6 +186,14 @@ const SHORTFALLS: &[(&str, [bool; 3], bool, usize, usize)] = &[
         0,
         0,
     ),
+    ("monai-DynUNet_3d_ds", [true, true, true], false, 0, 0),
+    ("timm-hgnet_tiny", [true, true, true], true, 0, 1),
+    ("timm-legacy_seresnet50", [false, true, true], false, 0, 0),
+    ("timm-mobilevitv2_050", [true, true, false], false, 0, 0),
+    ("timm-pvt_v2_b0", [true, true, true], false, 0, 6),
+    ("timm-regnetv_040", [false, true, true], false, 0, 0),
+    ("timm-res2next50", [true, true, true], true, 0, 48),
+    ("timm-skresnext50_32x4d", [true, true, true], true, 0, 32),
 ];
 
 #[test]
@@ -197,7 +205,7 @@ fn architectures_come_out_as_they_run() {
         .collect();
     paths.sort();
     assert!(
-        paths.len() >= 165,
+        paths.len() >= 190,
         "fixtures are missing: only {} found",
         paths.len()
     );
@@ -741,6 +749,127 @@ fn large_headers_are_quick() {
     assert!(start.elapsed().as_secs() < 20, "took {:?}", start.elapsed());
 }
 
+#[test]
+fn wide_modules_are_quick() {
+    let stems = [
+        "up",
+        "dec",
+        "conv",
+        "Att",
+        "branch",
+        "transition",
+        "se",
+        "downsample",
+        "x",
+        "y",
+        "z",
+    ];
+    let tables = [
+        (0..50_000)
+            .map(|n| {
+                tensor(
+                    &format!("{}{n}.weight", stems[n % 4]),
+                    &[n % 251, n % 241, 3, 3],
+                )
+            })
+            .collect::<Vec<_>>(),
+        (0..50_000)
+            .map(|n| {
+                tensor(
+                    &format!("a.{}{n}.b{}.weight", stems[n % 11], n % 3),
+                    &[1 + n % 65_521, 1 + n % 32_749, 3, 3],
+                )
+            })
+            .collect(),
+        (0..50_000)
+            .map(|n| {
+                tensor(
+                    &format!("model.s{n}_{}.weight", "k".repeat(n % 9)),
+                    &[8, 8, 3, 3],
+                )
+            })
+            .collect(),
+    ];
+    for table in tables {
+        let start = std::time::Instant::now();
+        assert!(layers(&table).layers.len() >= 50_000);
+        assert!(start.elapsed().as_secs() < 20, "took {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn groups_follow_from_the_layer_before() {
+    let kinds = |tensors: &[Tensor]| {
+        layers(tensors)
+            .layers
+            .iter()
+            .map(|layer| {
+                (
+                    layer.kind,
+                    layer.groups,
+                    layer.reason == Some(Reason::Unsupported),
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    // AlexNet as first published: its second convolution has two groups.
+    let grouped = [
+        tensor("features.0.weight", &[96, 3, 11, 11]),
+        tensor("features.4.weight", &[256, 48, 5, 5]),
+    ];
+    assert_eq!(kinds(&grouped)[1], (Kind::Conv, 2, false));
+    // Two that read the same: the second may stand beside the first.
+    let beside = [
+        tensor("conv1.weight", &[64, 3, 3, 3]),
+        tensor("conv2.weight", &[128, 64, 3, 3]),
+        tensor("conv3.weight", &[128, 64, 3, 3]),
+    ];
+    assert_eq!(kinds(&beside)[2], (Kind::Conv, 1, true));
+}
+
+#[test]
+fn transposed_weights_are_told_by_bias_norm_and_name() {
+    let kind = |tensors: &[Tensor], name: &str| {
+        let found = layers(tensors);
+        let layer = found
+            .layers
+            .iter()
+            .find(|layer| layer.name == name)
+            .unwrap();
+        (
+            layer.kind,
+            layer.groups,
+            layer.kernels,
+            layer.reason == Some(Reason::Unsupported),
+        )
+    };
+    let stem = tensor("a0.weight", &[64, 3, 3, 3]);
+    let bias = [
+        stem.clone(),
+        tensor("a1.weight", &[64, 16, 2, 2]),
+        tensor("a1.bias", &[32]),
+    ];
+    assert_eq!(kind(&bias, "a1.weight"), (Kind::Transposed, 2, 32, false));
+    let norm = [
+        tensor("main.0.weight", &[100, 512, 4, 4]),
+        tensor("main.1.weight", &[512]),
+    ];
+    assert_eq!(
+        kind(&norm, "main.0.weight"),
+        (Kind::Transposed, 1, 512, false)
+    );
+    let name = [stem.clone(), tensor("deconv1.weight", &[64, 64, 3, 3])];
+    assert_eq!(kind(&name, "deconv1.weight").0, Kind::Transposed);
+    let nothing = [stem.clone(), tensor("a1.weight", &[64, 64, 2, 2])];
+    assert!(kind(&nothing, "a1.weight").3);
+    let misfit = [
+        stem,
+        tensor("a1.weight", &[64, 64, 3, 3]),
+        tensor("a1.bias", &[63]),
+    ];
+    assert!(kind(&misfit, "a1.weight").3);
+}
+
 fn segment() -> impl Strategy<Value = String> {
     prop_oneof![
         "(conv|layer|block|down|up|dec|enc|se|fc|branch|transition|downsample|proj|stem|head)[0-9]{0,2}[ab]?",
@@ -769,20 +898,12 @@ fn table() -> impl Strategy<Value = Vec<Tensor>> {
 }
 
 /// A layer model without what depends on the file's order by its nature: the indices of tensors.
-fn essence(found: &Layers) -> Vec<(String, Option<usize>, Kind, usize, Option<Reason>)> {
-    found
-        .layers
-        .iter()
-        .map(|layer| {
-            (
-                layer.name.clone(),
-                layer.depth,
-                layer.kind,
-                layer.groups,
-                layer.reason,
-            )
-        })
-        .collect()
+fn essence(found: &Layers) -> Vec<Layer> {
+    let without = |layer: &Layer| Layer {
+        tensor: 0,
+        ..layer.clone()
+    };
+    found.layers.iter().map(without).collect()
 }
 
 proptest! {

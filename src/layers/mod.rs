@@ -85,7 +85,7 @@ impl Layers {
     /// Read the layers of a tensor table.
     ///
     /// `metadata` is the file's `__metadata__`; `order` the names of an `--order` file (see [`parse_order`]), used
-    /// where the metadata holds no list.
+    /// where the metadata holds no list. A list counts depth through the whole file, copies included.
     pub fn of(
         tensors: &[Tensor],
         metadata: &BTreeMap<String, String>,
@@ -128,9 +128,14 @@ impl Layers {
             warnings: Vec::new(),
         };
         let mut found: Vec<Option<Layer>> = vec![None; candidates.len()];
+        let has_linear = candidates.iter().any(Candidate::linear);
         for network in &structure.networks {
             let verdicts = groups::verdicts(network, &candidates);
-            let terminal = terminal(network, &candidates, &companions);
+            let terminal = if has_linear {
+                None
+            } else {
+                terminal(network, &candidates, &companions)
+            };
             for (at, (step, verdict)) in network.iter().zip(verdicts).enumerate() {
                 let candidate = &candidates[step.candidate];
                 let name = name_of(candidate);
@@ -184,7 +189,7 @@ impl Layers {
         match given {
             Some((origin, source, _)) => {
                 model.source = source;
-                model.adopt(origin, listed, &structure, found, selection, &globs);
+                model.adopt(origin, listed, &structure, found, selection);
             }
             None => model.follow(structure, found),
         }
@@ -241,7 +246,6 @@ impl Layers {
         structure: &Structure,
         mut found: Vec<Layer>,
         selection: &Selection,
-        globs: &Globs,
     ) {
         let taken: HashSet<usize> = listed.iter().copied().collect();
         let left: Vec<usize> = structural(structure)
@@ -267,7 +271,6 @@ impl Layers {
             if matches!(layer.reason, None | Some(Reason::Shallow)) {
                 layer.reason = (depth <= selection.skip_shallow).then_some(Reason::Shallow);
             }
-            debug_assert!(layer.reason.is_some() || !globs.leave_out(&layer.name));
         }
         self.layers = in_order(order, found);
     }
@@ -315,8 +318,8 @@ fn in_order(order: Vec<usize>, found: Vec<Layer>) -> Vec<Layer> {
     deep
 }
 
-/// The place of the network's last convolution, if nothing normalises what it gives: an output named `final` or
-/// `out` is a head then. (MobileViT's `final_conv` has a norm: it gives features.)
+/// The place of the network's last convolution, if nothing normalises what it gives: where no linear layer follows,
+/// an output named `final` or `out` is a head then. (MobileViT's `final_conv` has a norm: it gives features.)
 fn terminal(
     network: &[Step],
     candidates: &[Candidate<'_>],
@@ -349,6 +352,5 @@ fn terminal(
             };
             companions.norm(&module) == Some(candidate.out())
         });
-    let followed = candidates.iter().any(|candidate| candidate.linear());
-    (!normed && !followed).then_some(at)
+    (!normed).then_some(at)
 }
