@@ -38,7 +38,8 @@ pub(super) fn run(
         plan: &plan,
         changes: &changes,
         pairs_above_tau: None,
-        warnings,
+        layer_warnings: Vec::new(),
+        run_warnings: warnings,
         outcome,
         started,
     }

@@ -16,9 +16,7 @@ pub(super) fn run(args: &Inspect, session: &mut Session<'_>) -> Result<Outcome, 
     )?;
     let layers = selecting::find(&source, &args.layers, &settings)?;
     let report = InspectReport::new(&source, &layers, settings.parameters.skip_shallow);
-    for warning in &report.warnings {
-        session.warn(warning)?;
-    }
     session.result(&report, InspectReport::to_text)?;
+    session.warn(&report.warnings)?;
     Ok(Outcome::Done)
 }

@@ -50,7 +50,7 @@ pub(super) fn run(
     let pairs_above_tau = decisions.iter().map(|decision| decision.pairs_above).sum();
     let plan = document(&source, &settings, &layers, &tasks, decisions);
 
-    let mut warnings: Vec<String> = layers.warnings.iter().map(ToString::to_string).collect();
+    let mut warnings = Vec::new();
     let nothing = plan.layers.iter().all(|layer| layer.merges.is_empty());
     if nothing {
         warnings.push(explain_nothing(&source, &settings, &tasks, &rules, pool)?);
@@ -77,7 +77,8 @@ pub(super) fn run(
         plan: &plan,
         changes: &changes,
         pairs_above_tau,
-        warnings,
+        layer_warnings: layers.warnings.iter().map(ToString::to_string).collect(),
+        run_warnings: warnings,
         outcome,
         started,
     }

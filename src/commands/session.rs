@@ -8,6 +8,9 @@ use serde::Serialize;
 
 use crate::cli::Common;
 
+/// Warnings shown unless the user asks for all: a file may give one for every layer.
+const WARNINGS_SHOWN: usize = 5;
+
 /// The two streams of a command and how much to say on them.
 pub struct Session<'a> {
     out: &'a mut dyn Write,
@@ -56,9 +59,23 @@ impl<'a> Session<'a> {
         self.out.write_all(bytes)
     }
 
-    /// Says something that the user should know.
-    pub(super) fn warn(&mut self, warning: &str) -> io::Result<()> {
-        writeln!(self.err, "warning: {warning}")
+    /// Says what the user should know: the first few warnings, or all if that was asked for.
+    pub(super) fn warn(&mut self, warnings: &[String]) -> io::Result<()> {
+        let shown = if self.verbose {
+            usize::MAX
+        } else {
+            WARNINGS_SHOWN
+        };
+        for warning in warnings.iter().take(shown) {
+            writeln!(self.err, "warning: {warning}")?;
+        }
+        match warnings.len().saturating_sub(shown) {
+            0 => Ok(()),
+            more => writeln!(
+                self.err,
+                "warning: and {more} more like these; -v shows them all"
+            ),
+        }
     }
 
     /// Says something of which the user asked to hear.

@@ -64,7 +64,10 @@ pub(super) struct Finished<'a> {
     pub plan: &'a Plan,
     pub changes: &'a [Change],
     pub pairs_above_tau: Option<u64>,
-    pub warnings: Vec<String>,
+    /// About the layers.
+    pub layer_warnings: Vec<String>,
+    /// About the run as a whole.
+    pub run_warnings: Vec<String>,
     pub outcome: Outcome,
     pub started: Instant,
 }
@@ -81,14 +84,13 @@ impl Finished<'_> {
             self.plan,
             self.changes,
             self.pairs_above_tau,
-            self.warnings,
+            [&self.layer_warnings[..], &self.run_warnings].concat(),
             self.started.elapsed().as_secs_f64(),
         );
         session.result(&report, MergeReport::to_text)?;
         // Last, where they are seen.
-        for warning in &report.warnings {
-            session.warn(warning)?;
-        }
+        session.warn(&self.layer_warnings)?;
+        session.warn(&self.run_warnings)?;
         Ok(self.outcome)
     }
 }
