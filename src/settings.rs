@@ -191,3 +191,62 @@ impl Settings {
         own
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partial(toml: &str) -> PartialSettings {
+        toml::from_str(toml).unwrap()
+    }
+
+    fn tau(settings: &Settings, layer: &str) -> String {
+        settings.for_layer(layer).tau.to_string()
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_the_defaults() {
+        let flags = partial("tau = 0.5\nkinds = [\"conv\"]");
+        let file = partial("tau = 0.7\nalpha = 0.6\nkinds = [\"linear\"]\nexclude = [\"fc*\"]");
+        let settings = Settings::resolve(flags, file).unwrap();
+        assert_eq!(settings.parameters.tau.to_string(), "0.5");
+        assert_eq!(settings.parameters.alpha.get(), 0.6);
+        assert_eq!(settings.parameters.prob, Parameters::default().prob);
+        assert!(settings.selection.kinds.iter().eq(&[Kind::Conv]));
+        assert_eq!(settings.selection.exclude, ["fc*"]);
+    }
+
+    #[test]
+    fn the_last_table_that_matches_wins_for_what_it_sets() {
+        let file = partial(
+            "tau = 0.7\n[[layer]]\nmatch = \"layer4*\"\ntau = \"5%\"\nprob = 1\n[[layer]]\nmatch = \"layer4.1*\"\ntau = 0.2",
+        );
+        let settings = Settings::resolve(PartialSettings::default(), file).unwrap();
+        assert_eq!(tau(&settings, "layer3.0"), "0.7");
+        assert_eq!(tau(&settings, "layer4.0"), "5%");
+        assert_eq!(tau(&settings, "layer4.1"), "0.2");
+        assert_eq!(settings.for_layer("layer4.1").prob.get(), 1.0);
+    }
+
+    #[test]
+    fn a_flag_wins_over_a_layer_table_too() {
+        let file = partial("[[layer]]\nmatch = \"*\"\ntau = 0.1\nalpha = 0.5");
+        let settings = Settings::resolve(partial("tau = 0.9"), file).unwrap();
+        assert_eq!(tau(&settings, "a"), "0.9");
+        assert_eq!(settings.for_layer("a").alpha.get(), 0.5);
+    }
+
+    #[test]
+    fn unknown_keys_and_values_out_of_range_are_refused() {
+        for text in [
+            "taw = 0.5",
+            "tau = 2",
+            "prob = \"x\"",
+            "rounds = 0",
+            "[[layer]]\ntau = 0.5",
+            "kinds = [\"convolution\"]",
+        ] {
+            assert!(toml::from_str::<PartialSettings>(text).is_err(), "{text}");
+        }
+    }
+}

@@ -8,6 +8,7 @@ mod error;
 mod header;
 mod output;
 mod source;
+mod temporary;
 mod tensor;
 
 pub use dtype::FloatType;

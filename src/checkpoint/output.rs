@@ -3,14 +3,13 @@
 use std::fs::{self, File, Permissions};
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, Seek, Write};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use memmap2::Mmap;
-use tempfile::NamedTempFile;
-
+use super::temporary::TemporaryFile;
 use super::{Checkpoint, Error, Problem};
+use memmap2::Mmap;
 
 /// A place where an output may be written, checked before anything is computed.
 #[derive(Debug)]
@@ -80,21 +79,16 @@ impl Destination {
     /// Where the folder cannot be written to or the disk is full.
     pub fn write(&self, bytes: &[u8], durability: Durability) -> Result<(), Error> {
         self.temporary_file()
-            .and_then(|mut file| {
-                file.write_all(bytes)?;
+            .and_then(|file| {
+                file.as_file().write_all(bytes)?;
                 self.put_in_place(file, durability)
             })
             .map_err(|e| Problem::writing(e, bytes.len() as u64).of(&self.path))
     }
 
-    /// A file beside the destination, with the mode that the destination is to have.
-    fn temporary_file(&self) -> io::Result<NamedTempFile> {
-        // A fresh file is created with 0666 less the umask, as other programs' files are.
-        let file = tempfile::Builder::new()
-            .prefix(".inmerge-")
-            .suffix(".tmp")
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(&self.folder)?;
+    /// A file in the destination's folder, with the mode that the destination is to have.
+    fn temporary_file(&self) -> io::Result<TemporaryFile> {
+        let file = TemporaryFile::create(&self.folder)?;
         if let Some(permissions) = &self.replaced {
             file.as_file().set_permissions(permissions.clone())?;
         }
@@ -102,11 +96,11 @@ impl Destination {
     }
 
     /// Replaces the destination in one step, after and before which the disk holds what it should.
-    fn put_in_place(&self, file: NamedTempFile, durability: Durability) -> io::Result<()> {
+    fn put_in_place(&self, file: TemporaryFile, durability: Durability) -> io::Result<()> {
         if durability == Durability::Synced {
             file.as_file().sync_all()?;
         }
-        file.persist(&self.path).map_err(|error| error.error)?;
+        file.put_at(&self.path)?;
         if durability == Durability::Synced {
             File::open(&self.folder)?.sync_all()?;
         }
@@ -114,14 +108,14 @@ impl Destination {
     }
 }
 
-/// An output in the making: a temporary file beside its destination, a copy of the source to begin with.
+/// An output in the making: a temporary file in its destination's folder, a copy of the source to begin with.
 ///
 /// Dropped before [`Draft::publish`], it leaves nothing behind.
 #[derive(Debug)]
 pub struct Draft<'a> {
     source: &'a Checkpoint,
     destination: &'a Destination,
-    file: NamedTempFile,
+    file: TemporaryFile,
     patched: Mutex<Vec<Patched>>,
 }
 
@@ -134,17 +128,17 @@ struct Patched {
 }
 
 impl<'a> Draft<'a> {
-    /// Copies the source into a temporary file beside the destination: in the kernel, by reference where the file
+    /// Copies the source into a temporary file in the destination's folder: in the kernel, by reference where the file
     /// system can (`copy_file_range`).
     ///
     /// # Errors
     ///
     /// Where the folder cannot be written to or the disk is full.
     pub fn copy(source: &'a Checkpoint, destination: &'a Destination) -> Result<Self, Error> {
-        let copied = destination.temporary_file().and_then(|mut file| {
+        let copied = destination.temporary_file().and_then(|file| {
             // The copy goes by the file's own position, which an earlier copy has left at the end.
             source.file().rewind()?;
-            io::copy(&mut source.file(), file.as_file_mut())?;
+            io::copy(&mut source.file(), &mut file.as_file())?;
             Ok(file)
         });
         Ok(Self {
@@ -231,6 +225,8 @@ fn hash(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn source(folder: &Path) -> Checkpoint {

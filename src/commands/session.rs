@@ -1,6 +1,7 @@
 //! Where a command speaks.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -77,6 +78,8 @@ impl<'a> Session<'a> {
         let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template("{msg:>10} [{bar:40}] {percent:>3} % {eta} left")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
+        // Ticks show it at once, long before the first layer is done.
+        bar.enable_steady_tick(Duration::from_millis(200));
         bar.with_style(style.progress_chars("=> "))
             .with_message(what)
     }

@@ -218,7 +218,7 @@ fn is_table(module: &str, rank: usize) -> bool {
     let last = Segment::parse(module.rsplit('.').next().unwrap_or(module));
     let table = last.has(&TABLES) || last.words.iter().any(|word| word.contains("embedding"));
     // `patch_embed` may itself be the convolution that cuts the patches.
-    table && !(rank >= 3 && last.has(&["patch", "patches"]))
+    table && !(rank >= 3 && last.has(&["patch", "patches", "proj", "projection", "conv"]))
 }
 
 /// Names that say "transposed" of themselves.
@@ -244,6 +244,18 @@ const UPWARD: [&str; 6] = [
     "upsampling",
     "upscale",
     "upsamples",
+];
+
+/// Names under which an even kernel is a strided convolution's.
+const DOWNWARD: [&str; 8] = [
+    "down",
+    "downs",
+    "downsample",
+    "stem",
+    "patch",
+    "enc",
+    "encoder",
+    "proj",
 ];
 
 fn layout(tensor: &Tensor, module: &str, companions: &Companions<'_>, included: bool) -> Layout {
@@ -292,11 +304,16 @@ fn layout(tensor: &Tensor, module: &str, companions: &Companions<'_>, included: 
     if says(&TRANSPOSED) || (says(&UPWARD) && strided) {
         return Layout::Transposed(1);
     }
-    let upward = own.as_ref().is_some_and(|own| own.has(&UPWARD))
-        || parent.as_ref().is_some_and(|parent| {
-            parent.has(&UPWARD) && own.as_ref().is_some_and(Segment::is_number)
-        });
-    if upward && first == second && bias.is_none() && follower.is_none() {
+    if first != second {
+        return Layout::Forward;
+    }
+    // A square weight reads the same either way, and an even kernel is more often than not a stride's.
+    let upward = own.as_ref().is_some_and(|own| {
+        own.has(&UPWARD)
+            || (own.is_number() && parent.as_ref().is_some_and(|parent| parent.has(&UPWARD)))
+    });
+    let downward = says(&DOWNWARD);
+    if upward || (strided && !downward) {
         Layout::Undecided
     } else {
         Layout::Forward

@@ -1,5 +1,7 @@
 //! How many groups a convolution has: its shape only says how many channels each kernel reads.
 
+use std::collections::HashMap;
+
 use super::candidates::{Candidate, Layout};
 use super::kind::Kind;
 use super::order::structure::Step;
@@ -11,6 +13,8 @@ pub(super) enum Verdict {
     Known(Kind, usize),
     /// It may be dense or have this many groups.
     Ambiguous {
+        /// What it is in either case, as far as can be told.
+        kind: Kind,
         /// Channels that come in if it is grouped.
         channels: usize,
     },
@@ -20,8 +24,8 @@ pub(super) enum Verdict {
 ///
 /// `known` says whether some layer before gives this many channels.
 pub(super) fn verdicts(steps: &[Step], candidates: &[Candidate<'_>]) -> Vec<Verdict> {
-    let mut seen = std::collections::HashSet::new();
-    let mut groups_of = std::collections::HashMap::new();
+    let mut seen: HashMap<usize, usize> = HashMap::new();
+    let mut groups_of = HashMap::new();
     let mut verdicts = Vec::with_capacity(steps.len());
     let image = steps
         .iter()
@@ -29,7 +33,7 @@ pub(super) fn verdicts(steps: &[Step], candidates: &[Candidate<'_>]) -> Vec<Verd
         .find(|candidate| !candidate.linear())
         .map(Candidate::reads);
     let mut first = true;
-    for step in steps {
+    for (now, step) in steps.iter().enumerate() {
         let candidate = &candidates[step.candidate];
         let verdict = if candidate.linear() {
             Verdict::Known(Kind::Linear, 1)
@@ -46,13 +50,13 @@ pub(super) fn verdicts(steps: &[Step], candidates: &[Candidate<'_>]) -> Vec<Verd
         } else if candidate.reads() == 1 {
             single_channel(step, candidate, image)
         } else {
-            grouped(step, candidate, candidates, &groups_of, &seen)
+            grouped(step, candidate, candidates, &groups_of, &seen, now)
         };
         if !candidate.linear() {
             first = false;
         }
-        if !step.in_gate {
-            seen.insert(candidate.out());
+        if !step.in_gate && !step.in_attention {
+            seen.insert(candidate.out(), now);
         }
         if let Verdict::Known(_, groups) = verdict {
             groups_of.insert(step.candidate, groups);
@@ -70,6 +74,16 @@ fn dense(candidate: &Candidate<'_>) -> Kind {
     }
 }
 
+/// How many layers back a convolution with extent in space may read from. HRNet's fusions reach back 46; the 3×3
+/// convolutions of Res2NeXt's last stage read widths that its first stage gave, but from their own input's groups.
+const REACH: usize = 48;
+
+/// Networks have a few dozen different widths; in a file with more than this, sums of two are not looked for.
+const MOST_WIDTHS: usize = 1024;
+
+/// Depthwise multipliers above this are not seen; a wider step is a flow misread.
+const MOST_MULTIPLES: usize = 4;
+
 /// A kernel that reads one channel is depthwise, unless one channel is all there is: on a grey-scale input, or
 /// behind a single-kernel layer (a spatial attention map).
 fn single_channel(step: &Step, candidate: &Candidate<'_>, image: Option<usize>) -> Verdict {
@@ -81,56 +95,93 @@ fn single_channel(step: &Step, candidate: &Candidate<'_>, image: Option<usize>) 
             .given
             .iter()
             .all(|&channels| channels == 0 || !out.is_multiple_of(channels));
-    if out == 1 || candidate.is_point() || alone || unfit {
+    if out == 1
+        || alone
+        || unfit
+        || (candidate.is_point() && (image == Some(1) || !step.given.contains(&out)))
+    {
         return Verdict::Known(dense(candidate), 1);
     }
-    // With a multiplier each channel has several kernels.
-    let multiplied = step
-        .given
-        .iter()
-        .copied()
-        .find(|&channels| channels > 1 && out.is_multiple_of(channels));
-    Verdict::Known(Kind::Depthwise, multiplied.unwrap_or(out))
+    // With a multiplier each channel has several kernels: as many groups as there are channels.
+    let channels = step.given.first().copied().unwrap_or(0);
+    let multiplied =
+        channels > 1 && out.is_multiple_of(channels) && out / channels <= MOST_MULTIPLES;
+    if multiplied && !step.given.contains(&out) {
+        return Verdict::Ambiguous {
+            kind: Kind::Depthwise,
+            channels,
+        };
+    }
+    Verdict::Known(Kind::Depthwise, out)
 }
 
+/// A kernel that reads several channels: dense if something gives as many, grouped if the layer known to feed it
+/// gives a multiple.
 fn grouped(
     step: &Step,
     candidate: &Candidate<'_>,
     candidates: &[Candidate<'_>],
-    groups_of: &std::collections::HashMap<usize, usize>,
-    seen: &std::collections::HashSet<usize>,
+    groups_of: &HashMap<usize, usize>,
+    seen: &HashMap<usize, usize>,
+    now: usize,
 ) -> Verdict {
     let (reads, out) = (candidate.reads(), candidate.out());
     let known = |groups: usize| Verdict::Known(dense(candidate), groups);
+    if step.in_gate || out == 1 {
+        return known(1);
+    }
     let divides = |channels: usize| {
         channels > reads && channels.is_multiple_of(reads) && out.is_multiple_of(channels / reads)
     };
-    if step.given.contains(&reads) {
-        return known(1);
-    }
     if let Some(before) = step.fed_by {
         // A chain of single layers: what comes in is what the one before gives.
         let producer = &candidates[before];
         let channels = producer.out();
-        if channels == reads || !divides(channels) {
+        // `[64, 3, 4, 4]` behind a transposed convolution that gives 64 is the next of its kind.
+        let transposed =
+            matches!(producer.layout, Layout::Transposed(_)) && candidate.shape[0] == channels;
+        if transposed && reads < channels && !divides(channels) && !candidate.is_point() {
+            return Verdict::Known(Kind::Transposed, 1);
+        }
+        if channels == reads || step.given.contains(&reads) || !divides(channels) {
             return known(1);
         }
-        let groups = channels / reads;
-        // Two layers that read the same could stand side by side, unless the first is grouped as well.
+        // Two layers that read the same could stand side by side, unless the first is grouped as well. And grouped
+        // 1×1 convolutions are rare: a split that shapes do not show is as likely.
         let side_by_side =
             producer.reads() == reads && groups_of.get(&before).is_none_or(|&groups| groups == 1);
-        return if side_by_side {
-            Verdict::Ambiguous { channels }
+        return if side_by_side || candidate.is_point() {
+            Verdict::Ambiguous {
+                kind: dense(candidate),
+                channels,
+            }
         } else {
-            known(groups)
+            known(channels / reads)
         };
+    }
+    let recent = seen
+        .get(&reads)
+        .is_some_and(|&place| now - place <= REACH || candidate.is_point());
+    if step.at_input || step.given.contains(&reads) || recent {
+        return known(1);
     }
     let channels = step.given.first().copied().unwrap_or(0);
     // An odd width that is exactly half is a split (a spectrum's 2·129 values), not two groups.
     let halves_oddly = !reads.is_multiple_of(2) && channels == reads.saturating_mul(2);
-    if step.at_input || seen.contains(&reads) || !divides(channels) || halves_oddly {
-        known(1)
+    // Nothing gives so few channels, alone or two together: grouped, or a split.
+    let joined = || {
+        seen.len() <= MOST_WIDTHS
+            && seen
+                .keys()
+                .any(|&part| part < reads && seen.contains_key(&(reads - part)))
+    };
+    let fewer = channels > reads && !candidate.is_point() && !joined();
+    if (divides(channels) || fewer) && !halves_oddly {
+        Verdict::Ambiguous {
+            kind: dense(candidate),
+            channels,
+        }
     } else {
-        Verdict::Ambiguous { channels }
+        known(1)
     }
 }

@@ -12,6 +12,7 @@
 
 mod candidates;
 mod error;
+mod gate;
 mod groups;
 mod kind;
 mod name;
@@ -84,7 +85,7 @@ impl Layers {
     /// Read the layers of a tensor table.
     ///
     /// `metadata` is the file's `__metadata__`; `order` the names of an `--order` file (see [`parse_order`]), used
-    /// where the metadata holds no list.
+    /// where the metadata holds no list. A list counts depth through the whole file, copies included.
     pub fn of(
         tensors: &[Tensor],
         metadata: &BTreeMap<String, String>,
@@ -127,31 +128,33 @@ impl Layers {
             warnings: Vec::new(),
         };
         let mut found: Vec<Option<Layer>> = vec![None; candidates.len()];
+        let has_linear = candidates.iter().any(Candidate::linear);
         for network in &structure.networks {
             let verdicts = groups::verdicts(network, &candidates);
-            let terminal = terminal(network, &candidates, &companions);
+            let terminal = if has_linear {
+                None
+            } else {
+                terminal(network, &candidates, &companions)
+            };
             for (at, (step, verdict)) in network.iter().zip(verdicts).enumerate() {
                 let candidate = &candidates[step.candidate];
                 let name = name_of(candidate);
                 let supported = model.check(candidate, name, Some(verdict));
                 let (kind, groups) = match verdict {
                     Verdict::Known(kind, groups) => (kind, groups),
-                    Verdict::Ambiguous { .. } => (
-                        if candidate.is_point() {
-                            Kind::Pointwise
-                        } else {
-                            Kind::Conv
-                        },
-                        1,
-                    ),
+                    Verdict::Ambiguous { kind, .. } => (kind, 1),
+                };
+                let kernels = match (kind, candidate.layout) {
+                    (Kind::Transposed, Layout::Forward) => candidate.shape[1],
+                    _ => candidate.out(),
                 };
                 let facts = Facts {
                     name,
                     kind,
                     depth: Some(at + 1),
-                    kernels: candidate.out(),
+                    kernels,
                     supported,
-                    gate: is_gate(at, &candidates, network),
+                    gate: gate::is_gate(at, &candidates, network),
                     head: step.in_head || (step.in_final && terminal == Some(at)),
                 };
                 found[step.candidate] = Some(layer(candidate, groups, &facts, selection, &globs));
@@ -186,7 +189,7 @@ impl Layers {
         match given {
             Some((origin, source, _)) => {
                 model.source = source;
-                model.adopt(origin, listed, &structure, found, selection, &globs);
+                model.adopt(origin, listed, &structure, found, selection);
             }
             None => model.follow(structure, found),
         }
@@ -207,7 +210,7 @@ impl Layers {
             (Layout::Foreign, _) => Warning::ForeignLayout { name },
             (Layout::Misfit(bias), _) => Warning::BiasMismatch { name, bias },
             (Layout::Empty, _) => Warning::Empty { name },
-            (_, Some(Verdict::Ambiguous { channels })) => Warning::AmbiguousGroups {
+            (_, Some(Verdict::Ambiguous { channels, .. })) => Warning::AmbiguousGroups {
                 name,
                 channels,
                 per_kernel: candidate.reads(),
@@ -243,7 +246,6 @@ impl Layers {
         structure: &Structure,
         mut found: Vec<Layer>,
         selection: &Selection,
-        globs: &Globs,
     ) {
         let taken: HashSet<usize> = listed.iter().copied().collect();
         let left: Vec<usize> = structural(structure)
@@ -269,7 +271,6 @@ impl Layers {
             if matches!(layer.reason, None | Some(Reason::Shallow)) {
                 layer.reason = (depth <= selection.skip_shallow).then_some(Reason::Shallow);
             }
-            debug_assert!(layer.reason.is_some() || !globs.leave_out(&layer.name));
         }
         self.layers = in_order(order, found);
     }
@@ -317,8 +318,8 @@ fn in_order(order: Vec<usize>, found: Vec<Layer>) -> Vec<Layer> {
     deep
 }
 
-/// The place of the network's last convolution, if nothing normalises what it gives: an output named `final` or
-/// `out` is a head then. (MobileViT's `final_conv` has a norm: it gives features.)
+/// The place of the network's last convolution, if nothing normalises what it gives: where no linear layer follows,
+/// an output named `final` or `out` is a head then. (MobileViT's `final_conv` has a norm: it gives features.)
 fn terminal(
     network: &[Step],
     candidates: &[Candidate<'_>],
@@ -351,50 +352,5 @@ fn terminal(
             };
             companions.norm(&module) == Some(candidate.out())
         });
-    let followed = candidates.iter().any(|candidate| candidate.linear());
-    (!normed && !followed).then_some(at)
-}
-
-/// Whether a layer is part of a squeeze-and-excite gate: within a module that says so, or one of a pair of 1×1
-/// convolutions called `fc` that narrow to fewer channels and widen back.
-fn is_gate(at: usize, candidates: &[Candidate<'_>], network: &[Step]) -> bool {
-    let step = &network[at];
-    let candidate = &candidates[step.candidate];
-    if candidate.linear() {
-        return step.in_gate && !candidate.module.contains("attn");
-    }
-    let over_channels =
-        candidate.shape.len() == 3 && candidate.reads() == 1 && candidate.out() == 1;
-    if step.in_gate && (candidate.is_point() || over_channels) {
-        return true;
-    }
-    let named = |module: &str| {
-        module
-            .rsplit('.')
-            .next()
-            .is_some_and(|last| last.starts_with("fc"))
-    };
-    candidate.is_point() && !step.in_head && named(candidate.module) && {
-        let parent = candidate
-            .module
-            .rsplit_once('.')
-            .map_or("", |(parent, _)| parent);
-        let (reads, out) = (candidate.reads(), candidate.out());
-        network[at.saturating_sub(1)..(at + 2).min(network.len())]
-            .iter()
-            .map(|other| &candidates[other.candidate])
-            .any(|other| {
-                let beside = other
-                    .module
-                    .rsplit_once('.')
-                    .map_or("", |(parent, _)| parent)
-                    == parent;
-                let pair = other.shape.len() == candidate.shape.len()
-                    && other.is_point()
-                    && other.reads() == out
-                    && other.out() == reads
-                    && reads != out;
-                beside && pair && named(other.module)
-            })
-    }
+    (!normed).then_some(at)
 }

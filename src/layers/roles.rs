@@ -28,6 +28,7 @@ pub(super) enum Role {
 
 const STEM: &[&str] = &[
     "stem", "inc", "input", "initial", "init", "first", "inconv", "convin", "in", "entry", "patch",
+    "start",
 ];
 const BACKBONE: &[&str] = &["backbone", "vit", "trunk", "visual"];
 const BOTTLENECK: &[&str] = &[
@@ -62,7 +63,7 @@ const DECODER: &[&str] = &[
     "tconv",
 ];
 const FINAL: &[&str] = &[
-    "final", "outc", "out", "output", "last", "outconv", "tail", "exit", "mlp", "ffn",
+    "final", "outc", "out", "output", "last", "outconv", "tail", "exit", "mlp", "ffn", "end",
 ];
 const HEAD: &[&str] = &[
     "classifier",
@@ -78,7 +79,9 @@ const HEAD: &[&str] = &[
     "classification",
 ];
 const AUX: &[&str] = &["aux", "auxiliary", "supervision"];
-const GATE: &[&str] = &[
+/// Joins what its siblings give, so it runs after them.
+const MERGE: &[&str] = &["merge", "concat", "cat", "fuse", "fusion", "root"];
+const CHANNEL_GATE: &[&str] = &[
     "se",
     "eca",
     "cbam",
@@ -86,7 +89,6 @@ const GATE: &[&str] = &[
     "excitation",
     "selayer",
     "seblock",
-    "attn",
 ];
 /// Around a block's main path; run last, as PyTorch's own ResNet does (`out += self.downsample(x)`).
 const SHORTCUT: &[&str] = &["downsample", "shortcut", "skip", "identity"];
@@ -158,12 +160,12 @@ impl Role {
             Role::Head
         } else if has(FINAL) || conv_head {
             Role::Final
+        } else if has(STEM) && (!has(&["patch"]) || embedding) {
+            Role::Stem
         } else if has(DECODER) && !has(&["down"]) {
             Role::Decoder
         } else if has(BOTTLENECK) {
             Role::Bottleneck
-        } else if has(STEM) && (!has(&["patch"]) || embedding) {
-            Role::Stem
         } else if has(BACKBONE) {
             Role::Backbone
         } else {
@@ -173,8 +175,40 @@ impl Role {
 }
 
 /// Whether a name says squeeze-and-excite or another gate on channels.
+pub(super) fn is_channel_gate(segment: &Segment) -> bool {
+    segment.has(CHANNEL_GATE)
+        || (segment.has(&["squeeze"]) && segment.has(&["excitation", "excite"]))
+}
+
+/// Whether a name says that the module weighs what it is given: a channel gate, or attention of any kind.
 pub(super) fn is_gate(segment: &Segment) -> bool {
-    segment.has(GATE)
+    is_channel_gate(segment) || segment.has(&["attn"])
+}
+
+/// Whether a name says that the module joins what several others give.
+pub(super) fn is_merge(segment: &Segment) -> bool {
+    segment.has(MERGE)
+        || (segment.has(&["transition"]) && segment.ordinal.iter().all(|part| part.0 == 0))
+}
+
+/// Whether a name says that the module opens an inverted bottleneck: a narrowing one closes it.
+pub(super) fn is_widening(segment: &Segment) -> bool {
+    (segment.has(&["pw"]) && !segment.has(&["proj"])) || segment.words == ["conv", "exp"]
+}
+
+/// Whether a name says that the module closes an inverted bottleneck.
+pub(super) fn is_narrowing(segment: &Segment) -> bool {
+    segment.has(&["pwl"]) || (segment.has(&["pw"]) && segment.has(&["proj"]))
+}
+
+/// Whether a name says attention gate: in a decoder it weighs the skip connection.
+pub(super) fn is_attention(segment: &Segment) -> bool {
+    segment.has(&["attention", "att"])
+}
+
+/// Whether a name says that the module makes attention's queries; a `proj` beside it comes after.
+pub(super) fn is_query(segment: &Segment) -> bool {
+    segment.has(&["qkv", "q", "query"])
 }
 
 /// Whether a name says shortcut, and if so whether that runs before the main path.

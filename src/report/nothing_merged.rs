@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::plan::{Fraction, Parameters, Partner};
+use crate::plan::{Fraction, Parameters, Partner, Threshold};
 use crate::similarity::Nearest;
 
 /// Shares of the kernels for which a threshold is worth knowing, in percent.
@@ -114,6 +114,14 @@ impl fmt::Display for NothingMerged {
             "the most similar kernels of the {} layers that take part are at {greatest:.4} (in {layer}), and tau is {}.",
             self.layers, self.parameters.tau
         )?;
+        if let Threshold::Similarity(tau) = self.parameters.tau
+            && *greatest > tau.get()
+        {
+            f.write_str(
+                " So some kernels have an eligible partner, but none of them took its turn: raise --prob, or try another \
+                --seed.",
+            )?;
+        }
         for hint in &self.hints {
             write!(
                 f,

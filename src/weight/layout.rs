@@ -23,27 +23,32 @@ pub struct KernelLayout {
 impl KernelLayout {
     /// The layout of a weight of this shape; `None` where the shape cannot be one of this kind and these groups.
     pub fn new(kind: Kind, groups: usize, shape: &[usize]) -> Option<Self> {
-        let [outer, inner, spatial @ ..] = shape else {
+        let &[outer, inner, ref spatial @ ..] = shape else {
             return None;
         };
-        let size: usize = spatial.iter().product();
-        if groups == 0 {
+        if groups == 0 || !outer.is_multiple_of(groups) {
             return None;
         }
-        if kind != Kind::Transposed {
-            return outer.is_multiple_of(groups).then_some(Self {
-                kernels: *outer,
+        // Of a tensor without elements, the other extents may be anything.
+        let size = spatial
+            .iter()
+            .try_fold(1usize, |product, &extent| product.checked_mul(extent))?;
+        let layout = match kind {
+            Kind::Transposed => Self {
+                kernels: inner.checked_mul(groups)?,
+                runs: outer / groups,
+                run: size,
+                interleaved: inner.max(1),
+            },
+            Kind::Conv | Kind::Pointwise | Kind::Depthwise | Kind::Linear => Self {
+                kernels: outer,
                 runs: 1,
-                run: inner * size,
+                run: inner.checked_mul(size)?,
                 interleaved: 1,
-            });
-        }
-        (outer.is_multiple_of(groups) && *inner > 0).then_some(Self {
-            kernels: inner * groups,
-            runs: outer / groups,
-            run: size,
-            interleaved: *inner,
-        })
+            },
+        };
+        layout.runs.checked_mul(layout.run)?;
+        Some(layout)
     }
 
     /// Number of kernels, `n`.
@@ -79,6 +84,8 @@ impl KernelLayout {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -113,6 +120,19 @@ mod tests {
                 .collect();
             elements.sort_unstable();
             assert_eq!(elements, (0..36).collect::<Vec<_>>());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_shape_is_too_strange(
+            kind in prop::sample::select(vec![Kind::Conv, Kind::Transposed]),
+            groups in prop::sample::select(vec![0, 1, 2, usize::MAX]),
+            shape in prop::collection::vec(prop::sample::select(vec![0, 1, 2, 1 << 40, usize::MAX]), 0..6),
+        ) {
+            if let Some(layout) = KernelLayout::new(kind, groups, &shape) {
+                let _ = (layout.kernels(), layout.kernel_len(), layout.is_contiguous());
+            }
         }
     }
 

@@ -1,23 +1,16 @@
 //! The order of the modules within one module.
 //!
-//! Roles come first (a stem runs before the stages, a head after them). Within a role, modules of one stem form a
-//! chain (`conv1`, `conv2`, …) whose inner order is given by its numbers. Chains are then merged: the head of a chain
-//! runs next if it reads what was last given. That is what puts a DenseNet's `transition1` after `denseblock1`, an
-//! Xception's `conv3` after its blocks and a U-Net's `dec4` before `dec1`, whatever they are called.
+//! Roles come first (a stem runs before the stages, a head after them); modules of one role are merged by what they
+//! read and give. What stands beside the main path is placed last: gates behind the layer whose channels they scale,
+//! shortcuts before or behind the path they go around.
 
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
-
-use super::flow::{Ends, Fit, Flow, Seen};
+use super::flow::{Ends, Flow, Seen};
+use super::items::Item;
 use super::sketch::Sketch;
 use crate::layers::candidates::{Candidate, Companions};
 use crate::layers::name::Segment;
 use crate::layers::roles::{self, Role};
 use crate::layers::tree::Tree;
-
-/// Beyond this many chains in one module, shapes are not consulted: merging compares all their heads at each step.
-/// Of 150 architectures none has more than 19.
-const MAX_CHAINS: usize = 32;
 
 /// How a module takes part in its parent's flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,40 +40,39 @@ pub(super) struct Arrangement {
     pub unsure: bool,
 }
 
-/// Where in the network the module to be arranged is.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Place {
-    /// Inside a decoder: `up` and `bridge` name parts of a step there, not phases of the network.
-    pub in_decoder: bool,
-    /// At the point where the network's input comes in.
-    pub at_input: bool,
-}
-
 /// All that arranging reads.
 pub(super) struct Arranger<'a> {
     pub tree: &'a Tree,
     pub candidates: &'a [Candidate<'a>],
     pub companions: &'a Companions<'a>,
+    /// For each module, whether it is within a decoder: `up` and `bridge` name parts of a step there, not phases of
+    /// the network.
+    pub in_decoder: Vec<bool>,
 }
 
-/// Channel counts seen before this module, and so far within it.
-struct Known<'a> {
-    before: &'a Seen,
-    within: Seen,
-}
+impl<'a> Arranger<'a> {
+    /// Prepare to arrange the modules of a tree.
+    pub fn new(
+        tree: &'a Tree,
+        candidates: &'a [Candidate<'a>],
+        companions: &'a Companions<'a>,
+    ) -> Self {
+        let mut in_decoder = vec![false; tree.nodes.len()];
+        for node in 0..tree.nodes.len() {
+            for &child in &tree.nodes[node].children {
+                in_decoder[child] =
+                    in_decoder[node] || Role::of(&tree.nodes[child].segment) == Role::Decoder;
+            }
+        }
+        Self {
+            tree,
+            candidates,
+            companions,
+            in_decoder,
+        }
+    }
 
-/// A child, or a grandchild where two lists of a decoder are zipped.
-#[derive(Clone, Copy)]
-struct Item {
-    node: usize,
-    list: usize,
-    role: Role,
-}
-
-type Chain = (usize, Vec<Item>);
-
-impl Arranger<'_> {
-    fn segment(&self, node: usize) -> &Segment {
+    pub fn segment(&self, node: usize) -> &Segment {
         &self.tree.nodes[node].segment
     }
 
@@ -88,7 +80,7 @@ impl Arranger<'_> {
     pub fn arrange(
         &self,
         node: usize,
-        place: Place,
+        at_input: bool,
         flow: &Flow,
         seen: &Seen,
         sketches: &[Sketch],
@@ -109,10 +101,9 @@ impl Arranger<'_> {
             }
             _ => {}
         }
-        let items = self.items(node, place, sketches);
-        let (gates, items): (Vec<Item>, Vec<Item>) = items
-            .into_iter()
-            .partition(|item| self.is_gate(item, sketches));
+        let items = self.items(node, at_input, sketches);
+        let (gates, items): (Vec<Item>, Vec<Item>) =
+            items.into_iter().partition(|item| self.is_gate(item));
         let (gates, items) = if items.is_empty() {
             (items, gates)
         } else {
@@ -136,7 +127,7 @@ impl Arranger<'_> {
         };
         let first_all = self.norm_comes_first(node, &result.placed, sketches);
         for gate in self.gate_order(gates, sketches) {
-            let at = gate_place(&result.placed, &gate, sketches);
+            let at = self.gate_place(&result.placed, &gate, sketches);
             result.placed.insert(
                 at,
                 Placed {
@@ -168,99 +159,8 @@ impl Arranger<'_> {
         result
     }
 
-    fn items(&self, node: usize, place: Place, sketches: &[Sketch]) -> Vec<Item> {
-        let children = &self.tree.nodes[node].children;
-        let mut roles: Vec<Role> = children
-            .iter()
-            .map(|&child| Role::of(self.segment(child)))
-            .collect();
-        let phases = !place.in_decoder && roles.contains(&Role::Decoder);
-        for (role, &child) in roles.iter_mut().zip(children) {
-            let inner = matches!(*role, Role::Decoder | Role::Bottleneck);
-            // `up6` between `conv5` and `conv6` is a step, not a phase.
-            if inner
-                && (!phases
-                    || (*role == Role::Decoder && self.continues_convolutions(child, children)))
-            {
-                *role = Role::Body;
-            }
-        }
-        if place.at_input {
-            // What alone reads the network's input runs first, though it be called `head` (EDSR).
-            let readers: Vec<usize> = (0..children.len())
-                .filter(|&at| {
-                    sketches[children[at]]
-                        .ends
-                        .entry
-                        .iter()
-                        .any(|&channels| channels <= 4)
-                })
-                .collect();
-            if let &[reader] = readers.as_slice() {
-                roles[reader] = roles[reader].min(Role::Body);
-            }
-        }
-        let zipped =
-            |child: usize, role: Role| phases && role == Role::Decoder && self.is_list(child);
-        let lists: Vec<usize> = children
-            .iter()
-            .zip(&roles)
-            .filter(|&(&child, &role)| zipped(child, role))
-            .map(|(&child, _)| self.tree.nodes[child].children.len())
-            .collect();
-        let zip = lists.len() > 1 && lists.windows(2).all(|pair| pair[0] == pair[1]);
-        let mut items = Vec::new();
-        for (&child, &role) in children.iter().zip(&roles) {
-            if zip && zipped(child, role) {
-                items.extend(self.tree.nodes[child].children.iter().map(|&node| Item {
-                    node,
-                    list: child,
-                    role,
-                }));
-            } else {
-                items.push(Item {
-                    node: child,
-                    list: node,
-                    role,
-                });
-            }
-        }
-        items
-    }
-
-    /// A list of modules: holds numbered members only.
-    fn is_list(&self, node: usize) -> bool {
-        let node = &self.tree.nodes[node];
-        node.segment.ordinal.is_empty()
-            && node.weights.is_empty()
-            && node
-                .children
-                .iter()
-                .all(|&child| self.segment(child).is_number())
-    }
-
-    fn continues_convolutions(&self, child: usize, siblings: &[usize]) -> bool {
-        let own = self.segment(child);
-        own.ordinal.first().is_some_and(|first| first.0 > 1)
-            && siblings.iter().any(|&sibling| {
-                self.segment(sibling).words == ["conv"]
-                    && self.segment(sibling).ordinal == own.ordinal
-            })
-            && siblings
-                .iter()
-                .filter(|&&sibling| self.segment(sibling).stem == own.stem)
-                .all(|&sibling| {
-                    self.segment(sibling)
-                        .ordinal
-                        .first()
-                        .is_some_and(|first| first.0 > 1)
-                })
-    }
-
-    fn is_gate(&self, item: &Item, sketches: &[Sketch]) -> bool {
-        item.role == Role::Body
-            && roles::is_gate(self.segment(item.node))
-            && sketches[item.node].pointwise
+    fn is_gate(&self, item: &Item) -> bool {
+        item.role == Role::Body && roles::is_gate(self.segment(item.node))
     }
 
     /// A shortcut reads what the main path reads and gives what it gives; a `downsample` that opens or closes a
@@ -284,7 +184,8 @@ impl Arranger<'_> {
             .exits
             .iter()
             .any(|channels| last_ends.exits.contains(channels));
-        let stage = self.segment(first.node).has(&["blocks", "layers"]);
+        let stage = self.segment(first.node).has(&["blocks", "layers"])
+            && roles::shortcut(self.segment(item.node)) == Some(false);
         same_input && same_output && !stage
     }
 
@@ -292,6 +193,9 @@ impl Arranger<'_> {
     /// shortcut reads the normalised input, and runs first (timm's ResNetV2 and NFNet, the usual PreActBlock).
     fn norm_comes_first(&self, node: usize, placed: &[Placed], sketches: &[Sketch]) -> bool {
         let path = self.tree.path(node, self.candidates);
+        if !path.is_empty() && self.companions.norm(&format!("{path}.pre_norm")).is_some() {
+            return true;
+        }
         placed
             .iter()
             .filter_map(|placed| Some((placed.node, sketches[placed.node].single?)))
@@ -330,233 +234,28 @@ impl Arranger<'_> {
         gates
     }
 
-    fn merge_roles(
-        &self,
-        items: &[Item],
-        flow: &Flow,
-        seen: &Seen,
-        sketches: &[Sketch],
-    ) -> Arrangement {
-        let mut chains: BTreeMap<(Role, usize, &str), Vec<Item>> = BTreeMap::new();
-        for &item in items {
-            chains
-                .entry((item.role, item.list, self.segment(item.node).stem.as_str()))
-                .or_default()
-                .push(item);
-        }
-        let mut by_role: BTreeMap<Role, Vec<Chain>> = BTreeMap::new();
-        for (number, ((role, ..), mut chain)) in chains.into_iter().enumerate() {
-            chain.sort_by(|a, b| self.segment(a.node).natural(self.segment(b.node)));
-            by_role.entry(role).or_default().push((number, chain));
-        }
-        let mut known = Known {
-            before: seen,
-            within: Seen::new(),
+    /// Where a gate goes: after the last convolution in space that gives as many channels as it reads, else after
+    /// the last module that does, else after the last of the body. In a block whose widths are all equal (RegNet) it
+    /// is thus behind the 3×3 convolution, in a bottleneck (SE-ResNet) behind the last one.
+    fn gate_place(&self, placed: &[Placed], gate: &Item, sketches: &[Sketch]) -> usize {
+        let entry = sketches[gate.node].ends.entry[0];
+        let last = |fits: &dyn Fn(&Placed) -> bool| placed.iter().rposition(fits);
+        let body = |placed: &Placed| {
+            placed.role <= Role::Body
+                || (placed.role == Role::Final && roles::is_merge(self.segment(placed.node)))
         };
-        let mut flow = flow.clone();
-        let mut result = Arrangement::default();
-        for (role, mut chains) in by_role {
-            let mut merged = self.merge(&chains, &flow, &mut known, sketches);
-            // Decoders are numbered either way: the way whose channels fit is taken.
-            if role == Role::Decoder && chains.iter().any(|(_, chain)| chain.len() > 1) {
-                chains.iter_mut().for_each(|(_, chain)| chain.reverse());
-                let backward = self.merge(&chains, &flow, &mut known, sketches);
-                if backward.1 > merged.1 {
-                    merged = backward;
-                }
-            }
-            let (arranged, _) = merged;
-            if let Some(last) = arranged.placed.last() {
-                flow = flow.after(&sketches[last.node].ends.exits);
-            }
-            known.within.extend(
-                arranged
-                    .placed
-                    .iter()
-                    .flat_map(|placed| &sketches[placed.node].ends.exits),
-            );
-            result.unsure |= arranged.unsure;
-            result.placed.extend(arranged.placed);
-        }
-        result
-    }
-
-    /// Merge the chains of one role; also how well the result fits, for comparing directions.
-    fn merge(
-        &self,
-        chains: &[Chain],
-        flow: &Flow,
-        known: &mut Known<'_>,
-        sketches: &[Sketch],
-    ) -> (Arrangement, usize) {
-        let total = chains.iter().map(|(_, chain)| chain.len()).sum();
-        let mut result = Arrangement {
-            placed: Vec::with_capacity(total),
-            unsure: false,
-        };
-        let place = |chain: &Chain, at: usize| Placed {
-            node: chain.1[at].node,
-            part: Part::Main,
-            role: chain.1[at].role,
-            chain: chain.0,
-        };
-        if chains.len() > MAX_CHAINS {
-            let mut all: Vec<(&Chain, usize)> = chains
-                .iter()
-                .flat_map(|chain| (0..chain.1.len()).map(move |at| (chain, at)))
-                .collect();
-            all.sort_by(|a, b| self.preference(a.0, a.1, b.0, b.1));
-            result.placed = all
-                .into_iter()
-                .map(|(chain, at)| place(chain, at))
-                .collect();
-            result.unsure = chains
-                .iter()
-                .any(|(_, chain)| !roles::is_known(self.segment(chain[0].node)));
-            return (result, 0);
-        }
-        let mut local = Known {
-            before: known.before,
-            within: known.within.clone(),
-        };
-        let mut flow = flow.clone();
-        let mut heads = vec![0; chains.len()];
-        let mut score = 0;
-        while result.placed.len() < total {
-            let open: Vec<usize> = (0..chains.len())
-                .filter(|&chain| heads[chain] < chains[chain].1.len())
-                .collect();
-            let ends = |chain: usize| &sketches[chains[chain].1[heads[chain]].node].ends;
-            let best = open
-                .iter()
-                .map(|&chain| local.fit(&flow, ends(chain)))
-                .max()
-                .unwrap_or(Fit::None);
-            let tied: Vec<usize> = open
-                .iter()
-                .copied()
-                .filter(|&chain| local.fit(&flow, ends(chain)) == best)
-                .collect();
-            // Of those that could run now, first the one after which the others still can.
-            let outlook = |chain: usize| -> usize {
-                let after = flow.after(&ends(chain).exits);
-                tied.iter()
-                    .filter(|&&other| other != chain)
-                    .map(|&other| local.fit(&after, ends(other)) as usize)
-                    .sum()
-            };
-            let brightest = if tied.len() > 1 {
-                tied.iter().map(|&chain| outlook(chain)).max().unwrap_or(0)
-            } else {
-                0
-            };
-            let left: Vec<usize> = tied
-                .iter()
-                .copied()
-                .filter(|&chain| tied.len() == 1 || outlook(chain) == brightest)
-                .collect();
-            let Some(&next) = left
-                .iter()
-                .min_by(|&&a, &&b| self.preference(&chains[a], heads[a], &chains[b], heads[b]))
-            else {
-                break;
-            };
-            if left.len() > 1
-                && left.iter().any(|&chain| {
-                    !roles::is_known(self.segment(chains[chain].1[heads[chain]].node))
+        let main = |placed: &Placed| placed.part == Part::Main && body(placed);
+        let exits = |placed: &Placed| &sketches[placed.node].ends.exits;
+        // The second of a pair reads what the first gave; it follows the first.
+        last(&|placed| placed.part == Part::Gate && exits(placed) == &[entry])
+            .or_else(|| {
+                last(&|placed| {
+                    main(placed) && exits(placed)[0] == entry && sketches[placed.node].spatial
                 })
-            {
-                // Side by side on one input, either order is one that runs; otherwise only the alphabet spoke.
-                let side_by_side = best != Fit::None
-                    && left
-                        .iter()
-                        .all(|&chain| ends(chain).entry == ends(next).entry)
-                    && brightest < Fit::Latest as usize;
-                result.unsure |= !side_by_side;
-            }
-            let exits = &ends(next).exits;
-            score += best as usize;
-            local.within.extend(exits);
-            flow = flow.after(exits);
-            result.placed.push(place(&chains[next], heads[next]));
-            heads[next] += 1;
-        }
-        (result, score)
-    }
-
-    /// Which of two modules runs first where shapes leave it open.
-    fn preference(&self, a: &Chain, at: usize, b: &Chain, bt: usize) -> Ordering {
-        let (first, second) = (self.segment(a.1[at].node), self.segment(b.1[bt].node));
-        let key = |segment: &Segment, length: usize| {
-            let convolution = segment
-                .words
-                .first()
-                .is_some_and(|word| word.starts_with("conv"));
-            let side = roles::is_parallel(segment);
-            // Plain convolutions, then unnumbered parts, then numbered stages.
-            let class = if segment.ordinal.is_empty() || side {
-                1
-            } else if convolution {
-                0
-            } else {
-                2
-            };
-            // Of branches the pooled one is last and the longer ones are later (all Inceptions).
-            let number = if class == 1 {
-                Vec::new()
-            } else {
-                segment.ordinal.clone()
-            };
-            let branch = if side {
-                (segment.has(&["pool"]), length)
-            } else {
-                (false, 0)
-            };
-            // A joint follows the stage of its number; an upsampling comes before it.
-            let turn = if roles::is_joint(segment) {
-                1
-            } else {
-                i8::from(Role::of(segment) != Role::Decoder || segment.has(&["dec", "decoder"])) - 1
-            };
-            (class, number, branch, turn)
-        };
-        key(first, a.1.len())
-            .cmp(&key(second, b.1.len()))
-            .then_with(|| first.natural(second))
-    }
-}
-
-/// Where a gate goes: after the last convolution in space that gives as many channels as it reads, else after the
-/// last module that does, else after the last of the body. In a block whose widths are all equal (RegNet) it is thus
-/// behind the 3×3 convolution, in a bottleneck (SE-ResNet) behind the last one.
-fn gate_place(placed: &[Placed], gate: &Item, sketches: &[Sketch]) -> usize {
-    let ends = &sketches[gate.node].ends;
-    // The second of a pair reads what the first gave; it follows the first.
-    let pair = placed.iter().rposition(|placed| {
-        placed.part == Part::Gate && sketches[placed.node].ends.exits == [ends.entry[0]]
-    });
-    let fits = |placed: &Placed| {
-        placed.part == Part::Main
-            && placed.role <= Role::Body
-            && sketches[placed.node].ends.exits.contains(&ends.entry[0])
-    };
-    pair.or_else(|| {
-        placed
-            .iter()
-            .rposition(|placed| fits(placed) && sketches[placed.node].spatial)
-    })
-    .or_else(|| placed.iter().rposition(fits))
-    .or_else(|| placed.iter().rposition(|placed| placed.role <= Role::Body))
-    .map_or(0, |at| at + 1)
-}
-
-impl Known<'_> {
-    fn fit(&self, flow: &Flow, ends: &Ends) -> Fit {
-        let within = flow.fit(ends.entry, &self.within);
-        if within == Fit::Latest {
-            within
-        } else {
-            within.max(flow.fit(ends.entry, self.before))
-        }
+            })
+            .or_else(|| last(&|placed| main(placed) && exits(placed)[0] == entry))
+            .or_else(|| last(&|placed| main(placed) && exits(placed).contains(&entry)))
+            .or_else(|| last(&body))
+            .map_or(0, |at| at + 1)
     }
 }

@@ -8,7 +8,7 @@ pub(in crate::layers) struct Ends {
     /// Channels its first layer reads. Two values where a depthwise kernel may be a dense one on a single channel.
     pub entry: [usize; 2],
     /// Channels it may give, the likeliest first: its last layer's; the sum over its branches; that sum and its
-    /// input (DenseNet, and Inception's pooled branch); the sum over all its layers (GhostNet, OSA).
+    /// input (DenseNet, and Inception's pooled branch); the sum over all its layers, where the last is depthwise (GhostNet).
     pub exits: Vec<usize>,
 }
 
@@ -19,6 +19,8 @@ pub(in crate::layers) struct Flow {
     pub latest: Vec<usize>,
     /// Channels the enclosing module was given.
     pub input: Vec<usize>,
+    /// Whether `latest` is the network's input: then all its values are as likely.
+    pub at_input: bool,
 }
 
 /// Channel counts that any layer so far has given.
@@ -33,6 +35,8 @@ pub(in crate::layers) enum Fit {
     Earlier,
     /// The latest output together with an earlier one (a U-Net's concatenation), or half of it (a split).
     Combined,
+    /// One of the less likely guesses at the latest output (see [`Ends::exits`]).
+    Guess,
     /// The latest output.
     Latest,
 }
@@ -40,8 +44,16 @@ pub(in crate::layers) enum Fit {
 impl Flow {
     /// How well a module with this entry fits here.
     pub fn fit(&self, entry: [usize; 2], seen: &Seen) -> Fit {
-        if entry.iter().any(|channels| self.latest.contains(channels)) {
-            return Fit::Latest;
+        if let Some(at) = self
+            .latest
+            .iter()
+            .position(|channels| entry.contains(channels))
+        {
+            return if at == 0 || self.at_input {
+                Fit::Latest
+            } else {
+                Fit::Guess
+            };
         }
         let channels = entry[0];
         let with_earlier = |&latest: &usize| {
@@ -69,6 +81,7 @@ impl Flow {
         Self {
             latest: exits.to_vec(),
             input: self.input.clone(),
+            at_input: false,
         }
     }
 }
@@ -80,11 +93,13 @@ mod tests {
     #[test]
     fn fits_are_told_apart() {
         let flow = Flow {
-            latest: vec![64],
+            latest: vec![64, 256],
             input: vec![3],
+            at_input: false,
         };
         let seen = Seen::from([3, 32, 64]);
         assert_eq!(flow.fit([64, 64], &seen), Fit::Latest);
+        assert_eq!(flow.fit([256, 256], &seen), Fit::Guess);
         assert_eq!(flow.fit([96, 96], &seen), Fit::Combined);
         assert_eq!(flow.fit([32, 32], &seen), Fit::Combined);
         assert_eq!(flow.fit([3, 3], &seen), Fit::Earlier);

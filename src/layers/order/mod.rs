@@ -4,6 +4,8 @@ mod arrange;
 mod copies;
 pub(super) mod explicit;
 mod flow;
+mod items;
+mod merge;
 mod sketch;
 pub(super) mod structure;
 

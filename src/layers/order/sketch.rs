@@ -1,6 +1,6 @@
 //! What a whole module looks like from outside, before its place is known.
 
-use super::arrange::{Arranger, Part, Place, Placed};
+use super::arrange::{Arranger, Part, Placed};
 use super::flow::{Ends, Flow, Seen};
 use crate::layers::candidates::{Candidate, Layout};
 use crate::layers::roles::Role;
@@ -16,8 +16,6 @@ pub(super) struct Sketch {
     pub single: Option<usize>,
     /// Whether it holds a convolution with extent in space.
     pub spatial: bool,
-    /// Whether it holds nothing but 1×1 convolutions, or ones over channels (ECA's `[1, 1, k]`).
-    pub pointwise: bool,
 }
 
 /// Sketch every module, children before their parents.
@@ -30,17 +28,10 @@ pub(super) fn sketch(arranger: &Arranger<'_>) -> Vec<Sketch> {
         },
         single: None,
         spatial: false,
-        pointwise: true,
     };
     let mut sketches = vec![nothing; nodes.len()];
     for node in (0..nodes.len()).rev() {
-        let arrangement = arranger.arrange(
-            node,
-            Place::default(),
-            &Flow::default(),
-            &Seen::new(),
-            &sketches,
-        );
+        let arrangement = arranger.arrange(node, false, &Flow::default(), &Seen::new(), &sketches);
         let own = nodes[node]
             .weights
             .iter()
@@ -63,14 +54,11 @@ pub(super) fn sketch(arranger: &Arranger<'_>) -> Vec<Sketch> {
 
 fn of_candidate(index: usize, candidate: &Candidate<'_>) -> Sketch {
     let (reads, out) = (candidate.reads(), candidate.out());
-    let depthwise = reads == 1
-        && candidate.layout == Layout::Forward
-        && !candidate.linear()
-        && !candidate.is_point();
+    let depthwise = reads == 1 && candidate.layout == Layout::Forward && !candidate.linear();
     let entry = if depthwise { [out, 1] } else { [reads, reads] };
-    let over_channels = candidate.shape.len() == 3 && reads == 1 && out == 1;
+
     let point = candidate.is_point();
-    let rank_two = candidate.linear();
+
     Sketch {
         ends: Ends {
             entry,
@@ -78,7 +66,6 @@ fn of_candidate(index: usize, candidate: &Candidate<'_>) -> Sketch {
         },
         single: Some(index),
         spatial: !point,
-        pointwise: (point && !rank_two) || over_channels,
     }
 }
 
@@ -112,24 +99,39 @@ fn combine(parts: &[(Sketch, Option<Placed>)]) -> Sketch {
     let (first, last) = (mains[0], mains[mains.len() - 1]);
     let entry = first.ends.entry;
     let mut exits: Vec<usize> = Vec::new();
-    for channels in
-        last.ends
-            .exits
-            .iter()
-            .copied()
-            .chain([sinks, sinks.saturating_add(entry[0]), all])
-    {
+    // What a depthwise layer makes cheaply goes beside its input (GhostNet).
+    let cheap = last.ends.entry[0] != last.ends.entry[1];
+    let sums = [sinks, sinks.saturating_add(entry[0])]
+        .into_iter()
+        .chain(cheap.then_some(all));
+    for channels in last.ends.exits.iter().copied().chain(sums) {
         if !exits.contains(&channels) && exits.len() < MAX_EXITS {
             exits.push(channels);
         }
     }
     if mains.len() == 1 {
         exits.clone_from(&last.ends.exits);
+        // Split attention (ResNeSt) sums what its convolution gives in parts as wide as its `fc` reads.
+        let side = |(sketch, placed): &(Sketch, Option<Placed>)| {
+            placed
+                .filter(|placed| placed.role == Role::Head)
+                .map(|_| sketch.ends.entry[0])
+        };
+        exits.extend(
+            parts
+                .iter()
+                .filter_map(side)
+                .filter(|&width| {
+                    width > 0
+                        && width < last.ends.exits[0]
+                        && last.ends.exits[0].is_multiple_of(width)
+                })
+                .take(1),
+        );
     }
     Sketch {
         ends: Ends { entry, exits },
         single: if mains.len() == 1 { first.single } else { None },
         spatial: parts.iter().any(|(sketch, _)| sketch.spatial),
-        pointwise: parts.iter().all(|(sketch, _)| sketch.pointwise),
     }
 }

@@ -1,6 +1,6 @@
 //! Depth order read from names and shapes.
 
-use super::arrange::{Arranger, Part, Place};
+use super::arrange::{Arranger, Part};
 use super::flow::{Flow, Seen};
 use super::sketch::{Sketch, sketch};
 use crate::layers::candidates::{Candidate, Companions};
@@ -25,6 +25,8 @@ pub(in crate::layers) struct Step {
     pub in_final: bool,
     /// Within a squeeze-and-excite gate.
     pub in_gate: bool,
+    /// Within a module called `attn`.
+    pub in_attention: bool,
 }
 
 /// What [`order`] found.
@@ -39,17 +41,19 @@ pub(in crate::layers) struct Structure {
 
 /// Channels of a network's input, where some layer reads 2 to 4; otherwise it has one (grey-scale, audio).
 const COLOUR: [usize; 3] = [3, 4, 2];
+const MOST_COLOURS: usize = 4;
 
 /// How deep below the top a module named `head` or `classifier` is still the network's.
 const HEAD_LEVELS: usize = 2;
 
 #[derive(Clone, Default)]
 struct Context {
-    place: Place,
+    at_input: bool,
     levels: usize,
     in_head: bool,
     in_final: bool,
     in_gate: bool,
+    in_attention: bool,
     fed_by: Option<usize>,
     parallel: bool,
 }
@@ -69,11 +73,7 @@ pub(in crate::layers) fn order(
     chosen: impl Fn(&Candidate<'_>) -> bool,
 ) -> Structure {
     let tree = Tree::of(candidates, chosen);
-    let arranger = Arranger {
-        tree: &tree,
-        candidates,
-        companions,
-    };
+    let arranger = Arranger::new(&tree, candidates, companions);
     let sketches = sketch(&arranger);
     let roots = super::copies::roots(&tree, candidates);
     let mut walk = Walk {
@@ -87,18 +87,15 @@ pub(in crate::layers) fn order(
     for &root in &roots {
         let input = walk.input(root);
         walk.seen = Seen::from_iter(input.iter().copied());
-        let place = Place {
-            at_input: true,
-            ..Place::default()
-        };
         walk.module(
             root,
             &Flow {
                 latest: input.clone(),
                 input,
+                at_input: true,
             },
             Context {
-                place,
+                at_input: true,
                 ..Context::default()
             },
         );
@@ -121,19 +118,46 @@ pub(in crate::layers) fn order(
 
 impl Walk<'_> {
     fn input(&self, root: usize) -> Vec<usize> {
-        let colour = |index: &usize| {
-            let candidate = &self.arranger.candidates[*index];
-            !candidate.linear() && COLOUR.contains(&candidate.reads())
-        };
+        let mut first = root;
+        loop {
+            let node = &self.arranger.tree.nodes[first];
+            if let Some(&candidate) = node.weights.first() {
+                let candidate = &self.arranger.candidates[candidate];
+                if !candidate.linear() && candidate.reads() <= MOST_COLOURS {
+                    return vec![candidate.reads()];
+                }
+                break;
+            }
+            let arrangement =
+                self.arranger
+                    .arrange(first, true, &Flow::default(), &self.seen, &self.sketches);
+            match arrangement.placed.first() {
+                Some(placed) => first = placed.node,
+                None => break,
+            }
+        }
+        // No stem was recognised: three channels if some layer reads three, and so on.
         let nodes = &self.arranger.tree.nodes;
+        let mut read = [false; MOST_COLOURS + 1];
         let mut open = vec![root];
         while let Some(node) = open.pop() {
-            if nodes[node].weights.iter().any(colour) {
-                return COLOUR.to_vec();
+            for &index in &nodes[node].weights {
+                let candidate = &self.arranger.candidates[index];
+                if let Some(read) = read
+                    .get_mut(candidate.reads())
+                    .filter(|_| !candidate.linear())
+                {
+                    *read = true;
+                }
             }
             open.extend(&nodes[node].children);
         }
-        vec![1]
+        vec![
+            COLOUR
+                .into_iter()
+                .find(|&channels| read[channels])
+                .unwrap_or(1),
+        ]
     }
 
     // Recursion is bounded by the number of segments of a path.
@@ -144,10 +168,11 @@ impl Walk<'_> {
                 candidate,
                 given: flow.latest.clone(),
                 fed_by: context.fed_by,
-                at_input: context.place.at_input,
+                at_input: context.at_input,
                 in_head: context.in_head,
                 in_final: context.in_final,
                 in_gate: context.in_gate,
+                in_attention: context.in_attention,
             });
             if !context.in_gate {
                 self.seen.insert(self.arranger.candidates[candidate].out());
@@ -155,7 +180,7 @@ impl Walk<'_> {
         }
         let arrangement =
             self.arranger
-                .arrange(node, context.place, flow, &self.seen, &self.sketches);
+                .arrange(node, context.at_input, flow, &self.seen, &self.sketches);
         if arrangement.unsure {
             self.unsure.push(
                 self.arranger
@@ -166,8 +191,9 @@ impl Walk<'_> {
         }
         let branching = usize::from(arrangement.placed.len() > 1);
         let levels = context.levels + branching;
-        let mut latest = (flow.latest.clone(), context.place.at_input);
+        let mut latest = (flow.latest.clone(), context.at_input);
         let mut before: Option<(usize, Option<usize>)> = None;
+        let mut behind_backbone = false;
         for placed in arrangement.placed {
             let sketch = &self.sketches[placed.node];
             let segment = &tree.nodes[placed.node].segment;
@@ -178,8 +204,10 @@ impl Walk<'_> {
                     .copied()
                     .find(|channels| entry.contains(channels))
             };
-            let (given, at_input) = if placed.part == Part::Side || context.parallel {
-                (flow.input.clone(), context.place.at_input)
+            // Beside a backbone, what can read the network's input does (UNETR's first encoder).
+            let beside = behind_backbone && context.at_input && matching(&flow.input).is_some();
+            let (given, at_input) = if placed.part == Part::Side || context.parallel || beside {
+                (flow.input.clone(), context.at_input)
             } else if let Some(channels) = matching(&latest.0) {
                 (
                     if latest.1 {
@@ -191,12 +219,12 @@ impl Walk<'_> {
                 )
             } else if let Some(channels) = matching(&flow.input) {
                 (
-                    if context.place.at_input {
+                    if context.at_input {
                         flow.input.clone()
                     } else {
                         vec![channels]
                     },
-                    context.place.at_input,
+                    context.at_input,
                 )
             } else {
                 (latest.0.clone(), latest.1)
@@ -217,17 +245,13 @@ impl Walk<'_> {
                     && context.levels < HEAD_LEVELS
                     && is_head(segment, context.levels));
             let inner = Context {
-                place: Place {
-                    in_decoder: context.place.in_decoder || placed.role == Role::Decoder,
-                    at_input,
-                },
+                at_input,
                 levels,
                 in_head,
                 in_final: context.in_final
                     || (placed.role == Role::Final && context.levels < HEAD_LEVELS),
-                in_gate: context.in_gate
-                    || roles::is_gate(segment)
-                    || segment.has(&["squeeze"]) && segment.has(&["excitation", "excite"]),
+                in_gate: context.in_gate || roles::is_channel_gate(segment),
+                in_attention: context.in_attention || roles::is_gate(segment),
                 fed_by: fed_by.filter(|_| {
                     !context.parallel
                         && (sketch.single.is_some()
@@ -243,10 +267,12 @@ impl Walk<'_> {
                 &Flow {
                     latest: given.clone(),
                     input: given,
+                    at_input,
                 },
                 inner,
             );
-            if placed.part == Part::Main {
+            if placed.part == Part::Main && !roles::is_gate(segment) {
+                behind_backbone = placed.role == Role::Backbone;
                 latest = (exits, false);
                 before = Some((placed.chain, single));
             }

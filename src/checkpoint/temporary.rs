@@ -1,0 +1,158 @@
+//! A file that has no name until it is complete.
+
+use std::fs::{File, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+/// The mode of a fresh file before the umask, as other programs create theirs.
+const MODE: u32 = 0o666;
+
+/// A new file in some folder, gone if it is dropped before it is put in its place.
+///
+/// On Linux it has no name to begin with (`O_TMPFILE`), so even a killed process or a power cut leaves nothing behind;
+/// file systems that cannot do that, such as NFS, give it a hidden name.
+#[derive(Debug)]
+pub(super) struct TemporaryFile {
+    folder: PathBuf,
+    file: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    #[cfg(target_os = "linux")]
+    Nameless(File),
+    Named(NamedTempFile),
+}
+
+impl TemporaryFile {
+    /// Creates a file in the folder.
+    pub fn create(folder: &Path) -> io::Result<Self> {
+        let file = create(folder)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            file,
+        })
+    }
+
+    /// The file, open for reading and writing.
+    pub fn as_file(&self) -> &File {
+        match &self.file {
+            #[cfg(target_os = "linux")]
+            Kind::Nameless(file) => file,
+            Kind::Named(file) => file.as_file(),
+        }
+    }
+
+    /// Opens the file once more.
+    pub fn reopen(&self) -> io::Result<File> {
+        match &self.file {
+            #[cfg(target_os = "linux")]
+            Kind::Nameless(file) => File::open(descriptor_path(file)),
+            Kind::Named(file) => file.reopen(),
+        }
+    }
+
+    /// Puts the file where `path` is, replacing what stands there in one step. `path` must be in the same folder.
+    pub fn put_at(self, path: &Path) -> io::Result<()> {
+        let named = match self.file {
+            // A link cannot replace a file, a rename can; so the file gets a name for the moment between the two.
+            #[cfg(target_os = "linux")]
+            Kind::Nameless(file) => hidden_name().make_in(&self.folder, |name| {
+                link(&file, name)?;
+                file.try_clone()
+            })?,
+            Kind::Named(file) => file,
+        };
+        named.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    }
+}
+
+fn hidden_name() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".inmerge-").suffix(".tmp");
+    builder
+}
+
+fn create_named(folder: &Path) -> io::Result<Kind> {
+    let file = hidden_name()
+        .permissions(Permissions::from_mode(MODE))
+        .tempfile_in(folder)?;
+    Ok(Kind::Named(file))
+}
+
+#[cfg(target_os = "linux")]
+fn create(folder: &Path) -> io::Result<Kind> {
+    use rustix::fs::{Mode, OFlags, open};
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    match open(folder, flags, Mode::from_raw_mode(MODE)) {
+        // Without /proc the file could not be given its name later.
+        Ok(descriptor) if Path::new("/proc/self/fd").is_dir() => {
+            Ok(Kind::Nameless(File::from(descriptor)))
+        }
+        // Whatever else is wrong with the folder shows again here.
+        _ => create_named(folder),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn create(folder: &Path) -> io::Result<Kind> {
+    create_named(folder)
+}
+
+/// The path under which an open file can be reached even if it has no name.
+#[cfg(target_os = "linux")]
+fn descriptor_path(file: &File) -> PathBuf {
+    use std::os::fd::AsRawFd;
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+#[cfg(target_os = "linux")]
+fn link(file: &File, name: &Path) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, linkat};
+    let path = descriptor_path(file);
+    Ok(linkat(CWD, &path, CWD, name, AtFlags::SYMLINK_FOLLOW)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_file_shows_only_when_it_is_put_in_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        fs::write(&path, "old").unwrap();
+        for named in [false, true] {
+            let file = if named {
+                TemporaryFile {
+                    folder: folder.path().to_owned(),
+                    file: create_named(folder.path()).unwrap(),
+                }
+            } else {
+                TemporaryFile::create(folder.path()).unwrap()
+            };
+            file.as_file().write_all(b"new").unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"old");
+            assert_eq!(file.reopen().unwrap().metadata().unwrap().len(), 3);
+            file.put_at(&path).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"new");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+            fs::write(&path, "old").unwrap();
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_dropped_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(create_named(folder.path()).unwrap());
+        drop(TemporaryFile::create(folder.path()).unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

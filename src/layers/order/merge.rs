@@ -1,0 +1,338 @@
+//! Chains of modules, merged by what they read and give.
+//!
+//! Modules of one stem form a chain (`conv1`, `conv2`, …) whose inner order is given by its numbers. The head of a
+//! chain runs next if it reads what was last given. That is what puts a DenseNet's `transition1` after `denseblock1`,
+//! an Xception's `conv3` after its blocks and a U-Net's `dec4` before `dec1`, whatever they are called.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use super::arrange::{Arrangement, Arranger, Part, Placed};
+use super::flow::{Ends, Fit, Flow, Seen};
+use super::items::Item;
+use super::sketch::Sketch;
+use crate::layers::name::Segment;
+use crate::layers::roles::{self, Role};
+
+/// Beyond this many chains in one module, shapes are not consulted: merging compares all their heads at each step.
+/// Of 150 architectures none has more than 19.
+const MAX_CHAINS: usize = 32;
+
+/// Nor are they where chains times modules exceed this: no network comes near it, a hostile file may.
+const MAX_WORK: usize = 1 << 18;
+
+/// Channel counts seen before this module, and so far within it.
+struct Known<'a> {
+    before: &'a Seen,
+    within: Seen,
+}
+
+/// A number that the members of a chain share, and the members in order.
+type Chain = (usize, Vec<Item>);
+
+impl Arranger<'_> {
+    /// An unnumbered module beside `conv1` and `conv3` stands where `conv2` would (Res2Net, bottleneck attention).
+    fn fill_gap<'s>(&'s self, chains: &mut BTreeMap<(Role, usize, &'s str), Vec<Item>>) {
+        let body: Vec<_> = chains
+            .keys()
+            .copied()
+            .filter(|(role, ..)| *role == Role::Body)
+            .collect();
+        let &[first, second] = body.as_slice() else {
+            return;
+        };
+        let lone = |key| matches!(chains[&key].as_slice(), [item] if self.segment(item.node).ordinal.is_empty());
+        let gapped = |key| match chains[&key].as_slice() {
+            [a, b] => self.segment(a.node).text == "conv1" && self.segment(b.node).text == "conv3",
+            _ => false,
+        };
+        let (numbered, filler) = if gapped(first) && lone(second) {
+            (first, second)
+        } else if gapped(second) && lone(first) {
+            (second, first)
+        } else {
+            return;
+        };
+        let filler = chains.remove(&filler).unwrap_or_default();
+        if let Some(chain) = chains.get_mut(&numbered) {
+            chain.splice(1..1, filler);
+        }
+    }
+
+    /// Arrange the modules of the main path, role by role.
+    pub fn merge_roles(
+        &self,
+        items: &[Item],
+        flow: &Flow,
+        seen: &Seen,
+        sketches: &[Sketch],
+    ) -> Arrangement {
+        let mut chains: BTreeMap<(Role, usize, &str), Vec<Item>> = BTreeMap::new();
+        for &item in items {
+            chains
+                .entry((item.role, item.list, self.segment(item.node).stem.as_str()))
+                .or_default()
+                .push(item);
+        }
+        for chain in chains.values_mut() {
+            // `conv_transition_b` closes a branch, `conv_transition` all.
+            let whole = |item: &Item| {
+                roles::is_merge(self.segment(item.node))
+                    && self.segment(item.node).ordinal.is_empty()
+            };
+            chain.sort_by(|a, b| {
+                whole(a)
+                    .cmp(&whole(b))
+                    .then_with(|| self.segment(a.node).natural(self.segment(b.node)))
+            });
+        }
+        self.fill_gap(&mut chains);
+        let mut by_role: BTreeMap<Role, Vec<Chain>> = BTreeMap::new();
+        for (number, ((role, ..), chain)) in chains.into_iter().enumerate() {
+            by_role.entry(role).or_default().push((number, chain));
+        }
+        let mut known = Known {
+            before: seen,
+            within: Seen::new(),
+        };
+        let mut flow = flow.clone();
+        let mut result = Arrangement::default();
+        for (role, mut chains) in by_role {
+            let mut merged = self.merge(&chains, false, &flow, &known, sketches);
+            // Decoders are numbered either way: the way whose channels fit is taken.
+            if role == Role::Decoder && chains.iter().any(|(_, chain)| chain.len() > 1) {
+                chains.iter_mut().for_each(|(_, chain)| chain.reverse());
+                let backward = self.merge(&chains, true, &flow, &known, sketches);
+                if backward.1 > merged.1 {
+                    merged = backward;
+                }
+            }
+            let (arranged, _) = merged;
+            if let Some(last) = arranged.placed.last() {
+                flow = flow.after(&sketches[last.node].ends.exits);
+            }
+            known.within.extend(
+                arranged
+                    .placed
+                    .iter()
+                    .flat_map(|placed| &sketches[placed.node].ends.exits),
+            );
+            result.unsure |= arranged.unsure;
+            result.placed.extend(arranged.placed);
+        }
+        result
+    }
+
+    /// Merge the chains of one role; also how well the result fits, for comparing directions.
+    fn merge(
+        &self,
+        chains: &[Chain],
+        backward: bool,
+        flow: &Flow,
+        known: &Known<'_>,
+        sketches: &[Sketch],
+    ) -> (Arrangement, usize) {
+        let total = chains.iter().map(|(_, chain)| chain.len()).sum();
+        let mut result = Arrangement {
+            placed: Vec::with_capacity(total),
+            unsure: false,
+        };
+        let place = |chain: &Chain, at: usize| Placed {
+            node: chain.1[at].node,
+            part: Part::Main,
+            role: chain.1[at].role,
+            chain: chain.0,
+        };
+        if chains.len() > MAX_CHAINS || chains.len().saturating_mul(total) > MAX_WORK {
+            let mut all: Vec<(&Chain, usize)> = chains
+                .iter()
+                .flat_map(|chain| (0..chain.1.len()).map(move |at| (chain, at)))
+                .collect();
+            all.sort_by(|a, b| self.preference(a.0, a.1, b.0, b.1));
+            result.placed = all
+                .into_iter()
+                .map(|(chain, at)| place(chain, at))
+                .collect();
+            result.unsure = chains
+                .iter()
+                .any(|(_, chain)| !roles::is_known(self.segment(chain[0].node)));
+            return (result, 0);
+        }
+        let in_step = chains
+            .iter()
+            .flat_map(|(_, chain)| chain.first())
+            .any(|item| {
+                item.role == Role::Decoder
+                    || (item.role == Role::Body
+                        && Role::of(self.segment(item.node)) == Role::Decoder)
+            });
+        let mut local = Known {
+            before: known.before,
+            within: known.within.clone(),
+        };
+        let mut flow = flow.clone();
+        let mut heads = vec![0; chains.len()];
+        let mut score = 0;
+        while result.placed.len() < total {
+            let head = |chain: usize| {
+                chains[chain]
+                    .1
+                    .get(heads[chain])
+                    .map(|item| self.segment(item.node))
+            };
+            // A transition waits for the stage of its number.
+            let number = |segment: &Segment| segment.ordinal.first().map(|first| first.0);
+            let stage = |chain: usize| {
+                head(chain)
+                    .filter(|segment| !segment.has(&["transition"]))
+                    .and_then(number)
+            };
+            let least = (0..chains.len()).filter_map(stage).min();
+            let waits = |segment: &Segment| {
+                segment.has(&["transition"]) && number(segment) >= least && least.is_some()
+            };
+            // A decoder's chains go in step: `upconv4`, `dec4`, `upconv3`, `dec3`.
+            let numbers = (0..chains.len()).filter_map(|chain| head(chain).and_then(number));
+            let turn = if backward {
+                numbers.max()
+            } else {
+                numbers.min()
+            };
+            let early =
+                |segment: &Segment| in_step && number(segment).is_some() && number(segment) != turn;
+            let open: Vec<usize> = (0..chains.len())
+                .filter(|&chain| {
+                    head(chain).is_some_and(|segment| !waits(segment) && !early(segment))
+                })
+                .collect();
+            let ends = |chain: usize| &sketches[chains[chain].1[heads[chain]].node].ends;
+            let fit = |chain: usize| {
+                let twin = result.placed.last().is_some_and(|last: &Placed| {
+                    last.chain == chains[chain].0 && sketches[last.node].ends == *ends(chain)
+                });
+                let fit = local.fit(&flow, ends(chain));
+                // Twins on one input (an attention gate's `W_g`, `W_x`) run in a row.
+                if twin
+                    && fit > Fit::None
+                    && head(chain)
+                        .is_some_and(|segment| segment.ordinal.iter().all(|part| part.0 == 0))
+                {
+                    Fit::Latest
+                } else {
+                    fit
+                }
+            };
+            let best = open
+                .iter()
+                .map(|&chain| fit(chain))
+                .max()
+                .unwrap_or(Fit::None);
+            let tied: Vec<usize> = open
+                .iter()
+                .copied()
+                .filter(|&chain| fit(chain) == best)
+                .collect();
+            // Of those that could run now, first the one after which the others still can.
+            let outlook = |chain: usize| -> usize {
+                if matches!(best, Fit::Earlier | Fit::Combined) {
+                    // Side by side on earlier outputs: none waits for another.
+                    return 0;
+                }
+                let after = flow.after(&ends(chain).exits);
+                tied.iter()
+                    .filter(|&&other| other != chain)
+                    .map(|&other| local.fit(&after, ends(other)) as usize)
+                    .sum()
+            };
+            let brightest = if tied.len() > 1 {
+                tied.iter().map(|&chain| outlook(chain)).max().unwrap_or(0)
+            } else {
+                0
+            };
+            let left: Vec<usize> = tied
+                .iter()
+                .copied()
+                .filter(|&chain| tied.len() == 1 || outlook(chain) == brightest)
+                .collect();
+            let Some(&next) = left
+                .iter()
+                .min_by(|&&a, &&b| self.preference(&chains[a], heads[a], &chains[b], heads[b]))
+            else {
+                break;
+            };
+            if left.len() > 1
+                && left.iter().any(|&chain| {
+                    !roles::is_known(self.segment(chains[chain].1[heads[chain]].node))
+                })
+            {
+                // Side by side on one input, either order is one that runs; otherwise only the alphabet spoke.
+                let side_by_side = best != Fit::None
+                    && left
+                        .iter()
+                        .all(|&chain| ends(chain).entry == ends(next).entry)
+                    && brightest < Fit::Latest as usize;
+                result.unsure |= !side_by_side;
+            }
+            let exits = &ends(next).exits;
+            score += best as usize;
+            local.within.extend(exits);
+            flow = flow.after(exits);
+            result.placed.push(place(&chains[next], heads[next]));
+            heads[next] += 1;
+        }
+        (result, score)
+    }
+
+    /// Which of two modules runs first where shapes leave it open.
+    fn preference(&self, a: &Chain, at: usize, b: &Chain, bt: usize) -> Ordering {
+        let (first, second) = (self.segment(a.1[at].node), self.segment(b.1[bt].node));
+        let key = |segment: &Segment, length: usize| {
+            let convolution = segment
+                .words
+                .first()
+                .is_some_and(|word| word.starts_with("conv"));
+            let side = roles::is_parallel(segment);
+            // Numbered convolutions, then numbered stages, then the rest.
+            let class = match (convolution, segment.ordinal.is_empty()) {
+                _ if side => 2,
+                (true, false) => 0,
+                (true, true) | (false, false) => 1,
+                (false, true) => 2,
+            };
+            // Of branches the pooled one is last and the longer ones are later (all Inceptions).
+            let number = if side {
+                Vec::new()
+            } else {
+                segment.ordinal.clone()
+            };
+            let branch = if side {
+                (segment.has(&["pool"]), length)
+            } else {
+                (false, 0)
+            };
+            // A joint follows the stage of its number; an upsampling comes before it.
+            let turn = if segment.has(&["reduce", "squeeze", "scale"]) {
+                -2
+            } else if roles::is_joint(segment) && !segment.ordinal.is_empty() {
+                1
+            } else {
+                i8::from(Role::of(segment) != Role::Decoder || segment.has(&["dec", "decoder"])) - 1
+            };
+            (turn != -1, class, number, branch, turn)
+        };
+        key(first, a.1.len())
+            .cmp(&key(second, b.1.len()))
+            .then_with(|| first.natural(second))
+    }
+}
+
+impl Known<'_> {
+    fn fit(&self, flow: &Flow, ends: &Ends) -> Fit {
+        let within = flow.fit(ends.entry, &self.within);
+        if within == Fit::Latest {
+            within
+        } else {
+            within.max(flow.fit(ends.entry, self.before))
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! `inspect`, `diff`, `completions` and the common flags, driven from outside.
+
+#[macro_use]
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{fixture, read_json, run};
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+fn demo() -> PathBuf {
+    fixture("checkpoints/demo.safetensors")
+}
+
+/// The keys of a JSON object, sorted.
+fn keys(object: &Value) -> Vec<&str> {
+    let mut keys: Vec<&str> = object
+        .as_object()
+        .expect("an object")
+        .keys()
+        .map(String::as_str)
+        .collect();
+    keys.sort_unstable();
+    keys
+}
+
+#[test]
+fn inspect_json_is_the_contract_s() {
+    let report = run(args!["inspect", demo(), "--json"]).done().json();
+    assert_eq!(
+        keys(&report),
+        [
+            "bytes",
+            "dtypes",
+            "file",
+            "layers",
+            "metadata",
+            "order_source",
+            "parameters",
+            "tensors",
+            "warnings"
+        ]
+    );
+    assert_eq!(report["bytes"], fs::metadata(demo()).unwrap().len());
+    assert_eq!(report["order_source"], "structure");
+    let layers = report["layers"].as_array().unwrap();
+    let layer_keys = [
+        "depth", "dtype", "groups", "kernels", "kind", "name", "reason", "selected", "shape",
+    ];
+    assert!(layers.iter().all(|layer| keys(layer) == layer_keys));
+
+    assert_eq!(layers[0]["name"], "conv1.weight");
+    assert_eq!(layers[0]["depth"], 1);
+    assert_eq!(layers[0]["reason"], "shallow");
+    let depths: Vec<u64> = layers
+        .iter()
+        .filter_map(|layer| layer["depth"].as_u64())
+        .collect();
+    assert_eq!(depths, (1..=20).collect::<Vec<u64>>());
+    for layer in layers {
+        assert_eq!(layer["selected"], layer["reason"].is_null());
+        let taken = layer["depth"].as_u64().is_some_and(|depth| depth > 10);
+        assert_eq!(layer["selected"], taken, "{layer}");
+    }
+}
+
+#[test]
+fn inspect_shows_where_the_shallow_layers_end() {
+    let report = run(args![
+        "inspect",
+        demo(),
+        "--skip-shallow=3",
+        "--exclude=layer4.*"
+    ])
+    .done();
+    let line = |name: &str| {
+        let mut lines = report.stdout.lines();
+        lines
+            .find(|line| line.contains(name))
+            .unwrap_or_else(|| panic!("no {name}\n{report}"))
+    };
+    assert!(
+        line("layer1.0.conv2.weight").ends_with("no: shallow"),
+        "{report}"
+    );
+    assert!(line("layer1.1.conv1.weight").ends_with("yes"), "{report}");
+    assert!(
+        line("layer4.0.conv1.weight").ends_with("no: excluded"),
+        "{report}"
+    );
+    assert!(report.stdout.contains("first 3 convolutions"), "{report}");
+}
+
+#[test]
+fn diff_names_the_kernels_that_a_plan_merged() {
+    let folder = TempDir::new().unwrap();
+    let (out, plan) = (
+        folder.path().join("out.safetensors"),
+        folder.path().join("plan.json"),
+    );
+    run(args![
+        "merge",
+        demo(),
+        &out,
+        "--tau=0.9",
+        "--plan",
+        &plan,
+        "--no-sync"
+    ])
+    .done();
+    let report = run(args!["diff", demo(), &out, "--json"]).done().json();
+    assert_eq!(keys(&report), ["header_identical", "identical", "tensors"]);
+    assert_eq!(report["identical"], false);
+    assert_eq!(report["header_identical"], true);
+
+    let mut planned: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for layer in read_json(&plan)["layers"].as_array().unwrap() {
+        let merges = layer["merges"].as_array().unwrap();
+        let kernels: Vec<Value> = merges.iter().map(|merge| merge["kernel"].clone()).collect();
+        if !kernels.is_empty() {
+            planned.insert(layer["name"].as_str().unwrap().to_owned(), kernels);
+        }
+    }
+    assert!(!planned.is_empty());
+    let found: BTreeMap<String, Vec<Value>> = report["tensors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tensor| {
+            assert_eq!(
+                keys(tensor),
+                [
+                    "kernels_changed",
+                    "max_abs",
+                    "name",
+                    "relative_change",
+                    "status"
+                ]
+            );
+            assert_eq!(tensor["status"], "changed");
+            let kernels = tensor["kernels_changed"].as_array().unwrap().clone();
+            (tensor["name"].as_str().unwrap().to_owned(), kernels)
+        })
+        .collect();
+    assert_eq!(found, planned);
+}
+
+#[test]
+fn diff_and_merge_agree_on_how_much_a_layer_changed() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out.safetensors");
+    let merged = run(args![
+        "merge",
+        demo(),
+        &out,
+        "--tau=0.9",
+        "--no-sync",
+        "--json"
+    ])
+    .done()
+    .json();
+    let differences = run(args!["diff", demo(), &out, "--json"]).done().json();
+    for tensor in differences["tensors"].as_array().unwrap() {
+        let layers = merged["layers"].as_array().unwrap();
+        let layer = layers
+            .iter()
+            .find(|layer| layer["name"] == tensor["name"])
+            .unwrap();
+        let (a, b) = (
+            tensor["relative_change"].as_f64().unwrap(),
+            layer["relative_change"].as_f64().unwrap(),
+        );
+        // The same sum in two orders: by tensor and by kernel.
+        assert!((a / b - 1.0).abs() < 1e-12, "{a} {b}");
+    }
+}
+
+#[test]
+fn diff_of_a_file_with_itself_finds_nothing() {
+    let report = run(args!["diff", demo(), demo(), "--json"]).done().json();
+    assert_eq!(
+        report,
+        json!({ "identical": true, "header_identical": true, "tensors": [] })
+    );
+}
+
+/// Writes `(name, dtype, shape, bytes)` tensors.
+fn write(path: &Path, tensors: &[(&str, Dtype, &[usize], &[u8])]) {
+    let views = tensors.iter().map(|&(name, dtype, shape, bytes)| {
+        (name, TensorView::new(dtype, shape.to_vec(), bytes).unwrap())
+    });
+    safetensors::serialize_to_file(views, None, path).unwrap();
+}
+
+#[test]
+fn diff_tells_every_way_in_which_tensors_differ() {
+    let folder = TempDir::new().unwrap();
+    let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+    let bytes = |values: &[f32]| {
+        values
+            .iter()
+            .flat_map(|v| v.to_le_bytes())
+            .collect::<Vec<u8>>()
+    };
+    let (x, y, nan) = (
+        bytes(&[3.0, 4.0]),
+        bytes(&[3.0, 1.0]),
+        bytes(&[f32::NAN, 1.0]),
+    );
+    write(
+        &a,
+        &[
+            ("changed", Dtype::F32, &[2], &x),
+            ("counter", Dtype::I64, &[1], &[1, 0, 0, 0, 0, 0, 0, 0]),
+            ("dtype", Dtype::F32, &[2], &x),
+            ("gone", Dtype::F32, &[2], &x),
+            ("nan", Dtype::F32, &[2], &x),
+            ("same", Dtype::F32, &[2], &nan),
+            ("shape", Dtype::F32, &[2], &x),
+        ],
+    );
+    write(
+        &b,
+        &[
+            ("changed", Dtype::F32, &[2], &y),
+            ("counter", Dtype::I64, &[1], &[2, 0, 0, 0, 0, 0, 0, 0]),
+            ("dtype", Dtype::I32, &[2], &x),
+            ("nan", Dtype::F32, &[2], &nan),
+            ("new", Dtype::F32, &[2], &x),
+            ("same", Dtype::F32, &[2], &nan),
+            ("shape", Dtype::F32, &[2, 1], &x),
+        ],
+    );
+    let report = run(args!["diff", a, b, "--json"]).done().json();
+    let found: Vec<(Value, Value, Value, Value)> = report["tensors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|t| {
+            (
+                t["name"].clone(),
+                t["status"].clone(),
+                t["relative_change"].clone(),
+                t["max_abs"].clone(),
+            )
+        })
+        .collect();
+    let expected: Vec<_> = [
+        ("changed", "changed", json!(0.6), json!(3.0)),
+        ("counter", "changed", Value::Null, Value::Null),
+        ("dtype", "dtype", Value::Null, Value::Null),
+        ("gone", "only-in-a", Value::Null, Value::Null),
+        ("nan", "changed", Value::Null, Value::Null),
+        ("new", "only-in-b", Value::Null, Value::Null),
+        ("shape", "shape", Value::Null, Value::Null),
+    ]
+    .map(|(name, status, change, greatest)| (json!(name), json!(status), change, greatest))
+    .to_vec();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn diff_refuses_what_it_cannot_read() {
+    let run = run(args!["diff", demo(), fixture("no-such-file")]);
+    assert_eq!(run.code, Some(1), "{run}");
+    assert!(run.stderr.contains("no-such-file"), "{run}");
+}
+
+#[test]
+fn quiet_runs_print_nothing_but_what_is_wrong() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out.safetensors");
+    let run = run(args!["merge", demo(), &out, "--tau=0.9", "--no-sync", "-q"]).done();
+    assert_eq!(
+        (run.stdout.as_str(), run.stderr.as_str()),
+        ("", ""),
+        "{run}"
+    );
+    assert!(out.exists());
+}
+
+#[test]
+fn verbose_runs_name_the_layers_left_alone_and_the_blas() {
+    let run = run(args!["merge", demo(), "--dry-run", "--tau=0.9", "-v"]).done();
+    assert!(run.stderr.contains("conv1.weight (shallow)"), "{run}");
+    assert!(run.stderr.contains("OpenBLAS"), "{run}");
+}
+
+#[test]
+fn completions_know_the_commands() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = run(args!["completions", shell]).done().stdout;
+        for word in ["merge", "inspect", "skip-shallow"] {
+            assert!(script.contains(word), "{shell} does not complete {word}");
+        }
+    }
+}
+
+#[test]
+fn help_shows_the_defaults() {
+    let help = run(args!["merge", "--help"]).done().stdout;
+    for default in [
+        "[default: 0.3]",
+        "[default: 0.8]",
+        "[default: 10]",
+        "[default: eligible]",
+        "[default: conv,pointwise]",
+    ] {
+        assert!(help.contains(default), "no {default}");
+    }
+}
