@@ -122,7 +122,9 @@ impl Task<'_> {
             .kernels(self.weight.rows(source), rules.non_finite)?;
         let tau = match self.parameters.tau {
             Threshold::Similarity(tau) => tau.get(),
-            Threshold::Share(percent) => Nearest::of(&kernels).threshold_for_percent(percent.get()),
+            Threshold::Share(percent) => {
+                Nearest::of(&kernels).threshold_for(percent.of(kernels.len()))
+            }
         };
         let first = self.partners(&kernels, tau, rules, 0);
         let mut merges = merges(&kernels, &first, 0);

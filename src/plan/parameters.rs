@@ -95,6 +95,23 @@ bounded!(Fraction, 0.0..=1.0, "[0, 1]");
 bounded!(Cosine, -1.0..=1.0, "[-1, 1] (or a percentage such as 5%)");
 bounded!(Percent, 0.0..=100.0, "[0%, 100%]");
 
+impl Percent {
+    /// This percentage of a count, rounded down: of the decimal number that was given, not of the binary one next to it
+    /// (2.3 % of 3000 is 69, and `2.3 * 3000.0 / 100.0` a little less).
+    pub fn of(self, count: usize) -> usize {
+        // Numbers as small as 10⁻¹⁸ of a percent make no difference to any count.
+        const DECIMALS: usize = 18;
+        let text = self.0.to_string();
+        let (whole, decimals) = text.split_once('.').unwrap_or((&text, ""));
+        let digits: String = decimals.chars().take(DECIMALS).collect();
+        let scale = 10u128.pow(digits.len() as u32);
+        // At most 100·10¹⁸ and 2⁶⁴: the product is below 2¹²⁸ / 2.
+        let scaled = format!("{whole}{digits}").parse::<u128>().unwrap_or(0);
+        let share = scaled * count as u128 / (100 * scale);
+        usize::try_from(share).unwrap_or(count)
+    }
+}
+
 /// τ: how similar a partner must be.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "RawThreshold", into = "RawThreshold")]
@@ -297,6 +314,27 @@ mod tests {
             ("%", false),
         ] {
             assert_eq!(text.parse::<Threshold>().is_ok(), ok, "{text}");
+        }
+    }
+
+    #[test]
+    fn percentages_are_of_the_decimal_number() {
+        for (percent, count, expected) in [
+            ("29", 100, 29),
+            ("2.3", 3000, 69),
+            ("32.3", 1000, 323),
+            ("5", 19, 0),
+            ("5", 20, 1),
+            ("100", 7, 7),
+            ("0", 7, 0),
+            ("1e-300", usize::MAX, 0),
+            ("99.99999999999999", usize::MAX, 18_446_744_073_709_549_770),
+        ] {
+            assert_eq!(
+                percent.parse::<Percent>().unwrap().of(count),
+                expected,
+                "{percent}% of {count}"
+            );
         }
     }
 

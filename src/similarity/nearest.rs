@@ -53,15 +53,14 @@ impl Nearest {
             .reduce(f64::max)
     }
 
-    /// The smallest threshold at which at most this percentage of the layer's kernels have an eligible partner.
+    /// The smallest threshold at which at most this many of the layer's kernels have an eligible partner.
     ///
-    /// The kernels' greatest similarities in falling order are `m₁ ≥ m₂ ≥ …`; with `k = ⌊percent·n/100⌋` it is `m₍k₊₁₎`, at
-    /// which the test `> τ` leaves at most k; −1, the lower end of τ's range, where there are no more than k.
-    pub fn threshold_for_percent(&self, percent: f64) -> f64 {
+    /// The kernels' greatest similarities in falling order are `m₁ ≥ m₂ ≥ …`; for k kernels it is `m₍k₊₁₎`, at which the
+    /// test `> τ` leaves at most k; −1, the lower end of τ's range, where there are no more than k.
+    pub fn threshold_for(&self, kernels: usize) -> f64 {
         let mut greatest: Vec<f64> = self.0.iter().flatten().map(|n| n.similarity).collect();
         greatest.sort_unstable_by(|a, b| b.total_cmp(a));
-        let allowed = (percent * self.0.len() as f64 / 100.0).floor() as usize;
-        greatest.get(allowed).copied().unwrap_or(-1.0)
+        greatest.get(kernels).copied().unwrap_or(-1.0)
     }
 }
 
@@ -292,22 +291,16 @@ mod tests {
     }
 
     #[test]
-    fn a_percentage_gives_the_smallest_threshold_that_keeps_it() {
-        let nearest = Nearest(
-            [0.9, 0.9, 0.5, 0.2]
-                .map(|similarity| {
-                    Some(Neighbour {
-                        kernel: 0,
-                        similarity,
-                    })
-                })
-                .to_vec(),
-        );
-        assert_eq!(nearest.threshold_for_percent(0.0), 0.9);
-        assert_eq!(nearest.threshold_for_percent(25.0), 0.9);
-        assert_eq!(nearest.threshold_for_percent(50.0), 0.5);
-        assert_eq!(nearest.threshold_for_percent(99.0), 0.2);
-        assert_eq!(nearest.threshold_for_percent(100.0), -1.0);
+    fn a_number_of_kernels_gives_the_smallest_threshold_that_keeps_it() {
+        let similarities = [0.9, 0.9, 0.5, 0.2].map(|similarity| Neighbour {
+            kernel: 0,
+            similarity,
+        });
+        let nearest = Nearest(similarities.map(Some).to_vec());
+        let thresholds: Vec<f64> = (0..=4)
+            .map(|kernels| nearest.threshold_for(kernels))
+            .collect();
+        assert_eq!(thresholds, [0.9, 0.9, 0.5, 0.2, -1.0]);
         assert_eq!(nearest.greatest(), Some(0.9));
     }
 
