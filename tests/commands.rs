@@ -313,3 +313,23 @@ fn help_shows_the_defaults() {
         assert!(help.contains(default), "no {default}");
     }
 }
+
+#[test]
+fn the_readme_shows_what_the_program_prints() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out.safetensors");
+    let printed = run(args!["merge", demo(), out, "--tau=0.9", "--no-sync"])
+        .done()
+        .stdout;
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    // The last line holds the time it took.
+    let lines: Vec<&str> = printed
+        .lines()
+        .filter(|line| !line.starts_with("Wrote"))
+        .collect();
+    assert!(
+        readme.contains(&lines.join("\n")),
+        "README.md shows another table than:\n{printed}"
+    );
+}
