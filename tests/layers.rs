@@ -490,6 +490,7 @@ fn metadata_comes_before_a_list_and_a_list_before_structure() {
             .collect::<Vec<_>>(),
         [Some(Reason::Shallow), None, None]
     );
+    assert!(found.warnings.contains(&Warning::OrderOverruled));
     let found = Layers::of(&tensors, &BTreeMap::new(), Some(&list), &selection).unwrap();
     assert_eq!(
         (found.source, names(&found)),

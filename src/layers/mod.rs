@@ -188,6 +188,9 @@ impl Layers {
         let found: Vec<Layer> = found.into_iter().flatten().collect();
         match given {
             Some((origin, source, _)) => {
+                if source == OrderSource::Metadata && order.is_some() {
+                    model.warnings.push(Warning::OrderOverruled);
+                }
                 model.source = source;
                 model.adopt(origin, listed, &structure, found, selection);
             }

@@ -21,6 +21,8 @@ pub enum Warning {
         /// How many were left out.
         count: usize,
     },
+    /// The metadata's list comes before the one that the user gives.
+    OrderOverruled,
     /// Copies of one network: depth starts from 1 in each.
     Copies {
         /// Paths of the copies.
@@ -95,6 +97,10 @@ impl fmt::Display for Warning {
                     "{origin} leaves out {count} convolutions, the first `{first}`: they follow the listed ones, in structural order"
                 )
             }
+            Warning::OrderOverruled => write!(
+                f,
+                "`--order` is not used: the file's own metadata `inmerge.layers` gives the order"
+            ),
             Warning::Copies { modules } => {
                 let named: Vec<String> =
                     modules.iter().map(|module| format!("`{module}`")).collect();
