@@ -10,7 +10,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{fixture, kernel_of, places, read_json, run};
+use common::{fixture, kernel_of, places, read_json, run, skipped};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -22,10 +22,10 @@ fn checkpoints() -> Vec<PathBuf> {
     );
     let folder = shared.join("checkpoints");
     let Ok(entries) = fs::read_dir(&folder) else {
-        eprintln!(
-            "skipped: no trained checkpoints in {}; INMERGE_SHARED names another place",
+        skipped(&format!(
+            "no trained checkpoints in {}; INMERGE_SHARED names another place",
             folder.display()
-        );
+        ));
         return Vec::new();
     };
     let mut files: Vec<_> = entries
@@ -66,10 +66,10 @@ fn python() -> Option<PathBuf> {
                 "safetensors",
             ]));
         if !ready {
-            eprintln!(
-                "skipped: no Python with numpy and safetensors, and none could be made in {}",
+            skipped(&format!(
+                "no Python with numpy and safetensors, and none could be made in {}",
                 folder.display()
-            );
+            ));
             return None;
         }
     }

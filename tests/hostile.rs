@@ -9,7 +9,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Run, contents, fixture, read_json, run};
+use common::{Run, contents, fixture, read_json, run, skipped};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -404,7 +404,9 @@ impl Mounted {
         match mount {
             Ok(output) if output.status.success() => Some(Self(folder)),
             _ => {
-                eprintln!("skipped: no tmpfs ({options}) can be mounted here, which takes root");
+                skipped(&format!(
+                    "no tmpfs ({options}) can be mounted here, which takes root"
+                ));
                 None
             }
         }

@@ -6,12 +6,18 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use safetensors::SafeTensors;
 use serde_json::Value;
+
+/// Says that a test, or a part of one, does not run here. Unlike `eprintln!`, it shows where the test passes.
+pub fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
+}
 
 /// A path below `fixtures/`.
 pub fn fixture(path: &str) -> PathBuf {
