@@ -11,6 +11,7 @@
 //! depth starts from 1 in each, so `--skip-shallow` holds for each.
 
 mod candidates;
+mod describe;
 mod error;
 mod gate;
 mod groups;
@@ -37,9 +38,9 @@ pub use warning::Warning;
 
 use crate::checkpoint::Tensor;
 use candidates::{Candidate, Companions, Layout};
-use groups::Verdict;
-use order::structure::{Step, Structure};
-use select::{Facts, Globs};
+use describe::Describer;
+use order::structure::Structure;
+use select::Globs;
 
 /// A layer of the checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,70 +123,23 @@ impl Layers {
             candidate.layout != Layout::Part && (with_linear || !candidate.linear())
         });
 
-        let mut model = Self {
-            source: OrderSource::Structure,
-            layers: Vec::with_capacity(candidates.len()),
-            warnings: Vec::new(),
-        };
+        let mut describer = Describer::new(tensors, &candidates, &companions, &globs, selection);
         let mut found: Vec<Option<Layer>> = vec![None; candidates.len()];
-        let has_linear = candidates.iter().any(Candidate::linear);
         for network in &structure.networks {
-            let verdicts = groups::verdicts(network, &candidates);
-            let terminal = if has_linear {
-                None
-            } else {
-                terminal(network, &candidates, &companions)
-            };
-            for (at, (step, verdict)) in network.iter().zip(verdicts).enumerate() {
-                let candidate = &candidates[step.candidate];
-                let name = name_of(candidate);
-                let supported = model.check(candidate, name, Some(verdict));
-                let (kind, groups) = match verdict {
-                    Verdict::Known(kind, groups) => (kind, groups),
-                    Verdict::Ambiguous { kind, .. } => (kind, 1),
-                };
-                let kernels = match (kind, candidate.layout) {
-                    (Kind::Transposed, Layout::Forward) => candidate.shape[1],
-                    _ => candidate.out(),
-                };
-                let facts = Facts {
-                    name,
-                    kind,
-                    depth: Some(at + 1),
-                    kernels,
-                    supported,
-                    gate: gate::is_gate(at, &candidates, network),
-                    head: step.in_head || (step.in_final && terminal == Some(at)),
-                };
-                found[step.candidate] = Some(layer(candidate, groups, &facts, selection, &globs));
+            for (step, layer) in network.iter().zip(describer.network(network)) {
+                found[step.candidate] = Some(layer);
             }
         }
-        let last: Vec<usize> = (0..candidates.len())
-            .filter(|&index| found[index].is_none())
+        let found: Vec<Layer> = found
+            .into_iter()
+            .enumerate()
+            .map(|(index, layer)| layer.unwrap_or_else(|| describer.outside(index)))
             .collect();
-        for index in last {
-            let candidate = &candidates[index];
-            let name = name_of(candidate);
-            let kind = if candidate.linear() {
-                Kind::Linear
-            } else if candidate.is_point() {
-                Kind::Pointwise
-            } else {
-                Kind::Conv
-            };
-            let supported = model.check(candidate, name, None);
-            let facts = Facts {
-                name,
-                kind,
-                depth: None,
-                kernels: candidate.out(),
-                supported,
-                gate: false,
-                head: false,
-            };
-            found[index] = Some(layer(candidate, 1, &facts, selection, &globs));
-        }
-        let found: Vec<Layer> = found.into_iter().flatten().collect();
+        let mut model = Self {
+            source: OrderSource::Structure,
+            layers: Vec::new(),
+            warnings: describer.warnings,
+        };
         match given {
             Some((origin, source, _)) => {
                 if source == OrderSource::Metadata && order.is_some() {
@@ -202,26 +156,6 @@ impl Layers {
     /// The layers that are merged, in depth order.
     pub fn selected(&self) -> impl Iterator<Item = &Layer> {
         self.layers.iter().filter(|layer| layer.selected())
-    }
-
-    /// Whether a layer can be merged at all; warns if not.
-    fn check(&mut self, candidate: &Candidate<'_>, name: &str, verdict: Option<Verdict>) -> bool {
-        let name = name.to_owned();
-        let warning = match (candidate.layout, verdict) {
-            (Layout::Parametrised | Layout::Part, _) => Warning::Parametrised { name },
-            (Layout::Undecided, _) => Warning::AmbiguousTransposed { name },
-            (Layout::Foreign, _) => Warning::ForeignLayout { name },
-            (Layout::Misfit(bias), _) => Warning::BiasMismatch { name, bias },
-            (Layout::Empty, _) => Warning::Empty { name },
-            (_, Some(Verdict::Ambiguous { channels, .. })) => Warning::AmbiguousGroups {
-                name,
-                channels,
-                per_kernel: candidate.reads(),
-            },
-            _ => return true,
-        };
-        self.warnings.push(warning);
-        false
     }
 
     /// Take the structural order.
@@ -279,25 +213,6 @@ impl Layers {
     }
 }
 
-fn layer(
-    candidate: &Candidate<'_>,
-    groups: usize,
-    facts: &Facts<'_>,
-    selection: &Selection,
-    globs: &Globs,
-) -> Layer {
-    Layer {
-        name: facts.name.to_owned(),
-        tensor: candidate.tensor,
-        kind: facts.kind,
-        groups,
-        depth: facts.depth,
-        kernels: facts.kernels,
-        shape: candidate.shape.to_vec(),
-        reason: select::reason(facts, selection, globs),
-    }
-}
-
 fn structural(structure: &Structure) -> Vec<usize> {
     structure
         .networks
@@ -319,41 +234,4 @@ fn in_order(order: Vec<usize>, found: Vec<Layer>) -> Vec<Layer> {
         layers.into_iter().partition(|layer| layer.depth.is_some());
     deep.extend(last);
     deep
-}
-
-/// The place of the network's last convolution, if nothing normalises what it gives: where no linear layer follows,
-/// an output named `final` or `out` is a head then. (MobileViT's `final_conv` has a norm: it gives features.)
-fn terminal(
-    network: &[Step],
-    candidates: &[Candidate<'_>],
-    companions: &Companions<'_>,
-) -> Option<usize> {
-    let at = network.iter().rposition(|step| !step.in_head)?;
-    let candidate = &candidates[network[at].candidate];
-    let parent = candidate
-        .module
-        .rsplit_once('.')
-        .map_or("", |(parent, _)| parent);
-    let own = &candidate.module[if parent.is_empty() {
-        0
-    } else {
-        parent.len() + 1
-    }..];
-    let next = own
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_add(1))
-        .map(|number| number.to_string());
-    let normed = ["bn", "norm"]
-        .into_iter()
-        .chain(next.as_deref())
-        .any(|name| {
-            let module = if parent.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{parent}.{name}")
-            };
-            companions.norm(&module) == Some(candidate.out())
-        });
-    (!normed).then_some(at)
 }
