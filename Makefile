@@ -10,7 +10,8 @@ all: openblas
 	$(CARGO) build --release
 
 demo: all
-	target/release/inmerge-ckpt merge $(DEMO) target/demo.safetensors --tau 0.9 --force
+	@mkdir -p target
+	$(CARGO) run --release --quiet -- merge $(DEMO) target/demo.safetensors --tau 0.9 --force
 
 test: openblas
 	$(CARGO) fmt --check

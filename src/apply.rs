@@ -16,8 +16,8 @@ pub struct Change {
     pub relative_change: Option<f64>,
 }
 
-/// Blends every layer of the recipe and writes the merged kernels into the draft, if there is one. `done` is told each
-/// layer's number in the recipe as it is finished.
+/// Blends every layer of the recipe and writes the merged kernels into the draft, if there is one. `done` is called
+/// as each layer is finished.
 ///
 /// # Errors
 ///
@@ -26,15 +26,14 @@ pub fn apply(
     source: &Checkpoint,
     recipe: &Recipe<'_>,
     draft: Option<&Draft<'_>>,
-    done: &(dyn Fn(usize) + Sync),
+    done: &(dyn Fn() + Sync),
 ) -> Result<Vec<Change>, Error> {
     recipe
         .layers
         .par_iter()
-        .enumerate()
-        .map(|(number, layer)| {
+        .map(|layer| {
             let change = layer.apply(source, draft)?;
-            done(number);
+            done();
             Ok(change)
         })
         .collect()
@@ -54,13 +53,8 @@ impl LayerRecipe<'_> {
             rows.merge_round(pairs, self.blend);
         }
         if let Some(draft) = draft {
-            for (kernel, row) in rows.merged() {
-                let mut rest = row;
-                for place in self.weight.places_in_file(kernel) {
-                    let (run, after) = rest.split_at(place.len());
-                    draft.patch(place.start as u64, run)?;
-                    rest = after;
-                }
+            for (start, bytes) in self.weight.patches(source, &rows) {
+                draft.patch(start as u64, &bytes)?;
             }
         }
         Ok(Change {

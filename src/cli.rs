@@ -1,6 +1,7 @@
 //! The command line, and its translation into what the rest of the program speaks of.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
@@ -55,7 +56,7 @@ pub(crate) struct Common {
     /// The result does not depend on it.
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// Where similarities are computed: auto or cpu
+    /// Where similarities are computed
     ///
     /// The result does not depend on it.
     #[arg(long, global = true, value_name = "NAME", default_value = "auto", value_parser = ["auto", "cpu"])]
@@ -145,7 +146,7 @@ pub(crate) struct Merging {
     #[arg(
         long,
         value_name = "T",
-        allow_negative_numbers = true,
+        allow_hyphen_values = true,
         help = format!("How similar a partner must be: above T in [-1, 1], or a share such as 5% [default: {}]", Parameters::default().tau),
         long_help = format!(
             "How similar a partner must be: a cosine similarity strictly above T, in [-1, 1].\n\n\
@@ -158,14 +159,14 @@ pub(crate) struct Merging {
     #[arg(
         long,
         value_name = "A",
-        allow_negative_numbers = true,
+        allow_hyphen_values = true,
         help = format!("Share of itself that a merged kernel keeps, in [0, 1] [default: {}]", Parameters::default().alpha)
     )]
     pub alpha: Option<Fraction>,
     #[arg(
         long,
         value_name = "P",
-        allow_negative_numbers = true,
+        allow_hyphen_values = true,
         help = format!("Probability that a kernel takes its turn, in [0, 1] [default: {}]", Parameters::default().prob)
     )]
     pub prob: Option<Fraction>,
@@ -186,6 +187,7 @@ pub(crate) struct Merging {
     #[arg(
         long,
         value_name = "N",
+        allow_hyphen_values = true,
         value_parser = clap::value_parser!(u32).range(1..),
         help = format!("Repeat the whole step N times on its own result [default: {}]", Parameters::default().rounds)
     )]
@@ -193,6 +195,8 @@ pub(crate) struct Merging {
     #[arg(
         long,
         value_name = "S",
+        allow_hyphen_values = true,
+        value_parser = whole_number::<u64>,
         help = format!("Choose the draws: the same seed gives the same bytes on any machine [default: {}]", Parameters::default().seed)
     )]
     pub seed: Option<u64>,
@@ -218,6 +222,8 @@ pub(crate) struct LayerFlags {
     #[arg(
         long,
         value_name = "N",
+        allow_hyphen_values = true,
+        value_parser = whole_number::<usize>,
         help = format!("Leave the first N convolutions in depth order alone [default: {}]", Parameters::default().skip_shallow)
     )]
     pub skip_shallow: Option<usize>,
@@ -278,6 +284,12 @@ pub(crate) struct Diff {
     /// The checkpoint after
     #[arg(value_name = "B", value_hint = ValueHint::FilePath)]
     pub after: PathBuf,
+}
+
+/// Parses a number that counts or names something.
+fn whole_number<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse()
+        .map_err(|_| format!("it is not a whole number within [0, {}]", u64::MAX))
 }
 
 /// An empty list of a repeatable flag means that it was not given.

@@ -26,8 +26,13 @@ pub enum Error {
         file: PathBuf,
         error: std::io::Error,
     },
-    #[error("--plan {}: is the {role} itself; name another file", file.display())]
-    PlanIs { file: PathBuf, role: &'static str },
+    #[error("{}: is the {role} file of this run; name another file to write", file.display())]
+    Overwrites { file: PathBuf, role: &'static str },
+    #[error(
+        "{}: layer `{layer}` is too large to compare (more than 2147483647 kernels or numbers in one); leave it out with --exclude",
+        file.display()
+    )]
+    Unmergeable { file: PathBuf, layer: String },
     #[error("{}: is the input itself; use --force to replace it", .0.display())]
     OutputIsInput(PathBuf),
     #[error("--threads: cannot start threads ({0}); ask for fewer")]

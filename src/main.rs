@@ -6,24 +6,16 @@ use std::process::ExitCode;
 use clap::Parser;
 use inmerge_ckpt::cli::Cli;
 use inmerge_ckpt::commands;
-use inmerge_ckpt::error::Error;
+use inmerge_ckpt::report::printable;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr());
     let bars = err.is_terminal();
-    let result = commands::run(&cli, &mut out, &mut err, bars).and_then(|outcome| {
-        out.flush()?;
-        Ok(outcome)
-    });
-    match result {
+    match commands::run(&cli, &mut out, &mut err, bars) {
         Ok(outcome) => outcome.into(),
-        // A reader such as `head` has seen enough.
-        Err(Error::Print(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
-            ExitCode::SUCCESS
-        }
         Err(error) => {
-            let _ = writeln!(err, "error: {error}");
+            let _ = writeln!(err, "error: {}", printable(&error.to_string()));
             ExitCode::FAILURE
         }
     }

@@ -24,7 +24,7 @@ pub struct Error {
 pub enum Problem {
     #[error("cannot be read ({0}); check the path")]
     Unreadable(std::io::Error),
-    #[error("line {line}, `{text}`: {message}; correct it (keys are the flags' names)")]
+    #[error("line {line}, `{text}`: {message}; correct it")]
     Malformed {
         line: usize,
         text: String,
@@ -113,7 +113,7 @@ pub struct Settings {
     /// Which layers.
     pub selection: Selection,
     tables: Vec<(NamePattern, LayerTable)>,
-    /// Whether a flag fixes τ, α or p for all layers.
+    /// What the flags fix, for all layers.
     fixed: PartialSettings,
 }
 

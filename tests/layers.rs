@@ -510,6 +510,48 @@ fn metadata_comes_before_a_list_and_a_list_before_structure() {
 }
 
 #[test]
+fn a_list_settles_what_feeds_a_layer() {
+    // By names and shapes alone, `beta` may be a grouped convolution of `mid`'s 32 channels.
+    let tensors = [
+        tensor("alpha.weight", &[16, 8, 3, 3]),
+        tensor("beta.weight", &[64, 16, 3, 3]),
+        tensor("mid.weight", &[32, 32, 3, 3]),
+        tensor("zeta.weight", &[32, 3, 3, 3]),
+    ];
+    let selection = Selection {
+        skip_shallow: 0,
+        ..Selection::default()
+    };
+    let list = ["zeta.weight", "mid.weight", "alpha.weight", "beta.weight"].map(str::to_owned);
+    let found = Layers::of(&tensors, &BTreeMap::new(), Some(&list), &selection).unwrap();
+    let beta = &found.layers[3];
+    assert_eq!(
+        (beta.name.as_str(), beta.groups, beta.reason),
+        ("beta.weight", 1, None)
+    );
+    // What no predecessor explains stays untold.
+    assert_eq!(found.layers[2].reason, Some(Reason::Unsupported));
+}
+
+#[test]
+fn a_list_stands_in_for_metadata_that_cannot_be_read() {
+    let tensors = [
+        tensor("a.weight", &[8, 8, 3, 3]),
+        tensor("b.weight", &[8, 8, 3, 3]),
+    ];
+    let metadata = BTreeMap::from([(METADATA_KEY.to_owned(), "b, a".to_owned())]);
+    let list = ["b.weight", "a.weight"].map(str::to_owned);
+    let selection = Selection::default();
+    let found = Layers::of(&tensors, &metadata, Some(&list), &selection).unwrap();
+    assert_eq!(
+        (found.source, names(&found)),
+        (OrderSource::File, vec!["b.weight", "a.weight"])
+    );
+    let refused = Layers::of(&tensors, &metadata, None, &selection);
+    assert!(matches!(refused, Err(Error::MetadataNotAList(_))));
+}
+
+#[test]
 fn globs_narrow_and_admit() {
     let model = Model::named("torchvision-resnet18");
     let selection = Selection {

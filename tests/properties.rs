@@ -131,7 +131,7 @@ fn output(source: &Checkpoint, plan: &Plan, path: &Path) -> Vec<u8> {
     let recipe = Recipe::check(plan, source).expect("a plan that fits");
     let destination = Destination::check(path, true).expect("a writable place");
     let draft = Draft::copy(source, &destination).expect("a copy");
-    apply(source, &recipe, Some(&draft), &|_| {}).expect("written");
+    apply(source, &recipe, Some(&draft), &|| {}).expect("written");
     draft.publish(Durability::Unsynced).expect("published");
     std::fs::read(path).expect("the output")
 }

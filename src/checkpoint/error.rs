@@ -30,7 +30,7 @@ pub enum Problem {
     ShardIndex,
     #[error("is not a regular file; copy the checkpoint to a file first")]
     NotRegular,
-    #[error("cannot be read ({0})")]
+    #[error("cannot be read ({0}); check its permissions and the disk")]
     Unreadable(io::Error),
     #[error("is empty; the checkpoint was probably never written: save it again")]
     Empty,
@@ -130,16 +130,14 @@ pub enum Problem {
     OutputFolder,
     #[error("is a device or another special file; name a regular file as the output")]
     OutputSpecial,
-    #[error("names no file; end the output path with a file name")]
-    OutputNameless,
     #[error("its folder does not exist; create {} first", .0.display())]
     OutputFolderMissing(PathBuf),
-    #[error(
-        "no space left on the device for {bytes} bytes; free some or write elsewhere (nothing was replaced)"
-    )]
-    DiskFull { bytes: u64 },
+    #[error("no space left on the device; free some or write elsewhere (nothing was replaced)")]
+    DiskFull,
     #[error("cannot be written ({0}); check the folder's permissions (nothing was replaced)")]
     Unwritable(io::Error),
+    #[error("was written, but may not survive a power cut: its folder could not be synced ({0})")]
+    Unsynced(io::Error),
     #[error(
         "reads back differently at byte {at} from what was written; the disk or file system is failing (nothing was replaced)"
     )]
@@ -219,10 +217,10 @@ impl Problem {
         }
     }
 
-    /// What a failed attempt to write `bytes` bytes means.
-    pub(super) fn writing(error: io::Error, bytes: u64) -> Self {
+    /// What a failed attempt to write means.
+    pub(super) fn writing(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { bytes },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
             _ => Self::Unwritable(error),
         }
     }

@@ -16,7 +16,9 @@ use memmap2::Mmap;
 pub struct Destination {
     path: PathBuf,
     folder: PathBuf,
-    /// The permissions of the file that is going to be replaced.
+    /// Whether a file there is to be replaced.
+    may_replace: bool,
+    /// The permissions of the one that is.
     replaced: Option<Permissions>,
 }
 
@@ -40,13 +42,15 @@ impl Destination {
     }
 
     fn try_check(path: &Path, replace: bool) -> Result<Self, Problem> {
-        if path.file_name().is_none() {
-            return Err(Problem::OutputFolder);
-        }
-        let folder = match path.parent() {
-            None => return Err(Problem::OutputNameless),
-            Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
-            Some(parent) => parent.to_owned(),
+        let ends_in_slash = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let folder = match (path.file_name(), path.parent()) {
+            (Some(_), Some(parent)) if !ends_in_slash => parent,
+            _ => return Err(Problem::OutputFolder),
+        };
+        let folder = if folder.as_os_str().is_empty() {
+            PathBuf::from(".")
+        } else {
+            folder.to_owned()
         };
         let replaced = match fs::symlink_metadata(path) {
             Ok(status) if status.is_symlink() => return Err(Problem::OutputLink),
@@ -63,6 +67,7 @@ impl Destination {
         Ok(Self {
             path: path.to_owned(),
             folder,
+            may_replace: replace,
             replaced,
         })
     }
@@ -78,12 +83,14 @@ impl Destination {
     ///
     /// Where the folder cannot be written to or the disk is full.
     pub fn write(&self, bytes: &[u8], durability: Durability) -> Result<(), Error> {
-        self.temporary_file()
-            .and_then(|file| {
-                file.as_file().write_all(bytes)?;
-                self.put_in_place(file, durability)
-            })
-            .map_err(|e| Problem::writing(e, bytes.len() as u64).of(&self.path))
+        let written = self.temporary_file().and_then(|file| {
+            file.as_file().write_all(bytes)?;
+            Ok(file)
+        });
+        written
+            .map_err(Problem::writing)
+            .and_then(|file| self.put_in_place(file, durability))
+            .map_err(|problem| problem.of(&self.path))
     }
 
     /// A file in the destination's folder, with the mode that the destination is to have.
@@ -95,16 +102,29 @@ impl Destination {
         Ok(file)
     }
 
-    /// Replaces the destination in one step, after and before which the disk holds what it should.
-    fn put_in_place(&self, file: TemporaryFile, durability: Durability) -> io::Result<()> {
-        if durability == Durability::Synced {
-            file.as_file().sync_all()?;
+    /// Makes the file the destination in one step, after and before which the disk holds what it should.
+    fn put_in_place(&self, file: TemporaryFile, durability: Durability) -> Result<(), Problem> {
+        let folder = match durability {
+            Durability::Synced => {
+                file.as_file().sync_all().map_err(Problem::writing)?;
+                // Opened beforehand: a folder that cannot be is found out while nothing has happened.
+                Some(File::open(&self.folder).map_err(Problem::writing)?)
+            }
+            Durability::Unsynced => None,
+        };
+        if self.may_replace {
+            file.replace(&self.path).map_err(Problem::writing)?;
+        } else {
+            file.put_at_new(&self.path)
+                .map_err(|error| match error.kind() {
+                    io::ErrorKind::AlreadyExists => Problem::OutputExists,
+                    _ => Problem::writing(error),
+                })?;
         }
-        file.put_at(&self.path)?;
-        if durability == Durability::Synced {
-            File::open(&self.folder)?.sync_all()?;
+        match folder.map(|folder| folder.sync_all()) {
+            Some(Err(error)) => Err(Problem::Unsynced(error)),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -144,7 +164,7 @@ impl<'a> Draft<'a> {
         Ok(Self {
             source,
             destination,
-            file: copied.map_err(|e| Problem::writing(e, source.len()).of(&destination.path))?,
+            file: copied.map_err(|e| Problem::writing(e).of(&destination.path))?,
             patched: Mutex::new(Vec::new()),
         })
     }
@@ -180,10 +200,9 @@ impl<'a> Draft<'a> {
     pub fn publish(self, durability: Durability) -> Result<(), Error> {
         self.verify()?;
         self.source.check_unchanged()?;
-        let size = self.source.len();
         self.destination
             .put_in_place(self.file, durability)
-            .map_err(|e| Problem::writing(e, size).of(&self.destination.path))
+            .map_err(|problem| problem.of(&self.destination.path))
     }
 
     /// Opens the file again and checks its size, its header and every range that was overwritten.
@@ -213,7 +232,7 @@ impl<'a> Draft<'a> {
     }
 
     fn failed(&self, error: io::Error) -> Error {
-        Problem::writing(error, self.source.len()).of(&self.destination.path)
+        Problem::writing(error).of(&self.destination.path)
     }
 }
 

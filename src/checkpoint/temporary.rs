@@ -55,8 +55,20 @@ impl TemporaryFile {
         }
     }
 
-    /// Puts the file where `path` is, replacing what stands there in one step. `path` must be in the same folder.
-    pub fn put_at(self, path: &Path) -> io::Result<()> {
+    /// Puts the file at a place in its folder where nothing stands; fails with `AlreadyExists` where something does.
+    pub fn put_at_new(self, path: &Path) -> io::Result<()> {
+        match self.file {
+            #[cfg(target_os = "linux")]
+            Kind::Nameless(file) => link(&file, path),
+            Kind::Named(file) => {
+                file.persist_noclobber(path).map_err(|error| error.error)?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts the file at a place in its folder, replacing in one step what stands there.
+    pub fn replace(self, path: &Path) -> io::Result<()> {
         let named = match self.file {
             // A link cannot replace a file, a rename can; so the file gets a name for the moment between the two.
             #[cfg(target_os = "linux")]
@@ -141,10 +153,28 @@ mod tests {
             file.as_file().write_all(b"new").unwrap();
             assert_eq!(fs::read(&path).unwrap(), b"old");
             assert_eq!(file.reopen().unwrap().metadata().unwrap().len(), 3);
-            file.put_at(&path).unwrap();
+            file.replace(&path).unwrap();
             assert_eq!(fs::read(&path).unwrap(), b"new");
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
             fs::write(&path, "old").unwrap();
+        }
+    }
+
+    #[test]
+    fn a_new_file_replaces_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let create: [fn(&Path) -> io::Result<Kind>; 2] = [create, create_named];
+        for create in create {
+            let file = || TemporaryFile {
+                folder: folder.path().to_owned(),
+                file: create(folder.path()).unwrap(),
+            };
+            file().put_at_new(&path).unwrap();
+            let error = file().put_at_new(&path).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+            fs::remove_file(&path).unwrap();
         }
     }
 

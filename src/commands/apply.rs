@@ -2,46 +2,48 @@
 
 use std::time::Instant;
 
-use rayon::ThreadPool;
-
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Destination};
 use crate::cli::Apply;
 use crate::error::Error;
 use crate::plan::{Plan, Recipe};
+use crate::report::FinishedRun;
 
-use super::writing::{self, Finished};
+use super::writing::{self, Verdict};
 use super::{Outcome, Session};
 
-pub(super) fn run(
-    args: &Apply,
-    session: &mut Session<'_>,
-    pool: &ThreadPool,
-) -> Result<Outcome, Error> {
+pub(super) fn run(args: &Apply, session: &mut Session<'_>) -> Result<Outcome, Error> {
     let started = Instant::now();
     let source = Checkpoint::open(&args.input)?;
+    writing::refuse_overwriting(&args.output, &[(Some(&args.plan), "plan")])?;
     let destination = writing::destination(&source, &args.output, args.writing.force)?;
     let plan = Plan::read(&args.plan)?;
     let recipe = Recipe::check(&plan, &source).map_err(|problem| problem.of(&args.plan))?;
 
-    let nothing = recipe.layers.iter().all(|layer| layer.rounds.is_empty());
-    let mut warnings = Vec::new();
-    if nothing {
-        warnings.push("NOTHING MERGED: the plan lists no merges".to_owned());
+    let mut verdict = Verdict::new(&recipe, &args.writing);
+    if recipe.is_empty() {
+        verdict.warn_first("NOTHING MERGED: the plan lists no merges".to_owned());
     }
-    let outcome = writing::outcome(nothing, &args.writing, &mut warnings);
-    let target = (outcome == Outcome::Done).then_some(&destination);
+    let target = (verdict.outcome == Outcome::Done).then_some(&destination);
     let durability = args.writing.durability();
-    let changes = writing::follow(&source, &recipe, target, durability, session, pool)?;
-    Finished {
-        source: &source,
-        output: target.map(|target| target.path()),
+    let pool = session.pool()?;
+    let changes = writing::follow(&source, &recipe, target, durability, session, &pool)?;
+    let max_similarities: Vec<Option<f64>> = plan
+        .layers
+        .iter()
+        .map(|layer| layer.max_similarity)
+        .collect();
+    let run = FinishedRun {
+        input: source.path(),
+        input_bytes: source.len(),
+        output: target.map(Destination::path),
         plan: &plan,
         changes: &changes,
+        max_similarities: &max_similarities,
         pairs_above_tau: None,
         layer_warnings: Vec::new(),
-        run_warnings: warnings,
-        outcome,
-        started,
-    }
-    .report(session)
+        run_warnings: verdict.warnings,
+        seconds: started.elapsed().as_secs_f64(),
+    };
+    writing::report(&run, session)?;
+    Ok(verdict.outcome)
 }

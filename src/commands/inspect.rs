@@ -17,6 +17,6 @@ pub(super) fn run(args: &Inspect, session: &mut Session<'_>) -> Result<Outcome, 
     let layers = selecting::find(&source, &args.layers, &settings)?;
     let report = InspectReport::new(&source, &layers, settings.parameters.skip_shallow);
     session.result(&report, InspectReport::to_text)?;
-    session.warn(&report.warnings)?;
+    session.warn(&report.warnings);
     Ok(Outcome::Done)
 }

@@ -1,6 +1,5 @@
 //! `merge IN OUT`: decide who merges with whom, and write the result.
 
-use std::path::Path;
 use std::time::Instant;
 
 use rayon::ThreadPool;
@@ -8,127 +7,116 @@ use rayon::ThreadPool;
 use crate::checkpoint::{Checkpoint, Destination};
 use crate::cli::Merge;
 use crate::error::Error;
-use crate::layers::Layers;
+use crate::layers::{Layer, Layers};
 use crate::plan::{
     self, Decision, Plan, PlannedLayer, Recipe, Rules, SkippedLayer, SourceId, Task,
 };
-use crate::report::NothingMerged;
+use crate::report::{FinishedRun, NothingMerged};
 use crate::settings::Settings;
-use crate::similarity;
+use crate::similarity::{self, Nearest};
 use crate::weight::ConvWeight;
 
-use super::writing::{self, Finished};
+use super::writing::{self, Verdict};
 use super::{Outcome, Session, selecting};
 
-pub(super) fn run(
-    args: &Merge,
-    session: &mut Session<'_>,
-    pool: &ThreadPool,
-) -> Result<Outcome, Error> {
+pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Error> {
     let started = Instant::now();
     let source = Checkpoint::open(&args.input)?;
-    let output = args.output.as_deref().filter(|_| !args.dry_run);
-    let destination = output
-        .map(|output| writing::destination(&source, output, args.writing.force))
-        .transpose()?;
-    let plan_file = args
-        .plan
-        .as_deref()
-        .map(|plan| plan_destination(plan, &source, output, args.writing.force))
-        .transpose()?;
+    let (destination, plan_file) = destinations(args, &source)?;
 
     let settings = selecting::settings(args.settings(), args.layers.config.as_deref(), &source)?;
     let layers = selecting::find(&source, &args.layers, &settings)?;
+    let tasks = tasks(&source, &layers, &settings)?;
     let rules = Rules {
         partner: settings.parameters.partner,
         rounds: settings.parameters.rounds,
         seed: settings.parameters.seed,
         non_finite: args.merging.non_finite(),
     };
-    let tasks = tasks(&source, &layers, &settings);
-    let decisions = decide(&source, &tasks, &rules, session, pool)?;
-    let pairs_above_tau = decisions.iter().map(|decision| decision.pairs_above).sum();
+    let pool = session.pool()?;
+    let decisions = decide(&source, &tasks, &rules, session, &pool)?;
+    let pairs_above_tau: Option<u64> = decisions.iter().map(|decision| decision.pairs_above).sum();
+    let mut max_similarities: Vec<Option<f64>> = decisions
+        .iter()
+        .map(|decision| decision.max_similarity)
+        .collect();
     let plan = document(&source, &settings, &layers, &tasks, decisions);
-
-    let mut warnings = Vec::new();
-    let nothing = plan.layers.iter().all(|layer| layer.merges.is_empty());
-    if nothing {
-        warnings.push(explain_nothing(&source, &settings, &tasks, &rules, pool)?);
-    }
-    let outcome = writing::outcome(nothing, &args.writing, &mut warnings);
-    let destination = destination.filter(|_| outcome == Outcome::Done);
-
     let recipe = Recipe::check(&plan, &source).map_err(|problem| problem.of(&args.input))?;
+
+    let mut verdict = Verdict::new(&recipe, &args.writing);
+    if recipe.is_empty() {
+        let nearest = nearest(&source, &tasks, &rules, session, &pool)?;
+        max_similarities = nearest.iter().map(Nearest::greatest).collect();
+        let names = tasks.iter().map(|task| task.weight.tensor().name.as_str());
+        let layers: Vec<_> = names.zip(nearest).collect();
+        let explanation = NothingMerged::new(settings.parameters, pairs_above_tau, &layers);
+        verdict.warn_first(explanation.to_string());
+    }
+    let destination = destination.filter(|_| verdict.outcome == Outcome::Done);
+
     let durability = args.writing.durability();
     if let Some(file) = plan_file {
         file.write(&plan.to_json(), durability)?;
     }
-    let changes = writing::follow(
-        &source,
-        &recipe,
-        destination.as_ref(),
-        durability,
-        session,
-        pool,
-    )?;
-    Finished {
-        source: &source,
-        output: destination.as_ref().map(Destination::path),
+    let target = destination.as_ref();
+    let changes = writing::follow(&source, &recipe, target, durability, session, &pool)?;
+    let run = FinishedRun {
+        input: source.path(),
+        input_bytes: source.len(),
+        output: target.map(Destination::path),
         plan: &plan,
         changes: &changes,
+        max_similarities: &max_similarities,
         pairs_above_tau,
         layer_warnings: layers.warnings.iter().map(ToString::to_string).collect(),
-        run_warnings: warnings,
-        outcome,
-        started,
-    }
-    .report(session)
+        run_warnings: verdict.warnings,
+        seconds: started.elapsed().as_secs_f64(),
+    };
+    writing::report(&run, session)?;
+    Ok(verdict.outcome)
 }
 
-/// Checks that the plan may be written where the user wants it: in particular not over a checkpoint.
-fn plan_destination(
-    plan: &Path,
+/// Checks that the checkpoint and the plan may be written where the user wants them: not over anything that is read.
+fn destinations(
+    args: &Merge,
     source: &Checkpoint,
-    output: Option<&Path>,
-    force: bool,
-) -> Result<Destination, Error> {
-    let is = |role| Error::PlanIs {
-        file: plan.to_owned(),
-        role,
-    };
-    if source.is_at(plan) {
-        return Err(is("input"));
-    }
-    if output.is_some_and(|output| same_place(output, plan)) {
-        return Err(is("output"));
-    }
-    Ok(Destination::check(plan, force)?)
-}
-
-/// Whether two paths name one place, which need not exist yet.
-fn same_place(a: &Path, b: &Path) -> bool {
-    let place = |path: &Path| {
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
-        Some(folder.join(path.file_name()?))
-    };
-    a == b || place(a).is_some_and(|a| Some(a) == place(b))
+) -> Result<(Option<Destination>, Option<Destination>), Error> {
+    let force = args.writing.force;
+    let read = [
+        (args.layers.config.as_deref(), "configuration"),
+        (args.layers.order.as_deref(), "order"),
+    ];
+    let output = args.output.as_deref().filter(|_| !args.dry_run);
+    let destination = output.map(|output| {
+        writing::refuse_overwriting(output, &read)?;
+        writing::destination(source, output, force)
+    });
+    let plan_file = args.plan.as_deref().map(|plan| {
+        let checkpoints = [(Some(source.path()), "input"), (output, "output")];
+        writing::refuse_overwriting(plan, &[&read[..], &checkpoints].concat())?;
+        Ok::<_, Error>(Destination::check(plan, force)?)
+    });
+    Ok((destination.transpose()?, plan_file.transpose()?))
 }
 
 /// The layers that take part, in depth order.
-fn tasks<'a>(source: &'a Checkpoint, layers: &Layers, settings: &Settings) -> Vec<Task<'a>> {
-    let selected = layers.layers.iter().filter(|layer| layer.selected());
-    selected
-        .filter_map(|layer| {
-            let tensor = &source.tensors()[layer.tensor];
-            Some(Task {
-                weight: ConvWeight::new(tensor, layer.kind, layer.groups)?,
-                parameters: settings.for_layer(&layer.name),
-            })
+fn tasks<'a>(
+    source: &'a Checkpoint,
+    layers: &Layers,
+    settings: &Settings,
+) -> Result<Vec<Task<'a>>, Error> {
+    let task = |layer: &Layer| {
+        let tensor = &source.tensors()[layer.tensor];
+        let weight = ConvWeight::new(tensor, layer.kind, layer.groups);
+        Ok(Task {
+            weight: weight.ok_or_else(|| Error::Unmergeable {
+                file: source.path().to_owned(),
+                layer: layer.name.clone(),
+            })?,
+            parameters: settings.for_layer(&layer.name),
         })
-        .collect()
+    };
+    layers.selected().map(task).collect()
 }
 
 fn decide(
@@ -138,10 +126,25 @@ fn decide(
     session: &Session<'_>,
     pool: &ThreadPool,
 ) -> Result<Vec<Decision>, Error> {
-    let bar = session.bar("comparing", tasks.iter().map(|task| task.work(rules)).sum());
+    let work = tasks.iter().map(|task| task.work(rules));
+    let bar = session.bar("comparing", work.fold(0, u64::saturating_add));
     let decisions = pool.install(|| plan::decide(source, tasks, rules, &|work| bar.inc(work)));
     bar.finish_and_clear();
     decisions.map_err(|error| failed(source, error))
+}
+
+/// Every kernel's nearest neighbour, for a run in which nothing merged.
+fn nearest(
+    source: &Checkpoint,
+    tasks: &[Task<'_>],
+    rules: &Rules,
+    session: &Session<'_>,
+    pool: &ThreadPool,
+) -> Result<Vec<Nearest>, Error> {
+    let bar = session.bar("explaining", tasks.len() as u64);
+    let nearest = pool.install(|| plan::nearest(source, tasks, rules.non_finite, &|| bar.inc(1)));
+    bar.finish_and_clear();
+    nearest.map_err(|error| failed(source, error))
 }
 
 fn failed(source: &Checkpoint, error: similarity::Error) -> Error {
@@ -158,23 +161,20 @@ fn document(
     tasks: &[Task<'_>],
     decisions: Vec<Decision>,
 ) -> Plan {
-    let selected = layers.layers.iter().filter(|layer| layer.selected());
-    let planned = selected
-        .zip(tasks)
-        .zip(decisions)
-        .map(|((layer, task), decision)| PlannedLayer {
-            name: layer.name.clone(),
-            depth: layer.depth,
-            kind: layer.kind,
-            shape: layer.shape.clone(),
-            groups: layer.groups,
-            kernels: layer.kernels,
-            tau: Some(decision.tau),
-            alpha: Some(task.parameters.alpha),
-            prob: Some(task.parameters.prob),
-            max_similarity: decision.max_similarity,
-            merges: decision.merges,
-        });
+    let planned = layers.selected().zip(tasks).zip(decisions);
+    let planned = planned.map(|((layer, task), decision)| PlannedLayer {
+        name: layer.name.clone(),
+        depth: layer.depth,
+        kind: layer.kind,
+        shape: layer.shape.clone(),
+        groups: layer.groups,
+        kernels: layer.kernels,
+        tau: Some(decision.tau),
+        alpha: Some(task.parameters.alpha),
+        prob: Some(task.parameters.prob),
+        max_similarity: decision.max_similarity,
+        merges: decision.merges,
+    });
     let skipped = layers.layers.iter().filter_map(|layer| {
         layer.reason.map(|reason| SkippedLayer {
             name: layer.name.clone(),
@@ -188,20 +188,4 @@ fn document(
         planned.collect(),
         skipped.collect(),
     )
-}
-
-/// What to say when nothing merged.
-fn explain_nothing(
-    source: &Checkpoint,
-    settings: &Settings,
-    tasks: &[Task<'_>],
-    rules: &Rules,
-    pool: &ThreadPool,
-) -> Result<String, Error> {
-    let nearest = pool
-        .install(|| plan::nearest(source, tasks, rules.non_finite))
-        .map_err(|error| failed(source, error))?;
-    let names = tasks.iter().map(|task| task.weight.tensor().name.as_str());
-    let layers: Vec<_> = names.zip(nearest).collect();
-    Ok(NothingMerged::new(settings.parameters, &layers).to_string())
 }

@@ -40,28 +40,18 @@ impl From<Outcome> for ExitCode {
 ///
 /// # Errors
 ///
-/// Whatever stopped the command; no output was written or replaced then.
+/// Whatever stopped the command. No checkpoint was written or replaced then, but for the one case whose message says so:
+/// a folder that cannot be synced after its file was put there.
 pub fn run(
     cli: &Cli,
     out: &mut dyn Write,
     err: &mut dyn Write,
     bars: bool,
 ) -> Result<Outcome, Error> {
-    let mut session = Session::new(&cli.common, out, err, bars);
-    let threads = cli.common.threads.map_or(0, usize::from);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(Error::Threads)?;
-    session.note(&format!(
-        "{} threads; {}",
-        pool.current_num_threads(),
-        crate::similarity::blas_description()
-    ))?;
-    let session = &mut session;
+    let session = &mut Session::new(&cli.common, out, err, bars);
     match &cli.command {
-        Command::Merge(args) => merge::run(args, session, &pool),
-        Command::Apply(args) => apply::run(args, session, &pool),
+        Command::Merge(args) => merge::run(args, session),
+        Command::Apply(args) => apply::run(args, session),
         Command::Inspect(args) => inspect::run(args, session),
         Command::Diff(args) => diff::run(args, session),
         Command::Completions { shell } => completions::run(*shell, session),

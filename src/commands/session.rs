@@ -4,9 +4,13 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::Serialize;
 
 use crate::cli::Common;
+use crate::error::Error;
+use crate::report::printable;
+use crate::similarity::blas_description;
 
 /// Warnings shown unless the user asks for all: a file may give one for every layer.
 const WARNINGS_SHOWN: usize = 5;
@@ -19,6 +23,8 @@ pub struct Session<'a> {
     json: bool,
     quiet: bool,
     verbose: bool,
+    /// 0 for one a processor.
+    threads: usize,
 }
 
 impl<'a> Session<'a> {
@@ -35,6 +41,7 @@ impl<'a> Session<'a> {
             json: common.json,
             quiet: common.quiet,
             verbose: common.verbose,
+            threads: common.threads.map_or(0, usize::from),
         }
     }
 
@@ -46,45 +53,64 @@ impl<'a> Session<'a> {
     ) -> io::Result<()> {
         if self.json {
             let json = serde_json::to_string_pretty(report)?;
-            writeln!(self.out, "{json}")
+            self.print(format!("{json}\n").as_bytes())
         } else if self.quiet {
             Ok(())
         } else {
-            self.out.write_all(text(report).as_bytes())
+            self.print(text(report).as_bytes())
         }
     }
 
-    /// Prints what was asked for itself, whatever the flags.
+    /// Prints what was asked for itself, whatever the flags. A reader that has seen enough, such as `head`, is no error.
     pub(super) fn print(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.out.write_all(bytes)
+        match self.out.write_all(bytes).and_then(|()| self.out.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            printed => printed,
+        }
     }
 
     /// Says what the user should know: the first few warnings, or all if that was asked for.
-    pub(super) fn warn(&mut self, warnings: &[String]) -> io::Result<()> {
+    pub(super) fn warn(&mut self, warnings: &[String]) {
         let shown = if self.verbose {
             usize::MAX
         } else {
             WARNINGS_SHOWN
         };
         for warning in warnings.iter().take(shown) {
-            writeln!(self.err, "warning: {warning}")?;
+            self.say(&format!("warning: {warning}"));
         }
-        match warnings.len().saturating_sub(shown) {
-            0 => Ok(()),
-            more => writeln!(
-                self.err,
+        let more = warnings.len().saturating_sub(shown);
+        if more > 0 {
+            self.say(&format!(
                 "warning: and {more} more like these; -v shows them all"
-            ),
+            ));
         }
     }
 
     /// Says something of which the user asked to hear.
-    pub(super) fn note(&mut self, note: &str) -> io::Result<()> {
+    pub(super) fn note(&mut self, note: &str) {
         if self.verbose {
-            writeln!(self.err, "{note}")
-        } else {
-            Ok(())
+            self.say(note);
         }
+    }
+
+    /// Nothing depends on whether anybody listens.
+    fn say(&mut self, line: &str) {
+        let _ = writeln!(self.err, "{}", printable(line));
+    }
+
+    /// The threads to compute on.
+    pub(super) fn pool(&mut self) -> Result<ThreadPool, Error> {
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(self.threads)
+            .build()
+            .map_err(Error::Threads)?;
+        self.note(&format!(
+            "computing on {} threads with {}",
+            pool.current_num_threads(),
+            blas_description()
+        ));
+        Ok(pool)
     }
 
     /// A bar for work of this length, drawn on terminals only.

@@ -1,7 +1,6 @@
-//! What `merge` and `apply` have in common: following a recipe to an output.
+//! What `merge` and `apply` have in common: following a recipe to an output, and reporting on it.
 
-use std::path::Path;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
 
 use rayon::ThreadPool;
 
@@ -9,8 +8,8 @@ use crate::apply::{Change, apply};
 use crate::checkpoint::{Checkpoint, Destination, Draft, Durability};
 use crate::cli::Writing;
 use crate::error::Error;
-use crate::plan::{Plan, Recipe};
-use crate::report::MergeReport;
+use crate::plan::Recipe;
+use crate::report::{FinishedRun, MergeReport};
 
 use super::{Outcome, Session};
 
@@ -26,13 +25,61 @@ pub(super) fn destination(
     Ok(Destination::check(output, force)?)
 }
 
-/// How a run that merges nothing, or something, ends; says so where merges are required.
-pub(super) fn outcome(nothing: bool, flags: &Writing, warnings: &mut Vec<String>) -> Outcome {
-    if nothing && flags.require_merges {
-        warnings.push("no checkpoint was written, as --require-merges asks".to_owned());
-        Outcome::NothingMerged
-    } else {
-        Outcome::Done
+/// Refuses an output that would take the place of another file of the same run.
+pub(super) fn refuse_overwriting(
+    output: &Path,
+    others: &[(Option<&Path>, &'static str)],
+) -> Result<(), Error> {
+    let place_of_output = place(output);
+    for &(other, role) in others {
+        if other.is_some_and(|other| other == output || place(other) == place_of_output) {
+            return Err(Error::Overwrites {
+                file: output.to_owned(),
+                role,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// One name for all spellings of a path, whose last part need not exist yet.
+fn place(path: &Path) -> PathBuf {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let in_folder = || {
+        let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
+        Some(folder.join(path.file_name()?))
+    };
+    let whole = path.canonicalize().ok();
+    whole.or_else(in_folder).unwrap_or_else(|| path.to_owned())
+}
+
+/// How a run ends, and what it says about itself.
+pub(super) struct Verdict {
+    pub outcome: Outcome,
+    pub warnings: Vec<String>,
+}
+
+impl Verdict {
+    /// Merges may be required.
+    pub fn new(recipe: &Recipe<'_>, flags: &Writing) -> Self {
+        if recipe.is_empty() && flags.require_merges {
+            Self {
+                outcome: Outcome::NothingMerged,
+                warnings: vec!["no checkpoint was written, as --require-merges asks".to_owned()],
+            }
+        } else {
+            Self {
+                outcome: Outcome::Done,
+                warnings: Vec::new(),
+            }
+        }
+    }
+
+    /// Says why before it says what came of it.
+    pub fn warn_first(&mut self, why: String) {
+        self.warnings.insert(0, why);
     }
 }
 
@@ -49,7 +96,7 @@ pub(super) fn follow(
     let draft = destination
         .map(|destination| Draft::copy(source, destination))
         .transpose()?;
-    let changes = pool.install(|| apply(source, recipe, draft.as_ref(), &|_| bar.inc(1)))?;
+    let changes = pool.install(|| apply(source, recipe, draft.as_ref(), &|| bar.inc(1)))?;
     bar.finish_and_clear();
     if let Some(draft) = draft {
         draft.publish(durability)?;
@@ -57,40 +104,26 @@ pub(super) fn follow(
     Ok(changes)
 }
 
-/// The result of a run to report.
-pub(super) struct Finished<'a> {
-    pub source: &'a Checkpoint,
-    pub output: Option<&'a Path>,
-    pub plan: &'a Plan,
-    pub changes: &'a [Change],
-    pub pairs_above_tau: Option<u64>,
-    /// About the layers.
-    pub layer_warnings: Vec<String>,
-    /// About the run as a whole.
-    pub run_warnings: Vec<String>,
-    pub outcome: Outcome,
-    pub started: Instant,
-}
-
-impl Finished<'_> {
-    /// Prints the report and the warnings.
-    pub fn report(self, session: &mut Session<'_>) -> Result<Outcome, Error> {
-        for layer in &self.plan.skipped {
-            session.note(&format!("left alone: {} ({})", layer.name, layer.reason))?;
-        }
-        let report = MergeReport::new(
-            (self.source.path(), self.source.len()),
-            self.output,
-            self.plan,
-            self.changes,
-            self.pairs_above_tau,
-            [&self.layer_warnings[..], &self.run_warnings].concat(),
-            self.started.elapsed().as_secs_f64(),
-        );
-        session.result(&report, MergeReport::to_text)?;
-        // Last, where they are seen.
-        session.warn(&self.layer_warnings)?;
-        session.warn(&self.run_warnings)?;
-        Ok(self.outcome)
+/// Prints what a run did, and the warnings last, where they are seen.
+///
+/// # Errors
+///
+/// Where the report cannot be printed and is all that the run was for. Once a checkpoint is written the run has done its
+/// work, and that is only a warning.
+pub(super) fn report(run: &FinishedRun<'_>, session: &mut Session<'_>) -> Result<(), Error> {
+    for layer in &run.plan.skipped {
+        session.note(&format!("left alone: {} ({})", layer.name, layer.reason));
     }
+    let report = MergeReport::new(run);
+    let printed = session.result(&report, MergeReport::to_text);
+    session.warn(&run.layer_warnings);
+    session.warn(&run.run_warnings);
+    match (printed, run.output) {
+        (Err(error), Some(output)) => session.warn(&[format!(
+            "{} is written, but the report on it could not be printed ({error})",
+            output.display()
+        )]),
+        (printed, _) => printed?,
+    }
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! What is said of each layer: its kind, groups and kernels, and why it is not merged.
 
+use std::collections::HashMap;
+
 use super::candidates::{Candidate, Companions, Layout};
 use super::groups::{self, Verdict};
 use super::order::structure::Step;
@@ -15,6 +17,8 @@ pub(super) struct Describer<'a> {
     globs: &'a Globs,
     selection: &'a Selection,
     has_linear: bool,
+    /// Channels that the layer right before each one gives, by candidate, where the user lists the order.
+    listed_before: HashMap<usize, usize>,
     pub warnings: Vec<Warning>,
 }
 
@@ -25,6 +29,7 @@ impl<'a> Describer<'a> {
         companions: &'a Companions<'a>,
         globs: &'a Globs,
         selection: &'a Selection,
+        listed: &[usize],
     ) -> Self {
         Self {
             tensors,
@@ -33,6 +38,10 @@ impl<'a> Describer<'a> {
             globs,
             selection,
             has_linear: candidates.iter().any(Candidate::linear),
+            listed_before: listed
+                .windows(2)
+                .map(|pair| (pair[1], candidates[pair[0]].out()))
+                .collect(),
             warnings: Vec::new(),
         }
     }
@@ -49,6 +58,7 @@ impl<'a> Describer<'a> {
         steps
             .map(|(at, (step, verdict))| {
                 let candidate = &self.candidates[step.candidate];
+                let verdict = self.settle(verdict, step.candidate);
                 let (kind, groups) = match verdict {
                     Verdict::Known(kind, groups) => (kind, groups),
                     Verdict::Ambiguous { kind, .. } => (kind, 1),
@@ -92,6 +102,19 @@ impl<'a> Describer<'a> {
             head: false,
         };
         self.layer(candidate, 1, &facts)
+    }
+
+    /// A layer that may be dense is, if the one listed right before it gives just the channels that it reads.
+    fn settle(&self, verdict: Verdict, index: usize) -> Verdict {
+        let reads = self.candidates[index].reads();
+        match verdict {
+            Verdict::Ambiguous { kind, .. }
+                if reads > 1 && self.listed_before.get(&index) == Some(&reads) =>
+            {
+                Verdict::Known(kind, 1)
+            }
+            _ => verdict,
+        }
     }
 
     fn name(&self, candidate: &Candidate<'_>) -> &'a str {

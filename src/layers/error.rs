@@ -7,8 +7,8 @@ use super::Kind;
 /// Why no layer model could be made. Each message names what to change.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum Error {
-    /// `--kinds` got a name that is none.
-    #[error("`--kinds`: `{0}` is no kind of layer; the kinds are {kinds}", kinds = Kind::ALL.map(Kind::name).join(", "))]
+    /// A name that is no kind's.
+    #[error("`{0}` is no kind of layer; the kinds are {kinds}", kinds = Kind::ALL.map(Kind::name).join(", "))]
     UnknownKind(String),
     /// A glob that does not parse.
     #[error("{origin} `{glob}` is not a valid glob: {problem}")]

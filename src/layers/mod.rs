@@ -101,9 +101,14 @@ impl Layers {
         let name_of = |candidate: &Candidate<'_>| tensors[candidate.tensor].name.as_str();
         globs.require_matches(candidates.iter().map(name_of))?;
 
-        let given = match order::explicit::from_metadata(metadata)? {
-            Some(names) => Some(("metadata `inmerge.layers`", OrderSource::Metadata, names)),
-            None => order.map(|names| ("--order", OrderSource::File, names.to_vec())),
+        let given = match (order::explicit::from_metadata(metadata), order) {
+            (Ok(Some(names)), _) => {
+                Some(("metadata `inmerge.layers`", OrderSource::Metadata, names))
+            }
+            // A list that cannot be read does not apply.
+            (_, Some(names)) => Some(("--order", OrderSource::File, names.to_vec())),
+            (Ok(None), None) => None,
+            (Err(error), None) => return Err(error),
         };
         let indices: HashMap<&str, usize> = candidates
             .iter()
@@ -123,7 +128,14 @@ impl Layers {
             candidate.layout != Layout::Part && (with_linear || !candidate.linear())
         });
 
-        let mut describer = Describer::new(tensors, &candidates, &companions, &globs, selection);
+        let mut describer = Describer::new(
+            tensors,
+            &candidates,
+            &companions,
+            &globs,
+            selection,
+            &listed,
+        );
         let mut found: Vec<Option<Layer>> = vec![None; candidates.len()];
         for network in &structure.networks {
             for (step, layer) in network.iter().zip(describer.network(network)) {

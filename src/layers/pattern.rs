@@ -40,11 +40,6 @@ impl NamePattern {
         })
     }
 
-    /// The glob as it was given.
-    pub fn glob(&self) -> &str {
-        &self.glob
-    }
-
     /// Whether a name fits.
     pub fn matches(&self, name: &str) -> bool {
         self.matcher.is_match(name)

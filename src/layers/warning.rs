@@ -123,7 +123,7 @@ impl fmt::Display for Warning {
                 per_kernel,
             } => write!(
                 f,
-                "`{name}`: {channels} channels come in and each kernel reads {per_kernel}; whether it is grouped cannot be told, so it is not merged"
+                "`{name}`: {channels} channels come in and each kernel reads {per_kernel}; whether it is grouped cannot be told, so it is not merged; `--order FILE` with the layer that feeds it right before it settles that"
             ),
             Warning::AmbiguousTransposed { name } => {
                 write!(

@@ -52,10 +52,12 @@ impl Task<'_> {
         let layout = self.weight.layout();
         let (n, d) = (layout.kernels() as u64, layout.kernel_len() as u64);
         let one_round = match rules.partner {
-            Partner::Random => n * d,
-            Partner::Eligible | Partner::Nearest => n * n * d / 2 / self.weight.groups() as u64,
+            Partner::Random => n.saturating_mul(d),
+            Partner::Eligible | Partner::Nearest => {
+                n.saturating_mul(n).saturating_mul(d) / 2 / self.weight.groups() as u64
+            }
         };
-        one_round * u64::from(rules.rounds.get())
+        one_round.saturating_mul(rules.rounds.get().into())
     }
 }
 
@@ -80,7 +82,8 @@ pub fn decide(
     })
 }
 
-/// Every layer's nearest neighbours in the source, whatever the policy: what the choice of a threshold rests on.
+/// Every layer's nearest neighbours in the source, whatever the policy: what the choice of a threshold rests on. `done`
+/// is called as each layer is finished.
 ///
 /// # Errors
 ///
@@ -89,10 +92,13 @@ pub fn nearest(
     source: &Checkpoint,
     tasks: &[Task<'_>],
     non_finite: NonFinite,
+    done: &(dyn Fn() + Sync),
 ) -> Result<Vec<Nearest>, Error> {
     for_each_task(tasks, |task| {
-        let kernels = task.weight.kernels(task.weight.rows(source), non_finite)?;
-        Ok(Nearest::of(&kernels))
+        let kernels = Kernels::new(&task.weight, task.weight.rows(source), non_finite)?;
+        let nearest = Nearest::of(&kernels);
+        done();
+        Ok(nearest)
     })
 }
 
@@ -117,9 +123,7 @@ fn for_each_task<'t, 'a, R: Send>(
 
 impl Task<'_> {
     fn decide(&self, source: &Checkpoint, rules: &Rules) -> Result<Decision, Error> {
-        let mut kernels = self
-            .weight
-            .kernels(self.weight.rows(source), rules.non_finite)?;
+        let mut kernels = Kernels::new(&self.weight, self.weight.rows(source), rules.non_finite)?;
         let tau = match self.parameters.tau {
             Threshold::Similarity(tau) => tau.get(),
             Threshold::Share(percent) => {
@@ -136,7 +140,7 @@ impl Task<'_> {
                 .collect();
             let mut rows = kernels.into_rows();
             rows.merge_round(&pairs, Blend::new(self.parameters.alpha.get()));
-            kernels = self.weight.kernels(rows, rules.non_finite)?;
+            kernels = Kernels::new(&self.weight, rows, rules.non_finite)?;
             let partners = self.partners(&kernels, tau, rules, round);
             merged_last = self::merges(&kernels, &partners, round);
             merges.extend_from_slice(&merged_last);

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::checkpoint::Checkpoint;
 use crate::layers::{Kind, Reason};
@@ -17,6 +18,7 @@ const VERSION: u64 = 1;
 
 /// Who merges with whom.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Plan {
     format: String,
     version: u64,
@@ -36,6 +38,7 @@ pub struct Plan {
 
 /// What a checkpoint is recognised by: another one with the same tensors in the same places is as good.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SourceId {
     /// The file's name, for people.
     pub file: String,
@@ -47,6 +50,7 @@ pub struct SourceId {
 
 /// The decisions on one layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PlannedLayer {
     /// Name of the weight.
     pub name: String,
@@ -84,6 +88,7 @@ fn one() -> usize {
 
 /// One merge: `K_kernel ← α·K_kernel + (1−α)·K_partner`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Merge {
     /// The round, from 0; round r reads what round r−1 left.
     pub round: u32,
@@ -98,6 +103,7 @@ pub struct Merge {
 
 /// A layer left alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SkippedLayer {
     /// Name of the weight.
     pub name: String,
@@ -160,25 +166,19 @@ impl Plan {
     ///
     /// As [`Plan::read`].
     pub fn parse(json: &[u8]) -> Result<Self, Problem> {
-        #[derive(Deserialize)]
-        struct Kind {
-            format: Option<String>,
-            version: Option<u64>,
+        let value: Value = serde_json::from_slice(json).map_err(Problem::NotJson)?;
+        if value["format"] != FORMAT {
+            return Err(Problem::NotAPlan);
         }
-        let kind: Kind = serde_json::from_slice(json).map_err(Problem::NotJson)?;
-        match (kind.format.as_deref(), kind.version) {
-            (Some(FORMAT), Some(VERSION)) => {
-                let json = &mut serde_json::Deserializer::from_slice(json);
-                serde_path_to_error::deserialize(json).map_err(Problem::Malformed)
-            }
-            (Some(FORMAT), version) => Err(Problem::Version {
-                found: version.map_or("none".to_owned(), |version| version.to_string()),
-            }),
-            _ => Err(Problem::NotAPlan),
+        if value["version"] != VERSION {
+            return Err(Problem::Version {
+                found: value["version"].to_string(),
+            });
         }
+        serde_path_to_error::deserialize(value).map_err(Problem::Malformed)
     }
 
-    /// The plan as JSON, a merge a line at most being wrapped.
+    /// The plan as JSON.
     pub fn to_json(&self) -> Vec<u8> {
         let mut json = serde_json::to_vec_pretty(self).expect("a plan has string keys only");
         json.push(b'\n');

@@ -21,7 +21,7 @@ pub enum Problem {
         "no such file; check the path, or make one with `inmerge-ckpt merge IN OUT --dry-run --plan FILE`"
     )]
     Missing,
-    #[error("cannot be read ({0})")]
+    #[error("cannot be read ({0}); check its permissions and the disk")]
     Unreadable(io::Error),
     #[error("is not valid JSON ({0}); make it again")]
     NotJson(serde_json::Error),

@@ -212,6 +212,7 @@ impl fmt::Display for Partner {
 
 /// All parameters of a merge.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Parameters {
     /// τ.
     pub tau: Threshold,

@@ -1,20 +1,20 @@
 //! The result of `inspect`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use serde::Serialize;
 
 use crate::checkpoint::Checkpoint;
 use crate::layers::{Kind, Layers, OrderSource, Reason};
 
+use super::printable;
 use super::table::{Align, bytes, count, counted, optional, shape, table};
 
 /// What `inspect --json` prints.
 #[derive(Clone, Debug, Serialize)]
 pub struct InspectReport {
     /// The checkpoint.
-    pub file: PathBuf,
+    pub file: String,
     /// Its size.
     pub bytes: u64,
     /// Number of tensors.
@@ -67,7 +67,7 @@ impl InspectReport {
             *dtypes.entry(tensor.dtype.to_string()).or_default() += 1;
         }
         Self {
-            file: source.path().to_owned(),
+            file: source.path().display().to_string(),
             bytes: source.len(),
             tensors: tensors.len(),
             parameters: tensors.iter().map(|tensor| tensor.elements() as u64).sum(),
@@ -104,7 +104,7 @@ impl InspectReport {
         let selected = self.layers.iter().filter(|layer| layer.selected).count();
         let mut text = format!(
             "{}: {}, {} ({}), {}\n",
-            self.file.display(),
+            printable(&self.file),
             bytes(self.bytes),
             counted(self.tensors as u64, "tensor"),
             dtypes.join(", "),

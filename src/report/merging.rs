@@ -1,6 +1,6 @@
 //! The result of `merge` and `apply`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -14,9 +14,9 @@ use super::table::{Align, bytes, count, counted, optional, shape, table};
 #[derive(Clone, Debug, Serialize)]
 pub struct MergeReport {
     /// The checkpoint read.
-    pub input: PathBuf,
+    pub input: String,
     /// The checkpoint written; `None` after a dry run, and where nothing merged and merges were required.
-    pub output: Option<PathBuf>,
+    pub output: Option<String>,
     /// Where similarities were computed.
     pub backend: &'static str,
     /// The plan's parameters.
@@ -71,25 +71,44 @@ pub struct Totals {
     pub pairs_above_tau: Option<u64>,
 }
 
+/// A run of `merge` or `apply` that has ended.
+#[derive(Clone, Debug)]
+pub struct FinishedRun<'a> {
+    /// The checkpoint read.
+    pub input: &'a Path,
+    /// Its size.
+    pub input_bytes: u64,
+    /// The checkpoint written, if one was.
+    pub output: Option<&'a Path>,
+    /// The plan followed.
+    pub plan: &'a Plan,
+    /// What it changed, by layer of the plan.
+    pub changes: &'a [Change],
+    /// The greatest similarities known, by layer of the plan.
+    pub max_similarities: &'a [Option<f64>],
+    /// Unordered pairs above the threshold, where they were counted.
+    pub pairs_above_tau: Option<u64>,
+    /// What the user should know of the layers.
+    pub layer_warnings: Vec<String>,
+    /// What the user should know of the run.
+    pub run_warnings: Vec<String>,
+    /// Time taken.
+    pub seconds: f64,
+}
+
 impl MergeReport {
-    /// Reports on a plan and what it changed, layer by layer.
-    pub fn new(
-        input: (&Path, u64),
-        output: Option<&Path>,
-        plan: &Plan,
-        changes: &[Change],
-        pairs_above_tau: Option<u64>,
-        warnings: Vec<String>,
-        seconds: f64,
-    ) -> Self {
-        let layers: Vec<MergedLayer> = plan
+    /// Reports on a run.
+    pub fn new(run: &FinishedRun<'_>) -> Self {
+        let results = run.changes.iter().zip(run.max_similarities);
+        let layers: Vec<MergedLayer> = run
+            .plan
             .layers
             .iter()
-            .zip(changes)
-            .map(|(layer, change)| MergedLayer::new(layer, change))
+            .zip(results)
+            .map(|(layer, (change, &greatest))| MergedLayer::new(layer, change, greatest))
             .collect();
         let mut skipped: Vec<(Reason, usize)> = Vec::new();
-        for layer in &plan.skipped {
+        for layer in &run.plan.skipped {
             match skipped
                 .iter_mut()
                 .find(|(reason, _)| *reason == layer.reason)
@@ -99,21 +118,21 @@ impl MergeReport {
             }
         }
         Self {
-            input: input.0.to_owned(),
-            output: output.map(Path::to_owned),
+            input: run.input.display().to_string(),
+            output: run.output.map(|output| output.display().to_string()),
             backend: "cpu",
-            parameters: plan.parameters,
+            parameters: run.plan.parameters,
             totals: Totals {
                 layers: layers.len(),
                 kernels: layers.iter().map(|layer| layer.kernels).sum(),
                 merged: layers.iter().map(|layer| layer.merged).sum(),
-                pairs_above_tau,
+                pairs_above_tau: run.pairs_above_tau,
             },
             layers,
-            warnings,
-            seconds,
+            warnings: [&run.layer_warnings[..], &run.run_warnings].concat(),
+            seconds: run.seconds,
             skipped,
-            input_bytes: input.1,
+            input_bytes: run.input_bytes,
         }
     }
 
@@ -180,7 +199,7 @@ impl MergeReport {
             );
         }
         text += &match &self.output {
-            Some(output) => format!("Wrote {} ({})", output.display(), bytes(self.input_bytes)),
+            Some(output) => format!("Wrote {} ({})", output, bytes(self.input_bytes)),
             None => "No checkpoint written".to_owned(),
         };
         text + &format!(" in {:.2} s.\n", self.seconds)
@@ -188,7 +207,7 @@ impl MergeReport {
 }
 
 impl MergedLayer {
-    fn new(layer: &PlannedLayer, change: &Change) -> Self {
+    fn new(layer: &PlannedLayer, change: &Change, max_similarity: Option<f64>) -> Self {
         Self {
             name: layer.name.clone(),
             depth: layer.depth,
@@ -196,7 +215,7 @@ impl MergedLayer {
             shape: layer.shape.clone(),
             kernels: layer.kernels,
             merged: change.merged,
-            max_similarity: layer.max_similarity,
+            max_similarity,
             tau: layer.tau,
             relative_change: change.relative_change,
         }

@@ -4,9 +4,11 @@ mod changes;
 mod inspection;
 mod merging;
 mod nothing_merged;
+mod printable;
 mod table;
 
 pub use changes::{DiffReport, TensorDifference};
 pub use inspection::{InspectReport, InspectedLayer};
-pub use merging::{MergeReport, MergedLayer, Totals};
+pub use merging::{FinishedRun, MergeReport, MergedLayer, Totals};
 pub use nothing_merged::{NothingMerged, ThresholdHint};
+pub use printable::printable;

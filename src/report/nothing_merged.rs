@@ -17,6 +17,8 @@ pub struct NothingMerged {
     parameters: Parameters,
     layers: usize,
     kernels: usize,
+    /// Unordered pairs above τ, where they were counted.
+    pairs_above: Option<u64>,
     /// The most similar pair's layer and similarity.
     greatest: Option<(String, f64)>,
     hints: Vec<ThresholdHint>,
@@ -34,8 +36,13 @@ pub struct ThresholdHint {
 }
 
 impl NothingMerged {
-    /// From every layer's name and nearest neighbours.
-    pub fn new(parameters: Parameters, layers: &[(&str, Nearest)]) -> Self {
+    /// From the run's parameters, the pairs above τ where they were counted, and every layer's name and nearest
+    /// neighbours.
+    pub fn new(
+        parameters: Parameters,
+        pairs_above: Option<u64>,
+        layers: &[(&str, Nearest)],
+    ) -> Self {
         let mut greatest: Vec<f64> = Vec::new();
         let mut best: Option<(String, f64)> = None;
         for (name, nearest) in layers {
@@ -55,17 +62,13 @@ impl NothingMerged {
             parameters,
             layers: layers.len(),
             kernels,
+            pairs_above,
             greatest: best,
             hints: SHARES
                 .iter()
                 .filter_map(|&percent| ThresholdHint::new(percent, kernels, &greatest))
                 .collect(),
         }
-    }
-
-    /// The thresholds that would merge something.
-    pub fn hints(&self) -> &[ThresholdHint] {
-        &self.hints
     }
 }
 
@@ -98,30 +101,26 @@ impl fmt::Display for NothingMerged {
         if self.layers == 0 {
             return write!(
                 f,
-                "no layer takes part. The first {} convolutions are left alone (--skip-shallow), and others by kind or \
-                glob: `inmerge-ckpt inspect` gives each one's reason.",
+                "no layer takes part. The first {} convolutions are left alone (give a smaller --skip-shallow), and \
+                others by kind or glob: `inmerge-ckpt inspect` gives each one's reason.",
                 self.parameters.skip_shallow
             );
         }
-        if self.parameters.prob == Fraction::ZERO {
-            return f.write_str("with --prob 0 no kernel takes its turn.");
-        }
         let Some((layer, greatest)) = &self.greatest else {
-            return f.write_str("no layer that takes part has two kernels to compare.");
+            return f.write_str(
+                "no layer that takes part has two kernels to compare (kernels of norm below 1e-8 never merge).",
+            );
         };
         write!(
             f,
-            "the most similar kernels of the {} layers that take part are at {greatest:.4} (in {layer}), and tau is {}.",
-            self.layers, self.parameters.tau
+            "the most similar kernels of {} are at {greatest:.4} (in {layer}), and tau is {}. {}",
+            match self.layers {
+                1 => "the one layer that takes part".to_owned(),
+                layers => format!("the {layers} layers that take part"),
+            },
+            self.parameters.tau,
+            self.reason(*greatest),
         )?;
-        if let Threshold::Similarity(tau) = self.parameters.tau
-            && *greatest > tau.get()
-        {
-            f.write_str(
-                " So some kernels have an eligible partner, but none of them took its turn: raise --prob, or try another \
-                --seed.",
-            )?;
-        }
         for hint in &self.hints {
             write!(
                 f,
@@ -133,14 +132,35 @@ impl fmt::Display for NothingMerged {
             f,
             "\n  Of these, a share of p = {} takes its turn (--prob).",
             self.parameters.prob
-        )?;
-        if self.parameters.partner == Partner::Random {
-            f.write_str(
-                "\n  With --partner random, the one kernel drawn must happen to be eligible; --partner eligible draws \
-                among those that are.",
-            )?;
+        )
+    }
+}
+
+impl NothingMerged {
+    fn reason(&self, greatest: f64) -> String {
+        let Parameters {
+            tau, prob, partner, ..
+        } = self.parameters;
+        if prob == Fraction::ZERO {
+            return "With --prob 0 no kernel takes its turn.".to_owned();
         }
-        Ok(())
+        if self.pairs_above.is_some_and(|pairs| pairs > 0) {
+            return "There are pairs above it, but none of their kernels took its turn: raise --prob, or try another \
+                --seed."
+                .to_owned();
+        }
+        match (tau, partner) {
+            (Threshold::Share(percent), _) => format!(
+                "Rounded down, {percent}% of a layer's kernels is often none in small layers; and as the most similar \
+                kernels come in pairs, a layer that may merge one merges none: give a larger percentage."
+            ),
+            (Threshold::Similarity(tau), Partner::Random) if greatest > tau.get() => {
+                "There are pairs above it, but no kernel that took its turn drew such a partner: --partner eligible \
+                draws among those."
+                    .to_owned()
+            }
+            (Threshold::Similarity(_), _) => "No pair is above it.".to_owned(),
+        }
     }
 }
 

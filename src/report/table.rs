@@ -1,5 +1,6 @@
 //! Plain tables and numbers.
 
+use super::printable;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
 /// How a column is set.
@@ -15,7 +16,8 @@ pub(super) fn table(
     rows: impl IntoIterator<Item = Vec<String>>,
 ) -> String {
     let cell = |text: String, align: Align| {
-        Cell::new(text).set_alignment(match align {
+        // A line end would break the row.
+        Cell::new(printable(&text).replace('\n', "\\n")).set_alignment(match align {
             Align::Left => CellAlignment::Left,
             Align::Right => CellAlignment::Right,
         })

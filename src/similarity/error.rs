@@ -6,7 +6,7 @@
 pub enum Error {
     /// Kernels with a NaN or an infinity.
     #[error(
-        "layer `{layer}`: {count} of {kernels} kernels hold a NaN or an infinity (kernel {first} is the first); the checkpoint has diverged: go back to an earlier one, or leave such kernels as they are with --allow-nonfinite"
+        "layer `{layer}`: {count} of {kernels} kernels hold a NaN, an infinity or numbers beyond 1e150 (kernel {first} is the first); the training has diverged: go back to an earlier one, or leave such kernels as they are with --allow-nonfinite"
     )]
     NonFinite {
         layer: String,

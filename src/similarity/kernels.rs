@@ -1,10 +1,11 @@
 //! The kernels of one layer, ready to be compared.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::weight::{Rows, with_element};
+use crate::weight::{ConvWeight, Rows, with_element};
 
 use super::{Error, exact};
 
@@ -29,19 +30,18 @@ pub struct Kernels<'a> {
 }
 
 impl<'a> Kernels<'a> {
-    /// Takes the norm of every kernel. `groups` divides the kernels into equal, consecutive parts.
+    /// Takes the norm of every kernel of a weight, whose rows may have been merged already.
     ///
     /// # Errors
     ///
     /// [`Error::NonFinite`], with the layer's name, where kernels hold a NaN or an infinity and those are refused. A norm
     /// beyond float64 counts as infinite.
     pub fn new(
-        layer: &str,
+        weight: &ConvWeight<'_>,
         rows: Rows<'a>,
-        kernels: usize,
-        groups: usize,
         non_finite: NonFinite,
     ) -> Result<Self, Error> {
+        let kernels = weight.layout().kernels();
         let norms: Vec<f64> = (0..kernels)
             .into_par_iter()
             .with_min_len(KERNELS_PER_TASK)
@@ -52,7 +52,7 @@ impl<'a> Kernels<'a> {
             && let Some(first) = broken.next()
         {
             return Err(Error::NonFinite {
-                layer: layer.to_owned(),
+                layer: weight.tensor().name.clone(),
                 count: 1 + broken.count(),
                 kernels,
                 first,
@@ -61,7 +61,7 @@ impl<'a> Kernels<'a> {
         Ok(Self {
             rows,
             norms,
-            group: kernels / groups.max(1),
+            group: kernels / weight.groups(),
         })
     }
 
@@ -146,6 +146,18 @@ impl<'k, 'a> Group<'k, 'a> {
         self.kernels.similarity(self.members[a], self.members[b])
     }
 
+    /// For every member the place of the first one that is the same bit for bit.
+    pub(super) fn first_twins(&self) -> Vec<usize> {
+        let mut first = HashMap::new();
+        let rows = self
+            .members
+            .iter()
+            .map(|&kernel| self.kernels.rows.row(kernel));
+        rows.enumerate()
+            .map(|(place, row)| *first.entry(row).or_insert(place))
+            .collect()
+    }
+
     /// Writes the unit vector of a member, rounded to float32 once.
     pub(super) fn write_unit_row(&self, place: usize, unit: &mut [f32]) {
         let kernel = self.members[place];
@@ -158,4 +170,20 @@ impl<'k, 'a> Group<'k, 'a> {
             }
         });
     }
+}
+
+/// `n` float32 kernels with these bytes, for tests.
+#[cfg(test)]
+pub(super) fn kernels_of(values: &[u8], n: usize, groups: usize) -> Kernels<'_> {
+    use crate::checkpoint::{Dtype, FloatType, Tensor};
+    use crate::layers::Kind;
+    let tensor = Tensor {
+        name: "w".to_owned(),
+        dtype: Dtype::F32,
+        shape: vec![n, values.len() / 4 / n],
+        bytes: 0..values.len(),
+    };
+    let weight = ConvWeight::new(&tensor, Kind::Conv, groups).expect("a weight");
+    let rows = Rows::gather(values, FloatType::F32, weight.layout());
+    Kernels::new(&weight, rows, NonFinite::Refuse).expect("finite kernels")
 }

@@ -1,11 +1,11 @@
 //! Every kernel's nearest neighbour, exactly.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 
 use super::kernels::KERNELS_PER_TASK;
-use super::{Group, Kernels, Screen, Tile};
+use super::{Kernels, Screen, Tile};
 
 /// Rivals of one kernel kept before they are thinned out; ties aside, a handful lie within the error bound.
 const MANY_RIVALS: usize = 64;
@@ -70,7 +70,9 @@ pub struct Search<'s, 'g, 'k, 'a> {
     screen: &'s Screen<'g, 'k, 'a>,
     /// Twice the error bound: a rival screened this far below the best may yet be nearer.
     margin: f32,
-    rivals: Mutex<Vec<Rivals>>,
+    rivals: Vec<Mutex<Rivals>>,
+    /// For every member the place of the first one that is the same bit for bit; found out only where many are alike.
+    twins: OnceLock<Vec<usize>>,
 }
 
 /// The candidates for one member's nearest neighbour.
@@ -92,148 +94,142 @@ impl<'s, 'g, 'k, 'a> Search<'s, 'g, 'k, 'a> {
             screen,
             // 2⁻²² is more than rounding to float32 takes away from it, here and in `best - margin`.
             margin: (2.0 * screen.band() + 2f64.powi(-22)) as f32,
-            rivals: Mutex::new(vec![Rivals::default(); members]),
+            rivals: (0..members).map(|_| Mutex::default()).collect(),
+            twins: OnceLock::new(),
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Rivals>> {
-        self.rivals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the tile's best into account, then its rivals: two passes over values that are still in cache.
     pub fn visit(&self, tile: &Tile<'_>) {
         let (rows, columns) = (tile.rows(), tile.columns());
-        let mut best_of_row = vec![f32::NEG_INFINITY; rows.len()];
-        let mut best_of_column = vec![f32::NEG_INFINITY; columns.len()];
+        let mut row_floors = vec![f32::NEG_INFINITY; rows.len()];
+        let mut column_floors = vec![f32::NEG_INFINITY; columns.len()];
         for (a, first, values) in tile.pairs() {
             let mut best = f32::NEG_INFINITY;
-            for (&value, column) in values
-                .iter()
-                .zip(&mut best_of_column[first - columns.start..])
-            {
+            let best_of_column = &mut column_floors[first - columns.start..];
+            for (&value, column) in values.iter().zip(best_of_column) {
                 best = best.max(value);
                 *column = column.max(value);
             }
-            best_of_row[a - rows.start] = best;
+            row_floors[a - rows.start] = best;
+        }
+        for (place, best) in rows.clone().zip(&mut row_floors) {
+            *best = self.floor(place, *best);
+        }
+        for (place, best) in columns.clone().zip(&mut column_floors) {
+            *best = self.floor(place, *best);
         }
 
-        let mut table = self.lock();
-        for (place, &best) in rows
-            .clone()
-            .zip(&best_of_row)
-            .chain(columns.clone().zip(&best_of_column))
-        {
-            if best > f32::NEG_INFINITY {
-                let rivals = &mut table[place];
-                rivals.best = Some(rivals.best.map_or(best, |known| known.max(best)));
-            }
-        }
-        let floor = |place: usize| {
-            table[place]
-                .best
-                .map_or(f32::INFINITY, |best| best - self.margin)
-        };
-        let row_floors: Vec<f32> = rows.clone().map(floor).collect();
-        let column_floors: Vec<f32> = columns.clone().map(floor).collect();
-        drop(table);
-
-        let mut found = Vec::new();
         for (a, first, values) in tile.pairs() {
             let row_floor = row_floors[a - rows.start];
-            for ((b, &value), &column_floor) in (first..)
-                .zip(values)
-                .zip(&column_floors[first - columns.start..])
-            {
+            let floors = &column_floors[first - columns.start..];
+            for ((b, &value), &column_floor) in (first..).zip(values).zip(floors) {
                 if value >= row_floor {
-                    found.push((a, b, value));
+                    self.add(a, b, value);
                 }
                 if value >= column_floor {
-                    found.push((b, a, value));
+                    self.add(b, a, value);
                 }
-            }
-        }
-
-        let mut table = self.lock();
-        for (member, rival, value) in found {
-            let rivals = &mut table[member];
-            rivals.open.push((value, rival));
-            if rivals.open.len() > MANY_RIVALS {
-                rivals.thin_out(member, self.screen.group(), self.margin);
             }
         }
     }
 
-    /// The greatest similarity of two members, by exact comparison of those pairs only that may have it. All tiles must have
-    /// been visited.
+    /// Takes note of a member's best screened similarity in a tile; the value from which on its rivals there count.
+    fn floor(&self, member: usize, best: f32) -> f32 {
+        let mut rivals = lock(&self.rivals[member]);
+        let best = rivals.best.map_or(best, |known| known.max(best));
+        rivals.best = Some(best);
+        best - self.margin
+    }
+
+    fn add(&self, member: usize, rival: usize, value: f32) {
+        let mut rivals = lock(&self.rivals[member]);
+        rivals.open.push((value, rival));
+        if rivals.open.len() > MANY_RIVALS {
+            rivals.drop_the_beaten(self.margin);
+            if rivals.open.len() > MANY_RIVALS / 2 {
+                self.settle(member, &mut rivals);
+            }
+        }
+    }
+
+    /// Compares the open rivals with the nearest so far.
+    fn settle(&self, member: usize, rivals: &mut Rivals) {
+        let group = self.screen.group();
+        for (_, rival) in rivals.open.drain(..) {
+            let similarity = match rivals.settled {
+                // A member's similarity to two that are the same is the same.
+                Some((similarity, place)) if self.are_twins(place, rival) => similarity,
+                _ => group.similarity(member, rival),
+            };
+            let nearer = rivals.settled.is_none_or(|(best, place)| {
+                similarity > best || (similarity == best && rival < place)
+            });
+            if nearer {
+                rivals.settled = Some((similarity, rival));
+            }
+        }
+    }
+
+    fn are_twins(&self, a: usize, b: usize) -> bool {
+        let twins = self.twins.get_or_init(|| self.screen.group().first_twins());
+        twins[a] == twins[b]
+    }
+
+    /// The greatest similarity of two members, by exact comparison of those pairs only that may have it. All tiles must
+    /// have been visited.
     pub fn greatest(self) -> Option<f64> {
-        let rivals = self
+        let best = self
             .rivals
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        let best = rivals
             .iter()
-            .filter_map(|rivals| rivals.best)
+            .filter_map(|rivals| lock(rivals).best)
             .reduce(f32::max)?;
-        rivals
-            .into_par_iter()
-            .with_min_len(KERNELS_PER_TASK)
-            .enumerate()
-            .filter_map(|(member, mut rivals)| {
-                rivals.best = Some(best);
-                rivals.settle(member, self.screen.group(), self.margin);
-                rivals.settled.map(|(similarity, _)| similarity)
-            })
-            .reduce_with(f64::max)
+        self.each_settled(|rivals| rivals.best = Some(best))
+            .into_iter()
+            .flatten()
+            .map(|(similarity, _)| similarity)
+            .reduce(f64::max)
     }
 
     /// The nearest neighbour of every member, by exact comparison of the rivals left. All tiles must have been visited.
     pub fn nearest(self) -> Vec<Option<Neighbour>> {
-        let group = self.screen.group();
-        let rivals = self
-            .rivals
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        rivals
-            .into_par_iter()
+        let members = self.screen.group().members();
+        let neighbour = |(similarity, place): (f64, usize)| Neighbour {
+            kernel: members[place],
+            similarity,
+        };
+        let settled = self.each_settled(|_| ());
+        settled
+            .into_iter()
+            .map(|settled| settled.map(neighbour))
+            .collect()
+    }
+
+    /// Settles every member's rivals, after `prepare` has had its way with them.
+    fn each_settled(&self, prepare: impl Fn(&mut Rivals) + Sync) -> Vec<Option<(f64, usize)>> {
+        self.rivals
+            .par_iter()
             .with_min_len(KERNELS_PER_TASK)
             .enumerate()
-            .map(|(member, mut rivals)| {
-                rivals.settle(member, group, self.margin);
-                rivals.settled.map(|(similarity, place)| Neighbour {
-                    kernel: group.members()[place],
-                    similarity,
-                })
+            .map(|(member, rivals)| {
+                let mut rivals = lock(rivals);
+                prepare(&mut rivals);
+                rivals.drop_the_beaten(self.margin);
+                self.settle(member, &mut rivals);
+                rivals.settled
             })
             .collect()
     }
 }
 
-impl Rivals {
-    /// Keeps the list short however many kernels are alike.
-    fn thin_out(&mut self, member: usize, group: &Group<'_, '_>, margin: f32) {
-        self.drop_the_beaten(margin);
-        if self.open.len() > MANY_RIVALS / 2 {
-            self.settle(member, group, margin);
-        }
-    }
+fn lock(rivals: &Mutex<Rivals>) -> MutexGuard<'_, Rivals> {
+    rivals.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
+impl Rivals {
     fn drop_the_beaten(&mut self, margin: f32) {
         if let Some(best) = self.best {
             self.open.retain(|&(value, _)| value >= best - margin);
-        }
-    }
-
-    /// Compares the rivals that are not beaten with the nearest so far.
-    fn settle(&mut self, member: usize, group: &Group<'_, '_>, margin: f32) {
-        self.drop_the_beaten(margin);
-        for (_, rival) in self.open.drain(..) {
-            let similarity = group.similarity(member, rival);
-            let nearer = self.settled.is_none_or(|(best, place)| {
-                similarity > best || (similarity == best && rival < place)
-            });
-            if nearer {
-                self.settled = Some((similarity, rival));
-            }
         }
     }
 }
@@ -243,10 +239,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::checkpoint::FloatType;
-    use crate::layers::Kind;
-    use crate::similarity::NonFinite;
-    use crate::weight::{KernelLayout, Rows};
+    use crate::similarity::kernels::kernels_of;
 
     fn with_kernels<R>(
         values: &[f32],
@@ -255,9 +248,7 @@ mod tests {
         use_them: impl FnOnce(&Kernels<'_>) -> R,
     ) -> R {
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        let layout = KernelLayout::new(Kind::Conv, groups, &[n, values.len() / n]).unwrap();
-        let rows = Rows::gather(&bytes, FloatType::F32, &layout);
-        use_them(&Kernels::new("w", rows, n, groups, NonFinite::Refuse).unwrap())
+        use_them(&kernels_of(&bytes, n, groups))
     }
 
     fn by_definition(kernels: &Kernels<'_>) -> Vec<Option<Neighbour>> {

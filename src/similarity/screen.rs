@@ -136,16 +136,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::checkpoint::FloatType;
-    use crate::layers::Kind;
-    use crate::similarity::{Kernels, NonFinite};
-    use crate::weight::{KernelLayout, Rows};
-
-    fn kernels(values: &[u8], n: usize, d: usize) -> Kernels<'_> {
-        let layout = KernelLayout::new(Kind::Conv, 1, &[n, d]).unwrap();
-        let rows = Rows::gather(values, FloatType::F32, &layout);
-        Kernels::new("w", rows, n, 1, NonFinite::Refuse).unwrap()
-    }
+    use crate::similarity::kernels::kernels_of;
 
     /// Numbers without structure, from a linear congruential generator.
     fn noise(count: usize) -> Vec<u8> {
@@ -162,7 +153,7 @@ mod tests {
     fn every_pair_is_shown_once_and_within_the_bound() {
         let (n, d) = (2 * Screen::TILE + 3, 5);
         let values = noise(n * d);
-        let kernels = kernels(&values, n, d);
+        let kernels = kernels_of(&values, n, 1);
         let group = kernels.groups().next().unwrap();
         let screen = Screen::new(&group);
         let seen = Mutex::new(vec![0u8; n * n]);
@@ -195,7 +186,7 @@ mod tests {
                     (v * 2f32.powi(scale * (i % 3) as i32)).to_le_bytes()
                 })
                 .collect();
-            let kernels = kernels(&values, 4, d);
+            let kernels = kernels_of(&values, 4, 1);
             let group = kernels.groups().next().unwrap();
             let screen = Screen::new(&group);
             screen.for_each_tile(|tile| {

@@ -1,8 +1,9 @@
 //! A convolution's weight in a checkpoint.
 
+use std::borrow::Cow;
+
 use crate::checkpoint::{Checkpoint, FloatType, Tensor};
 use crate::layers::Kind;
-use crate::similarity::{Error, Kernels, NonFinite};
 
 use super::{KernelLayout, Rows};
 
@@ -16,12 +17,18 @@ pub struct ConvWeight<'a> {
 }
 
 impl<'a> ConvWeight<'a> {
-    /// The weight in this tensor; `None` where it is of no mergeable type, or cannot be of this kind and these groups.
+    /// The weight in this tensor; `None` where it is of no mergeable type, has no elements, more kernels or longer ones
+    /// than BLAS can count (2³¹ − 1), or cannot be of this kind and these groups.
     pub fn new(tensor: &'a Tensor, kind: Kind, groups: usize) -> Option<Self> {
+        let layout = KernelLayout::new(kind, groups, &tensor.shape)?;
+        let blas_extent = 1..=i32::MAX as usize;
+        if !blas_extent.contains(&layout.kernels()) || !blas_extent.contains(&layout.kernel_len()) {
+            return None;
+        }
         Some(Self {
             tensor,
             float: tensor.float_type()?,
-            layout: KernelLayout::new(kind, groups, &tensor.shape)?,
+            layout,
             // Every depthwise kernel is a group of its own, in which it would have no partner. Who asks for depthwise
             // kernels wants all of them compared.
             groups: if kind == Kind::Depthwise { 1 } else { groups },
@@ -48,26 +55,36 @@ impl<'a> ConvWeight<'a> {
         Rows::gather(source.values(self.tensor), self.float, &self.layout)
     }
 
-    /// The kernels ready to be compared, from the rows of this weight.
+    /// The bytes that merging has changed, with their places in the file: `(start, bytes)`, in bytes from its start.
     ///
-    /// # Errors
-    ///
-    /// Where kernels hold a NaN or an infinity and those are refused.
-    pub fn kernels<'s>(&self, rows: Rows<'s>, non_finite: NonFinite) -> Result<Kernels<'s>, Error> {
-        Kernels::new(
-            &self.tensor.name,
-            rows,
-            self.layout.kernels(),
-            self.groups,
-            non_finite,
-        )
-    }
-
-    /// Where the runs of a kernel lie in the file, in bytes from its start.
-    pub fn places_in_file(&self, kernel: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    /// Where kernels are interleaved, as in transposed weights, that is the whole tensor in one piece rather than
+    /// thousands of runs of a few bytes.
+    pub fn patches<'r>(
+        &self,
+        source: &Checkpoint,
+        rows: &'r Rows<'_>,
+    ) -> Vec<(usize, Cow<'r, [u8]>)> {
         let (start, size) = (self.tensor.bytes.start, self.float.size());
-        self.layout
-            .runs(kernel)
-            .map(move |run| start + run.start * size..start + run.end * size)
+        if self.layout.is_contiguous() {
+            let place = |kernel| start + kernel * self.layout.kernel_len() * size;
+            return rows
+                .merged()
+                .map(|(kernel, row)| (place(kernel), Cow::Borrowed(row)))
+                .collect();
+        }
+        let mut values = source.values(self.tensor).to_vec();
+        for (kernel, row) in rows.merged() {
+            let runs = self
+                .layout
+                .runs(kernel)
+                .map(|run| run.start * size..run.end * size);
+            let mut at = 0;
+            for run in runs {
+                let length = run.len();
+                values[run].copy_from_slice(&row[at..at + length]);
+                at += length;
+            }
+        }
+        vec![(start, Cow::Owned(values))]
     }
 }

@@ -24,15 +24,3 @@ pub enum OrderSource {
     /// Names and shapes, but in some module only the natural order of the names was left; a warning says where.
     Natural,
 }
-
-impl OrderSource {
-    /// The name used in JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            OrderSource::Metadata => "metadata",
-            OrderSource::File => "file",
-            OrderSource::Structure => "structure",
-            OrderSource::Natural => "natural",
-        }
-    }
-}

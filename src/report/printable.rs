@@ -1,0 +1,27 @@
+//! Names from files, made safe to print.
+
+use std::borrow::Cow;
+
+/// The text with control characters other than line ends escaped: a tensor's name may hold any, and a terminal obeys them.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| c.is_control() && c != '\n';
+    if !text.contains(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let escape = |c: char| match obeyed(c) {
+        true => c.escape_default().collect(),
+        false => String::from(c),
+    };
+    Cow::Owned(text.chars().map(escape).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terminals_are_not_told_what_to_do() {
+        assert_eq!(printable("K\u{fc}rzel\n"), "K\u{fc}rzel\n");
+        assert_eq!(printable("a\u{1b}[31mred"), "a\\u{1b}[31mred");
+    }
+}
