@@ -4,8 +4,10 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use common::{fixture, read_json, run};
 use safetensors::tensor::{Dtype, TensorView};
@@ -288,6 +290,135 @@ fn verbose_runs_name_the_layers_left_alone_and_the_blas() {
     let run = run(args!["merge", demo(), "--dry-run", "--tau=0.9", "-v"]).done();
     assert!(run.stderr.contains("conv1.weight (shallow)"), "{run}");
     assert!(run.stderr.contains("OpenBLAS"), "{run}");
+}
+
+/// Starts the program with these streams and waits for its exit code.
+fn exit_code(args: Vec<OsString>, stdout: Stdio, stderr: Stdio) -> Option<i32> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_inmerge-ckpt"));
+    let status = command.args(args).stdout(stdout).stderr(stderr).status();
+    status.expect("the program starts").code()
+}
+
+/// A pipe that nobody reads.
+fn closed_pipe() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+#[test]
+fn a_reader_that_goes_away_changes_neither_work_nor_exit_code() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out.safetensors");
+    let merge = args!["merge", demo(), &out, "--tau=0.9", "--no-sync", "-v"];
+    assert_eq!(exit_code(merge, Stdio::null(), closed_pipe()), Some(0));
+    assert!(out.exists());
+
+    let required = args!["merge", demo(), "--dry-run", "--tau=1", "--require-merges"];
+    assert_eq!(exit_code(required, closed_pipe(), Stdio::null()), Some(3));
+    assert_eq!(
+        exit_code(args!["inspect", demo()], closed_pipe(), Stdio::null()),
+        Some(0)
+    );
+}
+
+#[test]
+fn a_report_that_cannot_be_printed_fails_only_what_it_was_for() {
+    let full = || Stdio::from(fs::File::create("/dev/full").unwrap());
+    if !Path::new("/dev/full").exists() {
+        return common::skipped("no /dev/full here");
+    }
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out.safetensors");
+    let merge = args!["merge", demo(), &out, "--tau=0.9", "--no-sync"];
+    assert_eq!(exit_code(merge, full(), Stdio::null()), Some(0));
+    assert!(out.exists());
+    assert_eq!(
+        exit_code(args!["inspect", demo()], full(), Stdio::null()),
+        Some(1)
+    );
+}
+
+#[test]
+fn names_that_are_no_text_are_no_trouble() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = TempDir::new().unwrap();
+    let source = folder.path().join(OsStr::from_bytes(b"\xff.safetensors"));
+    fs::copy(demo(), &source).unwrap();
+    let out = folder.path().join(OsStr::from_bytes(b"\xfe.safetensors"));
+    let report = run(args![
+        "merge",
+        &source,
+        &out,
+        "--tau=0.9",
+        "--no-sync",
+        "--json"
+    ])
+    .done()
+    .json();
+    assert!(report["totals"]["merged"].as_u64().unwrap() > 0);
+    assert!(out.exists());
+    run(args!["inspect", &source, "--json"]).done().json();
+}
+
+#[test]
+fn tensor_names_do_not_command_the_terminal() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("red.safetensors");
+    let bytes = [0u8; 4 * 8];
+    write(
+        &path,
+        &[(
+            "a\u{1b}[31mred\nline.weight",
+            Dtype::F32,
+            &[4, 2, 1],
+            &bytes,
+        )],
+    );
+    let inspected = run(args!["inspect", path]).done();
+    assert!(!inspected.stdout.contains('\u{1b}'), "{inspected}");
+    assert!(
+        inspected.stdout.contains("red\\nline.weight"),
+        "{inspected}"
+    );
+}
+
+#[test]
+fn a_random_run_that_merges_nothing_still_shows_each_layer_s_largest_similarity() {
+    let merge = args![
+        "merge",
+        demo(),
+        "--dry-run",
+        "--tau=0.99",
+        "--partner=random",
+        "--prob=1",
+        "--json"
+    ];
+    let report = run(merge).done().json();
+    let layers = report["layers"].as_array().unwrap();
+    assert!(
+        layers.iter().all(|layer| layer["max_similarity"].is_f64()),
+        "{report}"
+    );
+    let warning = report["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("--partner eligible"), "{warning}");
+    assert!(!warning.contains("raise --prob"), "{warning}");
+}
+
+#[test]
+fn a_percentage_too_small_to_merge_anything_says_why() {
+    let report = run(args![
+        "merge",
+        demo(),
+        "--dry-run",
+        "--tau=1%",
+        "--prob=1",
+        "--json"
+    ])
+    .done()
+    .json();
+    let warning = report["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("give a larger percentage"), "{warning}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::process::Command;
 
 use common::{Run, contents, fixture, read_json, run, skipped};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 /// Words of which a message must hold one; case does not matter. Several stand where wording is free.
@@ -613,6 +614,16 @@ fn spoilt_plans_are_refused() {
             &[&["version"]],
         ),
         (
+            "a misspelt key",
+            |plan| plan["layers"][LAYER]["aplha"] = json!(0.1),
+            &[&["aplha"], &["layers["]],
+        ),
+        (
+            "a version in words",
+            |plan| plan["version"] = json!("1"),
+            &[&["version"]],
+        ),
+        (
             "no layers",
             |plan| drop(plan.as_object_mut().unwrap().remove("layers")),
             &[&["layers"]],
@@ -723,6 +734,98 @@ fn spoilt_plans_are_refused() {
         1,
         &[&[LAYER_NAME], &["twice", "more than once"]],
     );
+}
+
+/// 2⁴⁰ kernels of no elements take 72 bytes of header and, counted one by one, all night.
+#[test]
+fn a_plan_for_a_tensor_without_elements_is_refused() {
+    let desk = Desk::new();
+    let json = br#"{"w":{"dtype":"F32","shape":[0,1099511627776,1],"data_offsets":[0,0]}}"#;
+    let mut file = (json.len() as u64).to_le_bytes().to_vec();
+    file.extend_from_slice(json);
+    let source = desk.with("nothing.safetensors", &file);
+    let plan = desk.with(
+        "plan.json",
+        json!({
+            "format": "inmerge-plan",
+            "version": 1,
+            "source": {
+                "file": "nothing.safetensors",
+                "bytes": file.len(),
+                "header_sha256": hex(&Sha256::digest(json)),
+            },
+            "parameters": {
+                "tau": 0.9, "alpha": 0.8, "prob": 0.3, "skip_shallow": 0,
+                "partner": "eligible", "rounds": 1, "seed": 0,
+            },
+            "layers": [{
+                "name": "w", "kind": "transposed", "shape": [0, 1u64 << 40, 1], "kernels": 1u64 << 40,
+                "merges": [{ "round": 0, "kernel": 0, "partner": 1 }],
+            }],
+        })
+        .to_string(),
+    );
+    desk.refuses(args!["apply", plan, source], 1, &[&["plan.json"], &["`w`"]]);
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+}
+
+/// Hexadecimal digits have two cases; the checksum is the same in both.
+#[test]
+fn a_checksum_in_capitals_is_as_good() {
+    let desk = Desk::new();
+    let capitals = spoilt(|plan| {
+        let sum = plan["source"]["header_sha256"]
+            .as_str()
+            .unwrap()
+            .to_uppercase();
+        plan["source"]["header_sha256"] = json!(sum);
+    });
+    let plan = desk.with("plan.json", capitals);
+    run(args!["apply", plan, tiny(), desk.path("out")]).done();
+}
+
+#[test]
+fn files_of_the_run_are_never_its_output() {
+    let desk = Desk::new();
+    let plan = desk.with("plan.json", spoilt(|_| {}));
+    let config = desk.with("config.toml", "tau = 0.5\n");
+    let link = desk.path("link.toml");
+    std::os::unix::fs::symlink(&config, &link).unwrap();
+    let out = desk.path("new.safetensors");
+    let before = contents(desk.folder.path());
+    for args in [
+        args!["apply", &plan, tiny(), &plan, "--force"],
+        args!["merge", tiny(), &config, "--config", &config, "--force"],
+        args![
+            "merge",
+            tiny(),
+            &out,
+            "--config",
+            &config,
+            "--plan",
+            &link,
+            "--force"
+        ],
+        args!["merge", tiny(), &out, "--plan", &out],
+    ] {
+        let run = run(args);
+        refused(&run, 1, &[&["of this run"]]);
+        assert!(contents(desk.folder.path()) == before, "{run}");
+    }
+}
+
+#[test]
+fn an_output_with_a_slash_at_its_end_is_a_folder_that_is_not_there() {
+    let desk = Desk::new();
+    let run = run(args![
+        "merge",
+        tiny(),
+        format!("{}/", desk.path("new").display())
+    ]);
+    refused(&run, 1, &[&["folder"]]);
 }
 
 #[test]
