@@ -99,14 +99,17 @@ fn create_named(folder: &Path) -> io::Result<Kind> {
 #[cfg(target_os = "linux")]
 fn create(folder: &Path) -> io::Result<Kind> {
     use rustix::fs::{Mode, OFlags, open};
+    use rustix::io::Errno;
+    // Without /proc the file could not be given its name later.
+    if !Path::new("/proc/self/fd").is_dir() {
+        return create_named(folder);
+    }
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     match open(folder, flags, Mode::from_raw_mode(MODE)) {
-        // Without /proc the file could not be given its name later.
-        Ok(descriptor) if Path::new("/proc/self/fd").is_dir() => {
-            Ok(Kind::Nameless(File::from(descriptor)))
-        }
-        // Whatever else is wrong with the folder shows again here.
-        _ => create_named(folder),
+        Ok(descriptor) => Ok(Kind::Nameless(File::from(descriptor))),
+        // What file systems and kernels that know no nameless files answer (open(2)).
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT) => create_named(folder),
+        Err(error) => Err(error.into()),
     }
 }
 
