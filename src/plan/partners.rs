@@ -203,3 +203,57 @@ fn keep_lower(best: &mut Best, candidate: Best) {
         *best = Some(candidate);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Draws;
+    use crate::similarity::kernels_of;
+
+    /// Kernels whose similarities to each other crowd around the threshold, over three tiles a side.
+    fn crowd(n: usize) -> Vec<u8> {
+        (0..n * 3)
+            .map(|t| match (t / 3, t % 3) {
+                (_, 0) => 1.0,
+                (kernel, 1) => ((kernel % 29) as f32 - 14.0) / 8.0,
+                // Ulps apart: float32 sums cannot tell these from each other.
+                (kernel, _) => (kernel % 5) as f32 * 1e-7,
+            })
+            .flat_map(f32::to_le_bytes)
+            .collect()
+    }
+
+    #[test]
+    fn a_choice_across_tiles_is_the_choice_by_definition() {
+        let n = 2 * Screen::TILE + 30;
+        let values = crowd(n);
+        let kernels = kernels_of(&values, n, 1);
+        let draws = Draws::new(7, 0, "w");
+        let turns: Vec<Option<PartnerDraw>> = (0..n)
+            .map(|kernel| draws.takes_turn(kernel, 0.5).then(|| draws.partner(kernel)))
+            .collect();
+        // One of the similarities there are, so that some pairs are at the threshold and not above it.
+        let tau = kernels.similarity(0, 1);
+        let chosen = Partners::eligible(&kernels, tau, &turns);
+
+        let above = |i: usize, j: usize| i != j && kernels.similarity(i, j) > tau;
+        let expected: Vec<Option<usize>> = (0..n)
+            .map(|i| {
+                let draw = turns[i]?;
+                (0..n)
+                    .filter(|&j| above(i, j))
+                    .min_by_key(|&j| draw.rank(j))
+            })
+            .collect();
+        assert_eq!(chosen.partners, expected);
+        let pairs = (0..n).flat_map(|i| (0..i).map(move |j| (i, j)));
+        assert_eq!(
+            chosen.pairs_above,
+            Some(pairs.filter(|&(i, j)| above(i, j)).count() as u64)
+        );
+
+        let nearest = Partners::nearest(&kernels, tau, &turns);
+        assert_eq!(nearest.pairs_above, chosen.pairs_above);
+        assert_eq!(nearest.greatest, chosen.greatest);
+    }
+}

@@ -174,7 +174,7 @@ impl<'k, 'a> Group<'k, 'a> {
 
 /// `n` float32 kernels with these bytes, for tests.
 #[cfg(test)]
-pub(super) fn kernels_of(values: &[u8], n: usize, groups: usize) -> Kernels<'_> {
+pub(crate) fn kernels_of(values: &[u8], n: usize, groups: usize) -> Kernels<'_> {
     use crate::checkpoint::{Dtype, FloatType, Tensor};
     use crate::layers::Kind;
     let tensor = Tensor {

@@ -13,6 +13,8 @@ mod screen;
 
 pub use cpu::blas_description;
 pub use error::Error;
+#[cfg(test)]
+pub(crate) use kernels::kernels_of;
 pub use kernels::{Group, Kernels, NonFinite};
 pub use nearest::{Nearest, Neighbour, Search};
 pub use screen::{Screen, Tile, guard_band};

@@ -282,6 +282,29 @@ mod tests {
     }
 
     #[test]
+    fn neighbours_are_found_across_tiles() {
+        // Three tiles a side; every seventh kernel is one of two that are all the same, the others have no pattern.
+        let n = 2 * Screen::TILE + 77;
+        let values: Vec<f32> = (0..n * 6)
+            .map(|t| match (t / 6, t % 6) {
+                (kernel, place) if kernel % 7 == 0 => (place * (1 + kernel % 2)) as f32 - 2.0,
+                _ => (t as u32).wrapping_mul(2_654_435_761) as f32 / 2f32.powi(31) - 1.0,
+            })
+            .collect();
+        with_kernels(&values, n, 1, |kernels| {
+            let nearest = Nearest::of(kernels);
+            let expected = by_definition(kernels);
+            assert_eq!(nearest.by_kernel(), expected);
+
+            let group = kernels.groups().next().unwrap();
+            let screen = Screen::new(&group);
+            let search = Search::new(&screen);
+            screen.for_each_tile(|tile| search.visit(tile));
+            assert_eq!(search.greatest(), nearest.greatest());
+        });
+    }
+
+    #[test]
     fn a_number_of_kernels_gives_the_smallest_threshold_that_keeps_it() {
         let similarities = [0.9, 0.9, 0.5, 0.2].map(|similarity| Neighbour {
             kernel: 0,
