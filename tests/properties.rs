@@ -200,6 +200,30 @@ proptest! {
     }
 
     #[test]
+    fn no_plan_is_too_strange(
+        weights in weights(),
+        seed in any::<u64>(),
+        slips in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(b"0123456789-.eE,:{}[]\"ntru ".to_vec())), 1..4),
+    ) {
+        let folder = TempDir::new().unwrap();
+        let source = checkpoint(&folder, "in", &weights);
+        let mut json = plan(&source, &parameters(-0.5, 0.8, 1.0, Partner::Nearest, seed)).to_json();
+        for (place, byte) in slips {
+            let place = place.index(json.len());
+            json[place] = byte;
+        }
+        // Refused or followed, but never a panic; what is followed changes kernels only.
+        if let Ok(plan) = Plan::parse(&json)
+            && let Ok(recipe) = Recipe::check(&plan, &source)
+        {
+            let changes = apply(&source, &recipe, None, &|| {}).unwrap();
+            for (change, layer) in changes.iter().zip(&plan.layers) {
+                prop_assert!(change.merged <= layer.kernels);
+            }
+        }
+    }
+
+    #[test]
     fn other_layers_never_change_a_layers_decisions(
         weights in weights(),
         partner in policy(),

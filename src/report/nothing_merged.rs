@@ -101,8 +101,8 @@ impl fmt::Display for NothingMerged {
         if self.layers == 0 {
             return write!(
                 f,
-                "no layer takes part. The first {} convolutions are left alone (give a smaller --skip-shallow), and \
-                others by kind or glob: `inmerge-ckpt inspect` gives each one's reason.",
+                "no layer takes part. `inmerge-ckpt inspect` gives each one's reason; those left alone as shallow take \
+                part with a --skip-shallow below {}.",
                 self.parameters.skip_shallow
             );
         }
