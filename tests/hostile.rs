@@ -559,7 +559,7 @@ fn files_named_by_flags_are_named_when_they_are_at_fault() {
     desk.refuses(
         args!["merge", tiny(), "--order", order],
         1,
-        &[&["order.txt", "--order"], &["layer9.weight"]],
+        &[&["order.txt"], &["--order"], &["layer9.weight"]],
     );
 }
 

@@ -212,7 +212,7 @@ proptest! {
             let place = place.index(json.len());
             json[place] = byte;
         }
-        // Refused or followed, but never a panic; what is followed changes kernels only.
+        // Refused or followed, but never a panic.
         if let Ok(plan) = Plan::parse(&json)
             && let Ok(recipe) = Recipe::check(&plan, &source)
         {

@@ -35,7 +35,13 @@ pub(super) fn find(
         order.as_deref(),
         &settings.selection,
     )
-    .map_err(|error| failed(source, error))?;
+    .map_err(|error| match &flags.order {
+        Some(file) if error.is_about_order_list() => Error::Layers {
+            file: file.clone(),
+            error,
+        },
+        _ => failed(source, error),
+    })?;
     settings
         .check_tables(layers.layers.iter().map(|layer| layer.name.as_str()))
         .map_err(|error| failed(source, error))?;

@@ -4,6 +4,9 @@ use thiserror::Error;
 
 use super::Kind;
 
+/// What errors call the user's list of the order.
+pub(super) const ORDER_FLAG: &str = "--order";
+
 /// Why no layer model could be made. Each message names what to change.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum Error {
@@ -36,7 +39,7 @@ pub enum Error {
     )]
     MetadataNotAList(String),
     /// An order list names a tensor that is not there.
-    #[error("{origin}: the file has no tensor `{name}`{hint}; remove it from the list", hint = hint(.near))]
+    #[error("{origin}: the checkpoint has no tensor `{name}`{hint}; remove it from the list", hint = hint(.near))]
     OrderUnknown {
         /// `--order` or the metadata key.
         origin: &'static str,
@@ -63,6 +66,18 @@ pub enum Error {
         /// The name.
         name: String,
     },
+}
+
+impl Error {
+    /// Whether it is the user's list of the order that is wrong, rather than the checkpoint or a flag.
+    pub fn is_about_order_list(&self) -> bool {
+        match self {
+            Self::OrderUnknown { origin, .. }
+            | Self::OrderNotALayer { origin, .. }
+            | Self::OrderTwice { origin, .. } => *origin == ORDER_FLAG,
+            _ => false,
+        }
+    }
 }
 
 fn hint(near: &[String]) -> String {

@@ -106,7 +106,7 @@ impl Layers {
                 Some(("metadata `inmerge.layers`", OrderSource::Metadata, names))
             }
             // A list that cannot be read does not apply.
-            (_, Some(names)) => Some(("--order", OrderSource::File, names.to_vec())),
+            (_, Some(names)) => Some((error::ORDER_FLAG, OrderSource::File, names.to_vec())),
             (Ok(None), None) => None,
             (Err(error), None) => return Err(error),
         };
