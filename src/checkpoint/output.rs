@@ -7,9 +7,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use memmap2::Mmap;
+
 use super::temporary::TemporaryFile;
 use super::{Checkpoint, Error, Problem};
-use memmap2::Mmap;
 
 /// A place where an output may be written, checked before anything is computed.
 #[derive(Debug)]
