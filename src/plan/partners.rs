@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use crate::similarity::{Kernels, Screen, Search, Tile};
+use crate::similarity::{Kernels, Neighbour, Screen, Search, Tile};
 
 use super::PartnerDraw;
 
@@ -21,46 +21,59 @@ pub(super) struct Partners {
 impl Partners {
     /// `eligible`: uniformly among all kernels more similar than `tau`. `turns` is by kernel, as in all three.
     pub(super) fn eligible(kernels: &Kernels<'_>, tau: f64, turns: &[Option<PartnerDraw>]) -> Self {
-        let mut round = Self::none(kernels, Some(0));
-        for group in kernels.groups() {
-            let members = group.members();
-            let screen = Screen::new(&group);
-            let search = Search::new(&screen);
-            let pairs = PairsAbove::new(&screen, tau, members.iter().map(|&k| turns[k]).collect());
-            screen.for_each_tile(|tile| {
-                search.visit(tile);
-                pairs.visit(tile);
-            });
-            round.greatest = greater(round.greatest, search.greatest());
-            let (best, count) = pairs.finish();
-            round.pairs_above = round.pairs_above.map(|pairs| pairs + count);
-            for (&kernel, best) in members.iter().zip(best) {
-                round.partners[kernel] = best.map(|(_, partner)| partner);
-            }
-        }
-        round
+        Self::screened(kernels, tau, turns, |search, choices| {
+            let partner = |choice: Best| choice.map(|(_, partner)| partner);
+            let partners = choices.into_iter().map(partner).collect();
+            (search.greatest(), partners)
+        })
     }
 
     /// `nearest`: the most similar kernel, if it is more similar than `tau`.
     pub(super) fn nearest(kernels: &Kernels<'_>, tau: f64, turns: &[Option<PartnerDraw>]) -> Self {
+        let no_choice = vec![None; turns.len()];
+        let mut round = Self::screened(kernels, tau, &no_choice, |search, _| {
+            let nearest = search.nearest();
+            let similarities = nearest
+                .iter()
+                .flatten()
+                .map(|neighbour| neighbour.similarity);
+            let greatest = similarities.reduce(f64::max);
+            let above = |neighbour: Option<Neighbour>| {
+                let above = neighbour.filter(|neighbour| neighbour.similarity > tau)?;
+                Some(above.kernel)
+            };
+            (greatest, nearest.into_iter().map(above).collect())
+        });
+        for (partner, turn) in round.partners.iter_mut().zip(turns) {
+            *partner = partner.filter(|_| turn.is_some());
+        }
+        round
+    }
+
+    /// Screens every group, counts its pairs above `tau`, and has `settle` say what the search and each member's choice
+    /// among those pairs come to: the greatest similarity, and the partner of every member.
+    fn screened(
+        kernels: &Kernels<'_>,
+        tau: f64,
+        draws: &[Option<PartnerDraw>],
+        settle: impl Fn(Search<'_, '_, '_, '_>, Vec<Best>) -> (Option<f64>, Vec<Option<usize>>),
+    ) -> Self {
         let mut round = Self::none(kernels, Some(0));
         for group in kernels.groups() {
             let members = group.members();
             let screen = Screen::new(&group);
             let search = Search::new(&screen);
-            let pairs = PairsAbove::new(&screen, tau, vec![None; members.len()]);
+            let pairs = PairsAbove::new(&screen, tau, members.iter().map(|&k| draws[k]).collect());
             screen.for_each_tile(|tile| {
                 search.visit(tile);
                 pairs.visit(tile);
             });
-            let (_, count) = pairs.finish();
+            let (choices, count) = pairs.finish();
+            let (greatest, partners) = settle(search, choices);
+            round.greatest = round.greatest.into_iter().chain(greatest).reduce(f64::max);
             round.pairs_above = round.pairs_above.map(|pairs| pairs + count);
-            for (&kernel, nearest) in members.iter().zip(search.nearest()) {
-                let similarity = nearest.map(|neighbour| neighbour.similarity);
-                round.greatest = greater(round.greatest, similarity);
-                round.partners[kernel] = nearest
-                    .filter(|neighbour| turns[kernel].is_some() && neighbour.similarity > tau)
-                    .map(|neighbour| neighbour.kernel);
+            for (&kernel, partner) in members.iter().zip(partners) {
+                round.partners[kernel] = partner;
             }
         }
         round
@@ -91,10 +104,6 @@ impl Partners {
             pairs_above,
         }
     }
-}
-
-fn greater(a: Option<f64>, b: Option<f64>) -> Option<f64> {
-    a.into_iter().chain(b).reduce(f64::max)
 }
 
 /// The eligible candidate of lowest rank, with its rank.
