@@ -129,7 +129,7 @@ fn rounds(
                     layer: name(),
                     role,
                     kernel: index,
-                    last: kernels.saturating_sub(1),
+                    last: kernels - 1,
                 });
             }
         }

@@ -45,7 +45,8 @@ pub(super) fn products(
 ///
 /// # Panics
 ///
-/// If an extent is beyond BLAS's 32-bit integers, or the arrays are not row-major.
+/// If an extent is beyond BLAS's 32-bit integers, or the arrays are not row-major. Weights are made of at least one
+/// number a kernel and fewer than 2³¹ ([`ConvWeight`](crate::weight::ConvWeight)).
 pub(super) fn self_products(a: ArrayView2<'_, f32>, mut out: ArrayViewMut2<'_, f32>) {
     use_one_blas_thread();
     let (n, d) = a.dim();
@@ -53,10 +54,6 @@ pub(super) fn self_products(a: ArrayView2<'_, f32>, mut out: ArrayViewMut2<'_, f
     let extent = |extent: usize| c_int::try_from(extent).expect("an extent within BLAS's integers");
     let a_slice = a.as_slice().expect("row-major rows");
     let out_slice = out.as_slice_mut().expect("a row-major tile");
-    if n == 0 || d == 0 {
-        out_slice.fill(0.0);
-        return;
-    }
     // SAFETY: `a` holds n rows of d floats and `out` n rows of n, both row-major and without gaps, as asserted above;
     // BLAS reads the one and writes the other within these extents, and they cannot overlap (`out` is borrowed mutably).
     unsafe {

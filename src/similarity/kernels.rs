@@ -104,15 +104,13 @@ impl<'a> Kernels<'a> {
 
     /// The groups in which kernels are compared, each with those of its kernels that take part.
     pub fn groups(&self) -> impl Iterator<Item = Group<'_, 'a>> {
-        (0..self.len())
-            .step_by(self.group.max(1))
-            .map(move |start| Group {
-                kernels: self,
-                members: self
-                    .group_of(start)
-                    .filter(|&kernel| self.is_live(kernel))
-                    .collect(),
-            })
+        (0..self.len()).step_by(self.group).map(move |start| Group {
+            kernels: self,
+            members: self
+                .group_of(start)
+                .filter(|&kernel| self.is_live(kernel))
+                .collect(),
+        })
     }
 
     /// The similarity of two kernels by the float64 definition.

@@ -33,19 +33,15 @@ impl<'g, 'k, 'a> Screen<'g, 'k, 'a> {
     /// Computes the unit vectors: `m × d` float32 for `m` members.
     pub fn new(group: &'g Group<'k, 'a>) -> Self {
         let (m, d) = (group.members().len(), group.kernels().rows().row_len());
-        let mut units = Array2::zeros((m, d));
-        if let Some(numbers) = units.as_slice_mut()
-            && d > 0
-        {
-            numbers
-                .par_chunks_mut(d)
-                .with_min_len(KERNELS_PER_TASK)
-                .enumerate()
-                .for_each(|(place, unit)| group.write_unit_row(place, unit));
-        }
+        let mut numbers = vec![0.0; m * d];
+        numbers
+            .par_chunks_mut(d)
+            .with_min_len(KERNELS_PER_TASK)
+            .enumerate()
+            .for_each(|(place, unit)| group.write_unit_row(place, unit));
         Self {
             group,
-            units,
+            units: Array2::from_shape_vec((m, d), numbers).expect("m rows of d numbers"),
             band: guard_band(d),
         }
     }

@@ -56,16 +56,13 @@ fn of_candidate(index: usize, candidate: &Candidate<'_>) -> Sketch {
     let (reads, out) = (candidate.reads(), candidate.out());
     let depthwise = reads == 1 && candidate.layout == Layout::Forward && !candidate.linear();
     let entry = if depthwise { [out, 1] } else { [reads, reads] };
-
-    let point = candidate.is_point();
-
     Sketch {
         ends: Ends {
             entry,
             exits: vec![out],
         },
         single: Some(index),
-        spatial: !point,
+        spatial: !candidate.is_point(),
     }
 }
 
