@@ -555,6 +555,15 @@ fn files_named_by_flags_are_named_when_they_are_at_fault() {
         1,
         &[&["beyond.toml"], &["tau", "line 3"], &["1.5"]],
     );
+    let nowhere = desk.with(
+        "nowhere.toml",
+        "[[layer]]\nmatch = \"layr2.*\"\ntau = 0.5\n",
+    );
+    desk.refuses(
+        args!["merge", tiny(), "--config", nowhere],
+        1,
+        &[&["[[layer]]"], &["layr2.*"], &["layer2.0.conv1.weight"]],
+    );
     let order = desk.with("order.txt", "conv1.weight\nlayer9.weight\n");
     desk.refuses(
         args!["merge", tiny(), "--order", order],

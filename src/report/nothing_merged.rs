@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::plan::{Fraction, Parameters, Partner, Threshold};
-use crate::similarity::Nearest;
+use crate::similarity::{Nearest, exact};
 
 /// Shares of the kernels for which a threshold is worth knowing, in percent.
 const SHARES: [f64; 3] = [1.0, 5.0, 20.0];
@@ -107,8 +107,10 @@ impl fmt::Display for NothingMerged {
             );
         }
         let Some((layer, greatest)) = &self.greatest else {
-            return f.write_str(
-                "no layer that takes part has two kernels to compare (kernels of norm below 1e-8 never merge).",
+            return write!(
+                f,
+                "no layer that takes part has two kernels to compare (kernels of norm below {:e} never merge).",
+                exact::EPSILON
             );
         };
         write!(
