@@ -212,7 +212,7 @@ impl<'a> Draft<'a> {
         // SAFETY: the map is read-only, and the file is this process's own temporary one, which nobody else writes.
         let map = unsafe { Mmap::map(&file) }.map_err(|e| self.failed(e))?;
         let differs = |at| Problem::ReadBackDiffers { at }.of(&self.destination.path);
-        if map.len() as u64 != self.source.len() {
+        if map.len() as u64 != self.source.size() {
             return Err(differs(map.len() as u64));
         }
         let header = self.source.bytes_before_data();
@@ -303,7 +303,7 @@ mod tests {
         let out = Destination::check(&folder.path().join("out"), false).unwrap();
         let draft = Draft::copy(&source, &out).unwrap();
         let writer = File::options().append(true).open(source.path()).unwrap();
-        writer.set_len(source.len() + 1).unwrap();
+        writer.set_len(source.size() + 1).unwrap();
         let error = draft.publish(Durability::Unsynced).unwrap_err();
         assert!(matches!(*error.problem, Problem::ChangedMeanwhile));
         assert!(!out.path().exists());

@@ -67,13 +67,8 @@ impl Checkpoint {
     }
 
     /// Size of the file in bytes.
-    pub fn len(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         self.map.len() as u64
-    }
-
-    /// Never true of an open checkpoint: an empty file is refused.
-    pub fn is_empty(&self) -> bool {
-        self.map.is_empty()
     }
 
     /// The checked header.
@@ -112,11 +107,6 @@ impl Checkpoint {
         (own.dev(), own.ino()) == (other.dev(), other.ino())
     }
 
-    /// Whether the two files are the same, byte for byte.
-    pub fn is_identical(&self, other: &Self) -> bool {
-        self.map[..] == other.map[..]
-    }
-
     /// Whether the two files' headers are the same, byte for byte.
     pub fn has_same_header(&self, other: &Self) -> bool {
         self.bytes_before_data() == other.bytes_before_data()
@@ -138,7 +128,7 @@ impl Checkpoint {
             .file
             .metadata()
             .map_err(|e| Problem::Unreadable(e).of(&self.path))?;
-        if status.len() != self.len() || modified(&status) != self.modified {
+        if status.len() != self.size() || modified(&status) != self.modified {
             return Err(Problem::ChangedMeanwhile.of(&self.path));
         }
         Ok(())

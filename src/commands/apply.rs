@@ -33,8 +33,7 @@ pub(super) fn run(args: &Apply, session: &mut Session<'_>) -> Result<Outcome, Er
         .map(|layer| layer.max_similarity)
         .collect();
     let run = FinishedRun {
-        input: source.path(),
-        input_bytes: source.len(),
+        source: &source,
         output: target.map(Destination::path),
         plan: &plan,
         changes: &changes,

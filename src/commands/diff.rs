@@ -24,7 +24,6 @@ pub(super) fn run(args: &Diff, session: &mut Session<'_>) -> Result<Outcome, Err
         error,
     })?;
     let report = DiffReport::new(
-        before.is_identical(&after),
         before.has_same_header(&after),
         diff(&before, &after, &layers),
     );

@@ -61,8 +61,7 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
     let target = destination.as_ref();
     let changes = writing::follow(&source, &recipe, target, durability, session, &pool)?;
     let run = FinishedRun {
-        input: source.path(),
-        input_bytes: source.len(),
+        source: &source,
         output: target.map(Destination::path),
         plan: &plan,
         changes: &changes,

@@ -123,7 +123,7 @@ impl SourceId {
             .unwrap_or(source.path().as_os_str());
         Self {
             file: name.to_string_lossy().into_owned(),
-            bytes: source.len(),
+            bytes: source.size(),
             header_sha256: source.header_sha256(),
         }
     }

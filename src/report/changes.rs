@@ -37,13 +37,10 @@ pub struct TensorDifference {
 
 impl DiffReport {
     /// Reports on the differences found.
-    pub fn new(
-        identical: bool,
-        header_identical: bool,
-        differences: Vec<(String, Difference)>,
-    ) -> Self {
+    pub fn new(header_identical: bool, differences: Vec<(String, Difference)>) -> Self {
         Self {
-            identical,
+            // Tensors fill a file from its header to its end, so there is nothing else to differ.
+            identical: header_identical && differences.is_empty(),
             header_identical,
             tensors: differences.into_iter().map(TensorDifference::new).collect(),
         }

@@ -68,7 +68,7 @@ impl InspectReport {
         }
         Self {
             file: source.path().display().to_string(),
-            bytes: source.len(),
+            bytes: source.size(),
             tensors: tensors.len(),
             parameters: tensors.iter().map(|tensor| tensor.elements() as u64).sum(),
             dtypes,

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::apply::Change;
+use crate::checkpoint::Checkpoint;
 use crate::layers::{Kind, Reason};
 use crate::plan::{Parameters, Plan, PlannedLayer};
 
@@ -72,12 +73,10 @@ pub struct Totals {
 }
 
 /// A run of `merge` or `apply` that has ended.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct FinishedRun<'a> {
     /// The checkpoint read.
-    pub input: &'a Path,
-    /// Its size.
-    pub input_bytes: u64,
+    pub source: &'a Checkpoint,
     /// The checkpoint written, if one was.
     pub output: Option<&'a Path>,
     /// The plan followed.
@@ -118,7 +117,7 @@ impl MergeReport {
             }
         }
         Self {
-            input: run.input.display().to_string(),
+            input: run.source.path().display().to_string(),
             output: run.output.map(|output| output.display().to_string()),
             backend: "cpu",
             parameters: run.plan.parameters,
@@ -132,7 +131,7 @@ impl MergeReport {
             warnings: [&run.layer_warnings[..], &run.run_warnings].concat(),
             seconds: run.seconds,
             skipped,
-            input_bytes: run.input_bytes,
+            input_bytes: run.source.size(),
         }
     }
 
