@@ -200,11 +200,15 @@ impl Arranger<'_> {
             };
             let early =
                 |segment: &Segment| in_step && number(segment).is_some() && number(segment) != turn;
-            let open: Vec<usize> = (0..chains.len())
-                .filter(|&chain| {
-                    head(chain).is_some_and(|segment| !waits(segment) && !early(segment))
-                })
-                .collect();
+            let ready =
+                |&chain: &usize| head(chain).is_some_and(|head| !waits(head) && !early(head));
+            let mut open: Vec<usize> = (0..chains.len()).filter(ready).collect();
+            if open.is_empty() {
+                // They wait for each other.
+                open = (0..chains.len())
+                    .filter(|&chain| head(chain).is_some())
+                    .collect();
+            }
             let ends = |chain: usize| &sketches[chains[chain].1[heads[chain]].node].ends;
             let fit = |chain: usize| {
                 let twin = result.placed.last().is_some_and(|last: &Placed| {
