@@ -10,7 +10,7 @@ use crate::checkpoint::Durability;
 use crate::layers::Kind;
 use crate::plan::{Fraction, Parameters, Partner, Threshold};
 use crate::settings::PartialSettings;
-use crate::similarity::NonFinite;
+use crate::similarity::{NonFinite, Precision};
 
 /// Merge similar convolution kernels of a safetensors checkpoint between fine-tuning epochs (InMerge).
 #[derive(Debug, Parser)]
@@ -61,6 +61,21 @@ pub(crate) struct Common {
     /// The result does not depend on it.
     #[arg(long, global = true, value_name = "NAME", default_value = "auto", value_parser = ["auto", "cpu"])]
     pub backend: String,
+    /// In which numbers similarities are screened before the exact test
+    ///
+    /// The result does not depend on it; auto takes the fastest on this processor.
+    #[arg(long, global = true, value_name = "NAME", default_value = "auto", value_parser = ["auto", "f32", "int8"])]
+    pub screen: String,
+}
+
+impl Common {
+    pub fn precision(&self) -> Precision {
+        match self.screen.as_str() {
+            "f32" => Precision::Single,
+            "int8" => Precision::Byte,
+            _ => Precision::fastest(),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::checkpoint::{Checkpoint, FloatType, Tensor};
+use crate::checkpoint::{Checkpoint, Error, FloatType, Tensor};
 use crate::layers::Layers;
 use crate::similarity::exact;
 use crate::weight::{ConvWeight, Element, Rows, with_element};
@@ -35,7 +35,15 @@ pub struct Values {
 
 /// Compares every tensor of `a` with that of the same name in `b`; `layers` are those of `a`. Tensors that are the same bit
 /// for bit are left out; the rest come in order of their names.
-pub fn diff(a: &Checkpoint, b: &Checkpoint, layers: &Layers) -> Vec<(String, Difference)> {
+///
+/// # Errors
+///
+/// Where a file cannot be read.
+pub fn diff(
+    a: &Checkpoint,
+    b: &Checkpoint,
+    layers: &Layers,
+) -> Result<Vec<(String, Difference)>, Error> {
     let mut pairs: BTreeMap<&str, (Option<&Tensor>, Option<&Tensor>)> = BTreeMap::new();
     for tensor in a.tensors() {
         pairs.entry(&tensor.name).or_default().0 = Some(tensor);
@@ -51,26 +59,26 @@ pub fn diff(a: &Checkpoint, b: &Checkpoint, layers: &Layers) -> Vec<(String, Dif
             Some((layer.name.as_str(), weight))
         })
         .collect();
-    pairs
-        .into_iter()
-        .filter_map(|(name, pair)| {
-            let difference = match pair {
-                (Some(_), None) => Difference::OnlyInA,
-                (None, Some(_)) => Difference::OnlyInB,
-                (Some(x), Some(y)) if x.dtype != y.dtype => Difference::Dtype,
-                (Some(x), Some(y)) if x.shape != y.shape => Difference::Shape,
-                (Some(x), Some(y)) if a.values(x) == b.values(y) => return None,
-                (Some(x), Some(y)) => Difference::Changed(Values::between(
-                    a.values(x),
-                    b.values(y),
-                    x.float_type(),
-                    kernels.get(name),
-                )),
-                (None, None) => return None,
-            };
-            Some((name.to_owned(), difference))
-        })
-        .collect()
+    let mut differences = Vec::new();
+    for (name, pair) in pairs {
+        let difference = match pair {
+            (Some(_), None) => Difference::OnlyInA,
+            (None, Some(_)) => Difference::OnlyInB,
+            (Some(x), Some(y)) if x.dtype != y.dtype => Difference::Dtype,
+            (Some(x), Some(y)) if x.shape != y.shape => Difference::Shape,
+            (Some(x), Some(y)) => {
+                let (before, after) = (a.values(x)?, b.values(y)?);
+                if before[..] == after[..] {
+                    continue;
+                }
+                let weight = kernels.get(name);
+                Difference::Changed(Values::between(&before, &after, x.float_type(), weight))
+            }
+            (None, None) => continue,
+        };
+        differences.push((name.to_owned(), difference));
+    }
+    Ok(differences)
 }
 
 impl Values {

@@ -78,6 +78,7 @@ fn tensor(name: &str, shape: &[usize]) -> Tensor {
         name: name.to_owned(),
         dtype: Dtype::F32,
         shape: shape.to_vec(),
+        shard: 0,
         bytes: 0..0,
     }
 }

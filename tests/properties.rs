@@ -9,9 +9,9 @@ use inmerge_ckpt::checkpoint::{Checkpoint, Destination, Draft, Durability};
 use inmerge_ckpt::layers::Kind;
 use inmerge_ckpt::plan::{
     Cosine, Decision, Fraction, LayerParameters, Merge, Parameters, Partner, Plan, PlannedLayer,
-    Recipe, Rules, SourceId, Task, Threshold, decide,
+    Recipe, Rules, SourceId, Task, Threshold,
 };
-use inmerge_ckpt::similarity::NonFinite;
+use inmerge_ckpt::similarity::{NonFinite, Precision};
 use inmerge_ckpt::weight::ConvWeight;
 use proptest::prelude::*;
 use safetensors::tensor::{Dtype, TensorView};
@@ -94,10 +94,15 @@ fn decisions(source: &Checkpoint, parameters: &Parameters) -> Vec<(String, Decis
         rounds: parameters.rounds,
         seed: parameters.seed,
         non_finite: NonFinite::Refuse,
+        precision: Precision::fastest(),
     };
-    let decisions = decide(source, &tasks, &rules, &|_| {}).expect("finite kernels");
-    let names = source.tensors().iter().map(|tensor| tensor.name.clone());
-    names.zip(decisions).collect()
+    let decision = |task: &Task<'_>| {
+        let tensor = task.weight.tensor();
+        let values = source.values(tensor).expect("a readable file");
+        let decision = task.decide(&values, &rules, &());
+        (tensor.name.clone(), decision.expect("finite kernels"))
+    };
+    tasks.iter().map(decision).collect()
 }
 
 fn plan(source: &Checkpoint, parameters: &Parameters) -> Plan {
@@ -130,8 +135,8 @@ fn plan(source: &Checkpoint, parameters: &Parameters) -> Plan {
 fn output(source: &Checkpoint, plan: &Plan, path: &Path) -> Vec<u8> {
     let recipe = Recipe::check(plan, source).expect("a plan that fits");
     let destination = Destination::check(path, true).expect("a writable place");
-    let draft = Draft::copy(source, &destination).expect("a copy");
-    apply(source, &recipe, Some(&draft), &|| {}).expect("written");
+    let mut draft = Draft::begin(source, &destination).expect("a place to write to");
+    apply(source, &recipe, Some(&mut draft), &()).expect("written");
     draft.publish(Durability::Unsynced).expect("published");
     std::fs::read(path).expect("the output")
 }
@@ -216,7 +221,7 @@ proptest! {
         if let Ok(plan) = Plan::parse(&json)
             && let Ok(recipe) = Recipe::check(&plan, &source)
         {
-            let changes = apply(&source, &recipe, None, &|| {}).unwrap();
+            let changes = apply(&source, &recipe, None, &()).unwrap();
             for (change, layer) in changes.iter().zip(&plan.layers) {
                 prop_assert!(change.merged <= layer.kernels);
             }

@@ -32,6 +32,8 @@ pub enum Problem {
     NotRegular,
     #[error("cannot be read ({0}); check its permissions and the disk")]
     Unreadable(io::Error),
+    #[error("is of {bytes} bytes, more than this machine can address; run on a 64-bit one")]
+    BeyondMemory { bytes: u64 },
     #[error("is empty; the checkpoint was probably never written: save it again")]
     Empty,
     #[error("{0}")]

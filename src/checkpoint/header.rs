@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 
 use safetensors::Dtype;
 use serde::Deserialize;
@@ -15,7 +17,10 @@ use super::{Problem, Tensor};
 pub const MAX_HEADER_BYTES: u64 = 100_000_000;
 
 /// The bytes before the header: its length as a little-endian `u64`.
-const LENGTH_BYTES: usize = 8;
+pub(super) const LENGTH_BYTES: usize = 8;
+
+/// Bytes at the start of a file that tell what it is.
+const SIGNATURE_BYTES: usize = 32;
 
 /// What a checkpoint file says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +72,28 @@ impl Header {
     ///
     /// Every departure from the format, with the tensor and the numbers concerned.
     pub fn parse(file: &[u8]) -> Result<Self, Problem> {
-        let json = header_json(file)?;
+        let start = &file[..file.len().min(SIGNATURE_BYTES)];
+        let length = json_length(start, file.len())?;
+        Self::from_json(&file[LENGTH_BYTES..][..length], file.len())
+    }
+
+    /// Reads and checks the header of an open file of this many bytes; the JSON comes with it. No value is read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Header::parse`], and where the file cannot be read.
+    pub(super) fn read(file: &File, size: usize) -> Result<(Self, Vec<u8>), Problem> {
+        let mut start = vec![0; size.min(SIGNATURE_BYTES)];
+        file.read_exact_at(&mut start, 0)
+            .map_err(Problem::Unreadable)?;
+        // At most MAX_HEADER_BYTES, and no more than the file holds.
+        let mut json = vec![0; json_length(&start, size)?];
+        file.read_exact_at(&mut json, LENGTH_BYTES as u64)
+            .map_err(Problem::Unreadable)?;
+        Ok((Self::from_json(&json, size)?, json))
+    }
+
+    fn from_json(json: &[u8], file_size: usize) -> Result<Self, Problem> {
         let json = std::str::from_utf8(json).map_err(|e| Problem::HeaderNotUtf8 {
             at: e.valid_up_to(),
         })?;
@@ -92,7 +118,7 @@ impl Header {
         tensors.sort_by(|a, b| {
             (a.bytes.start, a.bytes.end, &a.name).cmp(&(b.bytes.start, b.bytes.end, &b.name))
         });
-        check_layout(&tensors, data_start, file.len())?;
+        check_layout(&tensors, data_start, file_size)?;
         Ok(Self {
             tensors,
             metadata,
@@ -101,28 +127,28 @@ impl Header {
     }
 }
 
-/// The JSON part of a file that begins with an honest header length.
-fn header_json(file: &[u8]) -> Result<&[u8], Problem> {
-    if file.is_empty() {
+/// The length of the JSON part of a file of this size that begins like this, if it is honest.
+fn json_length(start: &[u8], file_size: usize) -> Result<usize, Problem> {
+    if start.is_empty() {
         return Err(Problem::Empty);
     }
-    if let Some(format) = super::Recognised::of(file) {
+    if let Some(format) = super::Recognised::of(start) {
         return Err(Problem::Foreign(format));
     }
-    let Some((length, rest)) = file.split_first_chunk::<LENGTH_BYTES>() else {
+    let Some((length, _)) = start.split_first_chunk::<LENGTH_BYTES>() else {
         return Err(Problem::TooShort {
-            bytes: file.len() as u64,
+            bytes: file_size as u64,
         });
     };
     let length = u64::from_le_bytes(*length);
     if length > MAX_HEADER_BYTES {
         return Err(Problem::HeaderTooLong { length });
     }
-    // At most MAX_HEADER_BYTES, so it fits a usize.
-    rest.get(..length as usize).ok_or(Problem::HeaderTruncated {
-        length,
-        available: rest.len() as u64,
-    })
+    let available = (file_size - LENGTH_BYTES) as u64;
+    if length > available {
+        return Err(Problem::HeaderTruncated { length, available });
+    }
+    Ok(length as usize)
 }
 
 fn tensor(name: String, value: &RawValue, data_start: usize) -> Result<Tensor, Problem> {
@@ -172,6 +198,7 @@ fn tensor(name: String, value: &RawValue, data_start: usize) -> Result<Tensor, P
             name,
             dtype,
             shape: raw.shape,
+            shard: 0,
             bytes: start..stop,
         }),
         _ => Err(Problem::SizeOverflow {

@@ -1,63 +1,33 @@
-//! A checkpoint open for reading, mapped into memory.
+//! A checkpoint open for reading.
 
-use std::fs::{File, Metadata};
-use std::os::unix::fs::MetadataExt;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 
-use super::{Error, Header, Problem, Tensor};
+use super::shard::{Mapped, Shard};
+use super::{Error, Piece, Tensor};
 
-/// A `.safetensors` file open for reading. Opening touches the header only; values are paged in as they are used.
+/// A checkpoint open for reading. Opening reads headers only; values are mapped when they are asked for.
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
-    file: File,
-    map: Mmap,
-    header: Header,
-    modified: Option<SystemTime>,
+    shards: Vec<Shard>,
+    tensors: Vec<Tensor>,
 }
 
 impl Checkpoint {
-    /// Opens the file and checks its header.
+    /// Opens a checkpoint and checks its headers.
     ///
     /// # Errors
     ///
-    /// Where the file cannot be read or is no valid safetensors file; formats that it is mistaken for are named.
+    /// Where a file cannot be read or is no valid safetensors file; formats that it is mistaken for are named.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::try_open(path).map_err(|problem| problem.of(path))
-    }
-
-    fn try_open(path: &Path) -> Result<Self, Problem> {
-        let status = std::fs::metadata(path).map_err(Problem::reading)?;
-        if status.is_dir() {
-            return Err(Problem::Folder);
-        }
-        if !status.is_file() {
-            return Err(Problem::NotRegular);
-        }
-        if path.to_string_lossy().ends_with(".safetensors.index.json") {
-            return Err(Problem::ShardIndex);
-        }
-        let file = File::open(path).map_err(Problem::reading)?;
-        let status = file.metadata().map_err(Problem::reading)?;
-        if status.len() == 0 {
-            return Err(Problem::Empty);
-        }
-        // SAFETY: the map is private and read-only. A file that another process truncates meanwhile would raise
-        // SIGBUS, which no reader by mmap can exclude; one that is rewritten shows as other bytes, never as invalid
-        // values (every bit pattern of the types read is valid), and `check_unchanged` reports it before an output
-        // replaces anything.
-        let map = unsafe { Mmap::map(&file) }.map_err(Problem::Unreadable)?;
-        let header = Header::parse(&map)?;
+        let shard = Shard::open(path)?;
         Ok(Self {
             path: path.to_owned(),
-            modified: modified(&status),
-            file,
-            map,
-            header,
+            tensors: shard.header().tensors.clone(),
+            shards: vec![shard],
         })
     }
 
@@ -66,76 +36,90 @@ impl Checkpoint {
         &self.path
     }
 
-    /// Size of the file in bytes.
+    /// The files that make it up.
+    pub fn shards(&self) -> &[Shard] {
+        &self.shards
+    }
+
+    /// Size of all its files in bytes.
     pub fn size(&self) -> u64 {
-        self.map.len() as u64
+        self.shards.iter().map(Shard::size).sum()
     }
 
-    /// The checked header.
-    pub fn header(&self) -> &Header {
-        &self.header
-    }
-
-    /// The tensor table, in the order of the values in the file.
+    /// The tensors of all files, by file and then in the order of their values.
     pub fn tensors(&self) -> &[Tensor] {
-        &self.header.tensors
+        &self.tensors
+    }
+
+    /// The `__metadata__` of its files; of a key that several have, the first file's value.
+    pub fn metadata(&self) -> BTreeMap<String, String> {
+        let entries = self
+            .shards
+            .iter()
+            .rev()
+            .flat_map(|shard| &shard.header().metadata);
+        entries
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    }
+
+    /// All that does not belong to one of some of its tensors, the headers included.
+    pub fn all_but(&self, tensors: &[&Tensor]) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        for (index, shard) in self.shards.iter().enumerate() {
+            let mut left_out: Vec<&Tensor> = tensors
+                .iter()
+                .copied()
+                .filter(|tensor| tensor.shard == index)
+                .collect();
+            left_out.sort_by_key(|tensor| tensor.bytes.start);
+            let ends = left_out.iter().map(|tensor| tensor.bytes.end);
+            let starts = left_out.iter().map(|tensor| tensor.bytes.start);
+            let gaps = std::iter::once(0)
+                .chain(ends)
+                .zip(starts.chain([shard.size() as usize]));
+            let gaps = gaps.filter(|(start, end)| start < end);
+            pieces.extend(gaps.map(|(start, end)| Piece {
+                shard: index,
+                bytes: start..end,
+            }));
+        }
+        pieces
     }
 
     /// The values of one of this checkpoint's tensors, as stored (little-endian, row-major, of any alignment).
     ///
+    /// # Errors
+    ///
+    /// Where the file cannot be mapped into memory.
+    ///
     /// # Panics
     ///
-    /// If the tensor is of another checkpoint and its range lies beyond this one's end.
-    pub fn values(&self, tensor: &Tensor) -> &[u8] {
-        &self.map[tensor.bytes.clone()]
+    /// If the tensor is of another checkpoint that has more files.
+    pub fn values(&self, tensor: &Tensor) -> Result<Mapped, Error> {
+        self.shards[tensor.shard].map(tensor.bytes.clone())
     }
 
-    /// SHA-256 of the header's JSON, in hexadecimal: what a plan knows its source by.
+    /// SHA-256 of its headers' JSON, one after the other, in hexadecimal: what a plan knows its source by.
     pub fn header_sha256(&self) -> String {
-        let json = &self.bytes_before_data()[8..];
-        Sha256::digest(json)
+        let mut hash = Sha256::new();
+        for shard in &self.shards {
+            hash.update(shard.header_json());
+        }
+        hash.finalize()
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect()
     }
 
-    /// Whether this is the file at `path`, by whatever name.
+    /// Whether one of its files is the one at `path`, by whatever name.
     pub fn is_at(&self, path: &Path) -> bool {
-        let (Ok(own), Ok(other)) = (self.file.metadata(), std::fs::metadata(path)) else {
-            return false;
-        };
-        (own.dev(), own.ino()) == (other.dev(), other.ino())
+        self.shards.iter().any(|shard| shard.is_at(path))
     }
 
-    /// Whether the two files' headers are the same, byte for byte.
+    /// Whether the two checkpoints' headers are the same, byte for byte.
     pub fn has_same_header(&self, other: &Self) -> bool {
-        self.bytes_before_data() == other.bytes_before_data()
+        let own = self.shards.iter().map(Shard::header_json);
+        own.eq(other.shards.iter().map(Shard::header_json))
     }
-
-    /// Everything before the first value: the header's length and the header.
-    pub(super) fn bytes_before_data(&self) -> &[u8] {
-        &self.map[..self.header.data_start]
-    }
-
-    /// The open file itself, for copying it without passing through user memory.
-    pub(super) fn file(&self) -> &File {
-        &self.file
-    }
-
-    /// Checks that the file is still the one that was opened, by size and time of change.
-    pub(super) fn check_unchanged(&self) -> Result<(), Error> {
-        let status = self
-            .file
-            .metadata()
-            .map_err(|e| Problem::Unreadable(e).of(&self.path))?;
-        if status.len() != self.size() || modified(&status) != self.modified {
-            return Err(Problem::ChangedMeanwhile.of(&self.path));
-        }
-        Ok(())
-    }
-}
-
-/// The time of the last change; `None` where the file system keeps none.
-fn modified(status: &Metadata) -> Option<SystemTime> {
-    status.modified().ok()
 }

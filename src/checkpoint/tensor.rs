@@ -9,13 +9,15 @@ use super::FloatType;
 /// A tensor as the header describes it; its values stay in the file until asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tensor {
-    /// Name, unique within the file.
+    /// Name, unique within the checkpoint.
     pub name: String,
     /// Element type.
     pub dtype: Dtype,
     /// Extents, outermost first; empty for a scalar.
     pub shape: Vec<usize>,
-    /// Where the values lie, in bytes from the start of the file.
+    /// The file that holds the values, of those that make up the checkpoint, from 0.
+    pub shard: usize,
+    /// Where the values lie, in bytes from the start of that file.
     pub bytes: Range<usize>,
 }
 

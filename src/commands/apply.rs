@@ -2,12 +2,14 @@
 
 use std::time::Instant;
 
-use crate::checkpoint::{Checkpoint, Destination};
+use crate::apply::apply;
+use crate::checkpoint::{Checkpoint, Destination, Draft};
 use crate::cli::Apply;
 use crate::error::Error;
 use crate::plan::{Plan, Recipe};
 use crate::report::FinishedRun;
 
+use super::progress::Amount;
 use super::writing::{self, Verdict};
 use super::{Outcome, Session};
 
@@ -19,14 +21,22 @@ pub(super) fn run(args: &Apply, session: &mut Session<'_>) -> Result<Outcome, Er
     let plan = Plan::read(&args.plan)?;
     let recipe = Recipe::check(&plan, &source).map_err(|problem| problem.of(&args.plan))?;
 
-    let mut verdict = Verdict::new(&recipe, &args.writing);
-    if recipe.is_empty() {
+    let mut verdict = Verdict::new(recipe.is_empty(), &args.writing);
+    if verdict.nothing_merges {
         verdict.warn_first("NOTHING MERGED: the plan lists no merges".to_owned());
     }
     let target = (verdict.outcome == Outcome::Done).then_some(&destination);
-    let durability = args.writing.durability();
+    let mut draft = target
+        .map(|destination| Draft::begin(&source, destination))
+        .transpose()?;
     let pool = session.pool()?;
-    let changes = writing::follow(&source, &recipe, target, durability, session, &pool)?;
+    let progress = session.progress("applying", amount(&source, &recipe));
+    let changes = pool.install(|| apply(&source, &recipe, draft.as_mut(), &progress))?;
+    if let Some(draft) = draft {
+        progress.now("saving");
+        pool.install(|| draft.publish(args.writing.durability()))?;
+    }
+    progress.finish();
     let max_similarities: Vec<Option<f64>> = plan
         .layers
         .iter()
@@ -45,4 +55,17 @@ pub(super) fn run(args: &Apply, session: &mut Session<'_>) -> Result<Outcome, Er
     };
     writing::report(&run, session)?;
     Ok(verdict.outcome)
+}
+
+fn amount(source: &Checkpoint, recipe: &Recipe<'_>) -> Amount {
+    let layers = recipe
+        .layers
+        .iter()
+        .map(|layer| layer.weight.bytes() as u64);
+    let layers = layers.sum();
+    Amount {
+        copied: source.size() - layers,
+        layers,
+        products: 0,
+    }
 }

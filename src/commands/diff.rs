@@ -12,10 +12,9 @@ use super::{Outcome, Session};
 pub(super) fn run(args: &Diff, session: &mut Session<'_>) -> Result<Outcome, Error> {
     let before = Checkpoint::open(&args.before)?;
     let after = Checkpoint::open(&args.after)?;
-    let header = before.header();
     let layers = Layers::of(
-        &header.tensors,
-        &header.metadata,
+        before.tensors(),
+        &before.metadata(),
         None,
         &Selection::default(),
     )
@@ -25,7 +24,7 @@ pub(super) fn run(args: &Diff, session: &mut Session<'_>) -> Result<Outcome, Err
     })?;
     let report = DiffReport::new(
         before.has_same_header(&after),
-        diff(&before, &after, &layers),
+        diff(&before, &after, &layers)?,
     );
     session.result(&report, DiffReport::to_text)?;
     Ok(Outcome::Done)

@@ -4,18 +4,19 @@ use std::time::Instant;
 
 use rayon::ThreadPool;
 
-use crate::checkpoint::{Checkpoint, Destination};
+use crate::apply::Change;
+use crate::checkpoint::{Checkpoint, Destination, Draft, Sink};
 use crate::cli::Merge;
 use crate::error::Error;
 use crate::layers::{Layer, Layers};
-use crate::plan::{
-    self, Decision, Plan, PlannedLayer, Recipe, Rules, SkippedLayer, SourceId, Task,
-};
+use crate::plan::{Decision, Plan, PlannedLayer, Rules, SkippedLayer, SourceId, Task};
 use crate::report::{FinishedRun, NothingMerged};
+use crate::schedule::{Load, work_on_layers};
 use crate::settings::Settings;
 use crate::similarity::{self, Nearest};
 use crate::weight::ConvWeight;
 
+use super::progress::{Amount, Progress};
 use super::writing::{self, Verdict};
 use super::{Outcome, Session, selecting};
 
@@ -32,37 +33,54 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
         rounds: settings.parameters.rounds,
         seed: settings.parameters.seed,
         non_finite: args.merging.non_finite(),
+        precision: session.precision(),
     };
-    let pool = session.pool()?;
-    let decisions = decide(&source, &tasks, &rules, session, &pool)?;
+    let job = Job {
+        source: &source,
+        tasks,
+        rules,
+        pool: session.pool()?,
+    };
+    let draft = destination.as_ref();
+    let mut draft = draft
+        .map(|destination| Draft::begin(&source, destination))
+        .transpose()?;
+    let progress = session.progress("merging", job.amount());
+    let (decisions, changes) = job.merge(draft.as_mut(), &progress)?;
+
+    let mut verdict = Verdict::new(
+        decisions.iter().all(|decision| decision.merges.is_empty()),
+        &args.writing,
+    );
     let pairs_above_tau: Option<u64> = decisions.iter().map(|decision| decision.pairs_above).sum();
     let mut max_similarities: Vec<Option<f64>> = decisions
         .iter()
         .map(|decision| decision.max_similarity)
         .collect();
-    let plan = document(&source, &settings, &layers, &tasks, decisions);
-    let recipe = Recipe::check(&plan, &source).map_err(|problem| problem.of(&args.input))?;
-
-    let mut verdict = Verdict::new(&recipe, &args.writing);
-    if recipe.is_empty() {
-        let nearest = nearest(&source, &tasks, &rules, session, &pool)?;
+    if verdict.nothing_merges {
+        let nearest = job.nearest(&progress)?;
         max_similarities = nearest.iter().map(Nearest::greatest).collect();
-        let names = tasks.iter().map(|task| task.weight.tensor().name.as_str());
+        let names = job.tasks.iter().map(|task| &task.weight.tensor().name[..]);
         let layers: Vec<_> = names.zip(nearest).collect();
         let explanation = NothingMerged::new(settings.parameters, pairs_above_tau, &layers);
         verdict.warn_first(explanation.to_string());
     }
-    let destination = destination.filter(|_| verdict.outcome == Outcome::Done);
-
+    let plan = document(&source, &settings, &layers, &job.tasks, decisions);
     let durability = args.writing.durability();
     if let Some(file) = plan_file {
         file.write(&plan.to_json(), durability)?;
     }
-    let target = destination.as_ref();
-    let changes = writing::follow(&source, &recipe, target, durability, session, &pool)?;
+    let draft = draft.filter(|_| verdict.outcome == Outcome::Done);
+    let is_written = draft.is_some();
+    if let Some(draft) = draft {
+        progress.now("saving");
+        job.pool.install(|| draft.publish(durability))?;
+    }
+    progress.finish();
+    let output = destination.as_ref().filter(|_| is_written);
     let run = FinishedRun {
         source: &source,
-        output: target.map(Destination::path),
+        output: output.map(Destination::path),
         plan: &plan,
         changes: &changes,
         max_similarities: &max_similarities,
@@ -73,6 +91,69 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
     };
     writing::report(&run, session)?;
     Ok(verdict.outcome)
+}
+
+/// The layers to merge, and how.
+struct Job<'a> {
+    source: &'a Checkpoint,
+    tasks: Vec<Task<'a>>,
+    rules: Rules,
+    pool: ThreadPool,
+}
+
+impl Job<'_> {
+    fn amount(&self) -> Amount {
+        let layers = self.tasks.iter().map(|task| task.weight.bytes() as u64);
+        let layers = layers.sum();
+        let products = self.tasks.iter().map(|task| task.products(&self.rules));
+        Amount {
+            copied: self.source.size() - layers,
+            layers,
+            products: products.fold(0, u64::saturating_add),
+        }
+    }
+
+    /// Decides on every layer and hands what it becomes to the draft, if there is one.
+    fn merge(
+        &self,
+        draft: Option<&mut Draft<'_>>,
+        progress: &Progress,
+    ) -> Result<(Vec<Decision>, Vec<Change>), Error> {
+        let merged = self.work_on_layers(draft, progress, |task, values, sink| {
+            let decision = task.decide(values, &self.rules, progress)?;
+            let recipe = task.recipe(&decision);
+            let squares = Some(&decision.squares[..]);
+            let change = recipe.apply(values, squares, sink, progress);
+            Ok((decision, change))
+        })?;
+        Ok(merged.into_iter().unzip())
+    }
+
+    /// Every kernel's nearest neighbour, for a run in which nothing merged.
+    fn nearest(&self, progress: &Progress) -> Result<Vec<Nearest>, Error> {
+        progress.now("explaining");
+        self.work_on_layers(None, progress, |task, values, _| {
+            task.nearest(values, &self.rules, &())
+        })
+    }
+
+    fn work_on_layers<R: Send + Sync>(
+        &self,
+        draft: Option<&mut Draft<'_>>,
+        progress: &Progress,
+        work: impl Fn(&Task<'_>, &[u8], Option<&Sink<'_>>) -> Result<R, similarity::Error> + Sync,
+    ) -> Result<Vec<R>, Error> {
+        let loads = self.tasks.iter().map(|task| task.load(&self.rules));
+        let loads: Vec<Load<'_>> = loads.collect();
+        let one_layer = |layer: usize, values: &[u8], sink: Option<&Sink<'_>>| {
+            work(&self.tasks[layer], values, sink).map_err(|error| Error::Similarity {
+                file: self.source.path().to_owned(),
+                error,
+            })
+        };
+        self.pool
+            .install(|| work_on_layers(self.source, draft, &loads, progress, one_layer))
+    }
 }
 
 /// Checks that the checkpoint and the plan may be written where the user wants them: not over anything that is read.
@@ -116,41 +197,6 @@ fn tasks<'a>(
         })
     };
     layers.selected().map(task).collect()
-}
-
-fn decide(
-    source: &Checkpoint,
-    tasks: &[Task<'_>],
-    rules: &Rules,
-    session: &Session<'_>,
-    pool: &ThreadPool,
-) -> Result<Vec<Decision>, Error> {
-    let work = tasks.iter().map(|task| task.work(rules));
-    let bar = session.bar("comparing", work.fold(0, u64::saturating_add));
-    let decisions = pool.install(|| plan::decide(source, tasks, rules, &|work| bar.inc(work)));
-    bar.finish_and_clear();
-    decisions.map_err(|error| failed(source, error))
-}
-
-/// Every kernel's nearest neighbour, for a run in which nothing merged.
-fn nearest(
-    source: &Checkpoint,
-    tasks: &[Task<'_>],
-    rules: &Rules,
-    session: &Session<'_>,
-    pool: &ThreadPool,
-) -> Result<Vec<Nearest>, Error> {
-    let bar = session.bar("explaining", tasks.len() as u64);
-    let nearest = pool.install(|| plan::nearest(source, tasks, rules.non_finite, &|| bar.inc(1)));
-    bar.finish_and_clear();
-    nearest.map_err(|error| failed(source, error))
-}
-
-fn failed(source: &Checkpoint, error: similarity::Error) -> Error {
-    Error::Similarity {
-        file: source.path().to_owned(),
-        error,
-    }
 }
 
 fn document(

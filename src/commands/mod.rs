@@ -5,6 +5,7 @@ mod completions;
 mod diff;
 mod inspect;
 mod merge;
+mod progress;
 mod selecting;
 mod session;
 mod writing;

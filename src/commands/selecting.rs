@@ -28,10 +28,9 @@ pub(super) fn find(
     settings: &Settings,
 ) -> Result<Layers, Error> {
     let order = flags.order.as_deref().map(read_order).transpose()?;
-    let header = source.header();
     let layers = Layers::of(
-        &header.tensors,
-        &header.metadata,
+        source.tensors(),
+        &source.metadata(),
         order.as_deref(),
         &settings.selection,
     )

@@ -1,16 +1,16 @@
 //! Where a command speaks.
 
 use std::io::{self, Write};
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::Serialize;
 
 use crate::cli::Common;
 use crate::error::Error;
 use crate::report::printable;
-use crate::similarity::blas_description;
+use crate::similarity::{Precision, blas_description};
+
+use super::progress::{Amount, Progress};
 
 /// Warnings shown unless the user asks for all: a file may give one for every layer.
 const WARNINGS_SHOWN: usize = 5;
@@ -25,6 +25,7 @@ pub struct Session<'a> {
     verbose: bool,
     /// 0 for one a processor.
     threads: usize,
+    precision: Precision,
 }
 
 impl<'a> Session<'a> {
@@ -42,6 +43,7 @@ impl<'a> Session<'a> {
             quiet: common.quiet,
             verbose: common.verbose,
             threads: common.threads.map_or(0, usize::from),
+            precision: common.precision(),
         }
     }
 
@@ -106,24 +108,25 @@ impl<'a> Session<'a> {
             .build()
             .map_err(Error::Threads)?;
         self.note(&format!(
-            "computing on {} threads with {}",
+            "computing on {} threads, similarities screened in {} ({})",
             pool.current_num_threads(),
+            self.precision,
             blas_description()
         ));
         Ok(pool)
     }
 
-    /// A bar for work of this length, drawn on terminals only.
-    pub(super) fn bar(&self, what: &'static str, length: u64) -> ProgressBar {
-        if !self.bars {
-            return ProgressBar::hidden();
+    /// A bar for this much work, drawn on terminals only.
+    pub(super) fn progress(&self, what: &'static str, amount: Amount) -> Progress {
+        if self.bars {
+            Progress::new(what, amount, self.precision)
+        } else {
+            Progress::hidden()
         }
-        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{msg:>10} [{bar:40}] {percent:>3} % {eta} left")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
-        // Ticks show it at once, long before the first layer is done.
-        bar.enable_steady_tick(Duration::from_millis(200));
-        bar.with_style(style.progress_chars("=> "))
-            .with_message(what)
+    }
+
+    /// The numbers in which similarities are screened.
+    pub(super) fn precision(&self) -> Precision {
+        self.precision
     }
 }

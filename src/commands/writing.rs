@@ -2,13 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use rayon::ThreadPool;
-
-use crate::apply::{Change, apply};
-use crate::checkpoint::{Checkpoint, Destination, Draft, Durability};
+use crate::checkpoint::{Checkpoint, Destination};
 use crate::cli::Writing;
 use crate::error::Error;
-use crate::plan::Recipe;
 use crate::report::{FinishedRun, MergeReport};
 
 use super::{Outcome, Session};
@@ -57,20 +53,23 @@ fn place(path: &Path) -> PathBuf {
 
 /// How a run ends, and what it says about itself.
 pub(super) struct Verdict {
+    pub nothing_merges: bool,
     pub outcome: Outcome,
     pub warnings: Vec<String>,
 }
 
 impl Verdict {
     /// Merges may be required.
-    pub fn new(recipe: &Recipe<'_>, flags: &Writing) -> Self {
-        if recipe.is_empty() && flags.require_merges {
+    pub fn new(nothing_merges: bool, flags: &Writing) -> Self {
+        if nothing_merges && flags.require_merges {
             Self {
+                nothing_merges,
                 outcome: Outcome::NothingMerged,
                 warnings: vec!["no checkpoint was written, as --require-merges asks".to_owned()],
             }
         } else {
             Self {
+                nothing_merges,
                 outcome: Outcome::Done,
                 warnings: Vec::new(),
             }
@@ -81,27 +80,6 @@ impl Verdict {
     pub fn warn_first(&mut self, why: String) {
         self.warnings.insert(0, why);
     }
-}
-
-/// Blends what the recipe says and, with a destination, writes the result there.
-pub(super) fn follow(
-    source: &Checkpoint,
-    recipe: &Recipe<'_>,
-    destination: Option<&Destination>,
-    durability: Durability,
-    session: &Session<'_>,
-    pool: &ThreadPool,
-) -> Result<Vec<Change>, Error> {
-    let bar = session.bar("writing", recipe.layers.len() as u64);
-    let draft = destination
-        .map(|destination| Draft::copy(source, destination))
-        .transpose()?;
-    let changes = pool.install(|| apply(source, recipe, draft.as_ref(), &|| bar.inc(1)))?;
-    bar.finish_and_clear();
-    if let Some(draft) = draft {
-        draft.publish(durability)?;
-    }
-    Ok(changes)
 }
 
 /// Prints what a run did, and the warnings last, where they are seen.

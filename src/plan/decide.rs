@@ -1,15 +1,14 @@
-//! Deciding the merges of every layer.
+//! Deciding the merges of a layer.
 
 use std::num::NonZeroU32;
 
-use rayon::prelude::*;
-
-use crate::checkpoint::Checkpoint;
-use crate::similarity::{Error, Kernels, Nearest, NonFinite, Screen};
+use crate::meter::Meter;
+use crate::schedule::Load;
+use crate::similarity::{Error, Kernels, Nearest, NonFinite, Precision};
 use crate::weight::{Blend, ConvWeight};
 
 use super::partners::Partners;
-use super::{Draws, LayerParameters, Merge, Partner, PartnerDraw, Threshold};
+use super::{Draws, LayerParameters, LayerRecipe, Merge, Partner, PartnerDraw, Threshold};
 
 /// One layer to decide on.
 #[derive(Clone, Debug)]
@@ -31,6 +30,8 @@ pub struct Rules {
     pub seed: u64,
     /// What to do with kernels that hold a NaN or an infinity.
     pub non_finite: NonFinite,
+    /// In which numbers similarities are screened, on which no decision depends.
+    pub precision: Precision,
 }
 
 /// What was decided on one layer.
@@ -44,104 +45,88 @@ pub struct Decision {
     pub pairs_above: Option<u64>,
     /// The merges, by round and kernel.
     pub merges: Vec<Merge>,
+    /// The dot product of every kernel of the source with itself.
+    pub squares: Vec<f64>,
 }
 
-impl Task<'_> {
-    /// How long a decision takes, in multiply-adds or nearly so.
-    pub fn work(&self, rules: &Rules) -> u64 {
+impl<'a> Task<'a> {
+    /// Multiply-adds that a decision takes, but for those few pairs that are compared again.
+    pub fn products(&self, rules: &Rules) -> u64 {
         let layout = self.weight.layout();
         let (n, d) = (layout.kernels() as u64, layout.kernel_len() as u64);
+        let all = n.saturating_mul(n).saturating_mul(d) / 2 / self.weight.groups() as u64;
         let one_round = match rules.partner {
             Partner::Random => n.saturating_mul(d),
-            Partner::Eligible | Partner::Nearest => {
-                n.saturating_mul(n).saturating_mul(d) / 2 / self.weight.groups() as u64
-            }
+            Partner::Eligible | Partner::Nearest => all,
         };
-        one_round.saturating_mul(rules.rounds.get().into())
+        let threshold = match self.parameters.tau {
+            Threshold::Similarity(_) => 0,
+            Threshold::Share(_) => all,
+        };
+        let rounds = one_round.saturating_mul(rules.rounds.get().into());
+        rounds.saturating_add(threshold)
     }
-}
 
-/// Decides on all layers, several at once. `done` is told the [`Task::work`] of each layer as it is finished.
-///
-/// The result depends on the source, the tasks and the rules only: not on threads, BLAS or machine, nor, for any layer,
-/// on which others there are.
-///
-/// # Errors
-///
-/// That of the first task whose kernels cannot be compared.
-pub fn decide(
-    source: &Checkpoint,
-    tasks: &[Task<'_>],
-    rules: &Rules,
-    done: &(dyn Fn(u64) + Sync),
-) -> Result<Vec<Decision>, Error> {
-    for_each_task(tasks, |task| {
-        let decision = task.decide(source, rules);
-        done(task.work(rules));
-        decision
-    })
-}
+    /// The precision in which similarities are screened; `None` where few enough are needed to compute each by the
+    /// definition.
+    fn screen(&self, rules: &Rules) -> Option<Precision> {
+        match (rules.partner, self.parameters.tau) {
+            (Partner::Random, Threshold::Similarity(_)) => None,
+            _ => Some(rules.precision),
+        }
+    }
 
-/// Every layer's nearest neighbours in the source, whatever the policy: what the choice of a threshold rests on. `done`
-/// is called as each layer is finished.
-///
-/// # Errors
-///
-/// As [`decide`].
-pub fn nearest(
-    source: &Checkpoint,
-    tasks: &[Task<'_>],
-    non_finite: NonFinite,
-    done: &(dyn Fn() + Sync),
-) -> Result<Vec<Nearest>, Error> {
-    for_each_task(tasks, |task| {
-        let kernels = Kernels::new(&task.weight, task.weight.rows(source), non_finite)?;
-        let nearest = Nearest::of(&kernels);
-        done();
-        Ok(nearest)
-    })
-}
+    /// What the layer takes to be worked on.
+    pub fn load(&self, rules: &Rules) -> Load<'a> {
+        let layout = self.weight.layout();
+        let (n, d) = (layout.kernels(), layout.kernel_len());
+        let units = self
+            .screen(rules)
+            .map_or(0, |precision| precision.memory(n, d));
+        let is_copied = rules.rounds.get() > 1 || !layout.is_contiguous();
+        let copy = if is_copied { self.weight.bytes() } else { 0 };
+        Load {
+            tensor: self.weight.tensor(),
+            work: self.products(rules),
+            memory: units + copy,
+        }
+    }
 
-/// Runs large layers one after the other, each on all threads, and small ones side by side, each on one.
-fn for_each_task<'t, 'a, R: Send>(
-    tasks: &'t [Task<'a>],
-    run: impl Fn(&'t Task<'a>) -> Result<R, Error> + Sync,
-) -> Result<Vec<R>, Error> {
-    let is_large = |task: &Task<'_>| task.weight.layout().kernels() > Screen::TILE;
-    let mut results: Vec<Option<Result<R, Error>>> = tasks
-        .iter()
-        .map(|task| is_large(task).then(|| run(task)))
-        .collect();
-    results
-        .par_iter_mut()
-        .zip(tasks)
-        .for_each(|(result, task)| {
-            result.get_or_insert_with(|| run(task));
-        });
-    results.into_iter().flatten().collect()
-}
-
-impl Task<'_> {
-    fn decide(&self, source: &Checkpoint, rules: &Rules) -> Result<Decision, Error> {
-        let mut kernels = Kernels::new(&self.weight, self.weight.rows(source), rules.non_finite)?;
+    /// Decides on the layer, whose weight has these values. `meter` is told of the multiply-adds.
+    ///
+    /// The result depends on the values, the task and the rules only: not on threads, BLAS or machine, nor on which other
+    /// layers there are.
+    ///
+    /// # Errors
+    ///
+    /// Where its kernels cannot be compared.
+    pub fn decide(
+        &self,
+        values: &[u8],
+        rules: &Rules,
+        meter: &dyn Meter,
+    ) -> Result<Decision, Error> {
+        let screen = self.screen(rules);
+        let kernels_of = |rows| Kernels::new(&self.weight, rows, rules.non_finite, screen);
+        let mut kernels = kernels_of(self.weight.rows(values))?;
+        let squares = kernels.squares();
         let tau = match self.parameters.tau {
             Threshold::Similarity(tau) => tau.get(),
             Threshold::Share(percent) => {
-                Nearest::of(&kernels).threshold_for(percent.of(kernels.len()))
+                Nearest::of(&kernels, meter).threshold_for(percent.of(kernels.len()))
             }
         };
-        let first = self.partners(&kernels, tau, rules, 0);
+        let first = self.partners(&kernels, tau, rules, 0, meter);
         let mut merges = merges(&kernels, &first, 0);
         let mut merged_last = merges.clone();
         for round in 1..rules.rounds.get() {
-            let pairs: Vec<(usize, usize)> = merged_last
-                .iter()
-                .map(|merge| (merge.kernel, merge.partner))
-                .collect();
             let mut rows = kernels.into_rows();
-            rows.merge_round(&pairs, Blend::new(self.parameters.alpha.get()));
-            kernels = Kernels::new(&self.weight, rows, rules.non_finite)?;
-            let partners = self.partners(&kernels, tau, rules, round);
+            rows.merge_round(
+                &pairs(&merged_last),
+                Blend::new(self.parameters.alpha.get()),
+            );
+            kernels = kernels_of(rows)?;
+            let partners = self.partners(&kernels, tau, rules, round, meter);
             merged_last = self::merges(&kernels, &partners, round);
             merges.extend_from_slice(&merged_last);
         }
@@ -150,10 +135,45 @@ impl Task<'_> {
             max_similarity: first.greatest,
             pairs_above: first.pairs_above,
             merges,
+            squares,
         })
     }
 
-    fn partners(&self, kernels: &Kernels<'_>, tau: f64, rules: &Rules, round: u32) -> Partners {
+    /// Every kernel's nearest neighbour, whatever the policy: what the choice of a threshold rests on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Task::decide`].
+    pub fn nearest(
+        &self,
+        values: &[u8],
+        rules: &Rules,
+        meter: &dyn Meter,
+    ) -> Result<Nearest, Error> {
+        let rows = self.weight.rows(values);
+        let screen = Some(rules.precision);
+        let kernels = Kernels::new(&self.weight, rows, rules.non_finite, screen)?;
+        Ok(Nearest::of(&kernels, meter))
+    }
+
+    /// What the decision does to the layer.
+    pub fn recipe(&self, decision: &Decision) -> LayerRecipe<'a> {
+        let rounds = decision.merges.chunk_by(|a, b| a.round == b.round);
+        LayerRecipe {
+            weight: self.weight.clone(),
+            blend: Blend::new(self.parameters.alpha.get()),
+            rounds: rounds.map(pairs).collect(),
+        }
+    }
+
+    fn partners(
+        &self,
+        kernels: &Kernels<'_>,
+        tau: f64,
+        rules: &Rules,
+        round: u32,
+        meter: &dyn Meter,
+    ) -> Partners {
         let draws = Draws::new(rules.seed, round, &self.weight.tensor().name);
         let prob = self.parameters.prob.get();
         let turns: Vec<Option<PartnerDraw>> = (0..kernels.len())
@@ -163,11 +183,16 @@ impl Task<'_> {
             })
             .collect();
         match rules.partner {
-            Partner::Eligible => Partners::eligible(kernels, tau, &turns),
-            Partner::Nearest => Partners::nearest(kernels, tau, &turns),
+            Partner::Eligible => Partners::eligible(kernels, tau, &turns, meter),
+            Partner::Nearest => Partners::nearest(kernels, tau, &turns, meter),
             Partner::Random => Partners::random(kernels, tau, &turns),
         }
     }
+}
+
+fn pairs(merges: &[Merge]) -> Vec<(usize, usize)> {
+    let pair = |merge: &Merge| (merge.kernel, merge.partner);
+    merges.iter().map(pair).collect()
 }
 
 fn merges(kernels: &Kernels<'_>, partners: &Partners, round: u32) -> Vec<Merge> {

@@ -8,7 +8,7 @@ mod parameters;
 mod partners;
 mod recipe;
 
-pub use decide::{Decision, Rules, Task, decide, nearest};
+pub use decide::{Decision, Rules, Task};
 pub use document::{Merge, Plan, PlannedLayer, SkippedLayer, SourceId};
 pub use draws::{Draws, PartnerDraw};
 pub use error::{Error, Problem};

@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use crate::similarity::{Kernels, Neighbour, Screen, Search, Tile};
+use crate::meter::Meter;
+use crate::simd::{self, Loop};
+use crate::similarity::{Group, Kernels, Neighbour, Search, Tile};
 
 use super::PartnerDraw;
 
@@ -19,61 +21,65 @@ pub(super) struct Partners {
 }
 
 impl Partners {
-    /// `eligible`: uniformly among all kernels more similar than `tau`. `turns` is by kernel, as in all three.
-    pub(super) fn eligible(kernels: &Kernels<'_>, tau: f64, turns: &[Option<PartnerDraw>]) -> Self {
-        Self::screened(kernels, tau, turns, |search, choices| {
+    /// `eligible`: uniformly among all kernels more similar than `tau`. `turns` is by kernel and
+    /// `meter` is told of multiply-adds, as in all three.
+    pub(super) fn eligible(
+        kernels: &Kernels<'_>,
+        tau: f64,
+        turns: &[Option<PartnerDraw>],
+        meter: &dyn Meter,
+    ) -> Self {
+        let nobody = |_: &Group<'_, '_>, _| false;
+        Self::screened(kernels, tau, turns, meter, nobody, |_, choices| {
             let partner = |choice: Best| choice.map(|(_, partner)| partner);
-            let partners = choices.into_iter().map(partner).collect();
-            (search.greatest(), partners)
+            choices.into_iter().map(partner).collect()
         })
     }
 
     /// `nearest`: the most similar kernel, if it is more similar than `tau`.
-    pub(super) fn nearest(kernels: &Kernels<'_>, tau: f64, turns: &[Option<PartnerDraw>]) -> Self {
+    pub(super) fn nearest(
+        kernels: &Kernels<'_>,
+        tau: f64,
+        turns: &[Option<PartnerDraw>],
+        meter: &dyn Meter,
+    ) -> Self {
         let no_choice = vec![None; turns.len()];
-        let mut round = Self::screened(kernels, tau, &no_choice, |search, _| {
-            let nearest = search.nearest();
-            let similarities = nearest
-                .iter()
-                .flatten()
-                .map(|neighbour| neighbour.similarity);
-            let greatest = similarities.reduce(f64::max);
+        let has_turn = |group: &Group<'_, '_>, place| turns[group.kernel(place)].is_some();
+        Self::screened(kernels, tau, &no_choice, meter, has_turn, |search, _| {
             let above = |neighbour: Option<Neighbour>| {
                 let above = neighbour.filter(|neighbour| neighbour.similarity > tau)?;
                 Some(above.kernel)
             };
-            (greatest, nearest.into_iter().map(above).collect())
-        });
-        for (partner, turn) in round.partners.iter_mut().zip(turns) {
-            *partner = partner.filter(|_| turn.is_some());
-        }
-        round
+            search.nearest().into_iter().map(above).collect()
+        })
     }
 
-    /// Screens every group, counts its pairs above `tau`, and has `settle` say what the search and each member's choice
-    /// among those pairs come to: the greatest similarity, and the partner of every member.
+    /// Screens every group, counts its pairs above `tau`, and has `settle` say what the search for the nearest of those
+    /// who `seek` them, and everyone's choice among the pairs above `tau`, come to: the partners, by place.
     fn screened(
         kernels: &Kernels<'_>,
         tau: f64,
         draws: &[Option<PartnerDraw>],
-        settle: impl Fn(Search<'_, '_, '_, '_>, Vec<Best>) -> (Option<f64>, Vec<Option<usize>>),
+        meter: &dyn Meter,
+        seek: impl Fn(&Group<'_, '_>, usize) -> bool,
+        settle: impl Fn(&Search<'_, '_, '_>, Vec<Best>) -> Vec<Option<usize>>,
     ) -> Self {
         let mut round = Self::none(kernels, Some(0));
         for group in kernels.groups() {
-            let members = group.members();
-            let screen = Screen::new(&group);
-            let search = Search::new(&screen);
-            let pairs = PairsAbove::new(&screen, tau, members.iter().map(|&k| draws[k]).collect());
-            screen.for_each_tile(|tile| {
+            let draws = (0..group.len()).map(|place| draws[group.kernel(place)]);
+            let pairs = PairsAbove::new(&group, tau, draws.collect());
+            let search = Search::new(&group, tau, |place| seek(&group, place));
+            group.for_each_tile(|tile| {
                 search.visit(tile);
                 pairs.visit(tile);
+                meter.multiplied(tile.products());
             });
             let (choices, count) = pairs.finish();
-            let (greatest, partners) = settle(search, choices);
+            let greatest = search.greatest();
             round.greatest = round.greatest.into_iter().chain(greatest).reduce(f64::max);
             round.pairs_above = round.pairs_above.map(|pairs| pairs + count);
-            for (&kernel, partner) in members.iter().zip(partners) {
-                round.partners[kernel] = partner;
+            for (place, partner) in settle(&search, choices).into_iter().enumerate() {
+                round.partners[group.kernel(place)] = partner;
             }
         }
         round
@@ -109,54 +115,33 @@ impl Partners {
 /// The eligible candidate of lowest rank, with its rank.
 type Best = Option<(u64, usize)>;
 
-/// The pairs of a group above a threshold, and each member's choice among them.
-struct PairsAbove<'s, 'g, 'k, 'a> {
-    screen: &'s Screen<'g, 'k, 'a>,
+/// The pairs of a group above a threshold, and each kernel's choice among them.
+struct PairsAbove<'g, 'k, 'a> {
+    group: &'g Group<'k, 'a>,
     tau: f64,
-    /// Whatever is screened below this is at most τ.
-    possibly: f32,
-    /// Whatever is screened above this is greater than τ.
-    surely: f32,
+    /// By place.
     draws: Vec<Option<PartnerDraw>>,
+    any_draws: bool,
     found: Mutex<(Vec<Best>, u64)>,
 }
 
-impl<'s, 'g, 'k, 'a> PairsAbove<'s, 'g, 'k, 'a> {
-    fn new(screen: &'s Screen<'g, 'k, 'a>, tau: f64, draws: Vec<Option<PartnerDraw>>) -> Self {
+/// Columns looked at together.
+const LANES: usize = 32;
+
+impl<'g, 'k, 'a> PairsAbove<'g, 'k, 'a> {
+    fn new(group: &'g Group<'k, 'a>, tau: f64, draws: Vec<Option<PartnerDraw>>) -> Self {
         let best = vec![None; draws.len()];
         Self {
-            screen,
+            group,
             tau,
-            // One float32 step outwards makes up for rounding the bounds to float32.
-            possibly: ((tau - screen.band()) as f32).next_down(),
-            surely: ((tau + screen.band()) as f32).next_up(),
+            any_draws: draws.iter().any(Option::is_some),
             draws,
             found: Mutex::new((best, 0)),
         }
     }
 
     fn visit(&self, tile: &Tile<'_>) {
-        let mut rows = Side::new(tile.rows());
-        let mut columns = Side::new(tile.columns());
-        let mut pairs = 0;
-        for (a, first, values) in tile.pairs() {
-            // Few rows have a pair near or above a useful threshold: this test, which vector registers take many
-            // numbers at a time, spares the others the loop below.
-            if !values
-                .iter()
-                .fold(false, |any, &value| any | (value >= self.possibly))
-            {
-                continue;
-            }
-            for (b, &value) in (first..).zip(values) {
-                if value >= self.possibly && (value > self.surely || self.is_above(a, b)) {
-                    pairs += 1;
-                    rows.offer(a, self.rank(a, b));
-                    columns.offer(b, self.rank(b, a));
-                }
-            }
-        }
-
+        let (rows, columns, pairs) = simd::widest(FindPairs { above: self, tile });
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         found.1 += pairs;
         rows.merge_into(&mut found.0);
@@ -165,12 +150,12 @@ impl<'s, 'g, 'k, 'a> PairsAbove<'s, 'g, 'k, 'a> {
 
     /// The exact test, for pairs that the screen leaves open.
     fn is_above(&self, a: usize, b: usize) -> bool {
-        self.screen.group().similarity(a, b) > self.tau
+        self.group.similarity(a, b) > self.tau
     }
 
-    fn rank(&self, member: usize, candidate: usize) -> Best {
-        let candidate = self.screen.group().members()[candidate];
-        self.draws[member].map(|draw| (draw.rank(candidate), candidate))
+    fn rank(&self, place: usize, candidate: usize) -> Best {
+        let candidate = self.group.kernel(candidate);
+        self.draws[place].map(|draw| (draw.rank(candidate), candidate))
     }
 
     fn finish(self) -> (Vec<Best>, u64) {
@@ -180,7 +165,55 @@ impl<'s, 'g, 'k, 'a> PairsAbove<'s, 'g, 'k, 'a> {
     }
 }
 
-/// The best candidates of the members along one side of a tile.
+/// The best choices along a tile's rows and columns, and the number of pairs above the threshold in it.
+struct FindPairs<'f, 'g, 'k, 'a, 'v> {
+    above: &'f PairsAbove<'g, 'k, 'a>,
+    tile: &'f Tile<'v>,
+}
+
+impl Loop for FindPairs<'_, '_, '_, '_, '_> {
+    type Output = (Side, Side, u64);
+
+    #[inline(always)]
+    fn run(self) -> (Side, Side, u64) {
+        let mut rows = Side::new(self.tile.rows());
+        let mut columns = Side::new(self.tile.columns());
+        let mut pairs = 0;
+        let tau = self.above.tau as f32;
+        for row in self.tile.by_row() {
+            let a = row.place;
+            let values = row.values.chunks(LANES).zip(row.errors.chunks(LANES));
+            for (first, (values, errors)) in (row.first..).step_by(LANES).zip(values) {
+                let (mut possibly, mut surely) = (0u32, 0u32);
+                for (value, error) in values.iter().zip(errors) {
+                    possibly += u32::from(value + error + row.error >= tau);
+                    surely += u32::from(value - error - row.error > tau);
+                }
+                // Few pairs are near or above a useful threshold, so this is mostly all. Nor does it matter which pairs
+                // are surely above it, unless someone chooses among them.
+                if possibly == 0 {
+                    continue;
+                }
+                if possibly == surely && !self.above.any_draws {
+                    pairs += u64::from(surely);
+                    continue;
+                }
+                for (b, (value, error)) in (first..).zip(values.iter().zip(errors)) {
+                    let is_above = value + error + row.error >= tau
+                        && (value - error - row.error > tau || self.above.is_above(a, b));
+                    if is_above {
+                        pairs += 1;
+                        rows.offer(a, self.above.rank(a, b));
+                        columns.offer(b, self.above.rank(b, a));
+                    }
+                }
+            }
+        }
+        (rows, columns, pairs)
+    }
+}
+
+/// The best candidates of the kernels along one side of a tile.
 struct Side {
     start: usize,
     best: Vec<Best>,
@@ -194,8 +227,8 @@ impl Side {
         }
     }
 
-    fn offer(&mut self, member: usize, candidate: Best) {
-        keep_lower(&mut self.best[member - self.start], candidate);
+    fn offer(&mut self, place: usize, candidate: Best) {
+        keep_lower(&mut self.best[place - self.start], candidate);
     }
 
     fn merge_into(self, all: &mut [Best]) {
@@ -217,7 +250,7 @@ fn keep_lower(best: &mut Best, candidate: Best) {
 mod tests {
     use super::*;
     use crate::plan::Draws;
-    use crate::similarity::kernels_of;
+    use crate::similarity::{Precision, kernels_of};
 
     /// Kernels whose similarities to each other crowd around the threshold, over three tiles a side.
     fn crowd(n: usize) -> Vec<u8> {
@@ -234,35 +267,37 @@ mod tests {
 
     #[test]
     fn a_choice_across_tiles_is_the_choice_by_definition() {
-        let n = 2 * Screen::TILE + 30;
+        let n = 1054;
         let values = crowd(n);
-        let kernels = kernels_of(&values, n, 1);
-        let draws = Draws::new(7, 0, "w");
-        let turns: Vec<Option<PartnerDraw>> = (0..n)
-            .map(|kernel| draws.takes_turn(kernel, 0.5).then(|| draws.partner(kernel)))
-            .collect();
-        // One of the similarities there are, so that some pairs are at the threshold and not above it.
-        let tau = kernels.similarity(0, 1);
-        let chosen = Partners::eligible(&kernels, tau, &turns);
+        for precision in [Precision::Single, Precision::Byte] {
+            let kernels = kernels_of(&values, n, 1, precision);
+            let draws = Draws::new(7, 0, "w");
+            let turns: Vec<Option<PartnerDraw>> = (0..n)
+                .map(|kernel| draws.takes_turn(kernel, 0.5).then(|| draws.partner(kernel)))
+                .collect();
+            // One of the similarities there are, so that some pairs are at the threshold and not above it.
+            let tau = kernels.similarity(0, 1);
+            let chosen = Partners::eligible(&kernels, tau, &turns, &());
 
-        let above = |i: usize, j: usize| i != j && kernels.similarity(i, j) > tau;
-        let expected: Vec<Option<usize>> = (0..n)
-            .map(|i| {
-                let draw = turns[i]?;
-                (0..n)
-                    .filter(|&j| above(i, j))
-                    .min_by_key(|&j| draw.rank(j))
-            })
-            .collect();
-        assert_eq!(chosen.partners, expected);
-        let pairs = (0..n).flat_map(|i| (0..i).map(move |j| (i, j)));
-        assert_eq!(
-            chosen.pairs_above,
-            Some(pairs.filter(|&(i, j)| above(i, j)).count() as u64)
-        );
+            let above = |i: usize, j: usize| i != j && kernels.similarity(i, j) > tau;
+            let expected: Vec<Option<usize>> = (0..n)
+                .map(|i| {
+                    let draw = turns[i]?;
+                    (0..n)
+                        .filter(|&j| above(i, j))
+                        .min_by_key(|&j| draw.rank(j))
+                })
+                .collect();
+            assert_eq!(chosen.partners, expected);
+            let pairs = (0..n).flat_map(|i| (0..i).map(move |j| (i, j)));
+            assert_eq!(
+                chosen.pairs_above,
+                Some(pairs.filter(|&(i, j)| above(i, j)).count() as u64)
+            );
 
-        let nearest = Partners::nearest(&kernels, tau, &turns);
-        assert_eq!(nearest.pairs_above, chosen.pairs_above);
-        assert_eq!(nearest.greatest, chosen.greatest);
+            let nearest = Partners::nearest(&kernels, tau, &turns, &());
+            assert_eq!(nearest.pairs_above, chosen.pairs_above);
+            assert_eq!(nearest.greatest, chosen.greatest);
+        }
     }
 }

@@ -72,7 +72,7 @@ impl InspectReport {
             tensors: tensors.len(),
             parameters: tensors.iter().map(|tensor| tensor.elements() as u64).sum(),
             dtypes,
-            metadata: source.header().metadata.clone(),
+            metadata: source.metadata(),
             order_source: layers.source,
             layers: layers
                 .layers

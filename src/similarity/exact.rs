@@ -4,6 +4,9 @@
 //! `t` goes to lane `t mod 16`, in rising order of `t`, and the lanes are then added in halves. The order is part of the
 //! definition: it makes the value the same on every machine, and lets a compiler use vector registers without changing it.
 
+use std::marker::PhantomData;
+
+use crate::simd::{self, Loop};
 use crate::weight::Element;
 
 /// ε of PyTorch's `cosine_similarity`: norms below it count as it, and kernels below it never merge.
@@ -14,30 +17,87 @@ pub const LANES: usize = 16;
 
 /// The dot product of two kernels as stored.
 pub fn dot<E: Element>(x: &[u8], y: &[u8]) -> f64 {
-    sum_in_lanes::<E>(x, y, |x, y| x * y)
+    simd::widest(LaneSum::<E, Product> {
+        x,
+        y,
+        of: PhantomData,
+    })
 }
 
 /// The squared Euclidean distance of two kernels as stored.
 pub fn squared_distance<E: Element>(x: &[u8], y: &[u8]) -> f64 {
-    sum_in_lanes::<E>(x, y, |x, y| (x - y) * (x - y))
+    simd::widest(LaneSum::<E, SquaredDifference> {
+        x,
+        y,
+        of: PhantomData,
+    })
 }
 
-#[inline(always)]
-fn sum_in_lanes<E: Element>(x: &[u8], y: &[u8], term: impl Fn(f64, f64) -> f64) -> f64 {
-    let mut lanes = [0.0f64; LANES];
-    let mut add = |x: &[u8], y: &[u8]| {
-        let elements = x.chunks_exact(E::SIZE).zip(y.chunks_exact(E::SIZE));
-        for (lane, (x, y)) in lanes.iter_mut().zip(elements) {
-            *lane += term(E::read(x).widen(), E::read(y).widen());
-        }
-    };
-    let mut xs = x.chunks_exact(LANES * E::SIZE);
-    let mut ys = y.chunks_exact(LANES * E::SIZE);
-    for (x, y) in xs.by_ref().zip(ys.by_ref()) {
-        add(x, y);
-    }
-    add(xs.remainder(), ys.remainder());
+/// One addend of a sum over two kernels.
+trait Term {
+    fn of(x: f64, y: f64) -> f64;
+}
 
+struct Product;
+
+impl Term for Product {
+    #[inline(always)]
+    fn of(x: f64, y: f64) -> f64 {
+        x * y
+    }
+}
+
+struct SquaredDifference;
+
+impl Term for SquaredDifference {
+    #[inline(always)]
+    fn of(x: f64, y: f64) -> f64 {
+        (x - y) * (x - y)
+    }
+}
+
+struct LaneSum<'a, E, T> {
+    x: &'a [u8],
+    y: &'a [u8],
+    of: PhantomData<(E, T)>,
+}
+
+impl<E: Element, T: Term> Loop for LaneSum<'_, E, T> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run(self) -> f64 {
+        let mut lanes = [0.0f64; LANES];
+        let mut xs = self.x.chunks_exact(LANES * E::SIZE);
+        let mut ys = self.y.chunks_exact(LANES * E::SIZE);
+        for (x, y) in xs.by_ref().zip(ys.by_ref()) {
+            let (x, y) = (widened::<E>(x), widened::<E>(y));
+            for lane in 0..LANES {
+                lanes[lane] += T::of(x[lane], y[lane]);
+            }
+        }
+        let xs = xs.remainder().chunks_exact(E::SIZE);
+        let ys = ys.remainder().chunks_exact(E::SIZE);
+        for (lane, (x, y)) in lanes.iter_mut().zip(xs.zip(ys)) {
+            *lane += T::of(E::read(x).widen(), E::read(y).widen());
+        }
+        in_halves(lanes)
+    }
+}
+
+/// The numbers of a chunk of up to [`LANES`]; zeros after them.
+#[inline(always)]
+pub(super) fn widened<E: Element>(chunk: &[u8]) -> [f64; LANES] {
+    let mut numbers = [0.0; LANES];
+    for (number, x) in numbers.iter_mut().zip(chunk.chunks_exact(E::SIZE)) {
+        *number = E::read(x).widen();
+    }
+    numbers
+}
+
+/// The sum of the lanes, added in halves.
+#[inline(always)]
+pub(super) fn in_halves(mut lanes: [f64; LANES]) -> f64 {
     let mut width = LANES / 2;
     while width > 0 {
         for lane in 0..width {

@@ -1,16 +1,17 @@
 //! The kernels of one layer, ready to be compared.
 
-use std::collections::HashMap;
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::weight::{ConvWeight, Rows, with_element};
+use crate::checkpoint::FloatType;
+use crate::simd::{self, Loop};
+use crate::weight::{ConvWeight, Element, Rows, with_element};
 
-use super::{Error, exact};
-
-/// Kernels handled by one task at least: fewer are not worth a thread's while.
-pub(super) const KERNELS_PER_TASK: usize = 512;
+use super::exact::{self, LANES};
+use super::units::{BATCH, Batch, Units};
+use super::{Error, Group, Precision};
 
 /// What to do with kernels that hold a NaN or an infinity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +26,31 @@ pub enum NonFinite {
 #[derive(Clone, Debug)]
 pub struct Kernels<'a> {
     rows: Rows<'a>,
-    norms: Vec<f64>,
+    measures: Vec<Measure>,
     group: usize,
+    /// By group; empty where nothing is to be screened.
+    units: Vec<Units>,
+}
+
+/// What is known of a kernel once its numbers have been read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Measure {
+    /// The dot product with itself.
+    square: f64,
+    norm: f64,
+    /// How much it adds to the error of a screened similarity; NaN where it takes no part, so that no comparison holds.
+    error: f32,
+}
+
+impl Measure {
+    fn takes_part(&self) -> bool {
+        self.norm.is_finite() && self.norm >= exact::EPSILON
+    }
 }
 
 impl<'a> Kernels<'a> {
-    /// Takes the norm of every kernel of a weight, whose rows may have been merged already.
+    /// Reads every kernel of a weight, whose rows may have been merged already, once: takes its norm and, to screen
+    /// similarities in some precision, its unit vector.
     ///
     /// # Errors
     ///
@@ -40,14 +60,12 @@ impl<'a> Kernels<'a> {
         weight: &ConvWeight<'_>,
         rows: Rows<'a>,
         non_finite: NonFinite,
+        screen: Option<Precision>,
     ) -> Result<Self, Error> {
         let kernels = weight.layout().kernels();
-        let norms: Vec<f64> = (0..kernels)
-            .into_par_iter()
-            .with_min_len(KERNELS_PER_TASK)
-            .map(|kernel| with_element!(rows.float(), E => exact::norm::<E>(rows.row(kernel))))
-            .collect();
-        let mut broken = (0..kernels).filter(|&kernel| !norms[kernel].is_finite());
+        let group = kernels / weight.groups();
+        let (units, measures) = read(&rows, kernels, group, screen);
+        let mut broken = (0..kernels).filter(|&kernel| !measures[kernel].norm.is_finite());
         if non_finite == NonFinite::Refuse
             && let Some(first) = broken.next()
         {
@@ -60,19 +78,20 @@ impl<'a> Kernels<'a> {
         }
         Ok(Self {
             rows,
-            norms,
-            group: kernels / weight.groups(),
+            measures,
+            group,
+            units,
         })
     }
 
     /// Number of kernels, `n`.
     pub fn len(&self) -> usize {
-        self.norms.len()
+        self.measures.len()
     }
 
     /// Whether the layer has no kernels.
     pub fn is_empty(&self) -> bool {
-        self.norms.is_empty()
+        self.measures.is_empty()
     }
 
     /// The kernels' numbers.
@@ -85,15 +104,14 @@ impl<'a> Kernels<'a> {
         self.rows
     }
 
-    /// The norm of a kernel; NaN or infinite where it holds such a number.
-    pub fn norm(&self, kernel: usize) -> f64 {
-        self.norms[kernel]
+    /// The dot product of every kernel with itself.
+    pub fn squares(&self) -> Vec<f64> {
+        self.measures.iter().map(|measure| measure.square).collect()
     }
 
     /// Whether a kernel takes part: finite, and of norm at least [`exact::EPSILON`].
     pub fn is_live(&self, kernel: usize) -> bool {
-        let norm = self.norms[kernel];
-        norm.is_finite() && norm >= exact::EPSILON
+        self.measures[kernel].takes_part()
     }
 
     /// The kernels that may merge with this one, itself included: those of its group.
@@ -102,86 +120,170 @@ impl<'a> Kernels<'a> {
         start..start + self.group
     }
 
-    /// The groups in which kernels are compared, each with those of its kernels that take part.
+    /// The groups in which kernels are compared; none where nothing is to be screened.
     pub fn groups(&self) -> impl Iterator<Item = Group<'_, 'a>> {
-        (0..self.len()).step_by(self.group).map(move |start| Group {
-            kernels: self,
-            members: self
-                .group_of(start)
-                .filter(|&kernel| self.is_live(kernel))
-                .collect(),
+        let starts = (0..self.len()).step_by(self.group);
+        starts.zip(&self.units).map(|(start, units)| {
+            let measures = &self.measures[start..start + self.group];
+            let errors = measures.iter().map(|measure| measure.error).collect();
+            Group::new(self, start, units, errors)
         })
+    }
+
+    /// Whether two kernels are the same, bit for bit. Their norms tell most others apart without reading them.
+    pub(super) fn are_twins(&self, i: usize, j: usize) -> bool {
+        self.measures[i].square == self.measures[j].square && self.rows.row(i) == self.rows.row(j)
     }
 
     /// The similarity of two kernels by the float64 definition.
     pub fn similarity(&self, i: usize, j: usize) -> f64 {
         let (x, y) = (self.rows.row(i), self.rows.row(j));
         let dot = with_element!(self.rows.float(), E => exact::dot::<E>(x, y));
-        exact::cosine(dot, self.norms[i], self.norms[j])
+        exact::cosine(dot, self.measures[i].norm, self.measures[j].norm)
     }
 }
 
-/// The kernels of one group that take part.
-#[derive(Clone, Debug)]
-pub struct Group<'k, 'a> {
-    kernels: &'k Kernels<'a>,
-    members: Vec<usize>,
-}
-
-impl<'k, 'a> Group<'k, 'a> {
-    /// The layer they belong to.
-    pub fn kernels(&self) -> &'k Kernels<'a> {
-        self.kernels
-    }
-
-    /// Their numbers within the layer, rising.
-    pub fn members(&self) -> &[usize] {
-        &self.members
-    }
-
-    /// The similarity of two members, given by their places in [`Group::members`], by the float64 definition.
-    pub fn similarity(&self, a: usize, b: usize) -> f64 {
-        self.kernels.similarity(self.members[a], self.members[b])
-    }
-
-    /// For every member the place of the first one that is the same bit for bit.
-    pub(super) fn first_twins(&self) -> Vec<usize> {
-        let mut first = HashMap::new();
-        let rows = self
-            .members
-            .iter()
-            .map(|&kernel| self.kernels.rows.row(kernel));
-        rows.enumerate()
-            .map(|(place, row)| *first.entry(row).or_insert(place))
-            .collect()
-    }
-
-    /// Writes the unit vector of a member, rounded to float32 once.
-    pub(super) fn write_unit_row(&self, place: usize, unit: &mut [f32]) {
-        let kernel = self.members[place];
-        let norm = self.kernels.norm(kernel);
-        let row = self.kernels.rows.row(kernel);
-        with_element!(self.kernels.rows.float(), E => {
-            use crate::weight::Element;
-            for (unit, x) in unit.iter_mut().zip(row.chunks_exact(E::SIZE)) {
-                *unit = (E::read(x).widen() / norm) as f32;
+/// The unit vectors of a layer's groups, and what is known of every kernel.
+fn read(
+    rows: &Rows<'_>,
+    kernels: usize,
+    group: usize,
+    screen: Option<Precision>,
+) -> (Vec<Units>, Vec<Measure>) {
+    let mut measures = vec![Measure::default(); kernels];
+    let Some(precision) = screen else {
+        measures
+            .par_chunks_mut(BATCH)
+            .enumerate()
+            .for_each(|(batch, measures)| {
+                for (kernel, measure) in (batch * BATCH..).zip(measures) {
+                    (*measure, _) = measured(rows.float(), rows.row(kernel));
+                }
+            });
+        return (Vec::new(), measures);
+    };
+    let mut units: Vec<Units> = (0..kernels / group)
+        .map(|_| Units::zero(precision, group, rows.row_len()))
+        .collect();
+    let batches = units.iter_mut().flat_map(Units::batches);
+    let starts = (0..kernels)
+        .step_by(group)
+        .flat_map(|start| (start..start + group).step_by(BATCH));
+    let measures_of_batches = measures
+        .chunks_mut(group)
+        .flat_map(|group| group.chunks_mut(BATCH));
+    let work: Vec<_> = starts.zip(measures_of_batches).zip(batches).collect();
+    work.into_par_iter()
+        .for_each(|((start, measures), mut batch)| {
+            for (place, measure) in measures.iter_mut().enumerate() {
+                *measure = prepared(rows, start + place, &mut batch, place);
             }
         });
+    (units, measures)
+}
+
+/// Reads a kernel, and writes its unit vector to its place in a batch.
+fn prepared(rows: &Rows<'_>, kernel: usize, batch: &mut Batch<'_>, place: usize) -> Measure {
+    let row = rows.row(kernel);
+    let (mut measure, greatest) = measured(rows.float(), row);
+    let error = if measure.takes_part() {
+        with_element!(rows.float(), E => batch.write::<E>(place, row, measure.norm, greatest))
+    } else {
+        f64::NAN
+    };
+    measure.error = error as f32;
+    measure
+}
+
+/// A kernel's norm, and its greatest magnitude.
+fn measured(float: FloatType, row: &[u8]) -> (Measure, f64) {
+    let (square, greatest) = with_element!(float, E => simd::widest(SquareAndGreatest::<E> {
+        row,
+        of: PhantomData,
+    }));
+    let measure = Measure {
+        square,
+        norm: square.sqrt(),
+        error: f32::NAN,
+    };
+    (measure, greatest)
+}
+
+/// [`exact::dot`] of a kernel with itself, and its greatest magnitude, reading it once.
+struct SquareAndGreatest<'a, E> {
+    row: &'a [u8],
+    of: PhantomData<E>,
+}
+
+impl<E: Element> Loop for SquareAndGreatest<'_, E> {
+    type Output = (f64, f64);
+
+    #[inline(always)]
+    fn run(self) -> (f64, f64) {
+        let mut squares = [0.0f64; LANES];
+        let mut greatest = [0.0f64; LANES];
+        let mut chunks = self.row.chunks_exact(LANES * E::SIZE);
+        for chunk in chunks.by_ref() {
+            take(exact::widened::<E>(chunk), &mut squares, &mut greatest);
+        }
+        // Zeros in the place of what is missing change no lane: a sum of squares is never −0.
+        let rest = exact::widened::<E>(chunks.remainder());
+        take(rest, &mut squares, &mut greatest);
+        (
+            exact::in_halves(squares),
+            greatest.into_iter().fold(0.0, f64::max),
+        )
+    }
+}
+
+#[inline(always)]
+fn take(numbers: [f64; LANES], squares: &mut [f64; LANES], greatest: &mut [f64; LANES]) {
+    for lane in 0..LANES {
+        let x = numbers[lane];
+        squares[lane] += x * x;
+        greatest[lane] = if x.abs() > greatest[lane] {
+            x.abs()
+        } else {
+            greatest[lane]
+        };
     }
 }
 
 /// `n` float32 kernels with these bytes, for tests.
 #[cfg(test)]
-pub(crate) fn kernels_of(values: &[u8], n: usize, groups: usize) -> Kernels<'_> {
-    use crate::checkpoint::{Dtype, FloatType, Tensor};
+pub(crate) fn kernels_of(
+    values: &[u8],
+    n: usize,
+    groups: usize,
+    precision: Precision,
+) -> Kernels<'_> {
+    use crate::checkpoint::{Dtype, Tensor};
     use crate::layers::Kind;
     let tensor = Tensor {
         name: "w".to_owned(),
         dtype: Dtype::F32,
         shape: vec![n, values.len() / 4 / n],
+        shard: 0,
         bytes: 0..values.len(),
     };
     let weight = ConvWeight::new(&tensor, Kind::Conv, groups).expect("a weight");
     let rows = Rows::gather(values, FloatType::F32, weight.layout());
-    Kernels::new(&weight, rows, NonFinite::Refuse).expect("finite kernels")
+    Kernels::new(&weight, rows, NonFinite::Refuse, Some(precision)).expect("finite kernels")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_kernel_is_measured_as_by_definition(x in prop::collection::vec(-1e30f32..1e30, 1..70)) {
+            let row: Vec<u8> = x.iter().flat_map(|x| x.to_le_bytes()).collect();
+            let (measure, greatest) = measured(FloatType::F32, &row);
+            prop_assert_eq!(measure.square.to_bits(), exact::dot::<f32>(&row, &row).to_bits());
+            prop_assert_eq!(greatest, f64::from(x.iter().fold(0.0, |m: f32, x| m.max(x.abs()))));
+        }
+    }
 }

@@ -1,14 +1,8 @@
 //! Every kernel's nearest neighbour, exactly.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use crate::meter::Meter;
 
-use rayon::prelude::*;
-
-use super::kernels::KERNELS_PER_TASK;
-use super::{Kernels, Screen, Tile};
-
-/// Rivals of one kernel kept before they are thinned out; ties aside, a handful lie within the error bound.
-const MANY_RIVALS: usize = 64;
+use super::{Kernels, Search};
 
 /// Another kernel and how similar it is, by the float64 definition.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,14 +20,17 @@ pub struct Nearest(Vec<Option<Neighbour>>);
 impl Nearest {
     /// Finds for every kernel the one of greatest similarity in its group, ties going to the lowest number. Kernels that
     /// take no part have no neighbour and are nobody's.
-    pub fn of(kernels: &Kernels<'_>) -> Self {
+    /// `meter` is told of the multiply-adds.
+    pub fn of(kernels: &Kernels<'_>, meter: &dyn Meter) -> Self {
         let mut nearest = vec![None; kernels.len()];
         for group in kernels.groups() {
-            let screen = Screen::new(&group);
-            let search = Search::new(&screen);
-            screen.for_each_tile(|tile| search.visit(tile));
-            for (&kernel, neighbour) in group.members().iter().zip(search.nearest()) {
-                nearest[kernel] = neighbour;
+            let search = Search::new(&group, -1.0, |_| true);
+            group.for_each_tile(|tile| {
+                search.visit(tile);
+                meter.multiplied(tile.products());
+            });
+            for (place, neighbour) in search.nearest().into_iter().enumerate() {
+                nearest[group.kernel(place)] = neighbour;
             }
         }
         Self(nearest)
@@ -64,191 +61,23 @@ impl Nearest {
     }
 }
 
-/// The search for every member's nearest neighbour, fed tile by tile.
-#[derive(Debug)]
-pub struct Search<'s, 'g, 'k, 'a> {
-    screen: &'s Screen<'g, 'k, 'a>,
-    /// Twice the error bound: a rival screened this far below the best may yet be nearer.
-    margin: f32,
-    rivals: Vec<Mutex<Rivals>>,
-    /// For every member the place of the first one that is the same bit for bit; found out only where many are alike.
-    twins: OnceLock<Vec<usize>>,
-}
-
-/// The candidates for one member's nearest neighbour.
-#[derive(Clone, Debug, Default)]
-struct Rivals {
-    /// The best screened similarity so far.
-    best: Option<f32>,
-    /// Places of members screened within the margin of the best, with their screened similarity.
-    open: Vec<(f32, usize)>,
-    /// The nearest of those that were compared exactly already.
-    settled: Option<(f64, usize)>,
-}
-
-impl<'s, 'g, 'k, 'a> Search<'s, 'g, 'k, 'a> {
-    /// A search among the members of the screen's group.
-    pub fn new(screen: &'s Screen<'g, 'k, 'a>) -> Self {
-        let members = screen.group().members().len();
-        Self {
-            screen,
-            // 2⁻²² is more than rounding to float32 takes away from it, here and in `best - margin`.
-            margin: (2.0 * screen.band() + 2f64.powi(-22)) as f32,
-            rivals: (0..members).map(|_| Mutex::default()).collect(),
-            twins: OnceLock::new(),
-        }
-    }
-
-    /// Takes the tile's best into account, then its rivals: two passes over values that are still in cache.
-    pub fn visit(&self, tile: &Tile<'_>) {
-        let (rows, columns) = (tile.rows(), tile.columns());
-        let mut row_floors = vec![f32::NEG_INFINITY; rows.len()];
-        let mut column_floors = vec![f32::NEG_INFINITY; columns.len()];
-        for (a, first, values) in tile.pairs() {
-            let mut best = f32::NEG_INFINITY;
-            let best_of_column = &mut column_floors[first - columns.start..];
-            for (&value, column) in values.iter().zip(best_of_column) {
-                best = best.max(value);
-                *column = column.max(value);
-            }
-            row_floors[a - rows.start] = best;
-        }
-        for (place, best) in rows.clone().zip(&mut row_floors) {
-            *best = self.floor(place, *best);
-        }
-        for (place, best) in columns.clone().zip(&mut column_floors) {
-            *best = self.floor(place, *best);
-        }
-
-        for (a, first, values) in tile.pairs() {
-            let row_floor = row_floors[a - rows.start];
-            let floors = &column_floors[first - columns.start..];
-            for ((b, &value), &column_floor) in (first..).zip(values).zip(floors) {
-                if value >= row_floor {
-                    self.add(a, b, value);
-                }
-                if value >= column_floor {
-                    self.add(b, a, value);
-                }
-            }
-        }
-    }
-
-    /// Takes note of a member's best screened similarity in a tile; the value from which on its rivals there count.
-    fn floor(&self, member: usize, best: f32) -> f32 {
-        let mut rivals = lock(&self.rivals[member]);
-        let best = rivals.best.map_or(best, |known| known.max(best));
-        rivals.best = Some(best);
-        best - self.margin
-    }
-
-    fn add(&self, member: usize, rival: usize, value: f32) {
-        let mut rivals = lock(&self.rivals[member]);
-        rivals.open.push((value, rival));
-        if rivals.open.len() > MANY_RIVALS {
-            rivals.drop_the_beaten(self.margin);
-            if rivals.open.len() > MANY_RIVALS / 2 {
-                self.settle(member, &mut rivals);
-            }
-        }
-    }
-
-    /// Compares the open rivals with the nearest so far.
-    fn settle(&self, member: usize, rivals: &mut Rivals) {
-        let group = self.screen.group();
-        for (_, rival) in rivals.open.drain(..) {
-            let similarity = match rivals.settled {
-                // A member's similarity to two that are the same is the same.
-                Some((similarity, place)) if self.are_twins(place, rival) => similarity,
-                _ => group.similarity(member, rival),
-            };
-            let nearer = rivals.settled.is_none_or(|(best, place)| {
-                similarity > best || (similarity == best && rival < place)
-            });
-            if nearer {
-                rivals.settled = Some((similarity, rival));
-            }
-        }
-    }
-
-    fn are_twins(&self, a: usize, b: usize) -> bool {
-        let twins = self.twins.get_or_init(|| self.screen.group().first_twins());
-        twins[a] == twins[b]
-    }
-
-    /// The greatest similarity of two members, by exact comparison of those pairs only that may have it. All tiles must
-    /// have been visited.
-    pub fn greatest(self) -> Option<f64> {
-        let best = self
-            .rivals
-            .iter()
-            .filter_map(|rivals| lock(rivals).best)
-            .reduce(f32::max)?;
-        self.each_settled(|rivals| rivals.best = Some(best))
-            .into_iter()
-            .flatten()
-            .map(|(similarity, _)| similarity)
-            .reduce(f64::max)
-    }
-
-    /// The nearest neighbour of every member, by exact comparison of the rivals left. All tiles must have been visited.
-    pub fn nearest(self) -> Vec<Option<Neighbour>> {
-        let members = self.screen.group().members();
-        let neighbour = |(similarity, place): (f64, usize)| Neighbour {
-            kernel: members[place],
-            similarity,
-        };
-        let settled = self.each_settled(|_| ());
-        settled
-            .into_iter()
-            .map(|settled| settled.map(neighbour))
-            .collect()
-    }
-
-    /// Settles every member's rivals, after `prepare` has had its way with them.
-    fn each_settled(&self, prepare: impl Fn(&mut Rivals) + Sync) -> Vec<Option<(f64, usize)>> {
-        self.rivals
-            .par_iter()
-            .with_min_len(KERNELS_PER_TASK)
-            .enumerate()
-            .map(|(member, rivals)| {
-                let mut rivals = lock(rivals);
-                prepare(&mut rivals);
-                rivals.drop_the_beaten(self.margin);
-                self.settle(member, &mut rivals);
-                rivals.settled
-            })
-            .collect()
-    }
-}
-
-fn lock(rivals: &Mutex<Rivals>) -> MutexGuard<'_, Rivals> {
-    rivals.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Rivals {
-    fn drop_the_beaten(&mut self, margin: f32) {
-        if let Some(best) = self.best {
-            self.open.retain(|&(value, _)| value >= best - margin);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::similarity::Precision;
     use crate::similarity::kernels::kernels_of;
 
     fn with_kernels<R>(
         values: &[f32],
         n: usize,
         groups: usize,
-        use_them: impl FnOnce(&Kernels<'_>) -> R,
-    ) -> R {
+        use_them: impl Fn(&Kernels<'_>) -> R,
+    ) -> [R; 2] {
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        use_them(&kernels_of(&bytes, n, groups))
+        [Precision::Single, Precision::Byte]
+            .map(|precision| use_them(&kernels_of(&bytes, n, groups, precision)))
     }
 
     fn by_definition(kernels: &Kernels<'_>) -> Vec<Option<Neighbour>> {
@@ -277,14 +106,17 @@ mod tests {
         // 300 kernels of three kinds, all of one kind alike: far more rivals than are kept open.
         let values: Vec<f32> = (0..300).flat_map(|i| [1.0, (i % 3) as f32, 0.5]).collect();
         with_kernels(&values, 300, 1, |kernels| {
-            assert_eq!(Nearest::of(kernels).by_kernel(), by_definition(kernels));
+            assert_eq!(
+                Nearest::of(kernels, &()).by_kernel(),
+                by_definition(kernels)
+            );
         });
     }
 
     #[test]
     fn neighbours_are_found_across_tiles() {
-        // Three tiles a side; every seventh kernel is one of two that are all the same, the others have no pattern.
-        let n = 2 * Screen::TILE + 77;
+        // Three tiles a side and more; every seventh kernel is one of two that are all the same, the others have no pattern.
+        let n = 1101;
         let values: Vec<f32> = (0..n * 6)
             .map(|t| match (t / 6, t % 6) {
                 (kernel, place) if kernel % 7 == 0 => (place * (1 + kernel % 2)) as f32 - 2.0,
@@ -292,15 +124,18 @@ mod tests {
             })
             .collect();
         with_kernels(&values, n, 1, |kernels| {
-            let nearest = Nearest::of(kernels);
+            let nearest = Nearest::of(kernels, &());
             let expected = by_definition(kernels);
             assert_eq!(nearest.by_kernel(), expected);
 
             let group = kernels.groups().next().unwrap();
-            let screen = Screen::new(&group);
-            let search = Search::new(&screen);
-            screen.for_each_tile(|tile| search.visit(tile));
+            let search = Search::new(&group, 0.5, |place| place % 3 == 0);
+            group.for_each_tile(|tile| search.visit(tile));
             assert_eq!(search.greatest(), nearest.greatest());
+            for (place, found) in search.nearest().into_iter().enumerate() {
+                let wanted = expected[place].filter(|n| place % 3 == 0 && n.similarity > 0.5);
+                assert_eq!(found.filter(|n| n.similarity > 0.5), wanted, "{place}");
+            }
         });
     }
 
@@ -332,10 +167,12 @@ mod tests {
                 .map(|(i, &v)| f32::from_bits((f32::from(v)).to_bits() + if v == 0 { 0 } else { (i as u32 * jitter) % 3 }))
                 .collect();
             with_kernels(&values, 24, groups, |kernels| {
-                let nearest = Nearest::of(kernels);
+                let nearest = Nearest::of(kernels, &());
                 prop_assert_eq!(nearest.by_kernel(), by_definition(kernels));
                 Ok(())
-            })?;
+            })
+            .into_iter()
+            .collect::<Result<(), TestCaseError>>()?;
         }
     }
 }

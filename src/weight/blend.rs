@@ -1,6 +1,9 @@
 //! The blend `K_i ← α·K_i + (1−α)·K_j` of arXiv 2502.20516, in the arithmetic that PyTorch would use.
 
+use std::marker::PhantomData;
+
 use crate::checkpoint::FloatType;
+use crate::simd::{self, Loop};
 
 use super::{Element, with_element};
 
@@ -38,23 +41,44 @@ impl Blend {
         self.keep * a + self.take * b
     }
 
-    /// Blends one kernel with another, both as stored in a checkpoint of this element type.
+    /// Blends one kernel with another into `blended`, all of the same length and as stored in a checkpoint of this
+    /// element type.
     ///
     /// A share of exactly 1 gives the kernel back bit for bit (`1·(−0) + 0·b` would turn −0 into +0).
-    pub fn kernels(self, float: FloatType, own: &[u8], partner: &[u8]) -> Vec<u8> {
-        let mut blended = own.to_vec();
-        if self.take != 0.0 {
-            with_element!(float, E => self.write_blend::<E>(&mut blended, partner));
+    pub fn kernels(self, float: FloatType, own: &[u8], partner: &[u8], blended: &mut [u8]) {
+        if self.take == 0.0 {
+            blended.copy_from_slice(own);
+        } else {
+            with_element!(float, E => simd::widest(BlendLoop::<E> {
+                blend: self,
+                own,
+                partner,
+                blended,
+                element: PhantomData,
+            }));
         }
-        blended
     }
+}
 
-    fn write_blend<E: Element>(self, own: &mut [u8], partner: &[u8]) {
-        let pairs = own
-            .chunks_exact_mut(E::SIZE)
-            .zip(partner.chunks_exact(E::SIZE));
-        for (a, b) in pairs {
-            E::blend(E::read(a), E::read(b), self).write(a);
+struct BlendLoop<'a, E> {
+    blend: Blend,
+    own: &'a [u8],
+    partner: &'a [u8],
+    blended: &'a mut [u8],
+    element: PhantomData<E>,
+}
+
+impl<E: Element> Loop for BlendLoop<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let pairs = self
+            .own
+            .chunks_exact(E::SIZE)
+            .zip(self.partner.chunks_exact(E::SIZE));
+        for (blended, (a, b)) in self.blended.chunks_exact_mut(E::SIZE).zip(pairs) {
+            E::blend(E::read(a), E::read(b), self.blend).write(blended);
         }
     }
 }
@@ -65,9 +89,19 @@ mod tests {
 
     use super::*;
 
+    fn blended(alpha: f64, float: FloatType, a: &[u8], b: &[u8]) -> Vec<u8> {
+        let mut blended = vec![0; a.len()];
+        Blend::new(alpha).kernels(float, a, b, &mut blended);
+        blended
+    }
+
     fn blend_f32(alpha: f64, a: f32, b: f32) -> f32 {
-        let bytes = Blend::new(alpha).kernels(FloatType::F32, &a.to_le_bytes(), &b.to_le_bytes());
-        f32::read(&bytes)
+        f32::read(&blended(
+            alpha,
+            FloatType::F32,
+            &a.to_le_bytes(),
+            &b.to_le_bytes(),
+        ))
     }
 
     #[test]
@@ -97,25 +131,32 @@ mod tests {
     #[test]
     fn keeping_everything_changes_no_bit() {
         let own = (-0.0f32).to_le_bytes();
-        let blended = Blend::new(1.0).kernels(FloatType::F32, &own, &1.0f32.to_le_bytes());
-        assert_eq!(blended, own);
+        let result = blended(1.0, FloatType::F32, &own, &1.0f32.to_le_bytes());
+        assert_eq!(result, own);
     }
 
     #[test]
     fn halves_are_rounded_once_to_nearest_even() {
         // 0.5·1 + 0.5·(1 + 2⁻¹⁰) lies half-way between two binary16 numbers; the even one is 1.
         let (one, next) = (f16::ONE, f16::from_bits(f16::ONE.to_bits() + 1));
-        let blended =
-            Blend::new(0.5).kernels(FloatType::F16, &one.to_le_bytes(), &next.to_le_bytes());
-        assert_eq!(f16::read(&blended), one);
+        let result = blended(0.5, FloatType::F16, &one.to_le_bytes(), &next.to_le_bytes());
+        assert_eq!(f16::read(&result), one);
 
         let (one, next) = (bf16::ONE, bf16::from_bits(bf16::ONE.to_bits() + 1));
         let after = bf16::from_bits(next.to_bits() + 1);
-        let blended =
-            Blend::new(0.5).kernels(FloatType::Bf16, &next.to_le_bytes(), &after.to_le_bytes());
-        assert_eq!(bf16::read(&blended), after);
-        let blended =
-            Blend::new(0.5).kernels(FloatType::Bf16, &one.to_le_bytes(), &next.to_le_bytes());
-        assert_eq!(bf16::read(&blended), one);
+        let result = blended(
+            0.5,
+            FloatType::Bf16,
+            &next.to_le_bytes(),
+            &after.to_le_bytes(),
+        );
+        assert_eq!(bf16::read(&result), after);
+        let result = blended(
+            0.5,
+            FloatType::Bf16,
+            &one.to_le_bytes(),
+            &next.to_le_bytes(),
+        );
+        assert_eq!(bf16::read(&result), one);
     }
 }

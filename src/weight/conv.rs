@@ -1,8 +1,6 @@
 //! A convolution's weight in a checkpoint.
 
-use std::borrow::Cow;
-
-use crate::checkpoint::{Checkpoint, FloatType, Tensor};
+use crate::checkpoint::{FloatType, Tensor};
 use crate::layers::Kind;
 
 use super::{KernelLayout, Rows};
@@ -50,41 +48,18 @@ impl<'a> ConvWeight<'a> {
         self.groups
     }
 
-    /// The kernels' numbers.
-    pub fn rows<'s>(&self, source: &'s Checkpoint) -> Rows<'s> {
-        Rows::gather(source.values(self.tensor), self.float, &self.layout)
+    /// The type of its numbers.
+    pub fn float(&self) -> FloatType {
+        self.float
     }
 
-    /// The bytes that merging has changed, with their places in the file: `(start, bytes)`, in bytes from its start.
-    ///
-    /// Where kernels are interleaved, as in transposed weights, that is the whole tensor in one piece rather than
-    /// thousands of runs of a few bytes.
-    pub fn patches<'r>(
-        &self,
-        source: &Checkpoint,
-        rows: &'r Rows<'_>,
-    ) -> Vec<(usize, Cow<'r, [u8]>)> {
-        let (start, size) = (self.tensor.bytes.start, self.float.size());
-        if self.layout.is_contiguous() {
-            let place = |kernel| start + kernel * self.layout.kernel_len() * size;
-            return rows
-                .merged()
-                .map(|(kernel, row)| (place(kernel), Cow::Borrowed(row)))
-                .collect();
-        }
-        let mut values = source.values(self.tensor).to_vec();
-        for (kernel, row) in rows.merged() {
-            let runs = self
-                .layout
-                .runs(kernel)
-                .map(|run| run.start * size..run.end * size);
-            let mut at = 0;
-            for run in runs {
-                let length = run.len();
-                values[run].copy_from_slice(&row[at..at + length]);
-                at += length;
-            }
-        }
-        vec![(start, Cow::Owned(values))]
+    /// Size of its values in bytes.
+    pub fn bytes(&self) -> usize {
+        self.tensor.bytes.len()
+    }
+
+    /// The kernels' numbers, of the tensor's values.
+    pub fn rows<'s>(&self, values: &'s [u8]) -> Rows<'s> {
+        Rows::gather(values, self.float, &self.layout)
     }
 }

@@ -66,6 +66,14 @@ impl KernelLayout {
         self.interleaved == 1 && self.runs == 1
     }
 
+    /// Copies a kernel's numbers, `row`, to their places among the tensor's values; both of numbers of `size` bytes.
+    pub fn scatter(&self, kernel: usize, row: &[u8], values: &mut [u8], size: usize) {
+        let runs = self.runs(kernel);
+        for (run, numbers) in runs.zip(row.chunks_exact(self.run * size)) {
+            values[run.start * size..run.end * size].copy_from_slice(numbers);
+        }
+    }
+
     /// The runs of elements that make up one kernel, in order.
     pub fn runs(&self, kernel: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let Self {

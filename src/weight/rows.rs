@@ -74,9 +74,14 @@ impl<'a> Rows<'a> {
         &self.original[kernel * self.row_bytes..(kernel + 1) * self.row_bytes]
     }
 
-    /// The kernels merged so far, rising, each as it is now.
-    pub fn merged(&self) -> impl Iterator<Item = (usize, &[u8])> {
-        self.merged.iter().map(|(&kernel, row)| (kernel, &row[..]))
+    /// Whether a kernel was merged.
+    pub fn is_merged(&self, kernel: usize) -> bool {
+        self.merged.contains_key(&kernel)
+    }
+
+    /// Bytes in a row.
+    pub fn row_bytes(&self) -> usize {
+        self.row_bytes
     }
 
     /// One round of merges: every `(kernel, partner)` is blended from the rows as they were before the round, so the
@@ -86,7 +91,8 @@ impl<'a> Rows<'a> {
             .par_iter()
             .with_min_len(BLENDS_PER_TASK)
             .map(|&(kernel, partner)| {
-                let row = blend.kernels(self.float, self.row(kernel), self.row(partner));
+                let mut row = vec![0; self.row_bytes];
+                blend.kernels(self.float, self.row(kernel), self.row(partner), &mut row);
                 (kernel, row)
             })
             .collect();

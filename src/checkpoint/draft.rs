@@ -1,0 +1,346 @@
+//! An output in the making: the source with some kernels' bytes changed, complete before it appears.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+use rayon::prelude::*;
+
+use crate::meter::Meter;
+
+use super::shard::{Mapped, Shard};
+use super::temporary::TemporaryFile;
+use super::writer::{Sink, Written, write_while};
+use super::{Checkpoint, Destination, Durability, Error, Problem, Tensor};
+
+/// Bytes read back at once.
+const READ_BACK_BYTES: usize = 256 << 10;
+
+/// A range of one of a checkpoint's files, in bytes from its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The file, from 0.
+    pub shard: usize,
+    /// The bytes.
+    pub bytes: Range<usize>,
+}
+
+impl Piece {
+    /// The bytes of a tensor.
+    pub fn of(tensor: &Tensor) -> Self {
+        Self {
+            shard: tensor.shard,
+            bytes: tensor.bytes.clone(),
+        }
+    }
+}
+
+/// An output in the making, in temporary files where the destination is.
+///
+/// Dropped before [`Draft::publish`], it leaves nothing behind.
+#[derive(Debug)]
+pub struct Draft<'a> {
+    source: &'a Checkpoint,
+    destination: &'a Destination,
+    files: Vec<DraftFile>,
+    written: Vec<Written>,
+}
+
+/// The counterpart of one of the source's files.
+#[derive(Debug)]
+struct DraftFile {
+    file: TemporaryFile,
+    /// Whether it shares the source's blocks on the disk, so that only changes need writing.
+    is_clone: bool,
+}
+
+impl<'a> Draft<'a> {
+    /// Begins an output: a clone of the source that takes no space where the file system can share blocks (Btrfs, XFS and
+    /// others), or else empty files for which the space is set aside.
+    ///
+    /// # Errors
+    ///
+    /// Where the folder cannot be written to or the disk has too little space.
+    pub fn begin(source: &'a Checkpoint, destination: &'a Destination) -> Result<Self, Error> {
+        let begun = source.shards().iter().map(|shard| {
+            let file = destination.temporary_file()?;
+            let is_clone = clone(shard.file(), file.as_file());
+            if !is_clone {
+                allocate(file.as_file(), shard.size())?;
+            }
+            Ok(DraftFile { file, is_clone })
+        });
+        let files: io::Result<Vec<DraftFile>> = begun.collect();
+        Ok(Self {
+            source,
+            destination,
+            files: files.map_err(|e| Problem::writing(e).of(destination.path()))?,
+            written: Vec::new(),
+        })
+    }
+
+    /// Runs `work`, which hands its changes to the [`Sink`], while another thread writes these and copies the source's
+    /// `untouched` pieces. Both together must be the whole source, each byte of it once. `meter` is told of the bytes
+    /// copied.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails or is full, and those of `work`.
+    pub fn write_while<R, E: From<Error>>(
+        &mut self,
+        untouched: Vec<Piece>,
+        meter: &dyn Meter,
+        work: impl FnOnce(&Sink<'_>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let target = Target { draft: self, meter };
+        let (result, written) = write_while(&target, untouched, work);
+        // What the disk did comes first: work that was cut short for it has no result.
+        let written = written?;
+        self.written.extend(written);
+        result
+    }
+
+    /// Reads the changes back, makes the output durable if asked to, and puts it in its place in one step.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not read back as written, the source was changed meanwhile, or the disk fails. Whatever stood at
+    /// the destination before is then still whole.
+    pub fn publish(self, durability: Durability) -> Result<(), Error> {
+        self.verify()?;
+        for shard in self.source.shards() {
+            shard.check_unchanged()?;
+        }
+        for file in self.files {
+            self.destination
+                .put_in_place(file.file, durability)
+                .map_err(|problem| problem.of(self.destination.path()))?;
+        }
+        Ok(())
+    }
+
+    /// Opens the files again and checks their sizes, their headers and every range that was changed.
+    fn verify(&self) -> Result<(), Error> {
+        let differs = |at| Problem::ReadBackDiffers { at }.of(self.destination.path());
+        let mut files = Vec::with_capacity(self.files.len());
+        for (draft, shard) in self.files.iter().zip(self.source.shards()) {
+            let file = draft.file.reopen().map_err(|e| self.failed(e))?;
+            let size = file.metadata().map_err(|e| self.failed(e))?.len();
+            if size != shard.size() {
+                return Err(differs(size));
+            }
+            let expected = shard.bytes_before_data();
+            let mut header = vec![0; expected.len()];
+            file.read_exact_at(&mut header, 0)
+                .map_err(|e| self.failed(e))?;
+            if let Some(at) = (0..header.len()).find(|&at| header[at] != expected[at]) {
+                return Err(differs(at as u64));
+            }
+            files.push(file);
+        }
+        self.written.par_iter().try_for_each_init(
+            || vec![0; READ_BACK_BYTES],
+            |buffer, written| {
+                let file = &files[written.shard];
+                let checksum = read_back(file, written, buffer).map_err(|e| self.failed(e))?;
+                if checksum == written.checksum {
+                    Ok(())
+                } else {
+                    Err(differs(written.start as u64))
+                }
+            },
+        )
+    }
+
+    fn failed(&self, error: io::Error) -> Error {
+        Problem::writing(error).of(self.destination.path())
+    }
+}
+
+/// The checksum of a range as it is in the file now.
+fn read_back(file: &File, written: &Written, buffer: &mut [u8]) -> io::Result<u32> {
+    let mut hasher = crc32fast::Hasher::new();
+    let end = written.start + written.length;
+    let mut at = written.start;
+    while at < end {
+        let part = &mut buffer[..(end - at).min(READ_BACK_BYTES)];
+        file.read_exact_at(part, at as u64)?;
+        hasher.update(part);
+        at += part.len();
+    }
+    Ok(hasher.finalize())
+}
+
+/// A draft as its writer sees it.
+pub(super) struct Target<'t, 'a> {
+    draft: &'t Draft<'a>,
+    meter: &'t dyn Meter,
+}
+
+impl Target<'_, '_> {
+    /// Whether a file holds the source's bytes already.
+    pub fn is_clone(&self, shard: usize) -> bool {
+        self.draft.files[shard].is_clone
+    }
+
+    /// Maps a piece of the source.
+    pub fn map(&self, piece: &Piece) -> Result<Mapped, Error> {
+        let shard: &Shard = &self.draft.source.shards()[piece.shard];
+        shard.map(piece.bytes.clone())
+    }
+
+    /// Writes bytes at their place.
+    pub fn write(&self, shard: usize, start: usize, bytes: &[u8]) -> Result<(), Error> {
+        let file = self.draft.files[shard].file.as_file();
+        file.write_all_at(bytes, start as u64)
+            .map_err(|e| self.draft.failed(e))
+    }
+
+    /// Takes note of bytes copied.
+    pub fn copied(&self, bytes: usize) {
+        self.meter.copied(bytes as u64);
+    }
+}
+
+/// Makes `to` share all blocks of `from`, if the file system can.
+#[cfg(target_os = "linux")]
+fn clone(from: &File, to: &File) -> bool {
+    rustix::fs::ioctl_ficlone(to, from).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn clone(_: &File, _: &File) -> bool {
+    false
+}
+
+/// Gives a file its size, and the space for it where the file system can set it aside: a full disk is then found out at
+/// once, and writing takes half the time (ext4 on Linux 6.18: 9 GB/s against 5).
+fn allocate(file: &File, size: u64) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{FallocateFlags, fallocate};
+        use rustix::io::Errno;
+        match fallocate(file, FallocateFlags::empty(), 0, size) {
+            Ok(()) => return Ok(()),
+            // What file systems and kernels that cannot do it answer (fallocate(2)).
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    file.set_len(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    use super::*;
+
+    fn source(folder: &Path) -> Checkpoint {
+        let json = r#"{"a":{"dtype":"I8","shape":[4],"data_offsets":[0,4]}}"#;
+        let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+        bytes.extend_from_slice(json.as_bytes());
+        bytes.extend_from_slice(&[1, 2, 3, 4]);
+        let path = folder.join("in.safetensors");
+        fs::write(&path, bytes).unwrap();
+        Checkpoint::open(&path).unwrap()
+    }
+
+    /// A draft of the source with these bytes in the place of its values' from `at` on.
+    fn changed<'a>(
+        source: &'a Checkpoint,
+        destination: &'a Destination,
+        at: usize,
+        bytes: &[u8],
+    ) -> Draft<'a> {
+        let mut draft = Draft::begin(source, destination).unwrap();
+        let values = source.tensors()[0].bytes.clone();
+        let piece = |bytes| Piece { shard: 0, bytes };
+        let changed = values.start + at..values.start + at + bytes.len();
+        let before = piece(0..changed.start);
+        let work = |sink: &Sink<'_>| {
+            sink.copy(piece(changed.end..values.end));
+            let mut buffer = sink.buffer();
+            buffer.extend_from_slice(bytes);
+            sink.write(0, changed.start, buffer);
+            Ok::<_, Error>(())
+        };
+        draft.write_while(vec![before], &(), work).unwrap();
+        draft
+    }
+
+    #[test]
+    fn a_draft_that_is_dropped_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = source(folder.path());
+        let out = Destination::check(&folder.path().join("out"), false).unwrap();
+        drop(changed(&source, &out, 1, &[9]));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_published_draft_differs_in_the_changed_bytes_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = source(folder.path());
+        let out = Destination::check(&folder.path().join("out"), false).unwrap();
+        let at = source.tensors()[0].bytes.start + 1;
+        let draft = changed(&source, &out, 1, &[9]);
+        draft.publish(Durability::Synced).unwrap();
+        let mut expected = fs::read(folder.path().join("in.safetensors")).unwrap();
+        expected[at] = 9;
+        assert_eq!(fs::read(out.path()).unwrap(), expected);
+    }
+
+    #[test]
+    fn bytes_lost_between_writing_and_reading_back_are_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = source(folder.path());
+        let out = Destination::check(&folder.path().join("out"), false).unwrap();
+        let at = source.tensors()[0].bytes.start as u64;
+        let draft = changed(&source, &out, 0, &[9, 9]);
+        let file = draft.files[0].file.as_file();
+        file.write_all_at(&[7], at).unwrap();
+        let error = draft.publish(Durability::Unsynced).unwrap_err();
+        assert!(matches!(*error.problem, Problem::ReadBackDiffers { at: found } if found == at));
+        assert!(!out.path().exists());
+    }
+
+    #[test]
+    fn a_source_that_changes_meanwhile_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = source(folder.path());
+        let out = Destination::check(&folder.path().join("out"), false).unwrap();
+        let draft = changed(&source, &out, 0, &[]);
+        let writer = File::options().append(true).open(source.path()).unwrap();
+        writer.set_len(source.size() + 1).unwrap();
+        let error = draft.publish(Durability::Unsynced).unwrap_err();
+        assert!(matches!(*error.problem, Problem::ChangedMeanwhile));
+        assert!(!out.path().exists());
+    }
+
+    #[test]
+    fn modes_follow_the_umask_or_the_replaced_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = source(folder.path());
+        let reference = folder.path().join("reference");
+        fs::write(&reference, "").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+
+        let out = folder.path().join("out");
+        let fresh = Destination::check(&out, false).unwrap();
+        changed(&source, &fresh, 0, &[])
+            .publish(Durability::Unsynced)
+            .unwrap();
+        assert_eq!(mode(&out), mode(&reference));
+
+        fs::set_permissions(&out, Permissions::from_mode(0o640)).unwrap();
+        let again = Destination::check(&out, true).unwrap();
+        changed(&source, &again, 0, &[])
+            .publish(Durability::Unsynced)
+            .unwrap();
+        assert_eq!(mode(&out), 0o640);
+    }
+}

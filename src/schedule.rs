@@ -1,0 +1,148 @@
+//! Working on layers: which at the same time, and with what becoming of the rest of the checkpoint.
+
+use std::cmp::Reverse;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::checkpoint::{Checkpoint, Draft, Error, Sink, Tensor};
+use crate::meter::Meter;
+
+/// Memory that layers worked on side by side may take together, in bytes, if no single one takes more.
+const MEMORY: usize = 16 << 20;
+
+/// What a layer takes to be worked on.
+#[derive(Clone, Copy, Debug)]
+pub struct Load<'a> {
+    /// Its weight. Files are worked on one after the other.
+    pub tensor: &'a Tensor,
+    /// Time, in any unit.
+    pub work: u64,
+    /// Memory, in bytes.
+    pub memory: usize,
+}
+
+/// Works on layers, given their numbers and values, several at once on the threads of the current rayon pool, and has
+/// them hand what they become to the draft, if there is one, into which the rest of the source is copied meanwhile.
+/// What comes of each, in their order.
+///
+/// The largest layers of a file begin first, so that none is left alone at the end, and as many run side by side as there
+/// are threads and memory for: all small layers of a network, but only one of those that fill the memory. What
+/// `work` gives to rayon is taken up by threads that have no layer of their own, so one large layer has them all.
+///
+/// # Errors
+///
+/// Where the source cannot be read or the draft not be written; otherwise that of the first layer that has one.
+pub fn work_on_layers<R: Send + Sync, E: From<Error> + Send + Sync>(
+    source: &Checkpoint,
+    draft: Option<&mut Draft<'_>>,
+    loads: &[Load<'_>],
+    meter: &dyn Meter,
+    work: impl Fn(usize, &[u8], Option<&Sink<'_>>) -> Result<R, E> + Sync,
+) -> Result<Vec<R>, E> {
+    let run = |sink: Option<&Sink<'_>>| {
+        let one_layer = |layer: usize| {
+            if sink.is_some_and(Sink::has_failed) {
+                return Ok(None);
+            }
+            let values = source.values(loads[layer].tensor)?;
+            work(layer, &values, sink).map(Some)
+        };
+        let results = side_by_side(loads, one_layer);
+        results.into_iter().collect::<Result<Option<Vec<R>>, E>>()
+    };
+    let results = match draft {
+        Some(draft) => {
+            let tensors: Vec<&Tensor> = loads.iter().map(|load| load.tensor).collect();
+            draft.write_while(source.all_but(&tensors), meter, |sink| run(Some(sink)))?
+        }
+        None => run(None)?,
+    };
+    Ok(results.expect("work stops short for a failed writer only, whose error comes first"))
+}
+
+fn side_by_side<R: Send + Sync>(loads: &[Load<'_>], run: impl Fn(usize) -> R + Sync) -> Vec<R> {
+    let mut order: Vec<usize> = (0..loads.len()).collect();
+    order.sort_by_key(|&layer| (loads[layer].tensor.shard, Reverse(loads[layer].work)));
+    let results: Vec<OnceLock<R>> = loads.iter().map(|_| OnceLock::new()).collect();
+    let next = AtomicUsize::new(0);
+    let memory = loads.iter().map(|load| load.memory).collect();
+    rayon::scope(|scope| {
+        for _ in 0..fitting(memory).min(rayon::current_num_threads()) {
+            scope.spawn(|_| {
+                while let Some(&layer) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    results[layer].get_or_init(|| run(layer));
+                }
+            });
+        }
+    });
+    results
+        .into_iter()
+        .filter_map(OnceLock::into_inner)
+        .collect()
+}
+
+/// How many layers of these may be worked on at once, whichever they are.
+fn fitting(mut memory: Vec<usize>) -> usize {
+    memory.sort_unstable_by_key(|&memory| Reverse(memory));
+    let bound = memory.first().map_or(0, |&largest| largest.max(MEMORY));
+    let mut taken = 0usize;
+    let fitting = memory.iter().take_while(|&&memory| {
+        taken = taken.saturating_add(memory);
+        taken <= bound
+    });
+    fitting.count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::Dtype;
+
+    const MIB: usize = 1 << 20;
+
+    #[test]
+    fn small_layers_run_side_by_side_and_huge_ones_alone() {
+        assert_eq!(fitting(vec![MIB; 10]), 10);
+        assert_eq!(fitting(vec![5 * MIB; 50]), 3);
+        assert_eq!(fitting(vec![100 * MIB; 50]), 1);
+        assert_eq!(fitting(vec![MIB, 100 * MIB, MIB]), 1);
+        assert_eq!(fitting(vec![0; 5]), 5);
+        assert_eq!(fitting(vec![]), 0);
+    }
+
+    #[test]
+    fn results_come_in_the_layers_order_and_files_one_after_the_other() {
+        let tensors: Vec<Tensor> = (0..40)
+            .map(|layer| Tensor {
+                name: layer.to_string(),
+                dtype: Dtype::F32,
+                shape: vec![],
+                shard: (layer * 7) % 3,
+                bytes: 0..4,
+            })
+            .collect();
+        let loads: Vec<Load<'_>> = tensors
+            .iter()
+            .enumerate()
+            .map(|(layer, tensor)| Load {
+                tensor,
+                work: (layer * 13 % 11) as u64,
+                memory: MIB,
+            })
+            .collect();
+        let begun = std::sync::Mutex::new(Vec::new());
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(1)
+            .build()
+            .unwrap();
+        let results = pool.install(|| {
+            side_by_side(&loads, |layer| {
+                begun.lock().unwrap().push(loads[layer]);
+                layer
+            })
+        });
+        assert_eq!(results, (0..40).collect::<Vec<_>>());
+        let begun = begun.into_inner().unwrap();
+        assert!(begun.is_sorted_by_key(|load| (load.tensor.shard, Reverse(load.work))));
+    }
+}

@@ -1,0 +1,240 @@
+//! The kernels that are compared with each other, and their similarities tile by tile.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::Kernels;
+use super::units::Units;
+
+/// The kernels of a layer that are compared with each other. Each has a place among them, from 0.
+#[derive(Clone, Debug)]
+pub struct Group<'k, 'a> {
+    kernels: &'k Kernels<'a>,
+    start: usize,
+    units: &'k Units,
+    errors: Vec<f32>,
+}
+
+impl<'k, 'a> Group<'k, 'a> {
+    pub(super) fn new(
+        kernels: &'k Kernels<'a>,
+        start: usize,
+        units: &'k Units,
+        errors: Vec<f32>,
+    ) -> Self {
+        Self {
+            kernels,
+            start,
+            units,
+            errors,
+        }
+    }
+
+    /// Number of kernels.
+    pub fn len(&self) -> usize {
+        self.errors.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.errors.is_empty()
+    }
+
+    /// The number within the layer of the kernel at a place.
+    pub fn kernel(&self, place: usize) -> usize {
+        self.start + place
+    }
+
+    /// The similarity of the kernels at two places, by the float64 definition.
+    pub fn similarity(&self, a: usize, b: usize) -> f64 {
+        self.kernels.similarity(self.kernel(a), self.kernel(b))
+    }
+
+    /// Whether two places hold the same kernel, bit for bit: then so are their similarities to a third.
+    pub(super) fn are_twins(&self, a: usize, b: usize) -> bool {
+        self.kernels.are_twins(self.kernel(a), self.kernel(b))
+    }
+
+    /// Shows every pair once, in tiles of the upper triangle, to `visit`: on several threads at once and in no fixed order
+    /// where there is more than one tile.
+    pub fn for_each_tile(&self, visit: impl Fn(&Tile<'_>) + Sync) {
+        let side = self.units.tile();
+        let part = |start: usize| start..(start + side).min(self.len());
+        let starts = || (0..self.len()).step_by(side);
+        let places: Vec<(usize, usize)> = starts()
+            .flat_map(|row| {
+                let columns = starts().filter(move |&column| column >= row);
+                columns.map(move |column| (row, column))
+            })
+            .collect();
+        places
+            .into_par_iter()
+            .for_each_init(Vec::new, |buffer: &mut Vec<f32>, (row, column)| {
+                let (rows, columns) = (part(row), part(column));
+                buffer.resize(rows.len() * columns.len(), 0.0);
+                self.units
+                    .products(rows.clone(), columns.clone(), &mut buffer[..]);
+                visit(&Tile {
+                    errors_of_rows: &self.errors[rows.clone()],
+                    errors_of_columns: &self.errors[columns.clone()],
+                    rows,
+                    columns,
+                    values: buffer,
+                    d: self.kernels.rows().row_len(),
+                });
+            });
+    }
+}
+
+/// Screened similarities of the kernels at some places (rows) with those at some (columns).
+#[derive(Debug)]
+pub struct Tile<'v> {
+    rows: Range<usize>,
+    columns: Range<usize>,
+    errors_of_rows: &'v [f32],
+    errors_of_columns: &'v [f32],
+    values: &'v [f32],
+    d: usize,
+}
+
+/// One row of a tile.
+///
+/// A screened similarity is off by no more than the error bounds of its row and column together; sums and differences of
+/// the three may be compared in float32 as they are. Kernels that take no part have NaN for a bound, for which no
+/// comparison holds.
+#[derive(Clone, Copy, Debug)]
+pub struct TileRow<'v> {
+    /// The place of the row's kernel.
+    pub place: usize,
+    /// Its error bound.
+    pub error: f32,
+    /// The place of the first column that counts: on the diagonal the one after the row, so that each pair is seen once.
+    pub first: usize,
+    /// The screened similarities from that column on.
+    pub values: &'v [f32],
+    /// The columns' error bounds from there on.
+    pub errors: &'v [f32],
+}
+
+impl<'v> Tile<'v> {
+    /// Places along the rows.
+    pub fn rows(&self) -> Range<usize> {
+        self.rows.clone()
+    }
+
+    /// Places along the columns.
+    pub fn columns(&self) -> Range<usize> {
+        self.columns.clone()
+    }
+
+    /// Multiply-adds that it took, but for those below the diagonal.
+    pub fn products(&self) -> u64 {
+        let pairs = if self.rows == self.columns {
+            self.values.len() / 2
+        } else {
+            self.values.len()
+        };
+        pairs as u64 * self.d as u64
+    }
+
+    /// Row by row.
+    #[inline(always)]
+    pub fn by_row(&self) -> impl Iterator<Item = TileRow<'v>> {
+        let start = self.columns.start;
+        let errors_of_columns = self.errors_of_columns;
+        let rows = self.rows.clone().zip(self.errors_of_rows);
+        rows.zip(self.values.chunks_exact(self.columns.len())).map(
+            move |((place, &error), values)| {
+                let first = start.max(place + 1);
+                let skipped = (first - start).min(values.len());
+                TileRow {
+                    place,
+                    error,
+                    first,
+                    values: &values[skipped..],
+                    errors: &errors_of_columns[skipped..],
+                }
+            },
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::similarity::Precision;
+    use crate::similarity::kernels::kernels_of;
+
+    /// Numbers without structure, from a linear congruential generator.
+    fn noise(count: usize) -> Vec<u8> {
+        let mut state = 1u32;
+        (0..count)
+            .flat_map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                ((state >> 8) as f32 / 16_777_216.0 - 0.5).to_le_bytes()
+            })
+            .collect()
+    }
+
+    /// Shows every pair to `see`, once it has checked that its screened similarity is within the bounds.
+    fn for_each_pair(group: &Group<'_, '_>, see: impl Fn(usize, usize) + Sync) {
+        group.for_each_tile(|tile| {
+            for row in tile.by_row() {
+                let columns = row.values.iter().zip(row.errors);
+                for (column, (&value, &error)) in (row.first..).zip(columns) {
+                    let off = (f64::from(value) - group.similarity(row.place, column)).abs();
+                    let bound = f64::from(row.error) + f64::from(error);
+                    let both_live =
+                        group.kernels.is_live(row.place) && group.kernels.is_live(column);
+                    assert_eq!(bound.is_nan(), !both_live);
+                    let holds = bound.is_nan() || off <= bound;
+                    assert!(holds, "{off} > {bound} at {}, {column}", row.place);
+                    see(row.place, column);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn every_pair_is_shown_once_and_within_the_bounds() {
+        for (precision, n, d) in [(Precision::Single, 1027, 5), (Precision::Byte, 531, 50)] {
+            let values = noise(n * d);
+            let kernels = kernels_of(&values, n, 1, precision);
+            let group = kernels.groups().next().unwrap();
+            let seen = Mutex::new(vec![0u8; n * n]);
+            for_each_pair(&group, |a, b| seen.lock().unwrap()[a * n + b] += 1);
+            let seen = seen.into_inner().unwrap();
+            for a in 0..n {
+                for b in 0..n {
+                    assert_eq!(seen[a * n + b], u8::from(b > a), "{a}, {b}");
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_bounds_hold_at_any_scale(
+            scale in -30i32..30,
+            d in 1usize..300,
+            signs in any::<u64>(),
+            precision in prop::sample::select(vec![Precision::Single, Precision::Byte]),
+        ) {
+            let values: Vec<u8> = noise(4 * d)
+                .chunks_exact(4)
+                .enumerate()
+                .flat_map(|(i, v)| {
+                    let v = f32::from_le_bytes([v[0], v[1], v[2], v[3]]) + if signs >> (i % 64) & 1 == 1 { 3.0 } else { 0.0 };
+                    (v * 2f32.powi(scale * (i % 3) as i32)).to_le_bytes()
+                })
+                .collect();
+            let kernels = kernels_of(&values, 4, 1, precision);
+            for_each_pair(&kernels.groups().next().unwrap(), |_, _| ());
+        }
+    }
+}

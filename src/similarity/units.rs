@@ -1,0 +1,167 @@
+//! The unit vectors of kernels, in the number type in which similarities are screened.
+
+use std::fmt;
+use std::ops::Range;
+
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+use crate::weight::Element;
+
+use super::bytes::{self, Panels};
+use super::cpu;
+
+/// The number type in which similarities are screened. Decisions do not depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// Float32, multiplied by BLAS.
+    Single,
+    /// 8-bit integers, whose products are exact: four times the work an instruction on processors made for them, and
+    /// more left for the exact test.
+    Byte,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Single => "f32",
+            Self::Byte => "int8",
+        })
+    }
+}
+
+impl Precision {
+    /// The fastest on this processor.
+    pub fn fastest() -> Self {
+        if bytes::is_fast() {
+            Self::Byte
+        } else {
+            Self::Single
+        }
+    }
+
+    /// The precision in which kernels of `d` numbers can be screened, this one if possible.
+    fn for_kernels_of(self, d: usize) -> Self {
+        if d > bytes::LONGEST {
+            Self::Single
+        } else {
+            self
+        }
+    }
+
+    /// Bytes that the unit vectors of `n` kernels of `d` numbers take.
+    pub fn memory(self, n: usize, d: usize) -> usize {
+        match self.for_kernels_of(d) {
+            Self::Single => n * d * size_of::<f32>(),
+            Self::Byte => n * d,
+        }
+    }
+}
+
+/// How far a screened similarity of kernels of `d` numbers can lie from its float64 definition in [`Precision::Single`].
+///
+/// With u = 2⁻²⁴: rounding the unit vectors to float32 costs at most 2u + u², and a float32 dot product of unit vectors
+/// at most d·u, in any order of summation, with or without fused multiply-adds (Jeannerod and Rump, *Improved error
+/// bounds for inner products in floating-point arithmetic*, SIAM J. Matrix Anal. Appl. 34(2), 2013). What is left of
+/// the 8u covers products of the two, underflow (at most d·2⁻¹²⁵ even where subnormals are flushed to zero), and
+/// the float64 definition's own rounding, (d+4)·2⁻⁵³.
+pub fn guard_band(d: usize) -> f64 {
+    (d as f64 + 8.0) * 2f64.powi(-24)
+}
+
+/// What every error bound holds on top, so that comparing it in float32 needs no further thought: sums and differences
+/// of numbers below 4 are rounded by at most 2⁻²³ each.
+pub(super) const SLACK: f64 = 1.0 / (1 << 20) as f64;
+
+/// The unit vectors of some kernels.
+#[derive(Clone, Debug)]
+pub(super) enum Units {
+    Single { d: usize, numbers: Vec<f32> },
+    Byte(Panels),
+}
+
+/// Vectors written at a time: those that share a panel of bytes.
+pub(super) const BATCH: usize = bytes::PANEL;
+
+impl Units {
+    /// Room for `n` vectors of `d` numbers, all zero.
+    pub fn zero(precision: Precision, n: usize, d: usize) -> Self {
+        match precision.for_kernels_of(d) {
+            Precision::Single => Self::Single {
+                d,
+                numbers: vec![0.0; n * d],
+            },
+            Precision::Byte => Self::Byte(Panels::zero(n, d)),
+        }
+    }
+
+    /// The vectors in batches of [`BATCH`], to be written by several threads.
+    pub fn batches(&mut self) -> Vec<Batch<'_>> {
+        match self {
+            Self::Single { d, numbers } => numbers
+                .chunks_mut(BATCH * *d)
+                .map(|numbers| Batch::Single { d: *d, numbers })
+                .collect(),
+            Self::Byte(panels) => panels.each_mut().map(Batch::Byte).collect(),
+        }
+    }
+
+    /// The most vectors along a side of a tile that is worked on in one piece. A tile of float32 stays in a core's
+    /// second-level cache while it is read: 1 MiB and 256 KiB.
+    pub fn tile(&self) -> usize {
+        match self {
+            Self::Single { .. } => 512,
+            Self::Byte(_) => 256,
+        }
+    }
+
+    /// The products of the vectors in `rows` with those in `columns`, row by row. Where the two are the same, what lies
+    /// below the diagonal is left undefined.
+    pub fn products(&self, rows: Range<usize>, columns: Range<usize>, out: &mut [f32]) {
+        match self {
+            Self::Single { d, numbers } => {
+                let part = |places: &Range<usize>| {
+                    let numbers = &numbers[places.start * d..places.end * d];
+                    ArrayView2::from_shape((places.len(), *d), numbers).expect("rows of d numbers")
+                };
+                let shape = (rows.len(), columns.len());
+                let out = ArrayViewMut2::from_shape(shape, out).expect("a tile");
+                if rows == columns {
+                    cpu::self_products(part(&rows), out);
+                } else {
+                    cpu::products(part(&rows), part(&columns), out);
+                }
+            }
+            Self::Byte(panels) => panels.products(rows, columns, out),
+        }
+    }
+}
+
+/// Up to [`BATCH`] neighbouring vectors.
+pub(super) enum Batch<'u> {
+    Single { d: usize, numbers: &'u mut [f32] },
+    Byte(bytes::PanelMut<'u>),
+}
+
+impl Batch<'_> {
+    /// Writes one of the batch's vectors: a kernel as stored, scaled to unit length. `norm` is its length, at least
+    /// [`EPSILON`](super::exact::EPSILON) and finite, and `greatest` its greatest magnitude. What it adds to the error
+    /// bound of every product with it.
+    pub fn write<E: Element>(
+        &mut self,
+        place: usize,
+        kernel: &[u8],
+        norm: f64,
+        greatest: f64,
+    ) -> f64 {
+        match self {
+            Self::Single { d, numbers } => {
+                let unit = &mut numbers[place * *d..(place + 1) * *d];
+                for (unit, x) in unit.iter_mut().zip(kernel.chunks_exact(E::SIZE)) {
+                    *unit = (E::read(x).widen() / norm) as f32;
+                }
+                guard_band(*d) / 2.0 + SLACK
+            }
+            Self::Byte(panel) => panel.write::<E>(place, kernel, norm, greatest),
+        }
+    }
+}
