@@ -41,6 +41,9 @@ pub fn run(workshop: &Workshop, rounds: u32, only: &[String]) -> Result<String> 
             .collect(),
         results: BTreeMap::new(),
     };
+    if suite.checkpoints.is_empty() {
+        return Err(format!("--only takes names of {}", checkpoints::ALL.join(", ")).into());
+    }
     suite.warm_up()?;
     for round in 1..=rounds {
         eprintln!("round {round} of {rounds}");
