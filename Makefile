@@ -4,7 +4,7 @@
 CARGO ?= cargo
 DEMO := fixtures/checkpoints/demo.safetensors
 
-.PHONY: all demo test bless install openblas
+.PHONY: all demo test bench bless install openblas
 
 all: openblas
 	$(CARGO) build --release
@@ -18,6 +18,10 @@ test: openblas
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) test
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
+
+# Times the program beside its peers (benches/README.md). More: make bench BENCH="--only resnet50 --rounds 9", BENCH=--scaling
+bench: openblas
+	$(CARGO) bench --bench whole -- $(BENCH)
 
 # Makes the fixtures and the expected results anew, by the independent numpy computation (needs python3 and numpy).
 bless:
