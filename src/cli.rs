@@ -21,8 +21,8 @@ use crate::similarity::{NonFinite, Precision};
     long_about = "Merge similar convolution kernels of a safetensors checkpoint between fine-tuning epochs.\n\n\
         InMerge (arXiv 2502.20516) regularises a network by pulling kernels of one layer that are alike towards each \
         other: K_i <- alpha*K_i + (1-alpha)*K_j where their cosine similarity exceeds tau, with probability p, leaving \
-        the first L_s convolutions alone. This program does it to a checkpoint on disk; your training script saves, \
-        runs it, and loads the result. No shape, name or other byte of the file changes.",
+        the first L_s convolutions alone. This program does it to a checkpoint on disk, one file or sharded; your training \
+        script saves, runs it, and loads the result. No shape, name or other byte changes.",
     after_long_help = "Examples:\n  \
         inmerge-ckpt inspect epoch3.safetensors                      which layers there are, and which take part\n  \
         inmerge-ckpt merge epoch3.safetensors next.safetensors --tau 0.9\n  \
@@ -103,15 +103,18 @@ pub(crate) enum Command {
 #[command(
     after_long_help = "The output is the input with only the merged kernels' bytes changed. It appears complete or \
     not at all; with --force it may be the input itself.\n\n\
+    A sharded checkpoint is a folder with several .safetensors files and their model.safetensors.index.json. So is its \
+    output, with the small files beside the shards (configuration, tokenizer) copied, and other weights and subfolders \
+    left behind; where the output replaces the input, everything in the folder is kept.\n\n\
     Which tau? Run once with --dry-run: the table shows each layer's largest similarity, and a run that merges nothing \
     says which tau would merge 1 %, 5 % and 20 % of the kernels."
 )]
 pub(crate) struct Merge {
-    /// The checkpoint to read, a .safetensors file
-    #[arg(value_name = "IN", value_hint = ValueHint::FilePath)]
+    /// The checkpoint to read: a .safetensors file, or a sharded one's folder or index
+    #[arg(value_name = "IN", value_hint = ValueHint::AnyPath)]
     pub input: PathBuf,
-    /// The checkpoint to write
-    #[arg(value_name = "OUT", value_hint = ValueHint::FilePath, required_unless_present = "dry_run")]
+    /// The checkpoint to write, laid out like IN: a file, or for a sharded one a folder
+    #[arg(value_name = "OUT", value_hint = ValueHint::AnyPath, required_unless_present = "dry_run")]
     pub output: Option<PathBuf>,
     #[command(flatten)]
     pub merging: Merging,
@@ -271,10 +274,10 @@ pub(crate) struct Apply {
     #[arg(value_name = "PLAN", value_hint = ValueHint::FilePath)]
     pub plan: PathBuf,
     /// The checkpoint that the plan was made for
-    #[arg(value_name = "IN", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "IN", value_hint = ValueHint::AnyPath)]
     pub input: PathBuf,
-    /// The checkpoint to write
-    #[arg(value_name = "OUT", value_hint = ValueHint::FilePath)]
+    /// The checkpoint to write, laid out like IN: a file, or for a sharded one a folder
+    #[arg(value_name = "OUT", value_hint = ValueHint::AnyPath)]
     pub output: PathBuf,
     #[command(flatten)]
     pub writing: Writing,
@@ -284,7 +287,7 @@ pub(crate) struct Apply {
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
     /// The checkpoint to look at
-    #[arg(value_name = "IN", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "IN", value_hint = ValueHint::AnyPath)]
     pub input: PathBuf,
     #[command(flatten)]
     pub layers: LayerFlags,
@@ -294,10 +297,10 @@ pub(crate) struct Inspect {
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
     /// The checkpoint before
-    #[arg(value_name = "A", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "A", value_hint = ValueHint::AnyPath)]
     pub before: PathBuf,
     /// The checkpoint after
-    #[arg(value_name = "B", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "B", value_hint = ValueHint::AnyPath)]
     pub after: PathBuf,
 }
 

@@ -29,6 +29,11 @@ pub enum Error {
     #[error("{}: is the {role} file of this run; name another file to write", file.display())]
     Overwrites { file: PathBuf, role: &'static str },
     #[error(
+        "{}: is in the output's folder, which appears or is replaced as a whole; name a file elsewhere",
+        .0.display()
+    )]
+    InsideOutput(PathBuf),
+    #[error(
         "{}: layer `{layer}` is too large to compare (more than 2147483647 kernels or numbers in one); leave it out with --exclude",
         file.display()
     )]

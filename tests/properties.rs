@@ -134,7 +134,7 @@ fn plan(source: &Checkpoint, parameters: &Parameters) -> Plan {
 
 fn output(source: &Checkpoint, plan: &Plan, path: &Path) -> Vec<u8> {
     let recipe = Recipe::check(plan, source).expect("a plan that fits");
-    let destination = Destination::check(path, true).expect("a writable place");
+    let destination = Destination::check(source, path, true).expect("a writable place");
     let mut draft = Draft::begin(source, &destination).expect("a place to write to");
     apply(source, &recipe, Some(&mut draft), &()).expect("written");
     draft.publish(Durability::Unsynced).expect("published");

@@ -1,22 +1,12 @@
-//! Where an output may be written, and how it gets there in one step.
+//! Where a checkpoint may be written.
 
-use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::Path;
 
-use super::temporary::TemporaryFile;
-use super::{Error, Problem};
-
-/// A place where an output may be written, checked before anything is computed.
-#[derive(Debug)]
-pub struct Destination {
-    path: PathBuf,
-    folder: PathBuf,
-    /// Whether a file there is to be replaced.
-    may_replace: bool,
-    /// The permissions of the one that is.
-    replaced: Option<Permissions>,
-}
+use super::file::FileDestination;
+use super::folder::FolderDestination;
+use super::index::is_index;
+use super::{Checkpoint, Error, Problem};
 
 /// Whether an output must survive a power cut once it is announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,103 +17,55 @@ pub enum Durability {
     Unsynced,
 }
 
+impl Durability {
+    /// Sees to it that the disk holds a file, if it must.
+    pub(super) fn sync(self, file: &File) -> Result<(), Problem> {
+        match self {
+            Self::Synced => file.sync_all().map_err(Problem::writing),
+            Self::Unsynced => Ok(()),
+        }
+    }
+}
+
+/// A place where a checkpoint of the input's layout may be written, checked before anything is computed.
+#[derive(Debug)]
+pub enum Destination {
+    /// For a checkpoint of one file.
+    File(FileDestination),
+    /// For a sharded one.
+    Folder(FolderDestination),
+}
+
 impl Destination {
-    /// Checks that an output may be written at `path`, which must be a regular file, with `replace`, or not exist.
+    /// Checks that what becomes of `source` may be written at `path`: a file where the source is one, a folder (or the
+    /// index in one) where it is sharded. It must not exist, or with `replace` be what the source could be.
     ///
     /// # Errors
     ///
-    /// Where something stands in the way: a file without `replace`, a link, folder or device, a missing folder.
-    pub fn check(path: &Path, replace: bool) -> Result<Self, Error> {
-        Self::try_check(path, replace).map_err(|problem| problem.of(path))
-    }
-
-    fn try_check(path: &Path, replace: bool) -> Result<Self, Problem> {
-        let ends_in_slash = path.as_os_str().as_encoded_bytes().ends_with(b"/");
-        let folder = match (path.file_name(), path.parent()) {
-            (Some(_), Some(parent)) if !ends_in_slash => parent,
-            _ => return Err(Problem::OutputFolder),
-        };
-        let folder = if folder.as_os_str().is_empty() {
-            PathBuf::from(".")
-        } else {
-            folder.to_owned()
-        };
-        let replaced = match fs::symlink_metadata(path) {
-            Ok(status) if status.is_symlink() => return Err(Problem::OutputLink),
-            Ok(status) if status.is_dir() => return Err(Problem::OutputFolder),
-            Ok(status) if !status.is_file() => return Err(Problem::OutputSpecial),
-            Ok(_) if !replace => return Err(Problem::OutputExists),
-            Ok(status) => Some(status.permissions()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(Problem::Unwritable(error)),
-        };
-        if !folder.is_dir() {
-            return Err(Problem::OutputFolderMissing(folder));
+    /// Where something stands in the way: an output without `replace`, something of another kind, a link, a missing folder
+    /// around it, or files in it that would be lost.
+    pub fn check(source: &Checkpoint, path: &Path, replace: bool) -> Result<Self, Error> {
+        match source.index() {
+            Some(index) => FolderDestination::check(index, path, replace).map(Self::Folder),
+            None if path.file_name().is_some_and(is_index) => Err(Problem::OutputIndex.of(path)),
+            None => FileDestination::check(path, replace).map(Self::File),
         }
-        Ok(Self {
-            path: path.to_owned(),
-            folder,
-            may_replace: replace,
-            replaced,
-        })
     }
 
-    /// Where the output goes.
+    /// Where the output goes, as the user has it.
     pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Writes a whole file, which appears complete or not at all.
-    ///
-    /// # Errors
-    ///
-    /// Where the folder cannot be written to or the disk is full.
-    pub fn write(&self, bytes: &[u8], durability: Durability) -> Result<(), Error> {
-        let written = self.temporary_file().and_then(|file| {
-            file.as_file().write_all(bytes)?;
-            Ok(file)
-        });
-        written
-            .map_err(Problem::writing)
-            .and_then(|file| self.put_in_place(file, durability))
-            .map_err(|problem| problem.of(&self.path))
-    }
-
-    /// A file in the destination's folder, with the mode that the destination is to have.
-    pub(super) fn temporary_file(&self) -> io::Result<TemporaryFile> {
-        let file = TemporaryFile::create(&self.folder)?;
-        if let Some(permissions) = &self.replaced {
-            file.as_file().set_permissions(permissions.clone())?;
+        match self {
+            Self::File(file) => file.path(),
+            Self::Folder(folder) => folder.path(),
         }
-        Ok(file)
     }
 
-    /// Makes the file the destination in one step, after and before which the disk holds what it should.
-    pub(super) fn put_in_place(
-        &self,
-        file: TemporaryFile,
-        durability: Durability,
-    ) -> Result<(), Problem> {
-        let folder = match durability {
-            Durability::Synced => {
-                file.as_file().sync_all().map_err(Problem::writing)?;
-                // Opened beforehand: a folder that cannot be is found out while nothing has happened.
-                Some(File::open(&self.folder).map_err(Problem::writing)?)
-            }
-            Durability::Unsynced => None,
-        };
-        if self.may_replace {
-            file.replace(&self.path).map_err(Problem::writing)?;
-        } else {
-            file.put_at_new(&self.path)
-                .map_err(|error| match error.kind() {
-                    io::ErrorKind::AlreadyExists => Problem::OutputExists,
-                    _ => Problem::writing(error),
-                })?;
-        }
-        match folder.map(|folder| folder.sync_all()) {
-            Some(Err(error)) => Err(Problem::Unsynced(error)),
-            _ => Ok(()),
+    /// The folder that appears or is replaced as a whole, so that no other file can be written into it meanwhile; `None` where
+    /// that is no trouble.
+    pub fn replaced_folder(&self) -> Option<&Path> {
+        match self {
+            Self::Folder(folder) if !folder.is_input() => Some(folder.folder()),
+            _ => None,
         }
     }
 }

@@ -9,10 +9,13 @@ use rayon::prelude::*;
 
 use crate::meter::Meter;
 
+use super::folder::NewFolder;
 use super::shard::{Mapped, Shard};
 use super::temporary::TemporaryFile;
 use super::writer::{Sink, Written, write_while};
-use super::{Checkpoint, Destination, Durability, Error, Problem, Tensor};
+use super::{
+    Checkpoint, Destination, Durability, Error, FileDestination, Problem, Tensor, Warning,
+};
 
 /// Bytes read back at once.
 const READ_BACK_BYTES: usize = 256 << 10;
@@ -43,39 +46,64 @@ impl Piece {
 pub struct Draft<'a> {
     source: &'a Checkpoint,
     destination: &'a Destination,
+    place: Place<'a>,
     files: Vec<DraftFile>,
     written: Vec<Written>,
 }
 
+/// Where the files go once they are complete.
+#[derive(Debug)]
+enum Place<'a> {
+    File(&'a FileDestination),
+    Folder(NewFolder<'a>),
+}
+
 /// The counterpart of one of the source's files.
 #[derive(Debug)]
-struct DraftFile {
-    file: TemporaryFile,
-    /// Whether it shares the source's blocks on the disk, so that only changes need writing.
-    is_clone: bool,
+enum DraftFile {
+    New {
+        file: TemporaryFile,
+        /// Whether it shares the source's blocks on the disk, so that only changes need writing.
+        is_clone: bool,
+    },
+    /// The source's own, which nothing changes in.
+    Kept,
+}
+
+impl DraftFile {
+    fn new(file: TemporaryFile) -> Self {
+        Self::New {
+            file,
+            is_clone: false,
+        }
+    }
 }
 
 impl<'a> Draft<'a> {
-    /// Begins an output: a clone of the source that takes no space where the file system can share blocks (Btrfs, XFS and
-    /// others), or else empty files for which the space is set aside.
+    /// Begins an output.
     ///
     /// # Errors
     ///
-    /// Where the folder cannot be written to or the disk has too little space.
+    /// Where the folder cannot be written to.
     pub fn begin(source: &'a Checkpoint, destination: &'a Destination) -> Result<Self, Error> {
-        let begun = source.shards().iter().map(|shard| {
-            let file = destination.temporary_file()?;
-            let is_clone = clone(shard.file(), file.as_file());
-            if !is_clone {
-                allocate(file.as_file(), shard.size())?;
-            }
-            Ok(DraftFile { file, is_clone })
+        let failed = |error| Problem::writing(error).of(destination.path());
+        let place = match destination {
+            Destination::File(file) => Place::File(file),
+            Destination::Folder(folder) => Place::Folder(NewFolder::begin(folder).map_err(failed)?),
+        };
+        let files = source.shards().iter().map(|shard| {
+            let file = match &place {
+                Place::File(destination) => destination.temporary_file()?,
+                Place::Folder(folder) => folder.temporary_file(shard.name())?,
+            };
+            Ok(DraftFile::new(file))
         });
-        let files: io::Result<Vec<DraftFile>> = begun.collect();
+        let files: io::Result<_> = files.collect();
         Ok(Self {
             source,
             destination,
-            files: files.map_err(|e| Problem::writing(e).of(destination.path()))?,
+            files: files.map_err(failed)?,
+            place,
             written: Vec::new(),
         })
     }
@@ -84,15 +112,19 @@ impl<'a> Draft<'a> {
     /// `untouched` pieces. Both together must be the whole source, each byte of it once. `meter` is told of the bytes
     /// copied.
     ///
+    /// Before that, each file becomes a clone of the source's that takes no space where the file system can share blocks
+    /// (Btrfs, XFS and others), or else space for it is set aside.
+    ///
     /// # Errors
     ///
-    /// Where the disk fails or is full, and those of `work`.
+    /// Where the disk fails or has too little space, and those of `work`.
     pub fn write_while<R, E: From<Error>>(
         &mut self,
         untouched: Vec<Piece>,
         meter: &dyn Meter,
         work: impl FnOnce(&Sink<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
+        self.prepare(&untouched).map_err(|e| self.failed(e))?;
         let target = Target { draft: self, meter };
         let (result, written) = write_while(&target, untouched, work);
         // What the disk did comes first: work that was cut short for it has no result.
@@ -101,31 +133,82 @@ impl<'a> Draft<'a> {
         result
     }
 
-    /// Reads the changes back, makes the output durable if asked to, and puts it in its place in one step.
+    fn prepare(&mut self, untouched: &[Piece]) -> io::Result<()> {
+        let keeps = self.place.replaces_source();
+        for (number, draft) in self.files.iter_mut().enumerate() {
+            let shard = &self.source.shards()[number];
+            let whole = Piece {
+                shard: number,
+                bytes: 0..shard.size() as usize,
+            };
+            if keeps && untouched.contains(&whole) {
+                *draft = DraftFile::Kept;
+            }
+            if let DraftFile::New { file, is_clone } = draft {
+                *is_clone = clone(shard.file(), file.as_file());
+                if !*is_clone {
+                    allocate(file.as_file(), shard.size())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the changes back, makes the output durable if asked to, and puts it in its place in one step. What the user
+    /// should know of it.
     ///
     /// # Errors
     ///
     /// Where it does not read back as written, the source was changed meanwhile, or the disk fails. Whatever stood at
     /// the destination before is then still whole.
-    pub fn publish(self, durability: Durability) -> Result<(), Error> {
+    pub fn publish(mut self, durability: Durability) -> Result<Vec<Warning>, Error> {
         self.verify()?;
-        for shard in self.source.shards() {
-            shard.check_unchanged()?;
+        self.source.check_unchanged()?;
+        if self.place.replaces_source() {
+            self.source.check_in_place()?;
+            for (number, file) in self.files.iter_mut().enumerate() {
+                if self.written.iter().all(|written| written.shard != number) {
+                    *file = DraftFile::Kept;
+                }
+            }
         }
-        for file in self.files {
-            self.destination
-                .put_in_place(file.file, durability)
-                .map_err(|problem| problem.of(self.destination.path()))?;
+        let path = self.destination.path();
+        self.try_publish(durability)
+            .map_err(|problem| problem.of(path))
+    }
+
+    fn try_publish(self, durability: Durability) -> Result<Vec<Warning>, Problem> {
+        let files = self.source.shards().iter().zip(self.files);
+        let mut files = files.map(|(shard, draft)| match draft {
+            DraftFile::New { file, .. } => (shard, Some(file)),
+            DraftFile::Kept => (shard, None),
+        });
+        match (self.place, self.source.index()) {
+            (Place::Folder(folder), Some(index)) => {
+                files.try_for_each(|(shard, file)| folder.add(shard.name(), file, durability))?;
+                let total_size = self.source.tensors().iter();
+                let total_size = total_size.map(|tensor| tensor.bytes.len() as u64).sum();
+                folder.publish(index, total_size, durability)
+            }
+            (Place::File(destination), _) => {
+                for file in files.filter_map(|(_, file)| file) {
+                    destination.put_in_place(file, durability)?;
+                }
+                Ok(Vec::new())
+            }
+            (Place::Folder(_), None) => unreachable!("a folder is for a sharded checkpoint"),
         }
-        Ok(())
     }
 
     /// Opens the files again and checks their sizes, their headers and every range that was changed.
     fn verify(&self) -> Result<(), Error> {
         let differs = |at| Problem::ReadBackDiffers { at }.of(self.destination.path());
-        let mut files = Vec::with_capacity(self.files.len());
-        for (draft, shard) in self.files.iter().zip(self.source.shards()) {
-            let file = draft.file.reopen().map_err(|e| self.failed(e))?;
+        for (number, draft) in self.files.iter().enumerate() {
+            let DraftFile::New { file, .. } = draft else {
+                continue;
+            };
+            let shard = &self.source.shards()[number];
+            let file = file.reopen().map_err(|e| self.failed(e))?;
             let size = file.metadata().map_err(|e| self.failed(e))?.len();
             if size != shard.size() {
                 return Err(differs(size));
@@ -137,24 +220,35 @@ impl<'a> Draft<'a> {
             if let Some(at) = (0..header.len()).find(|&at| header[at] != expected[at]) {
                 return Err(differs(at as u64));
             }
-            files.push(file);
+            let written = self
+                .written
+                .iter()
+                .filter(|written| written.shard == number);
+            let written: Vec<&Written> = written.collect();
+            written.par_iter().try_for_each_init(
+                || vec![0; READ_BACK_BYTES],
+                |buffer, written| {
+                    let checksum = read_back(&file, written, buffer).map_err(|e| self.failed(e))?;
+                    if checksum == written.checksum {
+                        Ok(())
+                    } else {
+                        Err(differs(written.start as u64))
+                    }
+                },
+            )?;
         }
-        self.written.par_iter().try_for_each_init(
-            || vec![0; READ_BACK_BYTES],
-            |buffer, written| {
-                let file = &files[written.shard];
-                let checksum = read_back(file, written, buffer).map_err(|e| self.failed(e))?;
-                if checksum == written.checksum {
-                    Ok(())
-                } else {
-                    Err(differs(written.start as u64))
-                }
-            },
-        )
+        Ok(())
     }
 
     fn failed(&self, error: io::Error) -> Error {
         Problem::writing(error).of(self.destination.path())
+    }
+}
+
+impl Place<'_> {
+    /// Whether a file of the source that nothing changes in may be taken over as it is, for the source goes away.
+    fn replaces_source(&self) -> bool {
+        matches!(self, Self::Folder(folder) if folder.replaces_source())
     }
 }
 
@@ -181,7 +275,10 @@ pub(super) struct Target<'t, 'a> {
 impl Target<'_, '_> {
     /// Whether a file holds the source's bytes already.
     pub fn is_clone(&self, shard: usize) -> bool {
-        self.draft.files[shard].is_clone
+        match self.draft.files[shard] {
+            DraftFile::New { is_clone, .. } => is_clone,
+            DraftFile::Kept => true,
+        }
     }
 
     /// Maps a piece of the source.
@@ -192,8 +289,11 @@ impl Target<'_, '_> {
 
     /// Writes bytes at their place.
     pub fn write(&self, shard: usize, start: usize, bytes: &[u8]) -> Result<(), Error> {
-        let file = self.draft.files[shard].file.as_file();
-        file.write_all_at(bytes, start as u64)
+        let DraftFile::New { file, .. } = &self.draft.files[shard] else {
+            unreachable!("a file is kept only where nothing changes in it");
+        };
+        file.as_file()
+            .write_all_at(bytes, start as u64)
             .map_err(|e| self.draft.failed(e))
     }
 
@@ -276,7 +376,7 @@ mod tests {
     fn a_draft_that_is_dropped_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let source = source(folder.path());
-        let out = Destination::check(&folder.path().join("out"), false).unwrap();
+        let out = Destination::check(&source, &folder.path().join("out"), false).unwrap();
         drop(changed(&source, &out, 1, &[9]));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
@@ -285,7 +385,7 @@ mod tests {
     fn a_published_draft_differs_in_the_changed_bytes_only() {
         let folder = tempfile::tempdir().unwrap();
         let source = source(folder.path());
-        let out = Destination::check(&folder.path().join("out"), false).unwrap();
+        let out = Destination::check(&source, &folder.path().join("out"), false).unwrap();
         let at = source.tensors()[0].bytes.start + 1;
         let draft = changed(&source, &out, 1, &[9]);
         draft.publish(Durability::Synced).unwrap();
@@ -298,11 +398,13 @@ mod tests {
     fn bytes_lost_between_writing_and_reading_back_are_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let source = source(folder.path());
-        let out = Destination::check(&folder.path().join("out"), false).unwrap();
+        let out = Destination::check(&source, &folder.path().join("out"), false).unwrap();
         let at = source.tensors()[0].bytes.start as u64;
         let draft = changed(&source, &out, 0, &[9, 9]);
-        let file = draft.files[0].file.as_file();
-        file.write_all_at(&[7], at).unwrap();
+        let DraftFile::New { file, .. } = &draft.files[0] else {
+            panic!("a file that is written is a new one");
+        };
+        file.as_file().write_all_at(&[7], at).unwrap();
         let error = draft.publish(Durability::Unsynced).unwrap_err();
         assert!(matches!(*error.problem, Problem::ReadBackDiffers { at: found } if found == at));
         assert!(!out.path().exists());
@@ -312,7 +414,7 @@ mod tests {
     fn a_source_that_changes_meanwhile_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let source = source(folder.path());
-        let out = Destination::check(&folder.path().join("out"), false).unwrap();
+        let out = Destination::check(&source, &folder.path().join("out"), false).unwrap();
         let draft = changed(&source, &out, 0, &[]);
         let writer = File::options().append(true).open(source.path()).unwrap();
         writer.set_len(source.size() + 1).unwrap();
@@ -330,14 +432,14 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
 
         let out = folder.path().join("out");
-        let fresh = Destination::check(&out, false).unwrap();
+        let fresh = Destination::check(&source, &out, false).unwrap();
         changed(&source, &fresh, 0, &[])
             .publish(Durability::Unsynced)
             .unwrap();
         assert_eq!(mode(&out), mode(&reference));
 
         fs::set_permissions(&out, Permissions::from_mode(0o640)).unwrap();
-        let again = Destination::check(&out, true).unwrap();
+        let again = Destination::check(&source, &out, true).unwrap();
         changed(&source, &again, 0, &[])
             .publish(Durability::Unsynced)
             .unwrap();

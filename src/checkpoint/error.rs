@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::names::Names;
+
 /// A checkpoint could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {problem}", file.display())]
@@ -21,13 +23,54 @@ pub enum Problem {
     #[error("no such file; check the path")]
     Missing,
     #[error(
-        "is a folder; name the .safetensors file in it (of a sharded checkpoint, run on one shard at a time)"
+        "is a folder without a .safetensors.index.json; name one of its .safetensors files ({files})"
     )]
-    Folder,
+    FolderWithoutIndex { files: Names },
     #[error(
-        "is the index of a sharded checkpoint, which is not supported yet; run on one shard at a time"
+        "is a folder that holds neither a .safetensors.index.json nor a .safetensors file; check the path"
     )]
-    ShardIndex,
+    FolderWithoutCheckpoint,
+    #[error("is a folder with several indexes; name one of them ({files})")]
+    SeveralIndexes { files: Names },
+    #[error(
+        "is of {bytes} bytes, beyond the limit of 100,000,000 for an index; this is no index, or a damaged one"
+    )]
+    IndexTooLong { bytes: u64 },
+    #[error("is no valid index of a sharded checkpoint ({0}); save the checkpoint again")]
+    IndexNotJson(serde_json::Error),
+    #[error(
+        "is no valid index of a sharded checkpoint: it has no \"weight_map\"; save the checkpoint again"
+    )]
+    IndexWithoutMap,
+    #[error("lists no tensors; save the checkpoint again")]
+    IndexEmpty,
+    #[error("holds `{key}` twice; save the checkpoint again with unique names")]
+    IndexRepeats { key: String },
+    #[error("names no file for tensor `{tensor}` ({error}); save the checkpoint again")]
+    IndexEntry {
+        tensor: String,
+        error: serde_json::Error,
+    },
+    #[error(
+        "names the file {file:?} for tensor `{tensor}`, which is not the plain name of a file in its own folder; put the shards beside the index and correct it"
+    )]
+    ShardName { tensor: String, file: String },
+    #[error(
+        "no such file, though {index} names it; fetch the missing shard, or save the checkpoint again"
+    )]
+    ShardMissing { index: String },
+    #[error(
+        "does not hold tensor `{name}`, though {index} says so; fetch both again, or save the checkpoint again"
+    )]
+    NotInShard { name: String, index: String },
+    #[error(
+        "holds tensor `{name}`, which {index} does not list for it; fetch both again, or save the checkpoint again"
+    )]
+    NotInIndex { name: String, index: String },
+    #[error(
+        "holds tensor `{name}`, and so does {other}; save the checkpoint again with unique names"
+    )]
+    InTwoShards { name: String, other: String },
     #[error("is not a regular file; copy the checkpoint to a file first")]
     NotRegular,
     #[error("cannot be read ({0}); check its permissions and the disk")]
@@ -125,11 +168,33 @@ pub enum Problem {
     #[error("exists already; use --force to replace it, or name another output")]
     OutputExists,
     #[error(
-        "is a symbolic link; name the file it points to, so that no link's target is replaced by surprise"
+        "is a symbolic link; name what it points to, so that no link's target is replaced by surprise"
     )]
     OutputLink,
     #[error("is a folder; name a file in it as the output")]
     OutputFolder,
+    #[error(
+        "is named like the index of a sharded checkpoint, and the input is a single file; name a .safetensors file"
+    )]
+    OutputIndex,
+    #[error("the input is sharded, so the output is too; name a folder, or {index} in one")]
+    OutputNotFolder { index: String },
+    #[error("has no name that another folder could take; name the output folder by its own name")]
+    OutputNameless,
+    #[error(
+        "is where a disk is mounted, or holds such a place, and cannot be replaced in one step; name a folder inside it"
+    )]
+    OutputMount,
+    #[error(
+        "lies inside the input's folder; name a folder elsewhere, or the input's own to replace it"
+    )]
+    OutputInInput,
+    #[error("holds the input's folder; name another folder")]
+    OutputAroundInput,
+    #[error(
+        "holds what the new checkpoint does not, which would be lost ({names}); move that elsewhere, or name another output"
+    )]
+    OutputHoldsMore { names: Names },
     #[error("is a device or another special file; name a regular file as the output")]
     OutputSpecial,
     #[error("its folder does not exist; create {} first", .0.display())]

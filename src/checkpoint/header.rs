@@ -1,16 +1,16 @@
 //! The header: tensor table and metadata, checked so that every later access is in bounds.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use safetensors::Dtype;
 use serde::Deserialize;
+use serde::de::IntoDeserializer;
 use serde::de::value::{Error as DtypeError, StrDeserializer};
-use serde::de::{Deserializer, IntoDeserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::object::Object;
 use super::{Problem, Tensor};
 
 /// The format's limit on the length of a header, in bytes (as the `safetensors` crate has it).
@@ -38,29 +38,6 @@ struct RawTensor {
     dtype: String,
     shape: Vec<usize>,
     data_offsets: (usize, usize),
-}
-
-/// The header's JSON object with its entries as they stand, repeated names included (a map would swallow them).
-struct RawHeader<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for RawHeader<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = RawHeader<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of tensors")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(RawHeader(entries))
-            }
-        }
-        deserializer.deserialize_map(Entries)
-    }
 }
 
 impl Header {
@@ -97,7 +74,7 @@ impl Header {
         let json = std::str::from_utf8(json).map_err(|e| Problem::HeaderNotUtf8 {
             at: e.valid_up_to(),
         })?;
-        let RawHeader(entries) = serde_json::from_str(json).map_err(Problem::HeaderNotJson)?;
+        let Object(entries) = serde_json::from_str(json).map_err(Problem::HeaderNotJson)?;
 
         let data_start = LENGTH_BYTES + json.len();
         let mut metadata = BTreeMap::new();

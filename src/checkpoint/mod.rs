@@ -1,26 +1,39 @@
-//! Checkpoint files: the header and its tensor table, the values behind it, and a copy with some bytes changed.
+//! Checkpoints: the headers and their tensor tables, the values behind them, and a copy with some bytes changed.
 //!
-//! Format: an 8-byte little-endian length N, N bytes of JSON, then the tensors' values, one after the other without
-//! gaps (<https://huggingface.co/docs/safetensors>).
+//! Format of a file: an 8-byte little-endian length N, N bytes of JSON, then the tensors' values, one after the other
+//! without gaps (<https://huggingface.co/docs/safetensors>). A sharded checkpoint is a folder of several such files and an
+//! index of their tensors.
 
 mod destination;
 mod draft;
 mod dtype;
 mod error;
+mod file;
+mod folder;
 mod header;
+mod index;
+mod names;
+mod object;
 mod shard;
+mod sharded;
 mod source;
 mod temporary;
 mod tensor;
+mod warning;
 mod writer;
 
 pub use destination::{Destination, Durability};
 pub use draft::{Draft, Piece};
 pub use dtype::FloatType;
 pub use error::{Error, Problem, Recognised};
+pub use file::FileDestination;
+pub use folder::FolderDestination;
 pub use header::{Header, MAX_HEADER_BYTES};
+pub use index::{Index, WeightMap};
+pub use names::Names;
 pub use safetensors::Dtype;
 pub use shard::{Mapped, Shard};
 pub use source::Checkpoint;
 pub use tensor::Tensor;
+pub use warning::Warning;
 pub use writer::{PIECE_BYTES, Sink};

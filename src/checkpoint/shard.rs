@@ -1,5 +1,6 @@
 //! One file of a checkpoint, open for reading.
 
+use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::ops::{Deref, Range};
 use std::os::unix::fs::MetadataExt;
@@ -30,14 +31,8 @@ impl Shard {
 
     fn try_open(path: &Path) -> Result<Self, Problem> {
         let status = std::fs::metadata(path).map_err(Problem::reading)?;
-        if status.is_dir() {
-            return Err(Problem::Folder);
-        }
         if !status.is_file() {
             return Err(Problem::NotRegular);
-        }
-        if path.to_string_lossy().ends_with(".safetensors.index.json") {
-            return Err(Problem::ShardIndex);
         }
         let file = File::open(path).map_err(Problem::reading)?;
         let status = file.metadata().map_err(Problem::reading)?;
@@ -58,6 +53,11 @@ impl Shard {
     /// The path it was opened by.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The name it was opened by, without its folder.
+    pub(super) fn name(&self) -> &OsStr {
+        self.path.file_name().unwrap_or(self.path.as_os_str())
     }
 
     /// Size of the file in bytes.

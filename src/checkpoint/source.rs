@@ -1,33 +1,51 @@
 //! A checkpoint open for reading.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use super::shard::{Mapped, Shard};
-use super::{Error, Piece, Tensor};
+use super::{Error, Index, Piece, Problem, Tensor, sharded};
 
 /// A checkpoint open for reading. Opening reads headers only; values are mapped when they are asked for.
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
+    /// Where it is sharded.
+    index: Option<Index>,
     shards: Vec<Shard>,
     tensors: Vec<Tensor>,
 }
 
 impl Checkpoint {
-    /// Opens a checkpoint and checks its headers.
+    /// Opens a checkpoint, which is a `.safetensors` file or is sharded: its index, or the folder with that. Checks its
+    /// headers, and whether they are what the index says.
     ///
     /// # Errors
     ///
-    /// Where a file cannot be read or is no valid safetensors file; formats that it is mistaken for are named.
+    /// Where a file is missing, cannot be read or is no valid safetensors file (formats that it is mistaken for are named),
+    /// or index and files disagree.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let shard = Shard::open(path)?;
+        let index = Index::find(path)?;
+        let shards = match &index {
+            Some(index) => sharded::open(index)?,
+            None => vec![Shard::open(path)?],
+        };
+        let tensors = shards.iter().enumerate().flat_map(|(number, shard)| {
+            let tensors = shard.header().tensors.iter().cloned();
+            tensors.map(move |tensor| Tensor {
+                shard: number,
+                ..tensor
+            })
+        });
         Ok(Self {
             path: path.to_owned(),
-            tensors: shard.header().tensors.clone(),
-            shards: vec![shard],
+            index,
+            tensors: tensors.collect(),
+            shards,
         })
     }
 
@@ -36,12 +54,23 @@ impl Checkpoint {
         &self.path
     }
 
+    /// The index, if it is sharded.
+    pub fn index(&self) -> Option<&Index> {
+        self.index.as_ref()
+    }
+
+    /// The paths of all its files, the index included.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let index = self.index.iter().map(Index::path);
+        index.chain(self.shards.iter().map(Shard::path))
+    }
+
     /// The files that make it up.
     pub fn shards(&self) -> &[Shard] {
         &self.shards
     }
 
-    /// Size of all its files in bytes.
+    /// Size of all its files in bytes, without the index.
     pub fn size(&self) -> u64 {
         self.shards.iter().map(Shard::size).sum()
     }
@@ -112,14 +141,45 @@ impl Checkpoint {
             .collect()
     }
 
-    /// Whether one of its files is the one at `path`, by whatever name.
+    /// Whether one of its files, or the folder it is sharded in, is at `path`, by whatever name.
     pub fn is_at(&self, path: &Path) -> bool {
+        let is_folder = |index: &Index| match (fs::metadata(index.folder()), fs::metadata(path)) {
+            (Ok(own), Ok(other)) => (own.dev(), own.ino()) == (other.dev(), other.ino()),
+            _ => false,
+        };
         self.shards.iter().any(|shard| shard.is_at(path))
+            || self
+                .index
+                .iter()
+                .any(|index| index.is_at(path) || is_folder(index))
     }
 
-    /// Whether the two checkpoints' headers are the same, byte for byte.
+    /// Whether the two checkpoints' headers are the same, byte for byte, and so are the shards' names and the indexes.
     pub fn has_same_header(&self, other: &Self) -> bool {
         let own = self.shards.iter().map(Shard::header_json);
         own.eq(other.shards.iter().map(Shard::header_json))
+            && self.index.as_ref().map(Index::json) == other.index.as_ref().map(Index::json)
+    }
+
+    /// Checks that no file has changed since it was opened, by size and time of change.
+    pub(super) fn check_unchanged(&self) -> Result<(), Error> {
+        self.index.iter().try_for_each(Index::check_unchanged)?;
+        self.shards.iter().try_for_each(Shard::check_unchanged)
+    }
+
+    /// Checks that its files are still the ones that their paths lead to.
+    pub(super) fn check_in_place(&self) -> Result<(), Error> {
+        let index = self
+            .index
+            .iter()
+            .map(|index| (index.path(), index.is_at(index.path())));
+        let shards = self
+            .shards
+            .iter()
+            .map(|shard| (shard.path(), shard.is_at(shard.path())));
+        match index.chain(shards).find(|(_, is_there)| !is_there) {
+            Some((path, _)) => Err(Problem::ChangedMeanwhile.of(path)),
+            None => Ok(()),
+        }
     }
 }

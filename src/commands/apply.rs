@@ -34,7 +34,8 @@ pub(super) fn run(args: &Apply, session: &mut Session<'_>) -> Result<Outcome, Er
     let changes = pool.install(|| apply(&source, &recipe, draft.as_mut(), &progress))?;
     if let Some(draft) = draft {
         progress.now("saving");
-        pool.install(|| draft.publish(args.writing.durability()))?;
+        let warnings = pool.install(|| draft.publish(args.writing.durability()))?;
+        verdict.warn_of_output(&warnings);
     }
     progress.finish();
     let max_similarities: Vec<Option<f64>> = plan

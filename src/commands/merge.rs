@@ -5,7 +5,7 @@ use std::time::Instant;
 use rayon::ThreadPool;
 
 use crate::apply::Change;
-use crate::checkpoint::{Checkpoint, Destination, Draft, Sink};
+use crate::checkpoint::{Checkpoint, Destination, Draft, FileDestination, Sink};
 use crate::cli::Merge;
 use crate::error::Error;
 use crate::layers::{Layer, Layers};
@@ -74,7 +74,8 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
     let is_written = draft.is_some();
     if let Some(draft) = draft {
         progress.now("saving");
-        job.pool.install(|| draft.publish(durability))?;
+        let warnings = job.pool.install(|| draft.publish(durability))?;
+        verdict.warn_of_output(&warnings);
     }
     progress.finish();
     let output = destination.as_ref().filter(|_| is_written);
@@ -160,7 +161,7 @@ impl Job<'_> {
 fn destinations(
     args: &Merge,
     source: &Checkpoint,
-) -> Result<(Option<Destination>, Option<Destination>), Error> {
+) -> Result<(Option<Destination>, Option<FileDestination>), Error> {
     let force = args.writing.force;
     let read = [
         (args.layers.config.as_deref(), "configuration"),
@@ -171,12 +172,21 @@ fn destinations(
         writing::refuse_overwriting(output, &read)?;
         writing::destination(source, output, force)
     });
+    let destination = destination.transpose()?;
     let plan_file = args.plan.as_deref().map(|plan| {
-        let checkpoints = [(Some(source.path()), "input"), (output, "output")];
-        writing::refuse_overwriting(plan, &[&read[..], &checkpoints].concat())?;
-        Ok::<_, Error>(Destination::check(plan, force)?)
+        let input = source.files().map(|file| (Some(file), "input"));
+        let others: Vec<_> = read
+            .into_iter()
+            .chain(input)
+            .chain([(output, "output")])
+            .collect();
+        writing::refuse_overwriting(plan, &others)?;
+        if let Some(destination) = &destination {
+            writing::refuse_inside(plan, destination)?;
+        }
+        Ok::<_, Error>(FileDestination::check(plan, force)?)
     });
-    Ok((destination.transpose()?, plan_file.transpose()?))
+    Ok((destination, plan_file.transpose()?))
 }
 
 /// The layers that take part, in depth order.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::{Checkpoint, Destination};
+use crate::checkpoint::{Checkpoint, Destination, Warning};
 use crate::cli::Writing;
 use crate::error::Error;
 use crate::report::{FinishedRun, MergeReport};
@@ -18,7 +18,7 @@ pub(super) fn destination(
     if !force && source.is_at(output) {
         return Err(Error::OutputIsInput(output.to_owned()));
     }
-    Ok(Destination::check(output, force)?)
+    Ok(Destination::check(source, output, force)?)
 }
 
 /// Refuses an output that would take the place of another file of the same run.
@@ -38,14 +38,26 @@ pub(super) fn refuse_overwriting(
     Ok(())
 }
 
-/// One name for all spellings of a path, whose last part need not exist yet.
+/// Refuses a file in the folder that the output is to be.
+pub(super) fn refuse_inside(file: &Path, output: &Destination) -> Result<(), Error> {
+    match output.replaced_folder() {
+        Some(folder) if place(file).starts_with(place(folder)) => {
+            Err(Error::InsideOutput(file.to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// One name for all spellings of a path, whose last parts need not exist yet.
 fn place(path: &Path) -> PathBuf {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
     let in_folder = || {
-        let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
-        Some(folder.join(path.file_name()?))
+        let folder = path.parent()?;
+        let folder = if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
+        };
+        Some(place(folder).join(path.file_name()?))
     };
     let whole = path.canonicalize().ok();
     whole.or_else(in_folder).unwrap_or_else(|| path.to_owned())
@@ -74,6 +86,12 @@ impl Verdict {
                 warnings: Vec::new(),
             }
         }
+    }
+
+    /// Says what is to be known of the output.
+    pub fn warn_of_output(&mut self, warnings: &[Warning]) {
+        self.warnings
+            .extend(warnings.iter().map(ToString::to_string));
     }
 
     /// Says why before it says what came of it.

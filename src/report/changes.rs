@@ -12,9 +12,9 @@ const KERNELS_SHOWN: usize = 8;
 /// What `diff --json` prints.
 #[derive(Clone, Debug, Serialize)]
 pub struct DiffReport {
-    /// Whether the files are the same, byte for byte.
+    /// Whether the checkpoints are the same, byte for byte.
     pub identical: bool,
-    /// Whether their headers are.
+    /// Whether their headers are, and their shards and indexes where they are sharded.
     pub header_identical: bool,
     /// The tensors that differ, by name.
     pub tensors: Vec<TensorDifference>,
@@ -52,7 +52,7 @@ impl DiffReport {
             return "The files are identical.\n".to_owned();
         }
         if self.tensors.is_empty() {
-            return "All tensors are identical; the headers differ (order or metadata).\n"
+            return "All tensors are identical; the headers differ (order, metadata or shards).\n"
                 .to_owned();
         }
         let columns = [

@@ -1,0 +1,117 @@
+//! Where a file may be written, and how it gets there in one step.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::index::or_here;
+use super::temporary::TemporaryFile;
+use super::{Durability, Error, Problem};
+
+/// A place where a file may be written, checked before anything is computed.
+#[derive(Debug)]
+pub struct FileDestination {
+    path: PathBuf,
+    folder: PathBuf,
+    /// Whether a file there is to be replaced.
+    may_replace: bool,
+    /// The permissions of the one that is.
+    replaced: Option<Permissions>,
+}
+
+impl FileDestination {
+    /// Checks that a file may be written at `path`, which must be a regular file, with `replace`, or not exist.
+    ///
+    /// # Errors
+    ///
+    /// Where something stands in the way: a file without `replace`, a link, folder or device, a missing folder.
+    pub fn check(path: &Path, replace: bool) -> Result<Self, Error> {
+        Self::try_check(path, replace).map_err(|problem| problem.of(path))
+    }
+
+    fn try_check(path: &Path, replace: bool) -> Result<Self, Problem> {
+        let ends_in_slash = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let folder = match (path.file_name(), path.parent()) {
+            (Some(_), Some(parent)) if !ends_in_slash => parent,
+            _ => return Err(Problem::OutputFolder),
+        };
+        let folder = or_here(Some(folder)).to_owned();
+        let replaced = match fs::symlink_metadata(path) {
+            Ok(status) if status.is_symlink() => return Err(Problem::OutputLink),
+            Ok(status) if status.is_dir() => return Err(Problem::OutputFolder),
+            Ok(status) if !status.is_file() => return Err(Problem::OutputSpecial),
+            Ok(_) if !replace => return Err(Problem::OutputExists),
+            Ok(status) => Some(status.permissions()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(Problem::Unwritable(error)),
+        };
+        if !folder.is_dir() {
+            return Err(Problem::OutputFolderMissing(folder));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            folder,
+            may_replace: replace,
+            replaced,
+        })
+    }
+
+    /// Where the file goes.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a whole file, which appears complete or not at all.
+    ///
+    /// # Errors
+    ///
+    /// Where the folder cannot be written to or the disk is full.
+    pub fn write(&self, bytes: &[u8], durability: Durability) -> Result<(), Error> {
+        let written = self.temporary_file().and_then(|file| {
+            file.as_file().write_all(bytes)?;
+            Ok(file)
+        });
+        written
+            .map_err(Problem::writing)
+            .and_then(|file| self.put_in_place(file, durability))
+            .map_err(|problem| problem.of(&self.path))
+    }
+
+    /// A file in the destination's folder, with the mode that the destination is to have.
+    pub(super) fn temporary_file(&self) -> io::Result<TemporaryFile> {
+        let file = TemporaryFile::create(&self.folder)?;
+        if let Some(permissions) = &self.replaced {
+            file.as_file().set_permissions(permissions.clone())?;
+        }
+        Ok(file)
+    }
+
+    /// Makes the file the destination in one step, after and before which the disk holds what it should.
+    pub(super) fn put_in_place(
+        &self,
+        file: TemporaryFile,
+        durability: Durability,
+    ) -> Result<(), Problem> {
+        let folder = match durability {
+            Durability::Synced => {
+                file.as_file().sync_all().map_err(Problem::writing)?;
+                // Opened beforehand: a folder that cannot be is found out while nothing has happened.
+                Some(File::open(&self.folder).map_err(Problem::writing)?)
+            }
+            Durability::Unsynced => None,
+        };
+        if self.may_replace {
+            file.replace(&self.path).map_err(Problem::writing)?;
+        } else {
+            file.put_at_new(&self.path)
+                .map_err(|error| match error.kind() {
+                    io::ErrorKind::AlreadyExists => Problem::OutputExists,
+                    _ => Problem::writing(error),
+                })?;
+        }
+        match folder.map(|folder| folder.sync_all()) {
+            Some(Err(error)) => Err(Problem::Unsynced(error)),
+            _ => Ok(()),
+        }
+    }
+}

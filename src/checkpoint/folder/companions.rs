@@ -1,0 +1,135 @@
+//! What comes along with a sharded checkpoint: the configuration, the tokenizer and other small files beside it.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::checkpoint::index::{Index, is_index};
+use crate::checkpoint::names::Names;
+use crate::checkpoint::warning::Warning;
+use crate::checkpoint::{Durability, Problem};
+
+/// What a file may have at most to come along.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// How the names of files end that hold weights, which another program must merge.
+const WEIGHTS: [&str; 10] = [
+    "safetensors",
+    "bin",
+    "pt",
+    "pth",
+    "ckpt",
+    "h5",
+    "msgpack",
+    "gguf",
+    "onnx",
+    "npz",
+];
+
+/// The entries of the input's folder that are neither its shards nor its index.
+#[derive(Debug)]
+pub(super) struct Companions {
+    folder: PathBuf,
+    /// Those that come along.
+    files: BTreeSet<OsString>,
+    /// Those that do not.
+    left_behind: Vec<String>,
+}
+
+impl Companions {
+    /// Looks around in the folder of an index.
+    pub fn find(index: &Index) -> Result<Self, Problem> {
+        let folder = index.folder();
+        let shards = index.map().shards();
+        let mut files = BTreeSet::new();
+        let mut left_behind = Vec::new();
+        for entry in fs::read_dir(folder).map_err(Problem::reading)? {
+            let name = entry.map_err(Problem::reading)?.file_name();
+            let text = name.to_string_lossy();
+            if name == index.name() || shards.contains(&*text) {
+                continue;
+            }
+            // What a link leads to counts: in the cache of the Hugging Face Hub all files are links.
+            match fs::metadata(folder.join(&name)) {
+                Ok(status) if status.is_dir() => left_behind.push(format!("{text}/")),
+                Ok(status)
+                    if status.is_file() && status.len() <= MAX_BYTES && !holds_weights(&name) =>
+                {
+                    files.insert(name);
+                }
+                _ => left_behind.push(text.into_owned()),
+            }
+        }
+        left_behind.sort();
+        Ok(Self {
+            folder: folder.to_owned(),
+            files,
+            left_behind,
+        })
+    }
+
+    /// Whether an entry of this name comes along.
+    pub fn contains(&self, name: &OsStr) -> bool {
+        self.files.contains(name)
+    }
+
+    /// Says what does not come along.
+    pub fn warning(&self) -> Option<Warning> {
+        (!self.left_behind.is_empty()).then(|| Warning::LeftBehind {
+            folder: self.folder.clone(),
+            names: Names::from(self.left_behind.clone()),
+        })
+    }
+
+    /// Copies those that come along, sharing blocks where the file system can.
+    pub fn copy_to(&self, folder: &Path, durability: Durability) -> Result<(), Problem> {
+        for name in &self.files {
+            let copy = folder.join(name);
+            match fs::copy(self.folder.join(name), &copy) {
+                // Another program's passing file.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                copied => copied.map_err(Problem::writing)?,
+            };
+            if durability == Durability::Synced {
+                durability.sync(&File::open(copy).map_err(Problem::writing)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn holds_weights(name: &OsStr) -> bool {
+    let end = Path::new(name).extension().map(OsStr::to_ascii_lowercase);
+    end.is_some_and(|end| WEIGHTS.iter().any(|weights| end == *weights))
+        || is_index(name)
+        || name.as_encoded_bytes().ends_with(b".index.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_known_by_their_names() {
+        for name in [
+            "other.safetensors",
+            "pytorch_model.BIN",
+            "optimizer.pt",
+            "pytorch_model.bin.index.json",
+            "model.safetensors.index.fp16.json",
+        ] {
+            assert!(holds_weights(OsStr::new(name)), "{name}");
+        }
+        for name in [
+            "config.json",
+            "tokenizer.model",
+            "README.md",
+            "bin",
+            ".gitattributes",
+        ] {
+            assert!(!holds_weights(OsStr::new(name)), "{name}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Taking everything over from a folder that is to be replaced.
+//!
+//! Hard links are what makes this safe and free: the old folder goes away, so no file is left with two names. Between an
+//! input and an output that both stay they would be a trap: programs that write a file in place, such as safetensors'
+//! `save_file`, would change the other with it.
+
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+
+use crate::checkpoint::{Durability, Problem};
+
+use super::attributes;
+
+/// Takes every entry of `old` over into `new`, subfolders included, but those whose names `new` has already.
+///
+/// # Errors
+///
+/// Where an entry cannot be linked nor copied, or another disk is mounted in one.
+pub(super) fn keep_all(old: &Path, new: &Path, durability: Durability) -> Result<(), Problem> {
+    let device = fs::metadata(old).map_err(Problem::Unwritable)?.dev();
+    keep_entries(old, new, device, durability)
+}
+
+fn keep_entries(
+    old: &Path,
+    new: &Path,
+    device: u64,
+    durability: Durability,
+) -> Result<(), Problem> {
+    for entry in fs::read_dir(old).map_err(Problem::Unwritable)? {
+        let name = entry.map_err(Problem::Unwritable)?.file_name();
+        let (from, to) = (old.join(&name), new.join(&name));
+        if fs::symlink_metadata(&to).is_ok() {
+            continue;
+        }
+        let status = match fs::symlink_metadata(&from) {
+            // Another program's passing file.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            status => status.map_err(Problem::Unwritable)?,
+        };
+        if !status.is_dir() {
+            keep(&from, &to)?;
+            continue;
+        }
+        if status.dev() != device {
+            return Err(Problem::OutputMount);
+        }
+        fs::create_dir(&to).map_err(Problem::writing)?;
+        keep_entries(&from, &to, device, durability)?;
+        let folder = File::open(&to).map_err(Problem::writing)?;
+        attributes::take_over(&folder, &status).map_err(Problem::writing)?;
+        durability.sync(&folder)?;
+    }
+    Ok(())
+}
+
+/// Takes one entry over that is no folder: a link as it is, anything else as another name of the same file.
+pub(super) fn keep(from: &Path, to: &Path) -> Result<(), Problem> {
+    let status = fs::symlink_metadata(from).map_err(Problem::Unwritable)?;
+    if status.is_symlink() {
+        let target = fs::read_link(from).map_err(Problem::Unwritable)?;
+        return symlink(target, to).map_err(Problem::writing);
+    }
+    match fs::hard_link(from, to) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => Err(Problem::OutputMount),
+        // Not every file system has hard links, nor may everybody make one of any file.
+        Err(_) if status.is_file() => fs::copy(from, to).map(drop).map_err(Problem::writing),
+        Err(error) => Err(Problem::writing(error)),
+    }
+}
+
+/// Moves into `new` what came into `old` or was replaced there after it was taken over; `is_done` tells of the entries of which
+/// nothing more is to be taken over.
+pub(super) fn keep_late(
+    old: &Path,
+    new: &Path,
+    is_done: &dyn Fn(&std::ffi::OsStr) -> bool,
+) -> io::Result<()> {
+    for entry in fs::read_dir(old)? {
+        let name = entry?.file_name();
+        if is_done(&name) {
+            continue;
+        }
+        let (from, to) = (old.join(&name), new.join(&name));
+        let own = fs::symlink_metadata(&from)?;
+        match fs::symlink_metadata(&to) {
+            Ok(other) if own.is_dir() && other.is_dir() => keep_late(&from, &to, &|_| false)?,
+            Ok(other) if is_same(&from, &own, &to, &other) => {}
+            Ok(other) if own.is_dir() || other.is_dir() => {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            _ => fs::rename(&from, &to)?,
+        }
+    }
+    Ok(())
+}
+
+fn is_same(a: &Path, own: &Metadata, b: &Path, other: &Metadata) -> bool {
+    if own.is_symlink() && other.is_symlink() {
+        return fs::read_link(a).ok() == fs::read_link(b).ok();
+    }
+    (own.dev(), own.ino()) == (other.dev(), other.ino())
+}

@@ -1,0 +1,63 @@
+//! Opening the files of a sharded checkpoint, and holding them against its index.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::{Error, Index, Problem, Shard};
+
+/// Opens the files that an index names, in the order of their names. They hold exactly the tensors that it says.
+pub(super) fn open(index: &Index) -> Result<Vec<Shard>, Error> {
+    let files = &index.map().files;
+    let names: Vec<&str> = index.map().shards().into_iter().collect();
+    let shards: Vec<Shard> = names
+        .iter()
+        .map(|name| open_shard(index, &index.shard(name)))
+        .collect::<Result<_, Error>>()?;
+    let index_name = || index.name().to_string_lossy().into_owned();
+
+    let mut found: HashMap<&str, usize> = HashMap::new();
+    for (number, shard) in shards.iter().enumerate() {
+        for tensor in &shard.header().tensors {
+            if let Some(first) = found.insert(&tensor.name, number) {
+                let problem = Problem::InTwoShards {
+                    name: tensor.name.clone(),
+                    other: names[first].to_owned(),
+                };
+                return Err(problem.of(shard.path()));
+            }
+        }
+    }
+    for (number, shard) in shards.iter().enumerate() {
+        for tensor in &shard.header().tensors {
+            let listed = files.get(&tensor.name).map(String::as_str);
+            if listed != Some(names[number]) {
+                let problem = Problem::NotInIndex {
+                    name: tensor.name.clone(),
+                    index: index_name(),
+                };
+                return Err(problem.of(shard.path()));
+            }
+        }
+    }
+    for (tensor, file) in files {
+        if !found.contains_key(tensor.as_str()) {
+            let problem = Problem::NotInShard {
+                name: tensor.clone(),
+                index: index_name(),
+            };
+            return Err(problem.of(&index.shard(file)));
+        }
+    }
+    Ok(shards)
+}
+
+fn open_shard(index: &Index, path: &Path) -> Result<Shard, Error> {
+    Shard::open(path).map_err(|mut error| {
+        if matches!(*error.problem, Problem::Missing) {
+            *error.problem = Problem::ShardMissing {
+                index: index.name().to_string_lossy().into_owned(),
+            };
+        }
+        error
+    })
+}

@@ -1,0 +1,22 @@
+//! What the user should know of an output that was written.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::names::Names;
+
+/// Something about an output that is no reason not to write it.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "every variant's message says what it means")]
+pub enum Warning {
+    #[error("left behind, being weights, folders or of more than 64 MiB: {names} of {}", folder.display())]
+    LeftBehind { folder: PathBuf, names: Names },
+    #[error("{index} said that total_size is {found}; the output's says {total}, which it is")]
+    TotalSize {
+        index: String,
+        found: String,
+        total: u64,
+    },
+    #[error("{} is what the output replaced, and cannot be removed ({error}); remove it", folder.display())]
+    OldRemains { folder: PathBuf, error: io::Error },
+}
