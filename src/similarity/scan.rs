@@ -1,5 +1,7 @@
-//! The search for nearest neighbours, and for the most similar pair of all, through the tiles of a group.
+//! One way through the tiles of a group for all that is asked of its similarities: the pairs above a threshold, nearest
+//! neighbours, and the greatest similarity.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
@@ -20,10 +22,12 @@ const KERNELS_PER_TASK: usize = 64;
 /// Columns looked at together: where none of them counts, as almost everywhere, that is all.
 const LANES: usize = 32;
 
-/// The search, fed tile by tile.
+/// What is found out tile by tile.
 #[derive(Debug)]
-pub struct Search<'g, 'k, 'a> {
+pub struct Scan<'g, 'k, 'a> {
     group: &'g Group<'k, 'a>,
+    tau: f64,
+    pairs_above: AtomicU64,
     /// By place; `None` for kernels whose neighbour nobody wants to know.
     rivals: Vec<Option<Mutex<Rivals<usize>>>>,
     /// Those for the most similar pair.
@@ -60,37 +64,43 @@ impl<R: Copy + Ord> Rivals<R> {
         self.open.len() > many / 2
     }
 
-    /// Compares the open rivals with the winner so far; ties go to the lowest. `known` may tell that a rival is as similar
-    /// as the winner.
-    fn settle(&mut self, similarity: impl Fn(R) -> f64, known: impl Fn(R, R) -> bool) {
+    /// Compares the open rivals with the winner so far. `alike` may tell that a rival is as similar as the winner.
+    fn settle(&mut self, similarity: impl Fn(R) -> f64, alike: impl Fn(R, R) -> bool) {
         for (at_most, rival) in std::mem::take(&mut self.open) {
             if at_most < self.bound {
                 continue;
             }
             let similarity = match self.settled {
-                Some((similarity, winner)) if known(winner, rival) => similarity,
+                Some((similarity, winner)) if alike(winner, rival) => similarity,
                 _ => similarity(rival),
             };
-            let wins = self.settled.is_none_or(|(best, winner)| {
-                similarity > best || (similarity == best && rival < winner)
-            });
-            if wins {
-                self.settled = Some((similarity, rival));
-                // Rounded down, so that no tie is lost.
-                self.bound = self.bound.max((similarity as f32).next_down());
-            }
+            self.take(similarity, rival);
+        }
+    }
+
+    /// Compares a rival whose similarity is known with the winner so far; ties go to the lowest.
+    fn take(&mut self, similarity: f64, rival: R) {
+        let wins = self.settled.is_none_or(|(best, winner)| {
+            similarity > best || (similarity == best && rival < winner)
+        });
+        if wins {
+            self.settled = Some((similarity, rival));
+            // Rounded down, so that no tie is lost.
+            self.bound = self.bound.max((similarity as f32).next_down());
         }
     }
 }
 
-impl<'g, 'k, 'a> Search<'g, 'k, 'a> {
-    /// A search for the nearest neighbours of the kernels at the places that are `wanted`, where these may be more similar
-    /// than `floor`, and for the most similar pair of all.
-    pub fn new(group: &'g Group<'k, 'a>, floor: f64, wanted: impl Fn(usize) -> bool) -> Self {
-        // Rounded down, so that nothing above the floor is lost.
-        let rivals = || Mutex::new(Rivals::above((floor as f32).next_down()));
+impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
+    /// A scan for the pairs more similar than `tau`, for the nearest neighbours of the kernels at the places that are
+    /// `wanted`, where these may be more similar than `tau`, and for the greatest similarity of all.
+    pub fn new(group: &'g Group<'k, 'a>, tau: f64, wanted: impl Fn(usize) -> bool) -> Self {
+        // Rounded down, so that nothing above the threshold is lost.
+        let rivals = || Mutex::new(Rivals::above((tau as f32).next_down()));
         Self {
             group,
+            tau,
+            pairs_above: AtomicU64::new(0),
             rivals: (0..group.len())
                 .map(|place| wanted(place).then(rivals))
                 .collect(),
@@ -98,9 +108,9 @@ impl<'g, 'k, 'a> Search<'g, 'k, 'a> {
         }
     }
 
-    /// Takes the tile's greatest similarities into account, then its rivals: two passes over values that are still in
-    /// cache.
-    pub fn visit(&self, tile: &Tile<'_>) {
+    /// Takes a tile into account, in two passes over values that are still in cache: what the greatest similarities surely
+    /// reach, then the pairs that count. `above` is told the places of every pair above the threshold.
+    pub fn visit(&self, tile: &Tile<'_>, mut above: Option<&mut dyn FnMut(usize, usize)>) {
         let reached = simd::widest(FindReached { tile });
         let pair_bound = {
             let greatest = reached
@@ -116,12 +126,39 @@ impl<'g, 'k, 'a> Search<'g, 'k, 'a> {
             columns: self.raise_bounds(tile.columns().start, &reached.columns),
             pair: pair_bound,
         };
-        for pair in simd::widest(FindRivals {
+        let (open, mut pairs_above) = simd::widest(FindPairs {
             tile,
             bounds: &bounds,
-        }) {
-            self.sort_in(tile, &bounds, pair);
+            tau: self.tau as f32,
+            above: above
+                .as_mut()
+                .map(|above| &mut **above as &mut dyn FnMut(usize, usize)),
+        });
+        for pair in open {
+            if !pair.is_undecided {
+                self.sort_in(tile, &bounds, pair);
+            } else if self.decide(&pair) {
+                pairs_above += 1;
+                if let Some(above) = &mut above {
+                    above(pair.a, pair.b);
+                }
+            }
         }
+        self.pairs_above.fetch_add(pairs_above, Ordering::Relaxed);
+    }
+
+    /// Whether a pair that the screen leaves open is above the threshold. As its similarity is known then, all who look
+    /// for the greatest are told.
+    fn decide(&self, pair: &OpenPair) -> bool {
+        let &OpenPair { a, b, .. } = pair;
+        let similarity = self.group.similarity(a, b);
+        for (place, rival) in [(a, b), (b, a)] {
+            if let Some(rivals) = &self.rivals[place] {
+                lock(rivals).take(similarity, rival);
+            }
+        }
+        lock(&self.pairs).take(similarity, (a, b));
+        similarity > self.tau
     }
 
     /// Takes note of what the greatest similarities of the kernels from a place on surely reach; the bounds then, infinite
@@ -141,8 +178,8 @@ impl<'g, 'k, 'a> Search<'g, 'k, 'a> {
     }
 
     /// Adds a pair to the lists to which it belongs.
-    fn sort_in(&self, tile: &Tile<'_>, bounds: &Bounds, pair: Pair) {
-        let Pair { a, b, at_most } = pair;
+    fn sort_in(&self, tile: &Tile<'_>, bounds: &Bounds, pair: OpenPair) {
+        let OpenPair { a, b, at_most, .. } = pair;
         for (bounds, start, place, rival) in [
             (&bounds.rows, tile.rows().start, a, b),
             (&bounds.columns, tile.columns().start, b, a),
@@ -180,6 +217,11 @@ impl<'g, 'k, 'a> Search<'g, 'k, 'a> {
         );
     }
 
+    /// Pairs above the threshold. All tiles must have been visited.
+    pub fn pairs_above(&self) -> u64 {
+        self.pairs_above.load(Ordering::Relaxed)
+    }
+
     /// The greatest similarity of two kernels. All tiles must have been visited.
     pub fn greatest(&self) -> Option<f64> {
         let mut pairs = lock(&self.pairs);
@@ -187,8 +229,8 @@ impl<'g, 'k, 'a> Search<'g, 'k, 'a> {
         pairs.settled.map(|(similarity, _)| similarity)
     }
 
-    /// By place, the nearest neighbour: of every kernel that is wanted and may have one above the floor, if not always
-    /// above it. All tiles must have been visited.
+    /// By place, the nearest neighbour: of every kernel that is wanted and may have one above the threshold, if not
+    /// always above it. All tiles must have been visited.
     pub fn nearest(&self) -> Vec<Option<Neighbour>> {
         self.rivals
             .par_iter()
@@ -271,26 +313,34 @@ struct Bounds {
     pair: f32,
 }
 
-/// Two places, and the greatest similarity that the kernels there can have.
-struct Pair {
+/// Two places whose kernels must be compared.
+struct OpenPair {
     a: usize,
     b: usize,
+    /// The most that their similarity can be.
     at_most: f32,
+    /// Whether it may be on either side of the threshold.
+    is_undecided: bool,
 }
 
-/// The pairs of a tile that reach one of the bounds.
-struct FindRivals<'t, 'v> {
+/// The pairs of a tile that may be someone's nearest or lie near the threshold, and the number of those surely above it,
+/// of which `above` is told.
+struct FindPairs<'t, 'v, 'f> {
     tile: &'t Tile<'v>,
     bounds: &'t Bounds,
+    tau: f32,
+    above: Option<&'f mut (dyn FnMut(usize, usize) + 'f)>,
 }
 
-impl Loop for FindRivals<'_, '_> {
-    type Output = Vec<Pair>;
+impl Loop for FindPairs<'_, '_, '_> {
+    type Output = (Vec<OpenPair>, u64);
 
     #[inline(always)]
-    fn run(self) -> Vec<Pair> {
+    fn run(mut self) -> (Vec<OpenPair>, u64) {
         let (first_row, first_column) = (self.tile.rows().start, self.tile.columns().start);
-        let mut found = Vec::new();
+        let tau = self.tau;
+        let mut open = Vec::new();
+        let mut pairs_above = 0;
         for row in self.tile.by_row() {
             let bound = self.bounds.rows[row.place - first_row].min(self.bounds.pair);
             let bounds = &self.bounds.columns[row.first - first_column..];
@@ -298,27 +348,43 @@ impl Loop for FindRivals<'_, '_> {
             let firsts = (row.first..).step_by(LANES);
             for (first, ((values, errors), bounds)) in firsts.zip(values.zip(bounds.chunks(LANES)))
             {
-                let mut any = 0u32;
+                let (mut possibly, mut surely, mut rivals) = (0u32, 0u32, 0u32);
                 for ((value, error), column_bound) in values.iter().zip(errors).zip(bounds) {
                     let at_most = value + error + row.error;
-                    any |= u32::from(at_most >= bound) | u32::from(at_most >= *column_bound);
+                    possibly += u32::from(at_most >= tau);
+                    surely += u32::from(value - error - row.error > tau);
+                    rivals += u32::from((at_most >= bound) | (at_most >= *column_bound));
                 }
-                if any == 0 {
+                // Almost everywhere this is all.
+                if possibly + rivals == 0 {
+                    continue;
+                }
+                if possibly == surely && rivals == 0 && self.above.is_none() {
+                    pairs_above += u64::from(surely);
                     continue;
                 }
                 let columns = values.iter().zip(errors).zip(bounds);
                 for (b, ((value, error), column_bound)) in (first..).zip(columns) {
                     let at_most = value + error + row.error;
-                    if at_most >= bound || at_most >= *column_bound {
-                        found.push(Pair {
+                    let is_above = value - error - row.error > tau;
+                    let is_undecided = at_most >= tau && !is_above;
+                    if is_above {
+                        pairs_above += 1;
+                        if let Some(above) = &mut self.above {
+                            above(row.place, b);
+                        }
+                    }
+                    if is_undecided || at_most >= bound || at_most >= *column_bound {
+                        open.push(OpenPair {
                             a: row.place,
                             b,
                             at_most,
+                            is_undecided,
                         });
                     }
                 }
             }
         }
-        found
+        (open, pairs_above)
     }
 }
