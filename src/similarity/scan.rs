@@ -16,6 +16,10 @@ const MANY_RIVALS: usize = 64;
 /// As many for the most similar pair.
 const MANY_PAIRS: usize = 4096;
 
+/// A tile is computed again in float32 where bytes leave more than one pair in so many open: as many exact tests take as
+/// long.
+const MANY_OPEN: usize = 16;
+
 /// Kernels whose rivals one task settles at least.
 const KERNELS_PER_TASK: usize = 64;
 
@@ -110,7 +114,30 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
 
     /// Takes a tile into account, in two passes over values that are still in cache: what the greatest similarities surely
     /// reach, then the pairs that count. `above` is told the places of every pair above the threshold.
-    pub fn visit(&self, tile: &Tile<'_>, mut above: Option<&mut dyn FnMut(usize, usize)>) {
+    pub fn visit(&self, tile: &mut Tile<'_>, mut above: Option<&mut dyn FnMut(usize, usize)>) {
+        let (mut bounds, mut found) = self.find(tile, above.is_some());
+        if found.open.len() > tile.pairs() / MANY_OPEN && tile.refine() {
+            (bounds, found) = self.find(tile, above.is_some());
+        }
+        let mut pairs_above = found.pairs_above;
+        if let Some(above) = &mut above {
+            found.above.into_iter().for_each(|(a, b)| above(a, b));
+        }
+        for pair in found.open {
+            if !pair.is_undecided {
+                self.sort_in(tile, &bounds, pair);
+            } else if self.decide(&pair) {
+                pairs_above += 1;
+                if let Some(above) = &mut above {
+                    above(pair.a, pair.b);
+                }
+            }
+        }
+        self.pairs_above.fetch_add(pairs_above, Ordering::Relaxed);
+    }
+
+    /// Both passes; the pairs surely above the threshold are listed if asked for.
+    fn find(&self, tile: &Tile<'_>, list_above: bool) -> (Bounds, Found) {
         let reached = simd::widest(FindReached { tile });
         let pair_bound = {
             let greatest = reached
@@ -126,25 +153,13 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
             columns: self.raise_bounds(tile.columns().start, &reached.columns),
             pair: pair_bound,
         };
-        let (open, mut pairs_above) = simd::widest(FindPairs {
+        let found = simd::widest(FindPairs {
             tile,
             bounds: &bounds,
             tau: self.tau as f32,
-            above: above
-                .as_mut()
-                .map(|above| &mut **above as &mut dyn FnMut(usize, usize)),
+            list_above,
         });
-        for pair in open {
-            if !pair.is_undecided {
-                self.sort_in(tile, &bounds, pair);
-            } else if self.decide(&pair) {
-                pairs_above += 1;
-                if let Some(above) = &mut above {
-                    above(pair.a, pair.b);
-                }
-            }
-        }
-        self.pairs_above.fetch_add(pairs_above, Ordering::Relaxed);
+        (bounds, found)
     }
 
     /// Whether a pair that the screen leaves open is above the threshold. As its similarity is known then, all who look
@@ -323,24 +338,32 @@ struct OpenPair {
     is_undecided: bool,
 }
 
-/// The pairs of a tile that may be someone's nearest or lie near the threshold, and the number of those surely above it,
-/// of which `above` is told.
-struct FindPairs<'t, 'v, 'f> {
+/// What a tile holds that counts.
+#[derive(Default)]
+struct Found {
+    /// Pairs that may be someone's nearest, or on either side of the threshold.
+    open: Vec<OpenPair>,
+    /// The number of pairs surely above the threshold.
+    pairs_above: u64,
+    /// These pairs themselves, if they are to be listed.
+    above: Vec<(usize, usize)>,
+}
+
+struct FindPairs<'t, 'v> {
     tile: &'t Tile<'v>,
     bounds: &'t Bounds,
     tau: f32,
-    above: Option<&'f mut (dyn FnMut(usize, usize) + 'f)>,
+    list_above: bool,
 }
 
-impl Loop for FindPairs<'_, '_, '_> {
-    type Output = (Vec<OpenPair>, u64);
+impl Loop for FindPairs<'_, '_> {
+    type Output = Found;
 
     #[inline(always)]
-    fn run(mut self) -> (Vec<OpenPair>, u64) {
+    fn run(self) -> Found {
         let (first_row, first_column) = (self.tile.rows().start, self.tile.columns().start);
         let tau = self.tau;
-        let mut open = Vec::new();
-        let mut pairs_above = 0;
+        let mut found = Found::default();
         for row in self.tile.by_row() {
             let bound = self.bounds.rows[row.place - first_row].min(self.bounds.pair);
             let bounds = &self.bounds.columns[row.first - first_column..];
@@ -359,8 +382,8 @@ impl Loop for FindPairs<'_, '_, '_> {
                 if possibly + rivals == 0 {
                     continue;
                 }
-                if possibly == surely && rivals == 0 && self.above.is_none() {
-                    pairs_above += u64::from(surely);
+                if possibly == surely && rivals == 0 && !self.list_above {
+                    found.pairs_above += u64::from(surely);
                     continue;
                 }
                 let columns = values.iter().zip(errors).zip(bounds);
@@ -369,13 +392,13 @@ impl Loop for FindPairs<'_, '_, '_> {
                     let is_above = value - error - row.error > tau;
                     let is_undecided = at_most >= tau && !is_above;
                     if is_above {
-                        pairs_above += 1;
-                        if let Some(above) = &mut self.above {
-                            above(row.place, b);
+                        found.pairs_above += 1;
+                        if self.list_above {
+                            found.above.push((row.place, b));
                         }
                     }
                     if is_undecided || at_most >= bound || at_most >= *column_bound {
-                        open.push(OpenPair {
+                        found.open.push(OpenPair {
                             a: row.place,
                             b,
                             at_most,
@@ -385,6 +408,6 @@ impl Loop for FindPairs<'_, '_, '_> {
                 }
             }
         }
-        (open, pairs_above)
+        found
     }
 }
