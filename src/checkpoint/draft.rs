@@ -11,7 +11,7 @@ use crate::meter::Meter;
 
 use super::shard::{Mapped, Shard};
 use super::temporary::TemporaryFile;
-use super::writer::{Sink, Written, write_while};
+use super::writer::{Fill, Sink, Written, write_while};
 use super::{Checkpoint, Destination, Durability, Error, Problem, Tensor};
 
 /// Bytes read back at once.
@@ -80,21 +80,32 @@ impl<'a> Draft<'a> {
         })
     }
 
-    /// Runs `work`, which hands its changes to the [`Sink`], while another thread writes these and copies the source's
-    /// `untouched` pieces. Both together must be the whole source, each byte of it once. `meter` is told of the bytes
-    /// copied.
+    /// Runs `work` on some of the source's tensors, which hands what becomes of them to the [`Sink`], while another thread
+    /// writes that and copies the rest of the source; `fill` says what the rest is. `meter` is told of the bytes copied.
     ///
     /// # Errors
     ///
     /// Where the disk fails or is full, and those of `work`.
     pub fn write_while<R, E: From<Error>>(
         &mut self,
-        untouched: Vec<Piece>,
+        fill: Fill,
+        tensors: &[&Tensor],
         meter: &dyn Meter,
         work: impl FnOnce(&Sink<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
         let target = Target { draft: self, meter };
-        let (result, written) = write_while(&target, untouched, work);
+        // Of a clone nothing else needs writing.
+        let fill = if self.files.iter().all(|file| file.is_clone) {
+            Fill::First
+        } else {
+            fill
+        };
+        let mut copied = self.source.all_but(tensors);
+        if fill == Fill::First {
+            copied.extend(tensors.iter().map(|tensor| Piece::of(tensor)));
+            copied.sort_by_key(|piece| (piece.shard, piece.bytes.start));
+        }
+        let (result, written) = write_while(&target, fill, copied, work);
         // What the disk did comes first: work that was cut short for it has no result.
         let written = written?;
         self.written.extend(written);
@@ -257,18 +268,16 @@ mod tests {
         bytes: &[u8],
     ) -> Draft<'a> {
         let mut draft = Draft::begin(source, destination).unwrap();
-        let values = source.tensors()[0].bytes.clone();
-        let piece = |bytes| Piece { shard: 0, bytes };
-        let changed = values.start + at..values.start + at + bytes.len();
-        let before = piece(0..changed.start);
+        let tensor = &source.tensors()[0];
         let work = |sink: &Sink<'_>| {
-            sink.copy(piece(changed.end..values.end));
             let mut buffer = sink.buffer();
             buffer.extend_from_slice(bytes);
-            sink.write(0, changed.start, buffer);
+            sink.write(0, tensor.bytes.start + at, buffer);
             Ok::<_, Error>(())
         };
-        draft.write_while(vec![before], &(), work).unwrap();
+        draft
+            .write_while(Fill::First, &[tensor], &(), work)
+            .unwrap();
         draft
     }
 

@@ -23,4 +23,4 @@ pub use safetensors::Dtype;
 pub use shard::{Mapped, Shard};
 pub use source::Checkpoint;
 pub use tensor::Tensor;
-pub use writer::{PIECE_BYTES, Sink};
+pub use writer::{Fill, PIECE_BYTES, Sink};
