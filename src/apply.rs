@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::checkpoint::{Checkpoint, Draft, Error, Fill, PIECE_BYTES, Piece, Sink, Tensor};
 use crate::meter::Meter;
 use crate::plan::{LayerRecipe, Recipe};
-use crate::schedule::{Load, work_on_layers};
+use crate::schedule::{Load, per_task, work_on_layers};
 use crate::similarity::exact;
 use crate::weight::{Rows, with_element};
 
@@ -166,7 +166,10 @@ impl LastRound<'_> {
         let row_bytes = self.rows.row_bytes();
         let fill = sink.map_or(Fill::First, Sink::fill);
         let runs: Vec<Range<usize>> = self.runs(fill).collect();
-        let changes = runs.into_par_iter().flat_map_iter(|kernels| {
+        let kernels_in_runs: usize = runs.iter().map(Range::len).sum();
+        let mean_run = kernels_in_runs / runs.len().max(1) * row_bytes;
+        let runs = runs.into_par_iter().with_min_len(per_task(mean_run));
+        let changes = runs.flat_map_iter(|kernels| {
             let mut buffer = sink.map_or_else(Vec::new, Sink::buffer);
             buffer.resize(kernels.len() * row_bytes, 0);
             let start = tensor.bytes.start + kernels.start * row_bytes;

@@ -10,6 +10,15 @@ use crate::meter::Meter;
 /// Memory that layers worked on side by side may take together, in bytes, if no single one takes more.
 const MEMORY: usize = 16 << 20;
 
+/// Bytes to go through that are worth another thread's while: about 100 µs. Threads that are called for less take more time
+/// to wake and fall asleep again, and take it from those that work.
+const TASK_BYTES: usize = 1 << 20;
+
+/// How many of some things, each of which takes going through so many bytes, one task should take on at least.
+pub fn per_task(bytes: usize) -> usize {
+    (TASK_BYTES / bytes.max(1)).max(1)
+}
+
 /// What a layer takes to be worked on.
 #[derive(Clone, Copy, Debug)]
 pub struct Load<'a> {

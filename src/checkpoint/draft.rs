@@ -14,6 +14,9 @@ use super::temporary::TemporaryFile;
 use super::writer::{Fill, Sink, Written, write_while};
 use super::{Checkpoint, Destination, Durability, Error, Problem, Tensor};
 
+/// Bytes that are copied before a change among them is written.
+const COPIED_BEFORE_A_CHANGE: usize = 8 << 20;
+
 /// Bytes read back at once.
 const READ_BACK_BYTES: usize = 256 << 10;
 
@@ -100,11 +103,10 @@ impl<'a> Draft<'a> {
         } else {
             fill
         };
-        let mut copied = self.source.all_but(tensors);
-        if fill == Fill::First {
-            copied.extend(tensors.iter().map(|tensor| Piece::of(tensor)));
-            copied.sort_by_key(|piece| (piece.shard, piece.bytes.start));
-        }
+        let copied = match fill {
+            Fill::First => self.source.in_pieces(COPIED_BEFORE_A_CHANGE),
+            Fill::Between => self.source.all_but(tensors),
+        };
         let (result, written) = write_while(&target, fill, copied, work);
         // What the disk did comes first: work that was cut short for it has no result.
         let written = written?;

@@ -5,11 +5,11 @@ use std::num::NonZeroU32;
 use rayon::prelude::*;
 
 use crate::meter::Meter;
-use crate::schedule::Load;
+use crate::schedule::{Load, per_task};
 use crate::similarity::{Error, Kernels, Nearest, NonFinite, Precision};
 use crate::weight::{Blend, ConvWeight};
 
-use super::partners::{Chosen, KERNELS_PER_TASK, Partners};
+use super::partners::{Chosen, Partners};
 use super::{Draws, LayerParameters, LayerRecipe, Merge, Partner, PartnerDraw, Threshold};
 
 /// One layer to decide on.
@@ -212,7 +212,7 @@ fn merges(kernels: &Kernels<'_>, partners: &Partners, round: u32) -> Vec<Merge> 
     partners
         .partners
         .par_iter()
-        .with_min_len(KERNELS_PER_TASK)
+        .with_min_len(per_task(2 * kernels.rows().row_bytes()))
         .enumerate()
         .filter_map(merge)
         .collect()

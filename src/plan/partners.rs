@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use crate::meter::Meter;
+use crate::schedule::per_task;
 use crate::similarity::{Group, Kernels, Scan};
 
 use super::PartnerDraw;
@@ -101,7 +102,7 @@ impl Partners {
         let mut round = Self::none(kernels, None);
         round.partners = (0..kernels.len())
             .into_par_iter()
-            .with_min_len(KERNELS_PER_TASK)
+            .with_min_len(per_task(2 * kernels.rows().row_bytes()))
             .map(|kernel| {
                 let others = kernels.group_of(kernel);
                 let drawn = others.start + turns[kernel]?.below(others.len() - 1);
@@ -143,9 +144,6 @@ impl Partners {
         }
     }
 }
-
-/// Kernels that one task compares at least: fewer are not worth a thread's while.
-pub(super) const KERNELS_PER_TASK: usize = 64;
 
 /// The eligible candidate of lowest rank, with its rank.
 type Best = Option<(u64, usize)>;

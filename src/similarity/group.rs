@@ -8,8 +8,13 @@ use std::sync::OnceLock;
 use ndarray::{Array2, ArrayViewMut2};
 use rayon::prelude::*;
 
+use crate::schedule::per_task;
+
 use super::units::{SLACK, Units, guard_band};
 use super::{Kernels, cpu};
+
+/// Multiply-adds in the time in which a byte is read, about, for products of bytes.
+const PRODUCTS_PER_BYTE: usize = 25;
 
 /// Numbers of each kernel that are made float32 at once, for 256 of them 512 KiB.
 const REFINED_AT_ONCE: usize = 512;
@@ -49,6 +54,11 @@ impl<'k, 'a> Group<'k, 'a> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.errors.is_empty()
+    }
+
+    /// Bytes of a kernel as stored.
+    pub(super) fn row_bytes(&self) -> usize {
+        self.kernels.rows().row_bytes()
     }
 
     /// The number within the layer of the kernel at a place.
@@ -97,6 +107,9 @@ impl<'k, 'a> Group<'k, 'a> {
             .collect();
         places
             .into_par_iter()
+            .with_min_len(per_task(
+                side * side * self.kernels.rows().row_len() / PRODUCTS_PER_BYTE,
+            ))
             .for_each_init(Vec::new, |buffer: &mut Vec<f32>, (row, column)| {
                 let (rows, columns) = (part(row), part(column));
                 buffer.resize(rows.len() * columns.len(), 0.0);

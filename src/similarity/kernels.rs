@@ -6,6 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::checkpoint::FloatType;
+use crate::schedule::per_task;
 use crate::simd::{self, Loop};
 use crate::weight::{ConvWeight, Element, Rows, with_element};
 
@@ -165,6 +166,7 @@ fn read(
     let Some(precision) = screen else {
         measures
             .par_chunks_mut(BATCH)
+            .with_min_len(per_task(BATCH * rows.row_bytes()))
             .enumerate()
             .for_each(|(batch, measures)| {
                 for (kernel, measure) in (batch * BATCH..).zip(measures) {
@@ -185,6 +187,7 @@ fn read(
         .flat_map(|group| group.chunks_mut(BATCH));
     let work: Vec<_> = starts.zip(measures_of_batches).zip(batches).collect();
     work.into_par_iter()
+        .with_min_len(per_task(BATCH * rows.row_bytes()))
         .for_each(|((start, measures), mut batch)| {
             for (place, measure) in measures.iter_mut().enumerate() {
                 *measure = prepared(rows, start + place, &mut batch, place);

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 
+use crate::schedule::per_task;
 use crate::simd::{self, Loop};
 
 use super::{Group, Neighbour, Tile};
@@ -20,8 +21,8 @@ const MANY_PAIRS: usize = 4096;
 /// long.
 const MANY_OPEN: usize = 16;
 
-/// Kernels whose rivals one task settles at least.
-const KERNELS_PER_TASK: usize = 64;
+/// Rivals that a kernel is left with in the end, about.
+const RIVALS: usize = 4;
 
 /// Columns looked at together: where none of them counts, as almost everywhere, that is all.
 const LANES: usize = 32;
@@ -249,7 +250,7 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
     pub fn nearest(&self) -> Vec<Option<Neighbour>> {
         self.rivals
             .par_iter()
-            .with_min_len(KERNELS_PER_TASK)
+            .with_min_len(per_task(RIVALS * self.group.row_bytes()))
             .enumerate()
             .map(|(place, rivals)| {
                 let mut rivals = lock(rivals.as_ref()?);
