@@ -1,13 +1,18 @@
 //! Applying a plan to a layer: the blends, and the bytes they change.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
-use crate::checkpoint::{Checkpoint, Draft, Error, PIECE_BYTES, Piece, Sink, Tensor};
+use crate::checkpoint::{Checkpoint, Draft, Error, Fill, PIECE_BYTES, Piece, Sink, Tensor};
 use crate::meter::Meter;
 use crate::plan::{LayerRecipe, Recipe};
-use crate::schedule::{Load, work_on_layers};
+use crate::schedule::{Load, per_task, work_on_layers};
 use crate::similarity::exact;
 use crate::weight::{Rows, with_element};
+
+/// Bytes between two changes that are written along with them rather than left out.
+const GAP_BYTES: usize = 16 << 10;
 
 /// What a plan did to one layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,6 +35,8 @@ impl Change {
 #[derive(Clone, Copy, Debug)]
 struct KernelChange {
     is_merged: bool,
+    /// Whether its numbers were handed on.
+    is_written: bool,
     /// The squared distance between before and after.
     change: f64,
     /// The squared norm before.
@@ -50,12 +57,38 @@ pub fn apply(
 ) -> Result<Vec<Change>, Error> {
     let layers = &recipe.layers;
     let loads: Vec<Load<'_>> = layers.iter().map(LayerRecipe::load).collect();
+    let draft = draft.map(|draft| (draft, recipe.fill()));
     work_on_layers(source, draft, &loads, meter, |layer, values, sink| {
         Ok(layers[layer].apply(values, None, sink, meter))
     })
 }
 
+/// How to write layers of which about this share changes. Where it is half, writing the changes twice costs as much as
+/// passing what does not change through the hands of those who compute.
+pub fn fill_for(share: f64) -> Fill {
+    if share < 0.5 {
+        Fill::First
+    } else {
+        Fill::Between
+    }
+}
+
+impl Recipe<'_> {
+    /// How to write its layers.
+    pub fn fill(&self) -> Fill {
+        let changed: f64 = self.layers.iter().map(LayerRecipe::changed_bytes).sum();
+        let all: usize = self.layers.iter().map(|layer| layer.weight.bytes()).sum();
+        fill_for(changed / all.max(1) as f64)
+    }
+}
+
 impl LayerRecipe<'_> {
+    /// Bytes of kernels that are merged, each time they are.
+    fn changed_bytes(&self) -> f64 {
+        let merges: usize = self.rounds.iter().map(Vec::len).sum();
+        merges as f64 / self.weight.layout().kernels() as f64 * self.weight.bytes() as f64
+    }
+
     fn load(&self) -> Load<'_> {
         let is_copied = self.rounds.len() > 1 || !self.weight.layout().is_contiguous();
         Load {
@@ -65,7 +98,7 @@ impl LayerRecipe<'_> {
         }
     }
 
-    /// Blends the layer's kernels, of its tensor's `values`, and hands all of the tensor to the sink, if there is one.
+    /// Blends the layer's kernels, of its tensor's `values`, and hands what they become to the sink, if there is one.
     /// `squares` are the dot products of the kernels with themselves, where they are known.
     /// `meter` is told of bytes as they are dealt with.
     pub fn apply(
@@ -77,10 +110,9 @@ impl LayerRecipe<'_> {
     ) -> Change {
         let tensor = self.weight.tensor();
         let Some((last, before)) = self.rounds.split_last() else {
-            if let Some(sink) = sink {
+            meter.blended(values.len() as u64);
+            if let Some(sink) = sink.filter(|sink| sink.fill() == Fill::Between) {
                 sink.copy(Piece::of(tensor));
-            } else {
-                meter.blended(values.len() as u64);
             }
             return Change::NONE;
         };
@@ -105,6 +137,8 @@ impl LayerRecipe<'_> {
             }
             _ => round.write_in_order(sink),
         };
+        let left_out = kernels.iter().filter(|kernel| !kernel.is_written).count();
+        meter.blended((left_out * rows.row_bytes()) as u64);
         let change: f64 = kernels.iter().map(|kernel| kernel.change).sum();
         let whole: f64 = kernels.iter().map(|kernel| kernel.square).sum();
         Change {
@@ -130,25 +164,59 @@ impl LastRound<'_> {
     fn write_in_order(&self, sink: Option<&Sink<'_>>) -> Vec<KernelChange> {
         let tensor = self.recipe.weight.tensor();
         let row_bytes = self.rows.row_bytes();
-        let kernels: Vec<usize> = (0..self.partners.len()).collect();
-        kernels
-            .par_chunks((PIECE_BYTES / row_bytes).max(1))
-            .flat_map_iter(|kernels| {
-                let mut buffer = sink.map_or_else(Vec::new, Sink::buffer);
-                buffer.resize(kernels.len() * row_bytes, 0);
-                let changes: Vec<KernelChange> = kernels
-                    .iter()
-                    .zip(buffer.chunks_exact_mut(row_bytes))
-                    .map(|(&kernel, row)| self.write(kernel, row))
-                    .collect();
-                self.meter.blended(buffer.len() as u64);
-                if let Some(sink) = sink {
-                    let start = tensor.bytes.start + kernels[0] * row_bytes;
-                    sink.write(tensor.shard, start, buffer);
-                }
-                changes
-            })
-            .collect()
+        let fill = sink.map_or(Fill::First, Sink::fill);
+        let runs: Vec<Range<usize>> = self.runs(fill).collect();
+        let kernels_in_runs: usize = runs.iter().map(Range::len).sum();
+        let mean_run = kernels_in_runs / runs.len().max(1) * row_bytes;
+        let runs = runs.into_par_iter().with_min_len(per_task(mean_run));
+        let changes = runs.flat_map_iter(|kernels| {
+            let mut buffer = sink.map_or_else(Vec::new, Sink::buffer);
+            buffer.resize(kernels.len() * row_bytes, 0);
+            let start = tensor.bytes.start + kernels.start * row_bytes;
+            let rows = kernels.zip(buffer.chunks_exact_mut(row_bytes));
+            let changes = rows.map(|(kernel, row)| (kernel, self.write(kernel, row)));
+            let changes: Vec<_> = changes.collect();
+            self.meter.blended(buffer.len() as u64);
+            if let Some(sink) = sink {
+                sink.write(tensor.shard, start, buffer);
+            }
+            changes
+        });
+        let changes: Vec<(usize, KernelChange)> = changes.collect();
+        let mut changes = changes.into_iter().peekable();
+        let all = 0..self.partners.len();
+        all.map(|kernel| {
+            let change = changes.next_if(|&(changed, _)| changed == kernel);
+            change.map_or_else(|| self.unchanged(kernel), |(_, change)| change)
+        })
+        .collect()
+    }
+
+    /// The kernels to write, in runs of at most a buffer: all, or those that are merged and what lies closely between.
+    fn runs(&self, fill: Fill) -> impl Iterator<Item = Range<usize>> {
+        let row_bytes = self.rows.row_bytes();
+        let longest = (PIECE_BYTES / row_bytes).max(1);
+        let gap = match fill {
+            Fill::First => GAP_BYTES / row_bytes,
+            Fill::Between => usize::MAX,
+        };
+        let all = 0..self.partners.len();
+        let merged = all.filter(move |&kernel| fill == Fill::Between || self.is_merged(kernel));
+        let mut merged = merged.peekable();
+        std::iter::from_fn(move || {
+            let first = merged.next()?;
+            let mut end = first + 1;
+            while let Some(next) =
+                merged.next_if(|&next| next - end <= gap && next + 1 - first <= longest)
+            {
+                end = next + 1;
+            }
+            Some(first..end)
+        })
+    }
+
+    fn is_merged(&self, kernel: usize) -> bool {
+        self.partners[kernel].is_some() || self.rows.is_merged(kernel)
     }
 
     /// Writes kernels that are interleaved in the file: as a whole, rather than thousands of runs of a few bytes.
@@ -189,12 +257,38 @@ impl LastRound<'_> {
                 .kernels(float, own, rows.row(partner), row),
             None => row.copy_from_slice(own),
         }
-        let is_merged = self.partners[kernel].is_some() || rows.is_merged(kernel);
+        if !self.is_merged(kernel) {
+            return KernelChange {
+                is_written: true,
+                ..self.unchanged(kernel)
+            };
+        }
         let original = rows.original(kernel);
         with_element!(float, E => KernelChange {
-            is_merged,
-            change: if is_merged { exact::squared_distance::<E>(row, original) } else { 0.0 },
-            square: self.squares.map_or_else(|| exact::dot::<E>(original, original), |squares| squares[kernel]),
+            is_merged: true,
+            is_written: true,
+            change: exact::squared_distance::<E>(row, original),
+            square: self.square(kernel),
         })
+    }
+
+    fn unchanged(&self, kernel: usize) -> KernelChange {
+        KernelChange {
+            is_merged: false,
+            is_written: false,
+            change: 0.0,
+            square: self.square(kernel),
+        }
+    }
+
+    /// The dot product of a kernel of the source with itself.
+    fn square(&self, kernel: usize) -> f64 {
+        self.squares.map_or_else(
+            || {
+                let original = self.rows.original(kernel);
+                with_element!(self.rows.float(), E => exact::dot::<E>(original, original))
+            },
+            |squares| squares[kernel],
+        )
     }
 }

@@ -4,11 +4,20 @@ use std::cmp::Reverse;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::checkpoint::{Checkpoint, Draft, Error, Sink, Tensor};
+use crate::checkpoint::{Checkpoint, Draft, Error, Fill, Sink, Tensor};
 use crate::meter::Meter;
 
 /// Memory that layers worked on side by side may take together, in bytes, if no single one takes more.
 const MEMORY: usize = 16 << 20;
+
+/// Bytes to go through that are worth another thread's while: about 100 µs. Threads that are called for less take more time
+/// to wake and fall asleep again, and take it from those that work.
+const TASK_BYTES: usize = 1 << 20;
+
+/// How many of some things, each of which takes going through so many bytes, one task should take on at least.
+pub fn per_task(bytes: usize) -> usize {
+    (TASK_BYTES / bytes.max(1)).max(1)
+}
 
 /// What a layer takes to be worked on.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +43,7 @@ pub struct Load<'a> {
 /// Where the source cannot be read or the draft not be written; otherwise that of the first layer that has one.
 pub fn work_on_layers<R: Send + Sync, E: From<Error> + Send + Sync>(
     source: &Checkpoint,
-    draft: Option<&mut Draft<'_>>,
+    draft: Option<(&mut Draft<'_>, Fill)>,
     loads: &[Load<'_>],
     meter: &dyn Meter,
     work: impl Fn(usize, &[u8], Option<&Sink<'_>>) -> Result<R, E> + Sync,
@@ -51,9 +60,9 @@ pub fn work_on_layers<R: Send + Sync, E: From<Error> + Send + Sync>(
         results.into_iter().collect::<Result<Option<Vec<R>>, E>>()
     };
     let results = match draft {
-        Some(draft) => {
+        Some((draft, fill)) => {
             let tensors: Vec<&Tensor> = loads.iter().map(|load| load.tensor).collect();
-            draft.write_while(source.all_but(&tensors), meter, |sink| run(Some(sink)))?
+            draft.write_while(fill, &tensors, meter, |sink| run(Some(sink)))?
         }
         None => run(None)?,
     };

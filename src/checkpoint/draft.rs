@@ -12,10 +12,13 @@ use crate::meter::Meter;
 use super::folder::NewFolder;
 use super::shard::{Mapped, Shard};
 use super::temporary::TemporaryFile;
-use super::writer::{Sink, Written, write_while};
+use super::writer::{Fill, Sink, Written, write_while};
 use super::{
     Checkpoint, Destination, Durability, Error, FileDestination, Problem, Tensor, Warning,
 };
+
+/// Bytes that are copied before a change among them is written.
+const COPIED_BEFORE_A_CHANGE: usize = 8 << 20;
 
 /// Bytes read back at once.
 const READ_BACK_BYTES: usize = 256 << 10;
@@ -77,6 +80,14 @@ impl DraftFile {
             is_clone: false,
         }
     }
+
+    /// Whether it holds the source's bytes without being written.
+    fn holds_source(&self) -> bool {
+        match self {
+            Self::New { is_clone, .. } => *is_clone,
+            Self::Kept => true,
+        }
+    }
 }
 
 impl<'a> Draft<'a> {
@@ -108,9 +119,8 @@ impl<'a> Draft<'a> {
         })
     }
 
-    /// Runs `work`, which hands its changes to the [`Sink`], while another thread writes these and copies the source's
-    /// `untouched` pieces. Both together must be the whole source, each byte of it once. `meter` is told of the bytes
-    /// copied.
+    /// Runs `work` on some of the source's tensors, which hands what becomes of them to the [`Sink`], while another thread
+    /// writes that and copies the rest of the source; `fill` says what the rest is. `meter` is told of the bytes copied.
     ///
     /// Before that, each file becomes a clone of the source's that takes no space where the file system can share blocks
     /// (Btrfs, XFS and others), or else space for it is set aside.
@@ -120,28 +130,43 @@ impl<'a> Draft<'a> {
     /// Where the disk fails or has too little space, and those of `work`.
     pub fn write_while<R, E: From<Error>>(
         &mut self,
-        untouched: Vec<Piece>,
+        fill: Fill,
+        tensors: &[&Tensor],
         meter: &dyn Meter,
         work: impl FnOnce(&Sink<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
-        self.prepare(&untouched).map_err(|e| self.failed(e))?;
+        self.prepare(tensors).map_err(|e| self.failed(e))?;
+        // Of a clone nothing else needs writing.
+        let fill = if self.files.iter().all(DraftFile::holds_source) {
+            Fill::First
+        } else {
+            fill
+        };
+        let mut copied = match fill {
+            Fill::First => self.source.in_pieces(COPIED_BEFORE_A_CHANGE),
+            Fill::Between => self.source.all_but(tensors),
+        };
+        copied.retain(|piece| {
+            let is_kept = matches!(self.files[piece.shard], DraftFile::Kept);
+            if is_kept {
+                meter.copied(piece.bytes.len() as u64);
+            }
+            !is_kept
+        });
         let target = Target { draft: self, meter };
-        let (result, written) = write_while(&target, untouched, work);
+        let (result, written) = write_while(&target, fill, copied, work);
         // What the disk did comes first: work that was cut short for it has no result.
         let written = written?;
         self.written.extend(written);
         result
     }
 
-    fn prepare(&mut self, untouched: &[Piece]) -> io::Result<()> {
+    /// Has each file be a clone of the source's, or be of its size; changes are in these tensors only.
+    fn prepare(&mut self, tensors: &[&Tensor]) -> io::Result<()> {
         let keeps = self.place.replaces_source();
         for (number, draft) in self.files.iter_mut().enumerate() {
             let shard = &self.source.shards()[number];
-            let whole = Piece {
-                shard: number,
-                bytes: 0..shard.size() as usize,
-            };
-            if keeps && untouched.contains(&whole) {
+            if keeps && tensors.iter().all(|tensor| tensor.shard != number) {
                 *draft = DraftFile::Kept;
             }
             if let DraftFile::New { file, is_clone } = draft {
@@ -275,10 +300,7 @@ pub(super) struct Target<'t, 'a> {
 impl Target<'_, '_> {
     /// Whether a file holds the source's bytes already.
     pub fn is_clone(&self, shard: usize) -> bool {
-        match self.draft.files[shard] {
-            DraftFile::New { is_clone, .. } => is_clone,
-            DraftFile::Kept => true,
-        }
+        self.draft.files[shard].holds_source()
     }
 
     /// Maps a piece of the source.
@@ -357,18 +379,16 @@ mod tests {
         bytes: &[u8],
     ) -> Draft<'a> {
         let mut draft = Draft::begin(source, destination).unwrap();
-        let values = source.tensors()[0].bytes.clone();
-        let piece = |bytes| Piece { shard: 0, bytes };
-        let changed = values.start + at..values.start + at + bytes.len();
-        let before = piece(0..changed.start);
+        let tensor = &source.tensors()[0];
         let work = |sink: &Sink<'_>| {
-            sink.copy(piece(changed.end..values.end));
             let mut buffer = sink.buffer();
             buffer.extend_from_slice(bytes);
-            sink.write(0, changed.start, buffer);
+            sink.write(0, tensor.bytes.start + at, buffer);
             Ok::<_, Error>(())
         };
-        draft.write_while(vec![before], &(), work).unwrap();
+        draft
+            .write_while(Fill::First, &[tensor], &(), work)
+            .unwrap();
         draft
     }
 

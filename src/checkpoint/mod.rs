@@ -36,4 +36,4 @@ pub use shard::{Mapped, Shard};
 pub use source::Checkpoint;
 pub use tensor::Tensor;
 pub use warning::Warning;
-pub use writer::{PIECE_BYTES, Sink};
+pub use writer::{Fill, PIECE_BYTES, Sink};

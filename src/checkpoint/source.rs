@@ -92,8 +92,22 @@ impl Checkpoint {
             .collect()
     }
 
+    /// Its files in pieces of this size.
+    pub(super) fn in_pieces(&self, size: usize) -> Vec<Piece> {
+        let shards = self.shards.iter().enumerate();
+        let pieces = shards.flat_map(|(index, shard)| {
+            let end = shard.size() as usize;
+            let starts = (0..end).step_by(size);
+            starts.map(move |start| Piece {
+                shard: index,
+                bytes: start..end.min(start + size),
+            })
+        });
+        pieces.collect()
+    }
+
     /// All that does not belong to one of some of its tensors, the headers included.
-    pub fn all_but(&self, tensors: &[&Tensor]) -> Vec<Piece> {
+    pub(super) fn all_but(&self, tensors: &[&Tensor]) -> Vec<Piece> {
         let mut pieces = Vec::new();
         for (index, shard) in self.shards.iter().enumerate() {
             let mut left_out: Vec<&Tensor> = tensors

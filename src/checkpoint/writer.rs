@@ -16,6 +16,9 @@ use super::{Error, Piece};
 /// Bytes that a change may have at most, and that are copied at once.
 pub const PIECE_BYTES: usize = 1 << 20;
 
+/// Bytes of the source that are mapped at once to be copied.
+const MAPPED_BYTES: usize = 32 << 20;
+
 /// Buffers for changes on their way.
 const BUFFERS: usize = 8;
 
@@ -34,9 +37,19 @@ enum Order {
     Copy(Piece),
 }
 
+/// How an output comes to hold what does not change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// All of the source is copied, and changes are written over it: for few changes. Copying need not wait for them.
+    First,
+    /// Layers are written as they become, all of them, and the rest is copied: no byte is written twice.
+    Between,
+}
+
 /// Where changes go to be written. Many threads may use it at once.
 #[derive(Debug)]
 pub struct Sink<'w> {
+    fill: Fill,
     orders: SyncSender<Order>,
     empty: Mutex<Receiver<Vec<u8>>>,
     has_failed: &'w AtomicBool,
@@ -50,7 +63,12 @@ impl Sink<'_> {
         empty.recv().expect("the writer outlives its sink")
     }
 
-    /// Has bytes written at a place in one of the output's files.
+    /// How the output comes to hold what does not change: with [`Fill::First`] only changes need to be handed in.
+    pub fn fill(&self) -> Fill {
+        self.fill
+    }
+
+    /// Has bytes written at a place in one of the output's files, over those of the source if these are copied there.
     pub fn write(&self, shard: usize, start: usize, bytes: Vec<u8>) {
         let written = Written {
             shard,
@@ -77,11 +95,11 @@ impl Sink<'_> {
     }
 }
 
-/// Runs `work` beside a writer that takes its orders first, and copies `untouched` pieces when there are none. What came
-/// of either.
+/// Runs `work` beside a writer that takes its orders first, and copies pieces when there are none. What came of either.
 pub(super) fn write_while<R>(
     target: &Target<'_, '_>,
-    untouched: Vec<Piece>,
+    fill: Fill,
+    copied: Vec<Piece>,
     work: impl FnOnce(&Sink<'_>) -> R,
 ) -> (R, Result<Vec<Written>, Error>) {
     // Room for as many orders as there are buffers: whoever holds one can hand it in without waiting.
@@ -92,6 +110,7 @@ pub(super) fn write_while<R>(
     }
     let has_failed = AtomicBool::new(false);
     let sink = Sink {
+        fill,
         orders: order,
         empty: Mutex::new(empty),
         has_failed: &has_failed,
@@ -99,7 +118,7 @@ pub(super) fn write_while<R>(
     let mut writer = Writer {
         target,
         recycled,
-        rest: untouched.into(),
+        rest: copied.into(),
         mapped: None,
         written: Vec::new(),
     };
@@ -130,7 +149,7 @@ struct Writer<'t, 'd, 'a> {
     recycled: Sender<Vec<u8>>,
     /// What is left to copy.
     rest: VecDeque<Piece>,
-    /// The first of them, once it is mapped, and how much of it is copied.
+    /// The beginning of the first of them, and how much of that is copied.
     mapped: Option<(Mapped, usize)>,
     written: Vec<Written>,
 }
@@ -156,6 +175,7 @@ impl Writer<'_, '_, '_> {
     fn follow(&mut self, order: Order) -> Result<(), Error> {
         match order {
             Order::Write(written, bytes) => {
+                self.copy_around(&written)?;
                 self.target.write(written.shard, written.start, &bytes)?;
                 self.written.push(written);
                 self.recycle_buffer(bytes);
@@ -165,29 +185,62 @@ impl Writer<'_, '_, '_> {
         Ok(())
     }
 
+    /// Copies the piece that a change lies in, if that is still to be copied.
+    fn copy_around(&mut self, written: &Written) -> Result<(), Error> {
+        let end = written.start + written.length;
+        let overlaps = |piece: &Piece| {
+            piece.shard == written.shard
+                && piece.bytes.start < end
+                && written.start < piece.bytes.end
+        };
+        let Some(place) = self.rest.iter().position(overlaps) else {
+            return Ok(());
+        };
+        if place > 0 {
+            // What is mapped belongs to the first piece, which must not change before that is copied.
+            while self.mapped.is_some() {
+                self.copy_some()?;
+            }
+            if let Some(place) = self.rest.iter().position(overlaps) {
+                self.rest.swap(0, place);
+            }
+        }
+        while self.rest.front().is_some_and(overlaps) {
+            self.copy_some()?;
+        }
+        Ok(())
+    }
+
     /// Copies a little of the untouched rest; `false` where there is none left.
     fn copy_some(&mut self) -> Result<bool, Error> {
-        let Some(piece) = self.rest.front() else {
+        let Some(rest) = self.rest.front_mut() else {
             return Ok(false);
         };
-        let length = piece.bytes.len();
-        if self.target.is_clone(piece.shard) {
-            self.target.copied(length);
-            self.rest.pop_front();
-            return Ok(true);
-        }
         let (mapped, done) = match &mut self.mapped {
             Some(mapped) => mapped,
-            mapped => mapped.insert((self.target.map(piece)?, 0)),
+            mapped => {
+                let end = rest.bytes.end.min(rest.bytes.start + MAPPED_BYTES);
+                let piece = Piece {
+                    shard: rest.shard,
+                    bytes: rest.bytes.start..end,
+                };
+                mapped.insert((self.target.map(&piece)?, 0))
+            }
         };
-        let part = &mapped[*done..length.min(*done + PIECE_BYTES)];
-        self.target
-            .write(piece.shard, piece.bytes.start + *done, part)?;
+        let part = &mapped[*done..mapped.len().min(*done + PIECE_BYTES)];
+        // A clone holds it already.
+        if !self.target.is_clone(rest.shard) {
+            self.target
+                .write(rest.shard, rest.bytes.start + *done, part)?;
+        }
         self.target.copied(part.len());
         *done += part.len();
-        if *done == length {
+        if *done == mapped.len() {
+            rest.bytes.start += *done;
             self.mapped = None;
-            self.rest.pop_front();
+            if rest.bytes.is_empty() {
+                self.rest.pop_front();
+            }
         }
         Ok(true)
     }

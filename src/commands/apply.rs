@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::apply::apply;
-use crate::checkpoint::{Checkpoint, Destination, Draft};
+use crate::checkpoint::{Checkpoint, Destination, Draft, Fill};
 use crate::cli::Apply;
 use crate::error::Error;
 use crate::plan::{Plan, Recipe};
@@ -30,7 +30,7 @@ pub(super) fn run(args: &Apply, session: &mut Session<'_>) -> Result<Outcome, Er
         .map(|destination| Draft::begin(&source, destination))
         .transpose()?;
     let pool = session.pool()?;
-    let progress = session.progress("applying", amount(&source, &recipe));
+    let progress = session.progress("applying", amount(&source, &recipe, draft.is_some()));
     let changes = pool.install(|| apply(&source, &recipe, draft.as_mut(), &progress))?;
     if let Some(draft) = draft {
         progress.now("saving");
@@ -58,14 +58,19 @@ pub(super) fn run(args: &Apply, session: &mut Session<'_>) -> Result<Outcome, Er
     Ok(verdict.outcome)
 }
 
-fn amount(source: &Checkpoint, recipe: &Recipe<'_>) -> Amount {
+/// The work ahead.
+fn amount(source: &Checkpoint, recipe: &Recipe<'_>, is_written: bool) -> Amount {
     let layers = recipe
         .layers
         .iter()
         .map(|layer| layer.weight.bytes() as u64);
     let layers = layers.sum();
     Amount {
-        copied: source.size() - layers,
+        copied: match recipe.fill() {
+            _ if !is_written => 0,
+            Fill::First => source.size(),
+            Fill::Between => source.size() - layers,
+        },
         layers,
         products: 0,
     }

@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use rayon::ThreadPool;
 
-use crate::apply::Change;
-use crate::checkpoint::{Checkpoint, Destination, Draft, FileDestination, Sink};
+use crate::apply::{Change, fill_for};
+use crate::checkpoint::{Checkpoint, Destination, Draft, FileDestination, Fill, Sink};
 use crate::cli::Merge;
 use crate::error::Error;
 use crate::layers::{Layer, Layers};
-use crate::plan::{Decision, Plan, PlannedLayer, Rules, SkippedLayer, SourceId, Task};
+use crate::plan::{Decision, Partner, Plan, PlannedLayer, Rules, SkippedLayer, SourceId, Task};
 use crate::report::{FinishedRun, NothingMerged};
 use crate::schedule::{Load, work_on_layers};
 use crate::settings::Settings;
@@ -45,8 +45,9 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
     let mut draft = draft
         .map(|destination| Draft::begin(&source, destination))
         .transpose()?;
-    let progress = session.progress("merging", job.amount());
-    let (decisions, changes) = job.merge(draft.as_mut(), &progress)?;
+    let fill = fill_for(job.expected_share());
+    let progress = session.progress("merging", job.amount(draft.is_some().then_some(fill)));
+    let (decisions, changes) = job.merge(draft.as_mut().map(|draft| (draft, fill)), &progress)?;
 
     let mut verdict = Verdict::new(
         decisions.iter().all(|decision| decision.merges.is_empty()),
@@ -103,12 +104,17 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn amount(&self) -> Amount {
+    /// The work ahead, given how the output is filled, if there is one.
+    fn amount(&self, fill: Option<Fill>) -> Amount {
         let layers = self.tasks.iter().map(|task| task.weight.bytes() as u64);
         let layers = layers.sum();
         let products = self.tasks.iter().map(|task| task.products(&self.rules));
         Amount {
-            copied: self.source.size() - layers,
+            copied: match fill {
+                Some(Fill::First) => self.source.size(),
+                Some(Fill::Between) => self.source.size() - layers,
+                None => 0,
+            },
             layers,
             products: products.fold(0, u64::saturating_add),
         }
@@ -117,7 +123,7 @@ impl Job<'_> {
     /// Decides on every layer and hands what it becomes to the draft, if there is one.
     fn merge(
         &self,
-        draft: Option<&mut Draft<'_>>,
+        draft: Option<(&mut Draft<'_>, Fill)>,
         progress: &Progress,
     ) -> Result<(Vec<Decision>, Vec<Change>), Error> {
         let merged = self.work_on_layers(draft, progress, |task, values, sink| {
@@ -130,6 +136,17 @@ impl Job<'_> {
         Ok(merged.into_iter().unzip())
     }
 
+    /// The share of kernels that can be expected to merge at most.
+    fn expected_share(&self) -> f64 {
+        if self.rules.partner == Partner::Random {
+            // A kernel drawn from all is rarely alike.
+            return 0.1;
+        }
+        let probs = self.tasks.iter().map(|task| task.parameters.prob.get());
+        let prob = probs.fold(0.0, f64::max);
+        (prob * f64::from(self.rules.rounds.get())).min(1.0)
+    }
+
     /// Every kernel's nearest neighbour, for a run in which nothing merged.
     fn nearest(&self, progress: &Progress) -> Result<Vec<Nearest>, Error> {
         progress.now("explaining");
@@ -140,7 +157,7 @@ impl Job<'_> {
 
     fn work_on_layers<R: Send + Sync>(
         &self,
-        draft: Option<&mut Draft<'_>>,
+        draft: Option<(&mut Draft<'_>, Fill)>,
         progress: &Progress,
         work: impl Fn(&Task<'_>, &[u8], Option<&Sink<'_>>) -> Result<R, similarity::Error> + Sync,
     ) -> Result<Vec<R>, Error> {

@@ -2,12 +2,14 @@
 
 use std::num::NonZeroU32;
 
+use rayon::prelude::*;
+
 use crate::meter::Meter;
-use crate::schedule::Load;
+use crate::schedule::{Load, per_task};
 use crate::similarity::{Error, Kernels, Nearest, NonFinite, Precision};
 use crate::weight::{Blend, ConvWeight};
 
-use super::partners::Partners;
+use super::partners::{Chosen, Partners};
 use super::{Draws, LayerParameters, LayerRecipe, Merge, Partner, PartnerDraw, Threshold};
 
 /// One layer to decide on.
@@ -185,7 +187,7 @@ impl<'a> Task<'a> {
         match rules.partner {
             Partner::Eligible => Partners::eligible(kernels, tau, &turns, meter),
             Partner::Nearest => Partners::nearest(kernels, tau, &turns, meter),
-            Partner::Random => Partners::random(kernels, tau, &turns),
+            Partner::Random => Partners::random(kernels, tau, &turns, meter),
         }
     }
 }
@@ -195,15 +197,23 @@ fn pairs(merges: &[Merge]) -> Vec<(usize, usize)> {
     merges.iter().map(pair).collect()
 }
 
+/// The merges that a round comes to.
 fn merges(kernels: &Kernels<'_>, partners: &Partners, round: u32) -> Vec<Merge> {
-    let pairs = partners.partners.iter().enumerate();
-    pairs
-        .filter_map(|(kernel, &partner)| partner.map(|partner| (kernel, partner)))
-        .map(|(kernel, partner)| Merge {
+    let merge = |(kernel, chosen): (usize, &Option<Chosen>)| {
+        let chosen = (*chosen)?;
+        let similarity = || kernels.similarity(kernel, chosen.kernel);
+        Some(Merge {
             round,
             kernel,
-            partner,
-            similarity: Some(kernels.similarity(kernel, partner)),
+            partner: chosen.kernel,
+            similarity: Some(chosen.similarity.unwrap_or_else(similarity)),
         })
+    };
+    partners
+        .partners
+        .par_iter()
+        .with_min_len(per_task(2 * kernels.rows().row_bytes()))
+        .enumerate()
+        .filter_map(merge)
         .collect()
 }

@@ -3,9 +3,11 @@
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
+use rayon::prelude::*;
+
 use crate::meter::Meter;
-use crate::simd::{self, Loop};
-use crate::similarity::{Group, Kernels, Neighbour, Search, Tile};
+use crate::schedule::per_task;
+use crate::similarity::{Group, Kernels, Scan};
 
 use super::PartnerDraw;
 
@@ -13,11 +15,19 @@ use super::PartnerDraw;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Partners {
     /// By kernel: the one it merges with, if it does.
-    pub partners: Vec<Option<usize>>,
+    pub partners: Vec<Option<Chosen>>,
     /// The greatest similarity of two kernels; `None` where it was not computed or there is no pair.
     pub greatest: Option<f64>,
     /// Unordered pairs above τ; `None` where they were not counted.
     pub pairs_above: Option<u64>,
+}
+
+/// A partner.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Chosen {
+    pub kernel: usize,
+    /// The similarity, by the float64 definition, where the choice needed it.
+    pub similarity: Option<f64>,
 }
 
 impl Partners {
@@ -29,11 +39,31 @@ impl Partners {
         turns: &[Option<PartnerDraw>],
         meter: &dyn Meter,
     ) -> Self {
-        let nobody = |_: &Group<'_, '_>, _| false;
-        Self::screened(kernels, tau, turns, meter, nobody, |_, choices| {
-            let partner = |choice: Best| choice.map(|(_, partner)| partner);
-            choices.into_iter().map(partner).collect()
-        })
+        let mut round = Self::none(kernels, Some(0));
+        for group in kernels.groups() {
+            let choices = Choices::new(&group, turns);
+            let scan = Scan::new(&group, tau, |_| false);
+            group.for_each_tile(|tile| {
+                let (mut rows, mut columns) = (Side::new(tile.rows()), Side::new(tile.columns()));
+                scan.visit(
+                    tile,
+                    Some(&mut |a, b| {
+                        rows.offer(a, choices.rank(a, b));
+                        columns.offer(b, choices.rank(b, a));
+                    }),
+                );
+                choices.take([rows, columns]);
+                meter.multiplied(tile.products());
+            });
+            let partners = choices.finish().into_iter().map(|best| {
+                best.map(|(_, kernel)| Chosen {
+                    kernel,
+                    similarity: None,
+                })
+            });
+            round.add(&group, &scan, partners);
+        }
+        round
     }
 
     /// `nearest`: the most similar kernel, if it is more similar than `tau`.
@@ -43,63 +73,51 @@ impl Partners {
         turns: &[Option<PartnerDraw>],
         meter: &dyn Meter,
     ) -> Self {
-        let no_choice = vec![None; turns.len()];
-        let has_turn = |group: &Group<'_, '_>, place| turns[group.kernel(place)].is_some();
-        Self::screened(kernels, tau, &no_choice, meter, has_turn, |search, _| {
-            let above = |neighbour: Option<Neighbour>| {
-                let above = neighbour.filter(|neighbour| neighbour.similarity > tau)?;
-                Some(above.kernel)
-            };
-            search.nearest().into_iter().map(above).collect()
-        })
-    }
-
-    /// Screens every group, counts its pairs above `tau`, and has `settle` say what the search for the nearest of those
-    /// who `seek` them, and everyone's choice among the pairs above `tau`, come to: the partners, by place.
-    fn screened(
-        kernels: &Kernels<'_>,
-        tau: f64,
-        draws: &[Option<PartnerDraw>],
-        meter: &dyn Meter,
-        seek: impl Fn(&Group<'_, '_>, usize) -> bool,
-        settle: impl Fn(&Search<'_, '_, '_>, Vec<Best>) -> Vec<Option<usize>>,
-    ) -> Self {
         let mut round = Self::none(kernels, Some(0));
         for group in kernels.groups() {
-            let draws = (0..group.len()).map(|place| draws[group.kernel(place)]);
-            let pairs = PairsAbove::new(&group, tau, draws.collect());
-            let search = Search::new(&group, tau, |place| seek(&group, place));
+            let scan = Scan::new(&group, tau, |place| turns[group.kernel(place)].is_some());
             group.for_each_tile(|tile| {
-                search.visit(tile);
-                pairs.visit(tile);
+                scan.visit(tile, None);
                 meter.multiplied(tile.products());
             });
-            let (choices, count) = pairs.finish();
-            let greatest = search.greatest();
-            round.greatest = round.greatest.into_iter().chain(greatest).reduce(f64::max);
-            round.pairs_above = round.pairs_above.map(|pairs| pairs + count);
-            for (place, partner) in settle(&search, choices).into_iter().enumerate() {
-                round.partners[group.kernel(place)] = partner;
-            }
+            let partners = scan.nearest().into_iter().map(|neighbour| {
+                let above = neighbour.filter(|neighbour| neighbour.similarity > tau)?;
+                Some(Chosen {
+                    kernel: above.kernel,
+                    similarity: Some(above.similarity),
+                })
+            });
+            round.add(&group, &scan, partners);
         }
         round
     }
 
     /// `random`: uniformly among all other kernels of the group, if that one happens to be more similar than `tau`.
-    pub(super) fn random(kernels: &Kernels<'_>, tau: f64, turns: &[Option<PartnerDraw>]) -> Self {
+    pub(super) fn random(
+        kernels: &Kernels<'_>,
+        tau: f64,
+        turns: &[Option<PartnerDraw>],
+        meter: &dyn Meter,
+    ) -> Self {
         let mut round = Self::none(kernels, None);
-        for (kernel, draw) in turns.iter().enumerate() {
-            let Some(draw) = draw else { continue };
-            let others = kernels.group_of(kernel);
-            if others.len() < 2 {
-                continue;
-            }
-            let drawn = others.start + draw.below(others.len() - 1);
-            let partner = if drawn < kernel { drawn } else { drawn + 1 };
-            if kernels.is_live(partner) && kernels.similarity(kernel, partner) > tau {
-                round.partners[kernel] = Some(partner);
-            }
-        }
+        round.partners = (0..kernels.len())
+            .into_par_iter()
+            .with_min_len(per_task(2 * kernels.rows().row_bytes()))
+            .map(|kernel| {
+                let others = kernels.group_of(kernel);
+                let drawn = others.start + turns[kernel]?.below(others.len() - 1);
+                let partner = if drawn < kernel { drawn } else { drawn + 1 };
+                if !others.contains(&partner) || !kernels.is_live(partner) {
+                    return None;
+                }
+                let similarity = kernels.similarity(kernel, partner);
+                (similarity > tau).then_some(Chosen {
+                    kernel: partner,
+                    similarity: Some(similarity),
+                })
+            })
+            .collect();
+        meter.multiplied((kernels.len() * kernels.rows().row_len()) as u64);
         round
     }
 
@@ -110,47 +128,42 @@ impl Partners {
             pairs_above,
         }
     }
+
+    /// Adds what became of a group; its partners are by place.
+    fn add(
+        &mut self,
+        group: &Group<'_, '_>,
+        scan: &Scan<'_, '_, '_>,
+        partners: impl Iterator<Item = Option<Chosen>>,
+    ) {
+        let greatest = self.greatest.into_iter().chain(scan.greatest());
+        self.greatest = greatest.reduce(f64::max);
+        self.pairs_above = self.pairs_above.map(|pairs| pairs + scan.pairs_above());
+        for (place, partner) in partners.enumerate() {
+            self.partners[group.kernel(place)] = partner;
+        }
+    }
 }
 
 /// The eligible candidate of lowest rank, with its rank.
 type Best = Option<(u64, usize)>;
 
-/// The pairs of a group above a threshold, and each kernel's choice among them.
-struct PairsAbove<'g, 'k, 'a> {
+/// Each kernel's choice among the pairs above the threshold.
+struct Choices<'g, 'k, 'a> {
     group: &'g Group<'k, 'a>,
-    tau: f64,
     /// By place.
     draws: Vec<Option<PartnerDraw>>,
-    any_draws: bool,
-    found: Mutex<(Vec<Best>, u64)>,
+    best: Mutex<Vec<Best>>,
 }
 
-/// Columns looked at together.
-const LANES: usize = 32;
-
-impl<'g, 'k, 'a> PairsAbove<'g, 'k, 'a> {
-    fn new(group: &'g Group<'k, 'a>, tau: f64, draws: Vec<Option<PartnerDraw>>) -> Self {
-        let best = vec![None; draws.len()];
+impl<'g, 'k, 'a> Choices<'g, 'k, 'a> {
+    fn new(group: &'g Group<'k, 'a>, turns: &[Option<PartnerDraw>]) -> Self {
+        let places = 0..group.len();
         Self {
             group,
-            tau,
-            any_draws: draws.iter().any(Option::is_some),
-            draws,
-            found: Mutex::new((best, 0)),
+            draws: places.map(|place| turns[group.kernel(place)]).collect(),
+            best: Mutex::new(vec![None; group.len()]),
         }
-    }
-
-    fn visit(&self, tile: &Tile<'_>) {
-        let (rows, columns, pairs) = simd::widest(FindPairs { above: self, tile });
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        found.1 += pairs;
-        rows.merge_into(&mut found.0);
-        columns.merge_into(&mut found.0);
-    }
-
-    /// The exact test, for pairs that the screen leaves open.
-    fn is_above(&self, a: usize, b: usize) -> bool {
-        self.group.similarity(a, b) > self.tau
     }
 
     fn rank(&self, place: usize, candidate: usize) -> Best {
@@ -158,58 +171,17 @@ impl<'g, 'k, 'a> PairsAbove<'g, 'k, 'a> {
         self.draws[place].map(|draw| (draw.rank(candidate), candidate))
     }
 
-    fn finish(self) -> (Vec<Best>, u64) {
-        self.found
+    fn take(&self, sides: [Side; 2]) {
+        let mut best = self.best.lock().unwrap_or_else(PoisonError::into_inner);
+        for side in sides {
+            side.merge_into(&mut best);
+        }
+    }
+
+    fn finish(self) -> Vec<Best> {
+        self.best
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The best choices along a tile's rows and columns, and the number of pairs above the threshold in it.
-struct FindPairs<'f, 'g, 'k, 'a, 'v> {
-    above: &'f PairsAbove<'g, 'k, 'a>,
-    tile: &'f Tile<'v>,
-}
-
-impl Loop for FindPairs<'_, '_, '_, '_, '_> {
-    type Output = (Side, Side, u64);
-
-    #[inline(always)]
-    fn run(self) -> (Side, Side, u64) {
-        let mut rows = Side::new(self.tile.rows());
-        let mut columns = Side::new(self.tile.columns());
-        let mut pairs = 0;
-        let tau = self.above.tau as f32;
-        for row in self.tile.by_row() {
-            let a = row.place;
-            let values = row.values.chunks(LANES).zip(row.errors.chunks(LANES));
-            for (first, (values, errors)) in (row.first..).step_by(LANES).zip(values) {
-                let (mut possibly, mut surely) = (0u32, 0u32);
-                for (value, error) in values.iter().zip(errors) {
-                    possibly += u32::from(value + error + row.error >= tau);
-                    surely += u32::from(value - error - row.error > tau);
-                }
-                // Few pairs are near or above a useful threshold, so this is mostly all. Nor does it matter which pairs
-                // are surely above it, unless someone chooses among them.
-                if possibly == 0 {
-                    continue;
-                }
-                if possibly == surely && !self.above.any_draws {
-                    pairs += u64::from(surely);
-                    continue;
-                }
-                for (b, (value, error)) in (first..).zip(values.iter().zip(errors)) {
-                    let is_above = value + error + row.error >= tau
-                        && (value - error - row.error > tau || self.above.is_above(a, b));
-                    if is_above {
-                        pairs += 1;
-                        rows.offer(a, self.above.rank(a, b));
-                        columns.offer(b, self.above.rank(b, a));
-                    }
-                }
-            }
-        }
-        (rows, columns, pairs)
     }
 }
 
@@ -280,6 +252,11 @@ mod tests {
             let chosen = Partners::eligible(&kernels, tau, &turns, &());
 
             let above = |i: usize, j: usize| i != j && kernels.similarity(i, j) > tau;
+            let chosen_kernels: Vec<Option<usize>> = chosen
+                .partners
+                .iter()
+                .map(|c| Some(c.as_ref()?.kernel))
+                .collect();
             let expected: Vec<Option<usize>> = (0..n)
                 .map(|i| {
                     let draw = turns[i]?;
@@ -288,7 +265,7 @@ mod tests {
                         .min_by_key(|&j| draw.rank(j))
                 })
                 .collect();
-            assert_eq!(chosen.partners, expected);
+            assert_eq!(chosen_kernels, expected);
             let pairs = (0..n).flat_map(|i| (0..i).map(move |j| (i, j)));
             assert_eq!(
                 chosen.pairs_above,

@@ -40,6 +40,16 @@ pub(super) fn products(
     general_mat_mul(1.0, &a, &b.t(), 0.0, &mut out);
 }
 
+/// Adds the products of all rows of `a` with all rows of `b` to `out`.
+pub(super) fn add_products(
+    a: ArrayView2<'_, f32>,
+    b: ArrayView2<'_, f32>,
+    mut out: ArrayViewMut2<'_, f32>,
+) {
+    use_one_blas_thread();
+    general_mat_mul(1.0, &a, &b.t(), 1.0, &mut out);
+}
+
 /// The products of all rows of `a` with each other, in the upper triangle of `out`, which is left as it is below the
 /// diagonal: half the work of [`products`].
 ///
@@ -93,6 +103,8 @@ mod tests {
         let mut out = Array2::zeros((3, 2));
         products(a.view(), b.view(), out.view_mut());
         assert_eq!(out, a);
+        add_products(a.view(), b.view(), out.view_mut());
+        assert_eq!(out, 2.0 * a);
     }
 
     #[test]

@@ -1,11 +1,23 @@
 //! The kernels that are compared with each other, and their similarities tile by tile.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::OnceLock;
 
+use ndarray::{Array2, ArrayViewMut2};
 use rayon::prelude::*;
 
-use super::Kernels;
-use super::units::Units;
+use crate::schedule::per_task;
+
+use super::units::{SLACK, Units, guard_band};
+use super::{Kernels, cpu};
+
+/// Multiply-adds in the time in which a byte is read, about, for products of bytes.
+const PRODUCTS_PER_BYTE: usize = 25;
+
+/// Numbers of each kernel that are made float32 at once, for 256 of them 512 KiB.
+const REFINED_AT_ONCE: usize = 512;
 
 /// The kernels of a layer that are compared with each other. Each has a place among them, from 0.
 #[derive(Clone, Debug)]
@@ -14,6 +26,8 @@ pub struct Group<'k, 'a> {
     start: usize,
     units: &'k Units,
     errors: Vec<f32>,
+    /// For every place the first one that holds the same kernel; found out only where two are the same.
+    twins: OnceLock<Vec<usize>>,
 }
 
 impl<'k, 'a> Group<'k, 'a> {
@@ -28,6 +42,7 @@ impl<'k, 'a> Group<'k, 'a> {
             start,
             units,
             errors,
+            twins: OnceLock::new(),
         }
     }
 
@@ -39,6 +54,11 @@ impl<'k, 'a> Group<'k, 'a> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.errors.is_empty()
+    }
+
+    /// Bytes of a kernel as stored.
+    pub(super) fn row_bytes(&self) -> usize {
+        self.kernels.rows().row_bytes()
     }
 
     /// The number within the layer of the kernel at a place.
@@ -53,12 +73,29 @@ impl<'k, 'a> Group<'k, 'a> {
 
     /// Whether two places hold the same kernel, bit for bit: then so are their similarities to a third.
     pub(super) fn are_twins(&self, a: usize, b: usize) -> bool {
-        self.kernels.are_twins(self.kernel(a), self.kernel(b))
+        let square = |place| self.kernels.square(self.kernel(place));
+        if square(a) != square(b) {
+            return false;
+        }
+        let twins = self.twins.get_or_init(|| {
+            let mut first: HashMap<u64, Vec<usize>> = HashMap::new();
+            let row = |place: usize| self.kernels.rows().row(self.kernel(place));
+            let twin = |place: usize| {
+                let alike = first.entry(square(place).to_bits()).or_default();
+                let twin = alike.iter().copied().find(|&twin| row(twin) == row(place));
+                twin.unwrap_or_else(|| {
+                    alike.push(place);
+                    place
+                })
+            };
+            (0..self.len()).map(twin).collect()
+        });
+        twins[a] == twins[b]
     }
 
     /// Shows every pair once, in tiles of the upper triangle, to `visit`: on several threads at once and in no fixed order
     /// where there is more than one tile.
-    pub fn for_each_tile(&self, visit: impl Fn(&Tile<'_>) + Sync) {
+    pub fn for_each_tile(&self, visit: impl Fn(&mut Tile<'_>) + Sync) {
         let side = self.units.tile();
         let part = |start: usize| start..(start + side).min(self.len());
         let starts = || (0..self.len()).step_by(side);
@@ -70,18 +107,23 @@ impl<'k, 'a> Group<'k, 'a> {
             .collect();
         places
             .into_par_iter()
+            .with_min_len(per_task(
+                side * side * self.kernels.rows().row_len() / PRODUCTS_PER_BYTE,
+            ))
             .for_each_init(Vec::new, |buffer: &mut Vec<f32>, (row, column)| {
                 let (rows, columns) = (part(row), part(column));
                 buffer.resize(rows.len() * columns.len(), 0.0);
                 self.units
                     .products(rows.clone(), columns.clone(), &mut buffer[..]);
-                visit(&Tile {
-                    errors_of_rows: &self.errors[rows.clone()],
-                    errors_of_columns: &self.errors[columns.clone()],
+                visit(&mut Tile {
+                    kernels: self.kernels,
+                    start: self.start,
+                    errors_of_rows: Cow::Borrowed(&self.errors[rows.clone()]),
+                    errors_of_columns: Cow::Borrowed(&self.errors[columns.clone()]),
                     rows,
                     columns,
                     values: buffer,
-                    d: self.kernels.rows().row_len(),
+                    is_coarse: self.units.are_coarse(),
                 });
             });
     }
@@ -90,12 +132,14 @@ impl<'k, 'a> Group<'k, 'a> {
 /// Screened similarities of the kernels at some places (rows) with those at some (columns).
 #[derive(Debug)]
 pub struct Tile<'v> {
+    kernels: &'v Kernels<'v>,
+    start: usize,
     rows: Range<usize>,
     columns: Range<usize>,
-    errors_of_rows: &'v [f32],
-    errors_of_columns: &'v [f32],
-    values: &'v [f32],
-    d: usize,
+    errors_of_rows: Cow<'v, [f32]>,
+    errors_of_columns: Cow<'v, [f32]>,
+    values: &'v mut [f32],
+    is_coarse: bool,
 }
 
 /// One row of a tile.
@@ -117,7 +161,7 @@ pub struct TileRow<'v> {
     pub errors: &'v [f32],
 }
 
-impl<'v> Tile<'v> {
+impl Tile<'_> {
     /// Places along the rows.
     pub fn rows(&self) -> Range<usize> {
         self.rows.clone()
@@ -128,22 +172,64 @@ impl<'v> Tile<'v> {
         self.columns.clone()
     }
 
-    /// Multiply-adds that it took, but for those below the diagonal.
-    pub fn products(&self) -> u64 {
-        let pairs = if self.rows == self.columns {
+    /// Number of pairs in it, or nearly so.
+    pub fn pairs(&self) -> usize {
+        if self.rows == self.columns {
             self.values.len() / 2
         } else {
             self.values.len()
-        };
-        pairs as u64 * self.d as u64
+        }
+    }
+
+    /// Multiply-adds that it took.
+    pub fn products(&self) -> u64 {
+        self.pairs() as u64 * self.kernels.rows().row_len() as u64
+    }
+
+    /// Computes the similarities again in float32, if they were screened in bytes: for tiles in which those leave many
+    /// pairs open. Whether it did.
+    pub(super) fn refine(&mut self) -> bool {
+        if !self.is_coarse {
+            return false;
+        }
+        self.is_coarse = false;
+        self.values.fill(0.0);
+        let shape = (self.rows.len(), self.columns.len());
+        let d = self.kernels.rows().row_len();
+        for from in (0..d).step_by(REFINED_AT_ONCE) {
+            let part = from..d.min(from + REFINED_AT_ONCE);
+            let rows = self.unit_vectors(&self.rows, &part);
+            let columns = self.unit_vectors(&self.columns, &part);
+            let out = ArrayViewMut2::from_shape(shape, &mut *self.values).expect("a tile");
+            cpu::add_products(rows.view(), columns.view(), out);
+        }
+        let error = (guard_band(d) / 2.0 + SLACK) as f32;
+        for errors in [&mut self.errors_of_rows, &mut self.errors_of_columns] {
+            // NaN, for kernels that take no part, stays NaN.
+            errors
+                .to_mut()
+                .iter_mut()
+                .for_each(|old| *old = error + 0.0 * *old);
+        }
+        true
+    }
+
+    /// A part of the unit vectors at some places; zero for kernels that take no part.
+    fn unit_vectors(&self, places: &Range<usize>, part: &Range<usize>) -> Array2<f32> {
+        let mut units = Array2::zeros((places.len(), part.len()));
+        for (place, unit) in places.clone().zip(units.rows_mut()) {
+            let unit = unit.into_slice().expect("row-major rows");
+            self.kernels.write_unit(self.start + place, part, unit);
+        }
+        units
     }
 
     /// Row by row.
     #[inline(always)]
-    pub fn by_row(&self) -> impl Iterator<Item = TileRow<'v>> {
+    pub fn by_row(&self) -> impl Iterator<Item = TileRow<'_>> {
         let start = self.columns.start;
-        let errors_of_columns = self.errors_of_columns;
-        let rows = self.rows.clone().zip(self.errors_of_rows);
+        let errors_of_columns = &*self.errors_of_columns;
+        let rows = self.rows.clone().zip(&*self.errors_of_rows);
         rows.zip(self.values.chunks_exact(self.columns.len())).map(
             move |((place, &error), values)| {
                 let first = start.max(place + 1);
@@ -182,8 +268,11 @@ mod tests {
     }
 
     /// Shows every pair to `see`, once it has checked that its screened similarity is within the bounds.
-    fn for_each_pair(group: &Group<'_, '_>, see: impl Fn(usize, usize) + Sync) {
+    fn for_each_pair(group: &Group<'_, '_>, refine: bool, see: impl Fn(usize, usize) + Sync) {
         group.for_each_tile(|tile| {
+            if refine {
+                tile.refine();
+            }
             for row in tile.by_row() {
                 let columns = row.values.iter().zip(row.errors);
                 for (column, (&value, &error)) in (row.first..).zip(columns) {
@@ -206,12 +295,14 @@ mod tests {
             let values = noise(n * d);
             let kernels = kernels_of(&values, n, 1, precision);
             let group = kernels.groups().next().unwrap();
-            let seen = Mutex::new(vec![0u8; n * n]);
-            for_each_pair(&group, |a, b| seen.lock().unwrap()[a * n + b] += 1);
-            let seen = seen.into_inner().unwrap();
-            for a in 0..n {
-                for b in 0..n {
-                    assert_eq!(seen[a * n + b], u8::from(b > a), "{a}, {b}");
+            for refine in [false, true] {
+                let seen = Mutex::new(vec![0u8; n * n]);
+                for_each_pair(&group, refine, |a, b| seen.lock().unwrap()[a * n + b] += 1);
+                let seen = seen.into_inner().unwrap();
+                for a in 0..n {
+                    for b in 0..n {
+                        assert_eq!(seen[a * n + b], u8::from(b > a), "{a}, {b}");
+                    }
                 }
             }
         }
@@ -224,6 +315,7 @@ mod tests {
             d in 1usize..300,
             signs in any::<u64>(),
             precision in prop::sample::select(vec![Precision::Single, Precision::Byte]),
+            refine in any::<bool>(),
         ) {
             let values: Vec<u8> = noise(4 * d)
                 .chunks_exact(4)
@@ -234,7 +326,7 @@ mod tests {
                 })
                 .collect();
             let kernels = kernels_of(&values, 4, 1, precision);
-            for_each_pair(&kernels.groups().next().unwrap(), |_, _| ());
+            for_each_pair(&kernels.groups().next().unwrap(), refine, |_, _| ());
         }
     }
 }

@@ -6,12 +6,13 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::checkpoint::FloatType;
+use crate::schedule::per_task;
 use crate::simd::{self, Loop};
 use crate::weight::{ConvWeight, Element, Rows, with_element};
 
 use super::exact::{self, LANES};
 use super::units::{BATCH, Batch, Units};
-use super::{Error, Group, Precision};
+use super::{Error, Group, Precision, units};
 
 /// What to do with kernels that hold a NaN or an infinity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,9 +131,20 @@ impl<'a> Kernels<'a> {
         })
     }
 
-    /// Whether two kernels are the same, bit for bit. Their norms tell most others apart without reading them.
-    pub(super) fn are_twins(&self, i: usize, j: usize) -> bool {
-        self.measures[i].square == self.measures[j].square && self.rows.row(i) == self.rows.row(j)
+    /// The dot product of a kernel with itself.
+    pub(super) fn square(&self, kernel: usize) -> f64 {
+        self.measures[kernel].square
+    }
+
+    /// Writes a part of a kernel's unit vector in float32; nothing if it takes no part.
+    pub(super) fn write_unit(&self, kernel: usize, part: &Range<usize>, unit: &mut [f32]) {
+        let (measure, row) = (self.measures[kernel], self.rows.row(kernel));
+        if measure.takes_part() {
+            with_element!(self.rows.float(), E => {
+                let row = &row[part.start * E::SIZE..part.end * E::SIZE];
+                units::write_unit::<E>(row, measure.norm, unit);
+            });
+        }
     }
 
     /// The similarity of two kernels by the float64 definition.
@@ -154,6 +166,7 @@ fn read(
     let Some(precision) = screen else {
         measures
             .par_chunks_mut(BATCH)
+            .with_min_len(per_task(BATCH * rows.row_bytes()))
             .enumerate()
             .for_each(|(batch, measures)| {
                 for (kernel, measure) in (batch * BATCH..).zip(measures) {
@@ -174,6 +187,7 @@ fn read(
         .flat_map(|group| group.chunks_mut(BATCH));
     let work: Vec<_> = starts.zip(measures_of_batches).zip(batches).collect();
     work.into_par_iter()
+        .with_min_len(per_task(BATCH * rows.row_bytes()))
         .for_each(|((start, measures), mut batch)| {
             for (place, measure) in measures.iter_mut().enumerate() {
                 *measure = prepared(rows, start + place, &mut batch, place);

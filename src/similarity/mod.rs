@@ -11,7 +11,7 @@ pub mod exact;
 mod group;
 mod kernels;
 mod nearest;
-mod search;
+mod scan;
 mod units;
 
 pub use cpu::blas_description;
@@ -21,5 +21,5 @@ pub use group::{Group, Tile, TileRow};
 pub(crate) use kernels::kernels_of;
 pub use kernels::{Kernels, NonFinite};
 pub use nearest::{Nearest, Neighbour};
-pub use search::Search;
+pub use scan::Scan;
 pub use units::{Precision, guard_band};

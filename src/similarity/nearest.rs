@@ -2,7 +2,7 @@
 
 use crate::meter::Meter;
 
-use super::{Kernels, Search};
+use super::{Kernels, Scan};
 
 /// Another kernel and how similar it is, by the float64 definition.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,12 +24,12 @@ impl Nearest {
     pub fn of(kernels: &Kernels<'_>, meter: &dyn Meter) -> Self {
         let mut nearest = vec![None; kernels.len()];
         for group in kernels.groups() {
-            let search = Search::new(&group, -1.0, |_| true);
+            let scan = Scan::new(&group, -1.0, |_| true);
             group.for_each_tile(|tile| {
-                search.visit(tile);
+                scan.visit(tile, None);
                 meter.multiplied(tile.products());
             });
-            for (place, neighbour) in search.nearest().into_iter().enumerate() {
+            for (place, neighbour) in scan.nearest().into_iter().enumerate() {
                 nearest[group.kernel(place)] = neighbour;
             }
         }
@@ -129,10 +129,10 @@ mod tests {
             assert_eq!(nearest.by_kernel(), expected);
 
             let group = kernels.groups().next().unwrap();
-            let search = Search::new(&group, 0.5, |place| place % 3 == 0);
-            group.for_each_tile(|tile| search.visit(tile));
-            assert_eq!(search.greatest(), nearest.greatest());
-            for (place, found) in search.nearest().into_iter().enumerate() {
+            let scan = Scan::new(&group, 0.5, |place| place % 3 == 0);
+            group.for_each_tile(|tile| scan.visit(tile, None));
+            assert_eq!(scan.greatest(), nearest.greatest());
+            for (place, found) in scan.nearest().into_iter().enumerate() {
                 let wanted = expected[place].filter(|n| place % 3 == 0 && n.similarity > 0.5);
                 assert_eq!(found.filter(|n| n.similarity > 0.5), wanted, "{place}");
             }

@@ -1,10 +1,12 @@
 //! The unit vectors of kernels, in the number type in which similarities are screened.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
+use crate::simd::{self, Loop};
 use crate::weight::Element;
 
 use super::bytes::{self, Panels};
@@ -105,6 +107,11 @@ impl Units {
         }
     }
 
+    /// Whether float32 would leave fewer pairs open.
+    pub fn are_coarse(&self) -> bool {
+        matches!(self, Self::Byte(_))
+    }
+
     /// The most vectors along a side of a tile that is worked on in one piece. A tile of float32 stays in a core's
     /// second-level cache while it is read: 1 MiB and 256 KiB.
     pub fn tile(&self) -> usize {
@@ -156,12 +163,38 @@ impl Batch<'_> {
         match self {
             Self::Single { d, numbers } => {
                 let unit = &mut numbers[place * *d..(place + 1) * *d];
-                for (unit, x) in unit.iter_mut().zip(kernel.chunks_exact(E::SIZE)) {
-                    *unit = (E::read(x).widen() / norm) as f32;
-                }
+                write_unit::<E>(kernel, norm, unit);
                 guard_band(*d) / 2.0 + SLACK
             }
             Self::Byte(panel) => panel.write::<E>(place, kernel, norm, greatest),
+        }
+    }
+}
+
+/// Writes a kernel's unit vector, or a part of it, rounded to float32 once.
+pub(super) fn write_unit<E: Element>(kernel: &[u8], norm: f64, unit: &mut [f32]) {
+    simd::widest(WriteUnit::<E> {
+        kernel,
+        norm,
+        unit,
+        of: PhantomData,
+    });
+}
+
+struct WriteUnit<'a, E> {
+    kernel: &'a [u8],
+    norm: f64,
+    unit: &'a mut [f32],
+    of: PhantomData<E>,
+}
+
+impl<E: Element> Loop for WriteUnit<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (unit, x) in self.unit.iter_mut().zip(self.kernel.chunks_exact(E::SIZE)) {
+            *unit = (E::read(x).widen() / self.norm) as f32;
         }
     }
 }

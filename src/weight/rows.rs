@@ -6,11 +6,9 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use crate::checkpoint::FloatType;
+use crate::schedule::per_task;
 
 use super::{Blend, KernelLayout};
-
-/// Blends handled by one task at least: fewer are not worth a thread's while.
-const BLENDS_PER_TASK: usize = 64;
 
 /// Kernels as rows of stored numbers, `n × d`: those of the file, borrowed where they lie there in this order, and those
 /// that were merged since.
@@ -89,7 +87,7 @@ impl<'a> Rows<'a> {
     pub fn merge_round(&mut self, pairs: &[(usize, usize)], blend: Blend) {
         let blended: Vec<(usize, Vec<u8>)> = pairs
             .par_iter()
-            .with_min_len(BLENDS_PER_TASK)
+            .with_min_len(per_task(3 * self.row_bytes))
             .map(|&(kernel, partner)| {
                 let mut row = vec![0; self.row_bytes];
                 blend.kernels(self.float, self.row(kernel), self.row(partner), &mut row);

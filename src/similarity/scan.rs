@@ -1,9 +1,12 @@
-//! The search for nearest neighbours, and for the most similar pair of all, through the tiles of a group.
+//! One way through the tiles of a group for all that is asked of its similarities: the pairs above a threshold, nearest
+//! neighbours, and the greatest similarity.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 
+use crate::schedule::per_task;
 use crate::simd::{self, Loop};
 
 use super::{Group, Neighbour, Tile};
@@ -14,16 +17,22 @@ const MANY_RIVALS: usize = 64;
 /// As many for the most similar pair.
 const MANY_PAIRS: usize = 4096;
 
-/// Kernels whose rivals one task settles at least.
-const KERNELS_PER_TASK: usize = 64;
+/// A tile is computed again in float32 where bytes leave more than one pair in so many open: as many exact tests take as
+/// long.
+const MANY_OPEN: usize = 16;
+
+/// Rivals that a kernel is left with in the end, about.
+const RIVALS: usize = 4;
 
 /// Columns looked at together: where none of them counts, as almost everywhere, that is all.
 const LANES: usize = 32;
 
-/// The search, fed tile by tile.
+/// What is found out tile by tile.
 #[derive(Debug)]
-pub struct Search<'g, 'k, 'a> {
+pub struct Scan<'g, 'k, 'a> {
     group: &'g Group<'k, 'a>,
+    tau: f64,
+    pairs_above: AtomicU64,
     /// By place; `None` for kernels whose neighbour nobody wants to know.
     rivals: Vec<Option<Mutex<Rivals<usize>>>>,
     /// Those for the most similar pair.
@@ -60,37 +69,43 @@ impl<R: Copy + Ord> Rivals<R> {
         self.open.len() > many / 2
     }
 
-    /// Compares the open rivals with the winner so far; ties go to the lowest. `known` may tell that a rival is as similar
-    /// as the winner.
-    fn settle(&mut self, similarity: impl Fn(R) -> f64, known: impl Fn(R, R) -> bool) {
+    /// Compares the open rivals with the winner so far. `alike` may tell that a rival is as similar as the winner.
+    fn settle(&mut self, similarity: impl Fn(R) -> f64, alike: impl Fn(R, R) -> bool) {
         for (at_most, rival) in std::mem::take(&mut self.open) {
             if at_most < self.bound {
                 continue;
             }
             let similarity = match self.settled {
-                Some((similarity, winner)) if known(winner, rival) => similarity,
+                Some((similarity, winner)) if alike(winner, rival) => similarity,
                 _ => similarity(rival),
             };
-            let wins = self.settled.is_none_or(|(best, winner)| {
-                similarity > best || (similarity == best && rival < winner)
-            });
-            if wins {
-                self.settled = Some((similarity, rival));
-                // Rounded down, so that no tie is lost.
-                self.bound = self.bound.max((similarity as f32).next_down());
-            }
+            self.take(similarity, rival);
+        }
+    }
+
+    /// Compares a rival whose similarity is known with the winner so far; ties go to the lowest.
+    fn take(&mut self, similarity: f64, rival: R) {
+        let wins = self.settled.is_none_or(|(best, winner)| {
+            similarity > best || (similarity == best && rival < winner)
+        });
+        if wins {
+            self.settled = Some((similarity, rival));
+            // Rounded down, so that no tie is lost.
+            self.bound = self.bound.max((similarity as f32).next_down());
         }
     }
 }
 
-impl<'g, 'k, 'a> Search<'g, 'k, 'a> {
-    /// A search for the nearest neighbours of the kernels at the places that are `wanted`, where these may be more similar
-    /// than `floor`, and for the most similar pair of all.
-    pub fn new(group: &'g Group<'k, 'a>, floor: f64, wanted: impl Fn(usize) -> bool) -> Self {
-        // Rounded down, so that nothing above the floor is lost.
-        let rivals = || Mutex::new(Rivals::above((floor as f32).next_down()));
+impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
+    /// A scan for the pairs more similar than `tau`, for the nearest neighbours of the kernels at the places that are
+    /// `wanted`, where these may be more similar than `tau`, and for the greatest similarity of all.
+    pub fn new(group: &'g Group<'k, 'a>, tau: f64, wanted: impl Fn(usize) -> bool) -> Self {
+        // Rounded down, so that nothing above the threshold is lost.
+        let rivals = || Mutex::new(Rivals::above((tau as f32).next_down()));
         Self {
             group,
+            tau,
+            pairs_above: AtomicU64::new(0),
             rivals: (0..group.len())
                 .map(|place| wanted(place).then(rivals))
                 .collect(),
@@ -98,9 +113,32 @@ impl<'g, 'k, 'a> Search<'g, 'k, 'a> {
         }
     }
 
-    /// Takes the tile's greatest similarities into account, then its rivals: two passes over values that are still in
-    /// cache.
-    pub fn visit(&self, tile: &Tile<'_>) {
+    /// Takes a tile into account, in two passes over values that are still in cache: what the greatest similarities surely
+    /// reach, then the pairs that count. `above` is told the places of every pair above the threshold.
+    pub fn visit(&self, tile: &mut Tile<'_>, mut above: Option<&mut dyn FnMut(usize, usize)>) {
+        let (mut bounds, mut found) = self.find(tile, above.is_some());
+        if found.open.len() > tile.pairs() / MANY_OPEN && tile.refine() {
+            (bounds, found) = self.find(tile, above.is_some());
+        }
+        let mut pairs_above = found.pairs_above;
+        if let Some(above) = &mut above {
+            found.above.into_iter().for_each(|(a, b)| above(a, b));
+        }
+        for pair in found.open {
+            if !pair.is_undecided {
+                self.sort_in(tile, &bounds, pair);
+            } else if self.decide(&pair) {
+                pairs_above += 1;
+                if let Some(above) = &mut above {
+                    above(pair.a, pair.b);
+                }
+            }
+        }
+        self.pairs_above.fetch_add(pairs_above, Ordering::Relaxed);
+    }
+
+    /// Both passes; the pairs surely above the threshold are listed if asked for.
+    fn find(&self, tile: &Tile<'_>, list_above: bool) -> (Bounds, Found) {
         let reached = simd::widest(FindReached { tile });
         let pair_bound = {
             let greatest = reached
@@ -116,12 +154,27 @@ impl<'g, 'k, 'a> Search<'g, 'k, 'a> {
             columns: self.raise_bounds(tile.columns().start, &reached.columns),
             pair: pair_bound,
         };
-        for pair in simd::widest(FindRivals {
+        let found = simd::widest(FindPairs {
             tile,
             bounds: &bounds,
-        }) {
-            self.sort_in(tile, &bounds, pair);
+            tau: self.tau as f32,
+            list_above,
+        });
+        (bounds, found)
+    }
+
+    /// Whether a pair that the screen leaves open is above the threshold. As its similarity is known then, all who look
+    /// for the greatest are told.
+    fn decide(&self, pair: &OpenPair) -> bool {
+        let &OpenPair { a, b, .. } = pair;
+        let similarity = self.group.similarity(a, b);
+        for (place, rival) in [(a, b), (b, a)] {
+            if let Some(rivals) = &self.rivals[place] {
+                lock(rivals).take(similarity, rival);
+            }
         }
+        lock(&self.pairs).take(similarity, (a, b));
+        similarity > self.tau
     }
 
     /// Takes note of what the greatest similarities of the kernels from a place on surely reach; the bounds then, infinite
@@ -141,8 +194,8 @@ impl<'g, 'k, 'a> Search<'g, 'k, 'a> {
     }
 
     /// Adds a pair to the lists to which it belongs.
-    fn sort_in(&self, tile: &Tile<'_>, bounds: &Bounds, pair: Pair) {
-        let Pair { a, b, at_most } = pair;
+    fn sort_in(&self, tile: &Tile<'_>, bounds: &Bounds, pair: OpenPair) {
+        let OpenPair { a, b, at_most, .. } = pair;
         for (bounds, start, place, rival) in [
             (&bounds.rows, tile.rows().start, a, b),
             (&bounds.columns, tile.columns().start, b, a),
@@ -180,6 +233,11 @@ impl<'g, 'k, 'a> Search<'g, 'k, 'a> {
         );
     }
 
+    /// Pairs above the threshold. All tiles must have been visited.
+    pub fn pairs_above(&self) -> u64 {
+        self.pairs_above.load(Ordering::Relaxed)
+    }
+
     /// The greatest similarity of two kernels. All tiles must have been visited.
     pub fn greatest(&self) -> Option<f64> {
         let mut pairs = lock(&self.pairs);
@@ -187,12 +245,12 @@ impl<'g, 'k, 'a> Search<'g, 'k, 'a> {
         pairs.settled.map(|(similarity, _)| similarity)
     }
 
-    /// By place, the nearest neighbour: of every kernel that is wanted and may have one above the floor, if not always
-    /// above it. All tiles must have been visited.
+    /// By place, the nearest neighbour: of every kernel that is wanted and may have one above the threshold, if not
+    /// always above it. All tiles must have been visited.
     pub fn nearest(&self) -> Vec<Option<Neighbour>> {
         self.rivals
             .par_iter()
-            .with_min_len(KERNELS_PER_TASK)
+            .with_min_len(per_task(RIVALS * self.group.row_bytes()))
             .enumerate()
             .map(|(place, rivals)| {
                 let mut rivals = lock(rivals.as_ref()?);
@@ -271,26 +329,42 @@ struct Bounds {
     pair: f32,
 }
 
-/// Two places, and the greatest similarity that the kernels there can have.
-struct Pair {
+/// Two places whose kernels must be compared.
+struct OpenPair {
     a: usize,
     b: usize,
+    /// The most that their similarity can be.
     at_most: f32,
+    /// Whether it may be on either side of the threshold.
+    is_undecided: bool,
 }
 
-/// The pairs of a tile that reach one of the bounds.
-struct FindRivals<'t, 'v> {
+/// What a tile holds that counts.
+#[derive(Default)]
+struct Found {
+    /// Pairs that may be someone's nearest, or on either side of the threshold.
+    open: Vec<OpenPair>,
+    /// The number of pairs surely above the threshold.
+    pairs_above: u64,
+    /// These pairs themselves, if they are to be listed.
+    above: Vec<(usize, usize)>,
+}
+
+struct FindPairs<'t, 'v> {
     tile: &'t Tile<'v>,
     bounds: &'t Bounds,
+    tau: f32,
+    list_above: bool,
 }
 
-impl Loop for FindRivals<'_, '_> {
-    type Output = Vec<Pair>;
+impl Loop for FindPairs<'_, '_> {
+    type Output = Found;
 
     #[inline(always)]
-    fn run(self) -> Vec<Pair> {
+    fn run(self) -> Found {
         let (first_row, first_column) = (self.tile.rows().start, self.tile.columns().start);
-        let mut found = Vec::new();
+        let tau = self.tau;
+        let mut found = Found::default();
         for row in self.tile.by_row() {
             let bound = self.bounds.rows[row.place - first_row].min(self.bounds.pair);
             let bounds = &self.bounds.columns[row.first - first_column..];
@@ -298,22 +372,38 @@ impl Loop for FindRivals<'_, '_> {
             let firsts = (row.first..).step_by(LANES);
             for (first, ((values, errors), bounds)) in firsts.zip(values.zip(bounds.chunks(LANES)))
             {
-                let mut any = 0u32;
+                let (mut possibly, mut surely, mut rivals) = (0u32, 0u32, 0u32);
                 for ((value, error), column_bound) in values.iter().zip(errors).zip(bounds) {
                     let at_most = value + error + row.error;
-                    any |= u32::from(at_most >= bound) | u32::from(at_most >= *column_bound);
+                    possibly += u32::from(at_most >= tau);
+                    surely += u32::from(value - error - row.error > tau);
+                    rivals += u32::from((at_most >= bound) | (at_most >= *column_bound));
                 }
-                if any == 0 {
+                // Almost everywhere this is all.
+                if possibly + rivals == 0 {
+                    continue;
+                }
+                if possibly == surely && rivals == 0 && !self.list_above {
+                    found.pairs_above += u64::from(surely);
                     continue;
                 }
                 let columns = values.iter().zip(errors).zip(bounds);
                 for (b, ((value, error), column_bound)) in (first..).zip(columns) {
                     let at_most = value + error + row.error;
-                    if at_most >= bound || at_most >= *column_bound {
-                        found.push(Pair {
+                    let is_above = value - error - row.error > tau;
+                    let is_undecided = at_most >= tau && !is_above;
+                    if is_above {
+                        found.pairs_above += 1;
+                        if self.list_above {
+                            found.above.push((row.place, b));
+                        }
+                    }
+                    if is_undecided || at_most >= bound || at_most >= *column_bound {
+                        found.open.push(OpenPair {
                             a: row.place,
                             b,
                             at_most,
+                            is_undecided,
                         });
                     }
                 }
