@@ -7,9 +7,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use common::{Run, contents, fixture, read_json, run, skipped};
+use common::{Mounted, Run, contents, fixture, read_json, run};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -389,36 +388,6 @@ fn a_plan_that_cannot_be_written_leaves_no_output() {
         1,
         &[&["plan.json"]],
     );
-}
-
-/// A file system of its own, gone when dropped.
-struct Mounted(TempDir);
-
-impl Mounted {
-    /// Mounts a tmpfs, where the test may: in a container without the privilege it says so and there is none.
-    fn tmpfs(options: &str) -> Option<Self> {
-        let folder = TempDir::new().unwrap();
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-            .arg(folder.path())
-            .output();
-        match mount {
-            Ok(output) if output.status.success() => Some(Self(folder)),
-            _ => {
-                skipped(&format!(
-                    "no tmpfs ({options}) can be mounted here, which takes root"
-                ));
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        // Lazily, so that a failed assertion's open file does not keep it; nothing more can be done on failure.
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
 }
 
 #[test]

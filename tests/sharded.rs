@@ -8,9 +8,10 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{Run, contents, fixture, json_difference, read_json, run};
+use common::{Mounted, Run, contents, fixture, json_difference, read_json, run};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
@@ -731,6 +732,77 @@ fn nothing_is_written_where_merges_are_required_and_there_are_none() {
     assert!(desk.everything() == before);
     common::run(args!["merge", desk.path("in"), "--dry-run"]).done();
     assert!(desk.everything() == before);
+}
+
+#[test]
+fn a_full_disk_leaves_what_was_there() {
+    let Some(disk) = Mounted::tmpfs("size=64k") else {
+        return;
+    };
+    let desk = Desk::new();
+    split(
+        &fixture("checkpoints/demo.safetensors"),
+        &desk.path("large"),
+        3,
+    );
+    let place = disk.0.path().join("out");
+    split(&tiny(), &place, 3);
+    let before = contents(&place);
+    for (out, force) in [("new", &[][..]), ("out", &["--force"])] {
+        let mut args = args![
+            "merge",
+            desk.path("large"),
+            disk.0.path().join(out),
+            "--tau=0.9"
+        ];
+        args.extend(force.iter().map(Into::into));
+        let run = run(args);
+        refused(&run, &[out, "no space"]);
+        assert_eq!(names(disk.0.path()), ["out"], "{run}");
+        assert!(contents(&place) == before, "{run}");
+    }
+}
+
+#[test]
+fn where_disks_are_mounted_nothing_is_replaced() {
+    let Some(disk) = Mounted::tmpfs("size=1m") else {
+        return;
+    };
+    let desk = Desk::new();
+    let before = desk.everything();
+    let out = disk.0.path();
+    let to_mount = run(args!["merge", desk.path("in"), out, "--force"]);
+    refused(&to_mount, &["mounted"]);
+    assert_eq!(names(out), [""; 0]);
+    assert!(desk.everything() == before);
+    // A folder that holds such a place would be emptied with what it replaced.
+    let Some(inner) = Mounted::tmpfs_in(&desk.path("in"), "size=1m") else {
+        return;
+    };
+    fs::write(inner.0.path().join("precious"), "x").unwrap();
+    desk.refuses("in", "in", &["--force"], &["mounted"]);
+}
+
+#[test]
+fn a_reader_finds_a_folder_that_is_replaced_at_any_moment() {
+    let desk = Desk::new();
+    desk.merge("in", "out", &[]).done();
+    let index = desk.path("out").join(INDEX);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut looks = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                assert!(index.exists(), "missing after {looks} looks");
+                looks += 1;
+            }
+        });
+        for _ in 0..20 {
+            desk.merge("in", "out", &["--force"]).done();
+        }
+        is_over.store(true, Ordering::Relaxed);
+        reader.join().unwrap();
+    });
 }
 
 // ------------------------------------------------------------------------------------------------------- interruption

@@ -444,6 +444,28 @@ mod tests {
     }
 
     #[test]
+    fn files_of_a_folder_that_are_replaced_meanwhile_are_noticed() {
+        for name in ["in.safetensors", "x.safetensors.index.json"] {
+            let folder = tempfile::tempdir().unwrap();
+            let sharded = folder.path().join("sharded");
+            fs::create_dir(&sharded).unwrap();
+            drop(source(&sharded));
+            let index = r#"{"weight_map": {"a": "in.safetensors"}}"#;
+            fs::write(sharded.join("x.safetensors.index.json"), index).unwrap();
+            let source = Checkpoint::open(&sharded).unwrap();
+            let out = Destination::check(&source, &sharded, true).unwrap();
+            let draft = changed(&source, &out, 0, &[9]);
+            let fresh = folder.path().join("fresh");
+            fs::copy(sharded.join(name), &fresh).unwrap();
+            fs::rename(fresh, sharded.join(name)).unwrap();
+            let error = draft.publish(Durability::Unsynced).unwrap_err();
+            assert!(matches!(*error.problem, Problem::ChangedMeanwhile));
+            assert_eq!(error.file, sharded.join(name));
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
     fn modes_follow_the_umask_or_the_replaced_file() {
         let folder = tempfile::tempdir().unwrap();
         let source = source(folder.path());

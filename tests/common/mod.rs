@@ -13,6 +13,7 @@ use std::process::Command;
 
 use safetensors::SafeTensors;
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// Says that a test, or a part of one, does not run here. Unlike `eprintln!`, it shows where the test passes.
 pub fn skipped(why: &str) {
@@ -241,4 +242,39 @@ pub fn bytes_difference(expected: &[u8], found: &[u8], plan: &Value) -> Option<S
         "first different byte at offset {at} ({whereabouts}): expected {:#04x}, found {:#04x}",
         expected[at], found[at]
     ))
+}
+
+/// A file system of its own, gone when dropped.
+pub struct Mounted(pub TempDir);
+
+impl Mounted {
+    /// Mounts a tmpfs, where the test may: in a container without the privilege it says so and there is none.
+    pub fn tmpfs(options: &str) -> Option<Self> {
+        Self::tmpfs_in(&std::env::temp_dir(), options)
+    }
+
+    /// Mounts one in a new folder of this folder.
+    pub fn tmpfs_in(folder: &Path, options: &str) -> Option<Self> {
+        let folder = TempDir::new_in(folder).expect("a folder");
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(folder.path())
+            .output();
+        match mount {
+            Ok(output) if output.status.success() => Some(Self(folder)),
+            _ => {
+                skipped(&format!(
+                    "no tmpfs ({options}) can be mounted here, which takes root"
+                ));
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // Lazily, so that a failed assertion's open file does not keep it; nothing more can be done on failure.
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
 }

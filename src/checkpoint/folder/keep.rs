@@ -4,6 +4,7 @@
 //! input and an output that both stay they would be a trap: programs that write a file in place, such as safetensors'
 //! `save_file`, would change the other with it.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -77,7 +78,7 @@ pub(super) fn keep(from: &Path, to: &Path) -> Result<(), Problem> {
 pub(super) fn keep_late(
     old: &Path,
     new: &Path,
-    is_done: &dyn Fn(&std::ffi::OsStr) -> bool,
+    is_done: &dyn Fn(&OsStr) -> bool,
 ) -> io::Result<()> {
     for entry in fs::read_dir(old)? {
         let name = entry?.file_name();
@@ -103,4 +104,72 @@ fn is_same(a: &Path, own: &Metadata, b: &Path, other: &Metadata) -> bool {
         return fs::read_link(a).ok() == fs::read_link(b).ok();
     }
     (own.dev(), own.ino()) == (other.dev(), other.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is under a folder, as `path: contents`.
+    fn all(folder: &Path) -> Vec<String> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_symlink() {
+                found.push(format!(
+                    "{name} -> {}",
+                    fs::read_link(&path).unwrap().display()
+                ));
+            } else if path.is_dir() {
+                found.extend(all(&path).iter().map(|inner| format!("{name}/{inner}")));
+            } else {
+                found.push(format!("{name}: {}", fs::read_to_string(&path).unwrap()));
+            }
+        }
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn everything_is_taken_over_and_then_what_came_late() {
+        let folder = tempfile::tempdir().unwrap();
+        let [old, new] = ["old", "new"].map(|name| folder.path().join(name));
+        fs::create_dir_all(old.join("sub/deep")).unwrap();
+        fs::create_dir(&new).unwrap();
+        fs::write(old.join("shard"), "old").unwrap();
+        fs::write(new.join("shard"), "new").unwrap();
+        fs::write(old.join("file"), "1").unwrap();
+        fs::write(old.join("sub/deep/file"), "2").unwrap();
+        symlink("nowhere", old.join("link")).unwrap();
+        keep_all(&old, &new, Durability::Synced).unwrap();
+        let taken = [
+            "file: 1",
+            "link -> nowhere",
+            "shard: new",
+            "sub/deep/file: 2",
+        ];
+        assert_eq!(all(&new), taken);
+        assert_eq!(fs::metadata(new.join("file")).unwrap().nlink(), 2);
+
+        // Other programs write, replace and add meanwhile.
+        fs::write(old.join("file"), "written").unwrap();
+        fs::write(old.join("sub/fresh"), "replaced").unwrap();
+        fs::rename(old.join("sub/fresh"), old.join("sub/deep/file")).unwrap();
+        fs::write(old.join("sub/added"), "3").unwrap();
+        fs::create_dir(old.join("more")).unwrap();
+        fs::write(old.join("more/added"), "4").unwrap();
+        keep_late(&old, &new, &|name| name == "shard").unwrap();
+        assert_eq!(
+            all(&new),
+            [
+                "file: written",
+                "link -> nowhere",
+                "more/added: 4",
+                "shard: new",
+                "sub/added: 3",
+                "sub/deep/file: replaced"
+            ]
+        );
+    }
 }
