@@ -764,6 +764,17 @@ fn a_full_disk_leaves_what_was_there() {
 }
 
 #[test]
+fn a_read_only_disk_is_refused_by_the_name_of_the_output() {
+    let Some(disk) = Mounted::tmpfs("ro") else {
+        return;
+    };
+    let desk = Desk::new();
+    let run = run(args!["merge", desk.path("in"), disk.0.path().join("out")]);
+    refused(&run, &["/out: ", "Read-only"]);
+    assert!(!run.stderr.contains(".inmerge-"), "{run}");
+}
+
+#[test]
 fn where_disks_are_mounted_nothing_is_replaced() {
     let Some(disk) = Mounted::tmpfs("size=1m") else {
         return;

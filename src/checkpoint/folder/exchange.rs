@@ -21,7 +21,7 @@ pub(super) fn put_at_new(new: &Path, place: &Path) -> io::Result<()> {
 
 /// Puts a folder in the place of another in one step. Where the other is then.
 ///
-/// File systems that cannot exchange two names (NFS, FAT; all usual ones can) take two steps, by way of `aside`: between
+/// File systems that cannot exchange two names, such as NFS, take two steps, by way of `aside`: between
 /// them nothing stands at the place, and a process that is killed in this moment leaves the old folder under that name.
 pub(super) fn replace(new: &Path, place: &Path, aside: PathBuf) -> io::Result<PathBuf> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
