@@ -160,15 +160,15 @@ fn apply_writes_the_same_bytes_from_the_reference_s_plan_and_from_the_program_s(
 }
 
 #[test]
-fn any_number_of_threads_writes_the_same_plan_and_output() {
+fn any_number_of_threads_and_any_screen_write_the_same_plan_and_output() {
     for_each_case(|case, place| {
-        for threads in ["1", "2", "3"] {
-            let place = place.join(threads);
+        for (threads, screen) in [("1", "f32"), ("1", "int8"), ("2", "int8"), ("3", "f32")] {
+            let place = place.join(format!("{threads}-{screen}"));
             fs::create_dir(&place).unwrap();
-            merge(case, &place, &["--threads", threads])
+            merge(case, &place, &["--threads", threads, "--screen", screen])
                 .and_then(|_| same_plan(case, &place.join("plan.json")))
                 .and_then(|()| same_output(case, &place.join("out.safetensors")))
-                .map_err(|difference| format!("--threads {threads}: {difference}"))?;
+                .map_err(|difference| format!("{threads} threads, {screen}: {difference}"))?;
         }
         Ok(())
     });

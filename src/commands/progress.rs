@@ -9,15 +9,22 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use crate::meter::Meter;
 use crate::similarity::Precision;
 
-/// A bar that moves with the time that work takes, whatever its kind, and tells how many bytes it went through.
+/// A bar that moves with the time that work takes, whatever its kind, and tells how much of each kind is done a second.
 ///
 /// Its unit is the time in which a byte is copied. The rest is measured in it by the rates of one core of an AMD EPYC
 /// (Zen 4); on another processor the bar is less even, but each kind of work still counts by its own amount.
 #[derive(Debug)]
 pub(super) struct Progress {
     bar: ProgressBar,
-    bytes: Arc<AtomicU64>,
+    done: Arc<Done>,
     products_per_unit: u64,
+}
+
+/// The work behind.
+#[derive(Debug, Default)]
+struct Done {
+    bytes: AtomicU64,
+    products: AtomicU64,
 }
 
 /// The time that a layer's byte takes, which is read, blended, written and read back, in units.
@@ -45,22 +52,20 @@ impl Progress {
             .copied
             .saturating_add(amount.layers.saturating_mul(UNITS_PER_LAYER_BYTE))
             .saturating_add(amount.products / products_per_unit);
-        let bytes = Arc::new(AtomicU64::new(0));
+        let done = Arc::new(Done::default());
         let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template(
             "{msg:>10} [{bar:40}] {percent:>3} %  {throughput}  {eta} left",
         )
         .unwrap_or_else(|_| ProgressStyle::default_bar());
         let throughput = {
-            let bytes = Arc::clone(&bytes);
+            let done = Arc::clone(&done);
             move |state: &ProgressState, text: &mut dyn std::fmt::Write| {
-                let megabytes = bytes.load(Ordering::Relaxed) as f64 / 1e6;
-                // A closed pipe behind a progress bar is nobody's concern.
-                let _ = write!(
-                    text,
-                    "{:.0} MB/s",
-                    megabytes / state.elapsed().as_secs_f64()
-                );
+                let seconds = state.elapsed().as_secs_f64();
+                let megabytes = done.bytes.load(Ordering::Relaxed) as f64 / 1e6 / seconds;
+                let billions = done.products.load(Ordering::Relaxed) as f64 / 1e9 / seconds;
+                // Text in memory takes whatever is written to it.
+                let _ = write!(text, "{megabytes:.0} MB/s, {billions:.0} G products/s");
             }
         };
         // Ticks show it at once, long before the first layer is done.
@@ -70,7 +75,7 @@ impl Progress {
             .with_key("throughput", throughput);
         Self {
             bar: bar.with_style(style).with_message(what),
-            bytes,
+            done,
             products_per_unit,
         }
     }
@@ -79,7 +84,7 @@ impl Progress {
     pub fn hidden() -> Self {
         Self {
             bar: ProgressBar::hidden(),
-            bytes: Arc::default(),
+            done: Arc::default(),
             products_per_unit: 1,
         }
     }
@@ -97,16 +102,17 @@ impl Progress {
 
 impl Meter for Progress {
     fn copied(&self, bytes: u64) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.done.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.bar.inc(bytes);
     }
 
     fn blended(&self, bytes: u64) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.done.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.bar.inc(bytes * UNITS_PER_LAYER_BYTE);
     }
 
     fn multiplied(&self, products: u64) {
+        self.done.products.fetch_add(products, Ordering::Relaxed);
         self.bar.inc(products / self.products_per_unit);
     }
 }

@@ -84,13 +84,12 @@ element!(bf16, 2, f32, |x| f32_of_bf16(x), |a, b, blend| {
 
 #[inline(always)]
 fn f32_of_f16(x: f16) -> f32 {
-    let bits = u32::from(x.to_bits());
-    let magnitude = (bits & 0x7FFF) << 13;
+    // Sign and all else go to their places, with copies of the sign between them to be removed.
+    let bits = (i32::from(x.to_bits() as i16) << 13) as u32 & 0x8FFF_E000;
     // The exponent's bias differs by 112; the product is exact, subnormals included.
-    let finite = (f32::from_bits(magnitude) * 2f32.powi(112)).to_bits();
-    let special = magnitude | 0x7F80_0000;
-    let is_special = magnitude >= 0x7C00 << 13;
-    f32::from_bits(if is_special { special } else { finite } | (bits & 0x8000) << 16)
+    let finite = (f32::from_bits(bits) * 2f32.powi(112)).to_bits();
+    let is_special = bits & 0x0F80_0000 == 0x0F80_0000;
+    f32::from_bits(finite | if is_special { 0x7F80_0000 } else { 0 })
 }
 
 /// Rounds to nearest even.

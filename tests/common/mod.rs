@@ -1,7 +1,7 @@
 //! What the tests that drive the program from outside share.
 
 // Each test file is a crate of its own and uses a part of this.
-#![allow(dead_code)]
+#![allow(dead_code, unused_macros)]
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -1,0 +1,163 @@
+//! What a run takes, counted rather than timed: memory, and bytes read and written.
+//!
+//! One test, alone in its process: the counters are the process's own.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use clap::Parser;
+use inmerge_ckpt::cli::Cli;
+use inmerge_ckpt::commands::{self, Outcome};
+use safetensors::tensor::{Dtype, TensorView};
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+const MIB: usize = 1 << 20;
+
+/// The bound that holds whatever the checkpoint's size, beside what the largest layer needs.
+const BASE: usize = 32 * MIB;
+
+/// A layer of kernels in clusters, so that many merge.
+fn layer(kernels: usize, d: usize) -> Vec<u8> {
+    let mut state = 1u32;
+    let mut noise = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / 16_777_216.0 - 0.5
+    };
+    let centres: Vec<Vec<f32>> = (0..kernels / 8)
+        .map(|_| (0..d).map(|_| noise()).collect())
+        .collect();
+    let kernels = (0..kernels).flat_map(|kernel| {
+        let centre = &centres[kernel % centres.len()];
+        let numbers: Vec<f32> = centre.iter().map(|x| x + 0.7 * noise()).collect();
+        numbers
+    });
+    kernels.flat_map(f32::to_le_bytes).collect()
+}
+
+/// A checkpoint of such layers and of a tensor that is none.
+fn checkpoint(path: &Path, layers: &[(usize, usize)], other_bytes: usize) {
+    let other = vec![7u8; other_bytes];
+    let layers: Vec<(String, Vec<usize>, Vec<u8>)> = layers
+        .iter()
+        .enumerate()
+        .map(|(i, &(n, d))| (format!("layer{i}.weight"), vec![n, d, 1], layer(n, d)))
+        .collect();
+    let mut views: Vec<(&str, TensorView<'_>)> = layers
+        .iter()
+        .map(|(name, shape, bytes)| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
+            (name.as_str(), view.expect("a valid tensor"))
+        })
+        .collect();
+    let rest = TensorView::new(Dtype::U8, vec![other_bytes], &other).expect("a valid tensor");
+    views.push(("rest", rest));
+    safetensors::serialize_to_file(views, None, path).expect("a writable folder");
+}
+
+/// Bytes that this process has read and written by system calls; `None` where the system does not tell.
+fn transferred() -> Option<(usize, usize)> {
+    let text = fs::read_to_string("/proc/self/io").ok()?;
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().parse().ok()
+    };
+    Some((field("rchar:")?, field("wchar:")?))
+}
+
+/// What a run took.
+struct Taken {
+    /// The most heap memory at any time.
+    memory: usize,
+    read: usize,
+    written: usize,
+}
+
+/// Runs the program's `merge` in this process.
+fn merge(input: &Path, output: &Path, flags: &str) -> Taken {
+    let mut line = vec![
+        "inmerge-ckpt",
+        "merge",
+        input.to_str().unwrap(),
+        output.to_str().unwrap(),
+    ];
+    line.extend("--force --no-sync --skip-shallow 0 --threads 2 --tau 0.5".split(' '));
+    line.extend(flags.split(' '));
+    let cli = Cli::try_parse_from(line).expect("a valid command line");
+    let before = transferred();
+    let profiler = dhat::Profiler::builder().testing().build();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let outcome = commands::run(&cli, &mut out, &mut err, false).expect("a run that succeeds");
+    let memory = dhat::HeapStats::get().max_bytes;
+    drop(profiler);
+    assert_eq!(outcome, Outcome::Done);
+    let (read, written) = match (before, transferred()) {
+        (Some(before), Some(after)) => (after.0 - before.0, after.1 - before.1),
+        _ => {
+            common::skipped("bytes read and written are not counted here: no /proc/self/io");
+            (0, 0)
+        }
+    };
+    Taken {
+        memory,
+        read,
+        written,
+    }
+}
+
+#[test]
+fn a_run_takes_no_more_than_it_must() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("in"), folder.path().join("out"));
+
+    // Many kernels, short ones: the matrix of their similarities would be 256 MiB of float32.
+    let (n, d) = (8192, 64);
+    checkpoint(&input, &[(n, d)], 0);
+    for screen in ["f32", "int8"] {
+        for partner in ["nearest --prob 1", "eligible --prob 0.3", "random"] {
+            let taken = merge(
+                &input,
+                &output,
+                &format!("--screen {screen} --partner {partner}"),
+            );
+            assert!(
+                taken.memory < BASE + n * d * 4,
+                "{screen}, {partner}: {} bytes",
+                taken.memory
+            );
+        }
+    }
+
+    // A checkpoint larger than the bound, of which each layer needs little.
+    checkpoint(&input, &[(512, 2304); 12], 60 * MIB);
+    let size = fs::metadata(&input).unwrap().len() as usize;
+    for flags in [
+        "--partner nearest --prob 1",
+        "--partner eligible --prob 0.3",
+        "--partner eligible --prob 1 --rounds 3",
+    ] {
+        let taken = merge(&input, &output, flags);
+        assert!(taken.memory < BASE, "{flags}: {} bytes", taken.memory);
+    }
+
+    // Nearly all kernels merge, so all layers are written as they become, once, and read back, once.
+    let all = merge(&input, &output, "--partner nearest --prob 1");
+    let few = merge(&input, &output, "--partner nearest --prob 0.01");
+    let layers = size - 60 * MIB;
+    let little = MIB;
+    if all.written > 0 {
+        assert!(
+            (size..size + little).contains(&all.written),
+            "{}",
+            all.written
+        );
+        assert!(all.read < layers + little, "{}", all.read);
+        // Few merge: the rest is copied, and those are written over it and read back.
+        let twice = size + layers / 20;
+        assert!((size..twice).contains(&few.written), "{}", few.written);
+        assert!(few.read < layers / 20 + little, "{}", few.read);
+    }
+}
