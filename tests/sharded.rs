@@ -770,7 +770,7 @@ fn a_read_only_disk_is_refused_by_the_name_of_the_output() {
     };
     let desk = Desk::new();
     let run = run(args!["merge", desk.path("in"), disk.0.path().join("out")]);
-    refused(&run, &["/out: ", "Read-only"]);
+    refused(&run, &["/out: ", "read-only"]);
     assert!(!run.stderr.contains(".inmerge-"), "{run}");
 }
 

@@ -40,7 +40,8 @@ impl TemporaryFolder {
                 .suffix(UNFINISHED)
                 .permissions(Permissions::from_mode(MODE))
                 .tempdir_in(parent)
-                .map_err(without_path)?;
+                // Without the hidden name that comes with it.
+                .map_err(|error| io::Error::from(error.kind()))?;
             let Ok(handle) = File::open(folder.path()) else {
                 continue;
             };
@@ -102,16 +103,6 @@ pub(super) fn remove_leftovers(parent: &Path, name: &OsStr) {
         {
             let _ = fs::remove_dir_all(entry.path());
         }
-    }
-}
-
-/// The error itself, without the hidden name that nobody asked for.
-fn without_path(error: io::Error) -> io::Error {
-    let inner = error.get_ref().and_then(std::error::Error::source);
-    let inner = inner.and_then(|inner| inner.downcast_ref::<io::Error>());
-    match inner.and_then(io::Error::raw_os_error) {
-        Some(number) => io::Error::from_raw_os_error(number),
-        None => error,
     }
 }
 
