@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::cli::Common;
 use crate::error::Error;
 use crate::report::printable;
-use crate::similarity::{Precision, blas_description};
+use crate::similarity::{Precision, blas_description, use_one_blas_thread};
 
 use super::progress::{Amount, Progress};
 
@@ -103,6 +103,7 @@ impl<'a> Session<'a> {
 
     /// The threads to compute on.
     pub(super) fn pool(&mut self) -> Result<ThreadPool, Error> {
+        use_one_blas_thread();
         let pool = ThreadPoolBuilder::new()
             .num_threads(self.threads)
             .build()

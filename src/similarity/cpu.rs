@@ -22,11 +22,25 @@ pub fn blas_description() -> String {
 }
 
 /// Leaves all threading to this crate: tiles run side by side, each on one BLAS thread.
-fn use_one_blas_thread() {
+///
+/// OpenBLAS starts a thread for every other processor as it is loaded, and these spin for 2²⁶ ticks before they sleep
+/// (`THREAD_TIMEOUT` in its `blas_server.c`), which on two processors is a quarter of a short run. So they are ended, as
+/// OpenBLAS itself does before a fork; it would start them again if it were given more threads.
+pub fn use_one_blas_thread() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // SAFETY: sets a process-wide setting, once, before this crate's first BLAS call.
-        unsafe { openblas_set_num_threads(1) }
+        unsafe { openblas_set_num_threads(1) };
+        // SAFETY: looks a name up among the libraries that are loaded. Builds without threads do not have it.
+        let shutdown =
+            unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"blas_thread_shutdown_".as_ptr()) };
+        if !shutdown.is_null() {
+            // SAFETY: in OpenBLAS this is `int blas_thread_shutdown_(void)`. It joins its threads, which have no work: no
+            // BLAS call is under way before this has run once.
+            let shutdown: unsafe extern "C" fn() -> c_int =
+                unsafe { std::mem::transmute(shutdown) };
+            unsafe { shutdown() };
+        }
     });
 }
 

@@ -14,7 +14,7 @@ mod nearest;
 mod scan;
 mod units;
 
-pub use cpu::blas_description;
+pub use cpu::{blas_description, use_one_blas_thread};
 pub use error::Error;
 pub use group::{Group, Tile, TileRow};
 #[cfg(test)]
