@@ -143,7 +143,8 @@ fn a_run_takes_no_more_than_it_must() {
         assert!(taken.memory < BASE, "{flags}: {} bytes", taken.memory);
     }
 
-    // Nearly all kernels merge, so all layers are written as they become, once, and read back, once.
+    // Nearly all kernels merge, so all layers are written as they become, once, and read back, once; they are read through
+    // a map, which does not count. The rest is read and written once.
     let all = merge(&input, &output, "--partner nearest --prob 1");
     let few = merge(&input, &output, "--partner nearest --prob 0.01");
     let layers = size - 60 * MIB;
@@ -154,10 +155,10 @@ fn a_run_takes_no_more_than_it_must() {
             "{}",
             all.written
         );
-        assert!(all.read < layers + little, "{}", all.read);
-        // Few merge: the rest is copied, and those are written over it and read back.
+        assert!((size..size + little).contains(&all.read), "{}", all.read);
+        // Few merge: all is copied, and those are written over it and read back.
         let twice = size + layers / 20;
         assert!((size..twice).contains(&few.written), "{}", few.written);
-        assert!(few.read < layers / 20 + little, "{}", few.read);
+        assert!((size..twice).contains(&few.read), "{}", few.read);
     }
 }

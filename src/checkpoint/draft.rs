@@ -9,8 +9,8 @@ use rayon::prelude::*;
 
 use crate::meter::Meter;
 
+use super::copy::Copier;
 use super::folder::NewFolder;
-use super::shard::{Mapped, Shard};
 use super::temporary::TemporaryFile;
 use super::writer::{Fill, Sink, Written, write_while};
 use super::{
@@ -298,15 +298,22 @@ pub(super) struct Target<'t, 'a> {
 }
 
 impl Target<'_, '_> {
-    /// Whether a file holds the source's bytes already.
-    pub fn is_clone(&self, shard: usize) -> bool {
-        self.draft.files[shard].holds_source()
-    }
-
-    /// Maps a piece of the source.
-    pub fn map(&self, piece: &Piece) -> Result<Mapped, Error> {
-        let shard: &Shard = &self.draft.source.shards()[piece.shard];
-        shard.map(piece.bytes.clone())
+    /// Copies a little from the beginning of a piece of the source, if it is not there already; how many bytes.
+    pub fn copy_some(&self, copier: &mut Copier, piece: &Piece) -> Result<usize, Error> {
+        let copied = match &self.draft.files[piece.shard] {
+            DraftFile::New {
+                file,
+                is_clone: false,
+            } => {
+                let shard = &self.draft.source.shards()[piece.shard];
+                copier
+                    .copy_some(shard.file(), file.as_file(), &piece.bytes)
+                    .map_err(|error| self.draft.failed(error))?
+            }
+            DraftFile::New { is_clone: true, .. } | DraftFile::Kept => piece.bytes.len(),
+        };
+        self.meter.copied(copied as u64);
+        Ok(copied)
     }
 
     /// Writes bytes at their place.
@@ -317,11 +324,6 @@ impl Target<'_, '_> {
         file.as_file()
             .write_all_at(bytes, start as u64)
             .map_err(|e| self.draft.failed(e))
-    }
-
-    /// Takes note of bytes copied.
-    pub fn copied(&self, bytes: usize) {
-        self.meter.copied(bytes as u64);
     }
 }
 

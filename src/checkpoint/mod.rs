@@ -4,6 +4,7 @@
 //! without gaps (<https://huggingface.co/docs/safetensors>). A sharded checkpoint is a folder of several such files and an
 //! index of their tensors.
 
+mod copy;
 mod destination;
 mod draft;
 mod dtype;

@@ -9,15 +9,12 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use super::copy::Copier;
 use super::draft::Target;
-use super::shard::Mapped;
 use super::{Error, Piece};
 
 /// Bytes that a change may have at most, and that are copied at once.
 pub const PIECE_BYTES: usize = 1 << 20;
-
-/// Bytes of the source that are mapped at once to be copied.
-const MAPPED_BYTES: usize = 32 << 20;
 
 /// Buffers for changes on their way.
 const BUFFERS: usize = 8;
@@ -119,7 +116,7 @@ pub(super) fn write_while<R>(
         target,
         recycled,
         rest: copied.into(),
-        mapped: None,
+        copier: Copier::default(),
         written: Vec::new(),
     };
     thread::scope(|scope| {
@@ -149,8 +146,7 @@ struct Writer<'t, 'd, 'a> {
     recycled: Sender<Vec<u8>>,
     /// What is left to copy.
     rest: VecDeque<Piece>,
-    /// The beginning of the first of them, and how much of that is copied.
-    mapped: Option<(Mapped, usize)>,
+    copier: Copier,
     written: Vec<Written>,
 }
 
@@ -193,17 +189,8 @@ impl Writer<'_, '_, '_> {
                 && piece.bytes.start < end
                 && written.start < piece.bytes.end
         };
-        let Some(place) = self.rest.iter().position(overlaps) else {
-            return Ok(());
-        };
-        if place > 0 {
-            // What is mapped belongs to the first piece, which must not change before that is copied.
-            while self.mapped.is_some() {
-                self.copy_some()?;
-            }
-            if let Some(place) = self.rest.iter().position(overlaps) {
-                self.rest.swap(0, place);
-            }
+        if let Some(place) = self.rest.iter().position(overlaps) {
+            self.rest.swap(0, place);
         }
         while self.rest.front().is_some_and(overlaps) {
             self.copy_some()?;
@@ -216,31 +203,10 @@ impl Writer<'_, '_, '_> {
         let Some(rest) = self.rest.front_mut() else {
             return Ok(false);
         };
-        let (mapped, done) = match &mut self.mapped {
-            Some(mapped) => mapped,
-            mapped => {
-                let end = rest.bytes.end.min(rest.bytes.start + MAPPED_BYTES);
-                let piece = Piece {
-                    shard: rest.shard,
-                    bytes: rest.bytes.start..end,
-                };
-                mapped.insert((self.target.map(&piece)?, 0))
-            }
-        };
-        let part = &mapped[*done..mapped.len().min(*done + PIECE_BYTES)];
-        // A clone holds it already.
-        if !self.target.is_clone(rest.shard) {
-            self.target
-                .write(rest.shard, rest.bytes.start + *done, part)?;
-        }
-        self.target.copied(part.len());
-        *done += part.len();
-        if *done == mapped.len() {
-            rest.bytes.start += *done;
-            self.mapped = None;
-            if rest.bytes.is_empty() {
-                self.rest.pop_front();
-            }
+        let copied = self.target.copy_some(&mut self.copier, rest)?;
+        rest.bytes.start += copied;
+        if rest.bytes.is_empty() {
+            self.rest.pop_front();
         }
         Ok(true)
     }
