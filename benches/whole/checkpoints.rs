@@ -67,15 +67,20 @@ impl Checkpoint {
         })
     }
 
-    /// Writes it, whole or not at all, as Python's `save_file` does.
+    /// Writes it.
     pub fn make(self, path: &Path) -> Result<()> {
-        let tensors = self.tensors.into_iter();
-        Ok(serialize_to_file(
-            tensors.map(|tensor| (tensor.name.clone(), tensor)),
-            None,
-            path,
-        )?)
+        write(self.tensors, path)
     }
+}
+
+/// Writes tensors, whole or not at all, as Python's `save_file` does.
+pub fn write(tensors: Vec<Tensor>, path: &Path) -> Result<()> {
+    let tensors = tensors.into_iter();
+    Ok(serialize_to_file(
+        tensors.map(|tensor| (tensor.name.clone(), tensor)),
+        None,
+        path,
+    )?)
 }
 
 /// The table of a torchvision model.

@@ -23,11 +23,22 @@ pub enum Partner {
     Random,
 }
 
+/// What else is asked of this program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    /// The fastest screen, without waiting for the disk.
+    Plain,
+    /// Waiting for the disk.
+    Synced,
+    /// The screen of processors without instructions for products of bytes.
+    InFloat32,
+}
+
 /// A process that is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Contender {
-    /// This program: partners, threads, and whether it waits for the disk.
-    Ours(Partner, u8, bool),
+    /// This program: partners, threads, and what else is asked of it.
+    Ours(Partner, u8, Way),
     Numpy,
     Torch,
     /// `cp`.
@@ -37,10 +48,11 @@ pub enum Contender {
 }
 
 /// This program as the peers are measured against it.
-pub const OURS: Contender = Contender::Ours(Partner::Nearest, 2, false);
-pub const ELIGIBLE: Contender = Contender::Ours(Partner::Eligible, 2, false);
-pub const RANDOM: Contender = Contender::Ours(Partner::Random, 2, false);
-pub const SYNCED: Contender = Contender::Ours(Partner::Nearest, 2, true);
+pub const OURS: Contender = Contender::Ours(Partner::Nearest, 2, Way::Plain);
+pub const ELIGIBLE: Contender = Contender::Ours(Partner::Eligible, 2, Way::Plain);
+pub const RANDOM: Contender = Contender::Ours(Partner::Random, 2, Way::Plain);
+pub const SYNCED: Contender = Contender::Ours(Partner::Nearest, 2, Way::Synced);
+pub const IN_FLOAT32: Contender = Contender::Ours(Partner::Nearest, 2, Way::InFloat32);
 
 /// What a contender's output must be.
 pub enum Expected {
@@ -56,14 +68,15 @@ pub enum Expected {
 
 impl Contender {
     /// Everyone, each after whom it is held against.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         OURS,
-        Self::Ours(Partner::Nearest, 1, false),
+        Self::Ours(Partner::Nearest, 1, Way::Plain),
         SYNCED,
+        IN_FLOAT32,
         ELIGIBLE,
-        Self::Ours(Partner::Eligible, 1, false),
+        Self::Ours(Partner::Eligible, 1, Way::Plain),
         RANDOM,
-        Self::Ours(Partner::Random, 1, false),
+        Self::Ours(Partner::Random, 1, Way::Plain),
         Self::Numpy,
         Self::Torch,
         Self::Copy,
@@ -72,11 +85,15 @@ impl Contender {
 
     pub fn label(self) -> String {
         match self {
-            Self::Ours(partner, threads, synced) => {
+            Self::Ours(partner, threads, way) => {
                 let partner = format!("{partner:?}").to_lowercase();
                 let plural = if threads == 1 { "" } else { "s" };
-                let synced = if synced { ", synced" } else { "" };
-                format!("{partner}, {threads} thread{plural}{synced}")
+                let way = match way {
+                    Way::Plain => "",
+                    Way::Synced => ", synced",
+                    Way::InFloat32 => ", screen f32",
+                };
+                format!("{partner}, {threads} thread{plural}{way}")
             }
             Self::Numpy => "numpy script".to_owned(),
             Self::Torch => "PyTorch script".to_owned(),
@@ -93,7 +110,7 @@ impl Contender {
     pub fn expected(self) -> Expected {
         match self {
             OURS | ELIGIBLE | RANDOM => Expected::Reference,
-            Self::Ours(partner, ..) => Expected::BytesOf(Self::Ours(partner, 2, false)),
+            Self::Ours(partner, ..) => Expected::BytesOf(Self::Ours(partner, 2, Way::Plain)),
             Self::Numpy | Self::Torch => Expected::DecisionsOf(OURS),
             Self::Copy | Self::Floor => Expected::Input,
         }
@@ -189,14 +206,15 @@ impl Workshop {
         let input = self.input(checkpoint);
         let skip = checkpoint.skip.to_string();
         let mut command = match contender {
-            Contender::Ours(partner, threads, synced) => {
+            Contender::Ours(partner, threads, way) => {
                 let mut command = ours();
                 command.arg("merge").args([&*input, output]);
                 command.args(["--force", "-q", "--tau", TAU, "--prob", "1"]);
                 command.args(["--skip-shallow", &skip]);
                 command.args(["--partner", &format!("{partner:?}").to_lowercase()]);
                 command.args(["--threads", &threads.to_string()]);
-                command.args((!synced).then_some("--no-sync"));
+                command.args((way != Way::Synced).then_some("--no-sync"));
+                command.args((way == Way::InFloat32).then_some("--screen=f32"));
                 command
             }
             Contender::Numpy | Contender::Torch => {

@@ -5,6 +5,7 @@ mod checkpoints;
 mod compare;
 mod contenders;
 mod floor;
+mod language;
 mod machine;
 mod measure;
 mod noise;
@@ -37,7 +38,10 @@ struct Args {
     /// Measure how time grows with a layer's kernels, and with a file's size, instead
     #[arg(long)]
     scaling: bool,
-    /// Where the tables go, as Markdown [default: target/bench/whole.md or scaling.md]
+    /// Merge the linear layers of a language model of 7 billion parameters, in three files of 13.5 GB together, once, instead
+    #[arg(long, conflicts_with = "scaling")]
+    language: bool,
+    /// Where the tables go, as Markdown [default: target/bench/whole.md, scaling.md or language.md]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// What cargo tells every benchmark
@@ -75,9 +79,12 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     match &args.part {
-        Some(Part::Make { name, output }) => Checkpoint::named(name)
-            .ok_or("no checkpoint of this name")?
-            .make(output),
+        Some(Part::Make { name, output }) => match language::shard(name) {
+            Some(tensors) => checkpoints::write(tensors, output),
+            None => Checkpoint::named(name)
+                .ok_or("no checkpoint of this name")?
+                .make(output),
+        },
         Some(Part::Floor {
             input,
             output,
@@ -92,6 +99,8 @@ fn bench(args: &Args) -> Result<()> {
     let workshop = Workshop::open()?;
     let (name, tables) = if args.scaling {
         ("scaling", scaling::run(&workshop, args.rounds)?)
+    } else if args.language {
+        ("language", language::run(&workshop)?)
     } else {
         ("whole", suite::run(&workshop, args.rounds, &args.only)?)
     };

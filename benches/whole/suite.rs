@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::Result;
 use crate::checkpoints::{self, Checkpoint};
 use crate::compare::{Agreement, agreement, same_bytes};
-use crate::contenders::{Contender, Expected, OURS, RANDOM, SYNCED, Workshop};
+use crate::contenders::{Contender, Expected, IN_FLOAT32, OURS, RANDOM, SYNCED, Workshop};
 use crate::measure;
 use crate::table::{Times, mebibytes, seconds, table};
 
@@ -191,6 +191,7 @@ impl Suite<'_> {
         };
         let rows = vec![
             ratio("ours / floor", OURS, Contender::Floor),
+            ratio("ours, screen f32 / floor", IN_FLOAT32, Contender::Floor),
             ratio("numpy / ours", Contender::Numpy, OURS),
             ratio("PyTorch / ours", Contender::Torch, OURS),
             ratio("random / cp", RANDOM, Contender::Copy),

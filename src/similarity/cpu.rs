@@ -35,10 +35,10 @@ pub fn use_one_blas_thread() {
         let shutdown =
             unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"blas_thread_shutdown_".as_ptr()) };
         if !shutdown.is_null() {
-            // SAFETY: in OpenBLAS this is `int blas_thread_shutdown_(void)`. It joins its threads, which have no work: no
-            // BLAS call is under way before this has run once.
+            // SAFETY: in OpenBLAS this is `int blas_thread_shutdown_(void)`.
             let shutdown: unsafe extern "C" fn() -> c_int =
                 unsafe { std::mem::transmute(shutdown) };
+            // SAFETY: it joins OpenBLAS's threads, which have no work: no BLAS call is under way before this has run once.
             unsafe { shutdown() };
         }
     });
