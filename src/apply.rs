@@ -91,10 +91,12 @@ impl LayerRecipe<'_> {
 
     fn load(&self) -> Load<'_> {
         let is_copied = self.rounds.len() > 1 || !self.weight.layout().is_contiguous();
+        let memory = if is_copied { self.weight.bytes() } else { 0 };
         Load {
             tensor: self.weight.tensor(),
             work: self.weight.bytes() as u64,
-            memory: if is_copied { self.weight.bytes() } else { 0 },
+            memory,
+            allowance: memory,
         }
     }
 

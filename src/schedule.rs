@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::checkpoint::{Checkpoint, Draft, Error, Fill, Sink, Tensor};
 use crate::meter::Meter;
 
-/// Memory that layers worked on side by side may take together, in bytes, if no single one takes more.
+/// Memory that layers worked on side by side may take together, in bytes, whatever their sizes.
 const MEMORY: usize = 16 << 20;
 
 /// Bytes to go through that are worth another thread's while: about 100 µs. Threads that are called for less take more time
@@ -28,6 +28,9 @@ pub struct Load<'a> {
     pub work: u64,
     /// Memory, in bytes.
     pub memory: usize,
+    /// Memory that layers side by side may take together where this one is among them: at least its own, and as much as its
+    /// unit vectors would take in float32, so that of layers that take less one can be computed while another is written.
+    pub allowance: usize,
 }
 
 /// Works on layers, given their numbers and values, several at once on the threads of the current rayon pool, and has
@@ -74,9 +77,8 @@ fn side_by_side<R: Send + Sync>(loads: &[Load<'_>], run: impl Fn(usize) -> R + S
     order.sort_by_key(|&layer| (loads[layer].tensor.shard, Reverse(loads[layer].work)));
     let results: Vec<OnceLock<R>> = loads.iter().map(|_| OnceLock::new()).collect();
     let next = AtomicUsize::new(0);
-    let memory = loads.iter().map(|load| load.memory).collect();
     rayon::scope(|scope| {
-        for _ in 0..fitting(memory).min(rayon::current_num_threads()) {
+        for _ in 0..fitting(loads).min(rayon::current_num_threads()) {
             scope.spawn(|_| {
                 while let Some(&layer) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
                     results[layer].get_or_init(|| run(layer));
@@ -91,9 +93,11 @@ fn side_by_side<R: Send + Sync>(loads: &[Load<'_>], run: impl Fn(usize) -> R + S
 }
 
 /// How many layers of these may be worked on at once, whichever they are.
-fn fitting(mut memory: Vec<usize>) -> usize {
+fn fitting(loads: &[Load<'_>]) -> usize {
+    let mut memory: Vec<usize> = loads.iter().map(|load| load.memory).collect();
     memory.sort_unstable_by_key(|&memory| Reverse(memory));
-    let bound = memory.first().map_or(0, |&largest| largest.max(MEMORY));
+    let allowances = loads.iter().map(|load| load.allowance);
+    let bound = allowances.fold(MEMORY, usize::max);
     let mut taken = 0usize;
     let fitting = memory.iter().take_while(|&&memory| {
         taken = taken.saturating_add(memory);
@@ -109,27 +113,40 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
+    fn tensor(shard: usize) -> Tensor {
+        Tensor {
+            name: "w".to_owned(),
+            dtype: Dtype::F32,
+            shape: vec![1],
+            shard,
+            bytes: 0..4,
+        }
+    }
+
     #[test]
     fn small_layers_run_side_by_side_and_huge_ones_alone() {
-        assert_eq!(fitting(vec![MIB; 10]), 10);
-        assert_eq!(fitting(vec![5 * MIB; 50]), 3);
-        assert_eq!(fitting(vec![100 * MIB; 50]), 1);
-        assert_eq!(fitting(vec![MIB, 100 * MIB, MIB]), 1);
-        assert_eq!(fitting(vec![0; 5]), 5);
-        assert_eq!(fitting(vec![]), 0);
+        let fitting = |memory: &[usize], share: usize| {
+            let tensor = tensor(0);
+            let load = |&memory: &usize| Load {
+                tensor: &tensor,
+                work: 1,
+                memory,
+                allowance: memory * share,
+            };
+            super::fitting(&memory.iter().map(load).collect::<Vec<_>>())
+        };
+        assert_eq!(fitting(&[MIB; 10], 1), 10);
+        assert_eq!(fitting(&[5 * MIB; 50], 1), 3);
+        assert_eq!(fitting(&[100 * MIB; 50], 1), 1);
+        assert_eq!(fitting(&[100 * MIB; 50], 4), 4);
+        assert_eq!(fitting(&[MIB, 100 * MIB, MIB], 1), 1);
+        assert_eq!(fitting(&[0; 5], 1), 5);
+        assert_eq!(fitting(&[], 1), 0);
     }
 
     #[test]
     fn results_come_in_the_layers_order_and_files_one_after_the_other() {
-        let tensors: Vec<Tensor> = (0..40)
-            .map(|layer| Tensor {
-                name: layer.to_string(),
-                dtype: Dtype::F32,
-                shape: vec![],
-                shard: (layer * 7) % 3,
-                bytes: 0..4,
-            })
-            .collect();
+        let tensors: Vec<Tensor> = (0..40).map(|layer| tensor((layer * 7) % 3)).collect();
         let loads: Vec<Load<'_>> = tensors
             .iter()
             .enumerate()
@@ -137,6 +154,7 @@ mod tests {
                 tensor,
                 work: (layer * 13 % 11) as u64,
                 memory: MIB,
+                allowance: MIB,
             })
             .collect();
         let begun = std::sync::Mutex::new(Vec::new());

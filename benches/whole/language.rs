@@ -56,7 +56,7 @@ pub fn run(workshop: &Workshop) -> Result<String> {
     fs::remove_dir_all(&output)?;
 
     let tensors = (0..SHARDS).flat_map(tensors);
-    let layers: Vec<Tensor> = tensors.filter(|tensor| is_layer(tensor)).collect();
+    let layers: Vec<Tensor> = tensors.filter(is_layer).collect();
     let extents = layers.iter().map(|layer| (layer.shape[0], layer.shape[1]));
     let products: f64 = extents.clone().map(|(n, d)| 0.5 * (n * n * d) as f64).sum();
     let kernels: usize = extents.clone().map(|(n, _)| n).sum();

@@ -91,6 +91,7 @@ impl<'a> Task<'a> {
             tensor: self.weight.tensor(),
             work: self.products(rules),
             memory: units + copy,
+            allowance: copy + n * d * size_of::<f32>(),
         }
     }
 
