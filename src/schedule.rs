@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::checkpoint::{Checkpoint, Draft, Error, Fill, Sink, Tensor};
 use crate::meter::Meter;
 
-/// Memory that layers worked on side by side may take together, in bytes, whatever their sizes.
+/// Memory that layers worked on side by side may take together beyond the allowance of one of them, in bytes.
 const MEMORY: usize = 16 << 20;
 
 /// Bytes to go through that are worth another thread's while: about 100 µs. Threads that are called for less take more time
@@ -97,7 +97,7 @@ fn fitting(loads: &[Load<'_>]) -> usize {
     let mut memory: Vec<usize> = loads.iter().map(|load| load.memory).collect();
     memory.sort_unstable_by_key(|&memory| Reverse(memory));
     let allowances = loads.iter().map(|load| load.allowance);
-    let bound = allowances.fold(MEMORY, usize::max);
+    let bound = MEMORY.saturating_add(allowances.max().unwrap_or(0));
     let mut taken = 0usize;
     let fitting = memory.iter().take_while(|&&memory| {
         taken = taken.saturating_add(memory);
@@ -136,10 +136,10 @@ mod tests {
             super::fitting(&memory.iter().map(load).collect::<Vec<_>>())
         };
         assert_eq!(fitting(&[MIB; 10], 1), 10);
-        assert_eq!(fitting(&[5 * MIB; 50], 1), 3);
+        assert_eq!(fitting(&[5 * MIB; 50], 1), 4);
         assert_eq!(fitting(&[100 * MIB; 50], 1), 1);
         assert_eq!(fitting(&[100 * MIB; 50], 4), 4);
-        assert_eq!(fitting(&[MIB, 100 * MIB, MIB], 1), 1);
+        assert_eq!(fitting(&[MIB, 100 * MIB, 17 * MIB], 1), 1);
         assert_eq!(fitting(&[0; 5], 1), 5);
         assert_eq!(fitting(&[], 1), 0);
     }

@@ -13,6 +13,9 @@ use crate::schedule::per_task;
 use super::units::{SLACK, Units, guard_band};
 use super::{Kernels, cpu};
 
+/// Kernels along a side of a tile. 256² float32 are 256 KiB, which stay in a core's second-level cache while they are read.
+const TILE: usize = 256;
+
 /// Multiply-adds in the time in which a byte is read, about, for products of bytes.
 const PRODUCTS_PER_BYTE: usize = 25;
 
@@ -96,9 +99,8 @@ impl<'k, 'a> Group<'k, 'a> {
     /// Shows every pair once, in tiles of the upper triangle, to `visit`: on several threads at once and in no fixed order
     /// where there is more than one tile.
     pub fn for_each_tile(&self, visit: impl Fn(&mut Tile<'_>) + Sync) {
-        let side = self.units.tile();
-        let part = |start: usize| start..(start + side).min(self.len());
-        let starts = || (0..self.len()).step_by(side);
+        let part = |start: usize| start..(start + TILE).min(self.len());
+        let starts = || (0..self.len()).step_by(TILE);
         let places: Vec<(usize, usize)> = starts()
             .flat_map(|row| {
                 let columns = starts().filter(move |&column| column >= row);
@@ -108,7 +110,7 @@ impl<'k, 'a> Group<'k, 'a> {
         places
             .into_par_iter()
             .with_min_len(per_task(
-                side * side * self.kernels.rows().row_len() / PRODUCTS_PER_BYTE,
+                TILE * TILE * self.kernels.rows().row_len() / PRODUCTS_PER_BYTE,
             ))
             .for_each_init(Vec::new, |buffer: &mut Vec<f32>, (row, column)| {
                 let (rows, columns) = (part(row), part(column));

@@ -112,15 +112,6 @@ impl Units {
         matches!(self, Self::Byte(_))
     }
 
-    /// The most vectors along a side of a tile that is worked on in one piece. A tile of float32 stays in a core's
-    /// second-level cache while it is read: 1 MiB and 256 KiB.
-    pub fn tile(&self) -> usize {
-        match self {
-            Self::Single { .. } => 512,
-            Self::Byte(_) => 256,
-        }
-    }
-
     /// The products of the vectors in `rows` with those in `columns`, row by row. Where the two are the same, what lies
     /// below the diagonal is left undefined.
     pub fn products(&self, rows: Range<usize>, columns: Range<usize>, out: &mut [f32]) {
@@ -193,8 +184,10 @@ impl<E: Element> Loop for WriteUnit<'_, E> {
 
     #[inline(always)]
     fn run(self) {
+        // Two roundings to float64 instead of one, for a tenth of a division's time: the error bound has room for both.
+        let inverse = 1.0 / self.norm;
         for (unit, x) in self.unit.iter_mut().zip(self.kernel.chunks_exact(E::SIZE)) {
-            *unit = (E::read(x).widen() / self.norm) as f32;
+            *unit = (E::read(x).widen() * inverse) as f32;
         }
     }
 }
