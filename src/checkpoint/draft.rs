@@ -362,12 +362,26 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::checkpoint::PIECE_BYTES;
 
     fn source(folder: &Path) -> Checkpoint {
-        let json = r#"{"a":{"dtype":"I8","shape":[4],"data_offsets":[0,4]}}"#;
+        source_of(folder, &[&[1, 2, 3, 4]])
+    }
+
+    /// A checkpoint of tensors with these bytes.
+    fn source_of(folder: &Path, tensors: &[&[u8]]) -> Checkpoint {
+        let mut end = 0;
+        let entries = tensors.iter().zip('a'..).map(|(bytes, name)| {
+            let (begin, length) = (end, bytes.len());
+            end += length;
+            format!(
+                r#""{name}":{{"dtype":"I8","shape":[{length}],"data_offsets":[{begin},{end}]}}"#
+            )
+        });
+        let json = format!("{{{}}}", entries.collect::<Vec<_>>().join(","));
         let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
         bytes.extend_from_slice(json.as_bytes());
-        bytes.extend_from_slice(&[1, 2, 3, 4]);
+        bytes.extend(tensors.concat());
         let path = folder.join("in.safetensors");
         fs::write(&path, bytes).unwrap();
         Checkpoint::open(&path).unwrap()
@@ -414,6 +428,61 @@ mod tests {
         let mut expected = fs::read(folder.path().join("in.safetensors")).unwrap();
         expected[at] = 9;
         assert_eq!(fs::read(out.path()).unwrap(), expected);
+    }
+
+    #[test]
+    fn changes_stay_whether_copying_is_ahead_of_them_or_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let noise: Vec<u8> = (0..11u32 << 20)
+            .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
+            .collect();
+        let source = source_of(
+            folder.path(),
+            &[&noise[..9 << 20], &noise, &[5; 17], &noise],
+        );
+        let file = fs::read(source.path()).unwrap();
+        // From the last to the first, and one across the pieces in which the file is copied.
+        let changes = [
+            (file.len() - 3, 3),
+            (3 * COPIED_BEFORE_A_CHANGE - 1000, 2000),
+            (COPIED_BEFORE_A_CHANGE, 1),
+            (source.tensors()[0].bytes.start, PIECE_BYTES),
+        ];
+        for fill in [Fill::First, Fill::Between] {
+            let out = Destination::check(&source, &folder.path().join("out"), true).unwrap();
+            let mut draft = Draft::begin(&source, &out).unwrap();
+            // Where layers are written as a whole, these tensors are all that is written.
+            let tensors: Vec<&Tensor> = match fill {
+                Fill::First => source.tensors().iter().collect(),
+                Fill::Between => vec![&source.tensors()[1], &source.tensors()[3]],
+            };
+            let mut expected = file.clone();
+            let work = |sink: &Sink<'_>| {
+                let mut write = |start: usize, length: usize| {
+                    let mut buffer = sink.buffer();
+                    let range = start..start + length;
+                    expected[range.clone()].fill(77);
+                    buffer.extend_from_slice(&expected[range]);
+                    sink.write(0, start, buffer);
+                };
+                match fill {
+                    Fill::First => changes
+                        .iter()
+                        .for_each(|&(start, length)| write(start, length)),
+                    Fill::Between => {
+                        let last = &tensors[1].bytes;
+                        for start in last.clone().step_by(PIECE_BYTES) {
+                            write(start, PIECE_BYTES.min(last.end - start));
+                        }
+                        sink.copy(Piece::of(tensors[0]));
+                    }
+                }
+                Ok::<_, Error>(())
+            };
+            draft.write_while(fill, &tensors, &(), work).unwrap();
+            draft.publish(Durability::Unsynced).unwrap();
+            assert!(fs::read(out.path()).unwrap() == expected, "{fill:?}");
+        }
     }
 
     #[test]
