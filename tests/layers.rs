@@ -460,6 +460,27 @@ fn linear_layers_count_when_asked_for() {
 }
 
 #[test]
+fn of_a_head_s_linear_layers_only_the_last_is_the_head() {
+    let reasons = |model: &str| -> Vec<Option<Reason>> {
+        let selection = Selection {
+            kinds: BTreeSet::from([Kind::Linear]),
+            ..Selection::default()
+        };
+        let layers = with(&Model::named(model).tensors, &selection).unwrap();
+        let linear = layers
+            .layers
+            .iter()
+            .filter(|layer| layer.kind == Kind::Linear);
+        linear.map(|layer| layer.reason).collect()
+    };
+    assert_eq!(
+        reasons("torchvision-vgg19"),
+        [None, None, Some(Reason::Head)]
+    );
+    assert_eq!(reasons("torchvision-resnet18"), [Some(Reason::Head)]);
+}
+
+#[test]
 fn metadata_comes_before_a_list_and_a_list_before_structure() {
     let tensors = [
         tensor("alpha.weight", &[8, 8, 3, 3]),

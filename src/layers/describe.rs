@@ -74,11 +74,30 @@ impl<'a> Describer<'a> {
                     kernels,
                     supported: self.check(candidate, Some(verdict)),
                     gate: gate::is_gate(at, self.candidates, network),
-                    head: step.in_head || (step.in_final && terminal == Some(at)),
+                    head: (step.in_head && !self.is_hidden(at, network))
+                        || (step.in_final && terminal == Some(at)),
                 };
                 self.layer(candidate, groups, &facts)
             })
             .collect()
+    }
+
+    /// Whether a linear layer of a head is one of several, and gives what a later one of the same module reads: VGG's
+    /// classifier has two of those.
+    fn is_hidden(&self, at: usize, network: &[Step]) -> bool {
+        let candidate = |step: &Step| &self.candidates[step.candidate];
+        let module = |step: &Step| {
+            let layer = self.name(candidate(step)).rsplit_once('.')?.0;
+            Some(layer.rsplit_once('.')?.0)
+        };
+        let own = &network[at];
+        candidate(own).linear()
+            && network[at + 1..].iter().any(|later| {
+                candidate(later).linear()
+                    && module(later).is_some()
+                    && module(later) == module(own)
+                    && candidate(later).reads() == candidate(own).out()
+            })
     }
 
     /// A layer that has no place in any network's order: a linear one that was not asked for, or a further part of a
