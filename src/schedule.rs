@@ -52,15 +52,25 @@ pub fn work_on_layers<R: Send + Sync, E: From<Error> + Send + Sync>(
     work: impl Fn(usize, &[u8], Option<&Sink<'_>>) -> Result<R, E> + Sync,
 ) -> Result<Vec<R>, E> {
     let run = |sink: Option<&Sink<'_>>| {
+        // The error that counts is the first layer's that has one, whichever is met first: so those before go on.
+        let first_failed = AtomicUsize::new(usize::MAX);
         let one_layer = |layer: usize| {
-            if sink.is_some_and(Sink::has_failed) {
+            if sink.is_some_and(Sink::has_failed) || layer > first_failed.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let values = source.values(loads[layer].tensor)?;
-            work(layer, &values, sink).map(Some)
+            let values = source.values(loads[layer].tensor).map_err(E::from);
+            let result = values.and_then(|values| work(layer, &values, sink));
+            if result.is_err() {
+                first_failed.fetch_min(layer, Ordering::Relaxed);
+            }
+            result.map(Some)
         };
         let results = side_by_side(loads, one_layer);
-        results.into_iter().collect::<Result<Option<Vec<R>>, E>>()
+        let failed = results.iter().position(Result::is_err);
+        results
+            .into_iter()
+            .skip(failed.unwrap_or(0))
+            .collect::<Result<Option<Vec<R>>, E>>()
     };
     let results = match draft {
         Some((draft, fill)) => {

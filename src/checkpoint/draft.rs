@@ -154,7 +154,13 @@ impl<'a> Draft<'a> {
             !is_kept
         });
         let target = Target { draft: self, meter };
-        let (result, written) = write_while(&target, fill, copied, work);
+        let (result, written) = write_while(&target, fill, copied, |sink| {
+            let result = work(sink);
+            if result.is_err() {
+                sink.give_up();
+            }
+            result
+        });
         // What the disk did comes first: work that was cut short for it has no result.
         let written = written?;
         self.written.extend(written);

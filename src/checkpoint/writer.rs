@@ -50,6 +50,7 @@ pub struct Sink<'w> {
     orders: SyncSender<Order>,
     empty: Mutex<Receiver<Vec<u8>>>,
     has_failed: &'w AtomicBool,
+    is_given_up: &'w AtomicBool,
 }
 
 impl Sink<'_> {
@@ -86,6 +87,11 @@ impl Sink<'_> {
         self.has_failed.load(Ordering::Relaxed)
     }
 
+    /// Has the writer stop: the output is not wanted any more.
+    pub(super) fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::Relaxed);
+    }
+
     fn order(&self, order: Order) {
         let sent = self.orders.send(order);
         assert!(sent.is_ok(), "the writer outlives its sink");
@@ -105,16 +111,18 @@ pub(super) fn write_while<R>(
     for _ in 0..BUFFERS {
         let _ = recycled.send(Vec::with_capacity(PIECE_BYTES));
     }
-    let has_failed = AtomicBool::new(false);
+    let (has_failed, is_given_up) = (AtomicBool::new(false), AtomicBool::new(false));
     let sink = Sink {
         fill,
         orders: order,
         empty: Mutex::new(empty),
         has_failed: &has_failed,
+        is_given_up: &is_given_up,
     };
     let mut writer = Writer {
         target,
         recycled,
+        is_given_up: &is_given_up,
         rest: copied.into(),
         copier: Copier::default(),
         written: Vec::new(),
@@ -144,6 +152,7 @@ pub(super) fn write_while<R>(
 struct Writer<'t, 'd, 'a> {
     target: &'t Target<'d, 'a>,
     recycled: Sender<Vec<u8>>,
+    is_given_up: &'t AtomicBool,
     /// What is left to copy.
     rest: VecDeque<Piece>,
     copier: Copier,
@@ -164,7 +173,7 @@ impl Writer<'_, '_, '_> {
                 }
             }
         }
-        while self.copy_some()? {}
+        while !self.is_given_up.load(Ordering::Relaxed) && self.copy_some()? {}
         Ok(())
     }
 
