@@ -447,11 +447,11 @@ mod tests {
             &[&noise[..9 << 20], &noise, &[5; 17], &noise],
         );
         let file = fs::read(source.path()).unwrap();
-        // From the last to the first, and one across the pieces in which the file is copied.
+        // Across two of the pieces in which the file is copied, then from the last to the first, and across three of them.
         let changes = [
-            (file.len() - 3, 3),
             (3 * COPIED_BEFORE_A_CHANGE - 1000, 2000),
-            (COPIED_BEFORE_A_CHANGE, 1),
+            (file.len() - 3, 3),
+            (COPIED_BEFORE_A_CHANGE - 1, COPIED_BEFORE_A_CHANGE + 2),
             (source.tensors()[0].bytes.start, PIECE_BYTES),
         ];
         for fill in [Fill::First, Fill::Between] {

@@ -190,7 +190,7 @@ impl Writer<'_, '_, '_> {
         Ok(())
     }
 
-    /// Copies the piece that a change lies in, if that is still to be copied.
+    /// Copies the pieces that a change lies in, as far as they are still to be copied.
     fn copy_around(&mut self, written: &Written) -> Result<(), Error> {
         let end = written.start + written.length;
         let overlaps = |piece: &Piece| {
@@ -198,10 +198,8 @@ impl Writer<'_, '_, '_> {
                 && piece.bytes.start < end
                 && written.start < piece.bytes.end
         };
-        if let Some(place) = self.rest.iter().position(overlaps) {
+        while let Some(place) = self.rest.iter().position(overlaps) {
             self.rest.swap(0, place);
-        }
-        while self.rest.front().is_some_and(overlaps) {
             self.copy_some()?;
         }
         Ok(())

@@ -82,16 +82,17 @@ impl<'a> Task<'a> {
     pub fn load(&self, rules: &Rules) -> Load<'a> {
         let layout = self.weight.layout();
         let (n, d) = (layout.kernels(), layout.kernel_len());
+        let groups = self.weight.groups();
         let units = self
             .screen(rules)
-            .map_or(0, |precision| precision.memory(n, d));
+            .map_or(0, |precision| groups * precision.memory(n / groups, d));
         let is_copied = rules.rounds.get() > 1 || !layout.is_contiguous();
         let copy = if is_copied { self.weight.bytes() } else { 0 };
         Load {
             tensor: self.weight.tensor(),
             work: self.products(rules),
             memory: units + copy,
-            allowance: copy + n * d * size_of::<f32>(),
+            allowance: copy + units.max(n * d * size_of::<f32>()),
         }
     }
 

@@ -50,11 +50,11 @@ impl Precision {
         }
     }
 
-    /// Bytes that the unit vectors of `n` kernels of `d` numbers take.
+    /// Bytes that the unit vectors of a group of `n` kernels of `d` numbers take.
     pub fn memory(self, n: usize, d: usize) -> usize {
         match self.for_kernels_of(d) {
             Self::Single => n * d * size_of::<f32>(),
-            Self::Byte => n * d,
+            Self::Byte => n.next_multiple_of(bytes::PANEL) * d,
         }
     }
 }
