@@ -5,8 +5,8 @@
 //! of which e + e²/2 is each vector's share. For kernels of normally distributed weights e is about 0.008.
 //!
 //! Measured on one core of an AMD EPYC (Zen 4), 512 kernels of 4608 numbers, in 10⁹ multiply-adds a second: these products
-//! 230; bfloat16 by the processor's own instructions 112, with an error about a fifth of this one's; OpenBLAS 0.3.21 in
-//! float32 (`ssyrk`) 43. Exact tests of what is left open cost less than what bytes save, so bfloat16 was dropped.
+//! 230; bfloat16 by the processor's own instructions 112, with a smaller error; OpenBLAS 0.3.21 in
+//! float32 (`ssyrk`) 43. Exact tests of what is left open cost less than what bytes save, so bfloat16 is not used.
 
 use std::marker::PhantomData;
 use std::ops::Range;
