@@ -31,18 +31,6 @@ impl Change {
     };
 }
 
-/// What happened to one kernel.
-#[derive(Clone, Copy, Debug)]
-struct KernelChange {
-    is_merged: bool,
-    /// Whether its numbers were handed on.
-    is_written: bool,
-    /// The squared distance between before and after.
-    change: f64,
-    /// The squared norm before.
-    square: f64,
-}
-
 /// Blends every layer of the recipe, several at once on the threads of the current rayon pool, and makes the draft the
 /// result, if there is one. What happened to each layer.
 ///
@@ -130,21 +118,22 @@ impl LayerRecipe<'_> {
             recipe: self,
             rows: &rows,
             partners: &partners,
-            squares,
             meter,
         };
-        let kernels = match sink {
+        let changes = match sink {
             Some(sink) if !self.weight.layout().is_contiguous() => {
                 round.write_scattered(values, sink)
             }
             _ => round.write_in_order(sink),
         };
-        let left_out = kernels.iter().filter(|kernel| !kernel.is_written).count();
-        meter.blended((left_out * rows.row_bytes()) as u64);
-        let change: f64 = kernels.iter().map(|kernel| kernel.change).sum();
-        let whole: f64 = kernels.iter().map(|kernel| kernel.square).sum();
+        let change: f64 = changes.iter().sum();
+        let whole: f64 = match squares {
+            Some(squares) => squares.iter().sum(),
+            None => self::squares(&rows, partners.len()).iter().sum(),
+        };
+        let kernels = 0..partners.len();
         Change {
-            merged: kernels.iter().filter(|kernel| kernel.is_merged).count(),
+            merged: kernels.filter(|&kernel| round.is_merged(kernel)).count(),
             relative_change: Some((change / whole).sqrt()).filter(|ratio| ratio.is_finite()),
         }
     }
@@ -157,18 +146,20 @@ struct LastRound<'r> {
     rows: &'r Rows<'r>,
     /// By kernel.
     partners: &'r [Option<usize>],
-    squares: Option<&'r [f64]>,
     meter: &'r dyn Meter,
 }
 
 impl LastRound<'_> {
-    /// Writes kernels that follow each other in the file, a buffer full at a time; computes as much without a sink.
-    fn write_in_order(&self, sink: Option<&Sink<'_>>) -> Vec<KernelChange> {
+    /// Writes kernels that follow each other in the file, a buffer full at a time; computes as much without a sink. How far
+    /// each that is written has moved, as [`LastRound::write`] says.
+    fn write_in_order(&self, sink: Option<&Sink<'_>>) -> Vec<f64> {
         let tensor = self.recipe.weight.tensor();
         let row_bytes = self.rows.row_bytes();
         let fill = sink.map_or(Fill::First, Sink::fill);
         let runs: Vec<Range<usize>> = self.runs(fill).collect();
         let kernels_in_runs: usize = runs.iter().map(Range::len).sum();
+        let left_out = self.partners.len() - kernels_in_runs;
+        self.meter.blended((left_out * row_bytes) as u64);
         let mean_run = kernels_in_runs / runs.len().max(1) * row_bytes;
         let runs = runs.into_par_iter().with_min_len(per_task(mean_run));
         let changes = runs.flat_map_iter(|kernels| {
@@ -176,22 +167,14 @@ impl LastRound<'_> {
             buffer.resize(kernels.len() * row_bytes, 0);
             let start = tensor.bytes.start + kernels.start * row_bytes;
             let rows = kernels.zip(buffer.chunks_exact_mut(row_bytes));
-            let changes = rows.map(|(kernel, row)| (kernel, self.write(kernel, row)));
-            let changes: Vec<_> = changes.collect();
+            let changes: Vec<f64> = rows.map(|(kernel, row)| self.write(kernel, row)).collect();
             self.meter.blended(buffer.len() as u64);
             if let Some(sink) = sink {
                 sink.write(tensor.shard, start, buffer);
             }
             changes
         });
-        let changes: Vec<(usize, KernelChange)> = changes.collect();
-        let mut changes = changes.into_iter().peekable();
-        let all = 0..self.partners.len();
-        all.map(|kernel| {
-            let change = changes.next_if(|&(changed, _)| changed == kernel);
-            change.map_or_else(|| self.unchanged(kernel), |(_, change)| change)
-        })
-        .collect()
+        changes.collect()
     }
 
     /// The kernels to write, in runs of at most a buffer: all, or those that are merged and what lies closely between.
@@ -222,7 +205,7 @@ impl LastRound<'_> {
     }
 
     /// Writes kernels that are interleaved in the file: as a whole, rather than thousands of runs of a few bytes.
-    fn write_scattered(&self, values: &[u8], sink: &Sink<'_>) -> Vec<KernelChange> {
+    fn write_scattered(&self, values: &[u8], sink: &Sink<'_>) -> Vec<f64> {
         let weight = &self.recipe.weight;
         let mut values = values.to_vec();
         let mut row = vec![0; self.rows.row_bytes()];
@@ -248,8 +231,8 @@ impl LastRound<'_> {
         changes
     }
 
-    /// Writes a kernel as it is after the round.
-    fn write(&self, kernel: usize, row: &mut [u8]) -> KernelChange {
+    /// Writes a kernel as it is after the round; the squared distance to what it was in the source.
+    fn write(&self, kernel: usize, row: &mut [u8]) -> f64 {
         let (rows, float) = (self.rows, self.rows.float());
         let own = rows.row(kernel);
         match self.partners[kernel] {
@@ -260,37 +243,20 @@ impl LastRound<'_> {
             None => row.copy_from_slice(own),
         }
         if !self.is_merged(kernel) {
-            return KernelChange {
-                is_written: true,
-                ..self.unchanged(kernel)
-            };
+            return 0.0;
         }
-        let original = rows.original(kernel);
-        with_element!(float, E => KernelChange {
-            is_merged: true,
-            is_written: true,
-            change: exact::squared_distance::<E>(row, original),
-            square: self.square(kernel),
+        with_element!(float, E => exact::squared_distance::<E>(row, rows.original(kernel)))
+    }
+}
+
+/// The dot product of every kernel of the source with itself.
+fn squares(rows: &Rows<'_>, kernels: usize) -> Vec<f64> {
+    (0..kernels)
+        .into_par_iter()
+        .with_min_len(per_task(rows.row_bytes()))
+        .map(|kernel| {
+            let row = rows.original(kernel);
+            with_element!(rows.float(), E => exact::dot::<E>(row, row))
         })
-    }
-
-    fn unchanged(&self, kernel: usize) -> KernelChange {
-        KernelChange {
-            is_merged: false,
-            is_written: false,
-            change: 0.0,
-            square: self.square(kernel),
-        }
-    }
-
-    /// The dot product of a kernel of the source with itself.
-    fn square(&self, kernel: usize) -> f64 {
-        self.squares.map_or_else(
-            || {
-                let original = self.rows.original(kernel);
-                with_element!(self.rows.float(), E => exact::dot::<E>(original, original))
-            },
-            |squares| squares[kernel],
-        )
-    }
+        .collect()
 }
