@@ -163,49 +163,46 @@ fn read(
     screen: Option<Precision>,
 ) -> (Vec<Units>, Vec<Measure>) {
     let mut measures = vec![Measure::default(); kernels];
-    let Some(precision) = screen else {
-        measures
-            .par_chunks_mut(BATCH)
-            .with_min_len(per_task(BATCH * rows.row_bytes()))
-            .enumerate()
-            .for_each(|(batch, measures)| {
-                for (kernel, measure) in (batch * BATCH..).zip(measures) {
-                    (*measure, _) = measured(rows.float(), rows.row(kernel));
-                }
-            });
-        return (Vec::new(), measures);
-    };
-    let mut units: Vec<Units> = (0..kernels / group)
-        .map(|_| Units::zero(precision, group, rows.row_len()))
-        .collect();
-    let batches = units.iter_mut().flat_map(Units::batches);
+    let mut units: Vec<Units> = screen.map_or_else(Vec::new, |precision| {
+        let groups = 0..kernels / group;
+        let zero = |_| Units::zero(precision, group, rows.row_len());
+        groups.map(zero).collect()
+    });
+    let mut batches = units.iter_mut().flat_map(Units::batches);
     let starts = (0..kernels)
         .step_by(group)
         .flat_map(|start| (start..start + group).step_by(BATCH));
     let measures_of_batches = measures
         .chunks_mut(group)
         .flat_map(|group| group.chunks_mut(BATCH));
-    let work: Vec<_> = starts.zip(measures_of_batches).zip(batches).collect();
+    let work: Vec<_> = starts
+        .zip(measures_of_batches)
+        .map(|(start, measures)| (start, measures, batches.next()))
+        .collect();
     work.into_par_iter()
         .with_min_len(per_task(BATCH * rows.row_bytes()))
-        .for_each(|((start, measures), mut batch)| {
+        .for_each(|(start, measures, mut batch)| {
             for (place, measure) in measures.iter_mut().enumerate() {
-                *measure = prepared(rows, start + place, &mut batch, place);
+                *measure = prepared(rows, start + place, batch.as_mut(), place);
             }
         });
     (units, measures)
 }
 
-/// Reads a kernel, and writes its unit vector to its place in a batch.
-fn prepared(rows: &Rows<'_>, kernel: usize, batch: &mut Batch<'_>, place: usize) -> Measure {
+/// Reads a kernel, and writes its unit vector to its place in a batch, if there is one.
+fn prepared(
+    rows: &Rows<'_>,
+    kernel: usize,
+    batch: Option<&mut Batch<'_>>,
+    place: usize,
+) -> Measure {
     let row = rows.row(kernel);
     let (mut measure, greatest) = measured(rows.float(), row);
-    let error = if measure.takes_part() {
-        with_element!(rows.float(), E => batch.write::<E>(place, row, measure.norm, greatest))
-    } else {
-        f64::NAN
-    };
-    measure.error = error as f32;
+    if let Some(batch) = batch.filter(|_| measure.takes_part()) {
+        let error =
+            with_element!(rows.float(), E => batch.write::<E>(place, row, measure.norm, greatest));
+        measure.error = error as f32;
+    }
     measure
 }
 
