@@ -43,7 +43,7 @@ impl Partners {
         for group in kernels.groups() {
             let choices = Choices::new(&group, turns);
             let scan = Scan::new(&group, tau, |_| false);
-            group.for_each_tile(|tile| {
+            group.for_each_tile(meter, |tile| {
                 let (mut rows, mut columns) = (Side::new(tile.rows()), Side::new(tile.columns()));
                 scan.visit(
                     tile,
@@ -53,7 +53,6 @@ impl Partners {
                     }),
                 );
                 choices.take([rows, columns]);
-                meter.multiplied(tile.products());
             });
             let partners = choices.finish().into_iter().map(|best| {
                 best.map(|(_, kernel)| Chosen {
@@ -76,10 +75,7 @@ impl Partners {
         let mut round = Self::none(kernels, Some(0));
         for group in kernels.groups() {
             let scan = Scan::new(&group, tau, |place| turns[group.kernel(place)].is_some());
-            group.for_each_tile(|tile| {
-                scan.visit(tile, None);
-                meter.multiplied(tile.products());
-            });
+            group.for_each_tile(meter, |tile| scan.visit(tile, None));
             let partners = scan.nearest().into_iter().map(|neighbour| {
                 let above = neighbour.filter(|neighbour| neighbour.similarity > tau)?;
                 Some(Chosen {

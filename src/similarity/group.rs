@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use ndarray::{Array2, ArrayViewMut2};
 use rayon::prelude::*;
 
+use crate::meter::Meter;
 use crate::schedule::per_task;
 
 use super::units::{SLACK, Units, guard_band};
@@ -96,9 +97,9 @@ impl<'k, 'a> Group<'k, 'a> {
         twins[a] == twins[b]
     }
 
-    /// Shows every pair once, in tiles of the upper triangle, to `visit`: on several threads at once and in no fixed order
-    /// where there is more than one tile.
-    pub fn for_each_tile(&self, visit: impl Fn(&mut Tile<'_>) + Sync) {
+    /// Shows every pair once, in tiles of the upper triangle, to `visit`, and tells `meter` of the multiply-adds: on several
+    /// threads at once and in no fixed order where there is more than one tile.
+    pub fn for_each_tile(&self, meter: &dyn Meter, visit: impl Fn(&mut Tile<'_>) + Sync) {
         let part = |start: usize| start..(start + TILE).min(self.len());
         let starts = || (0..self.len()).step_by(TILE);
         let places: Vec<(usize, usize)> = starts()
@@ -117,7 +118,7 @@ impl<'k, 'a> Group<'k, 'a> {
                 buffer.resize(rows.len() * columns.len(), 0.0);
                 self.units
                     .products(rows.clone(), columns.clone(), &mut buffer[..]);
-                visit(&mut Tile {
+                let mut tile = Tile {
                     kernels: self.kernels,
                     start: self.start,
                     errors_of_rows: Cow::Borrowed(&self.errors[rows.clone()]),
@@ -126,7 +127,9 @@ impl<'k, 'a> Group<'k, 'a> {
                     columns,
                     values: buffer,
                     is_coarse: self.units.are_coarse(),
-                });
+                };
+                visit(&mut tile);
+                meter.multiplied(tile.products());
             });
     }
 }
@@ -184,7 +187,7 @@ impl Tile<'_> {
     }
 
     /// Multiply-adds that it took.
-    pub fn products(&self) -> u64 {
+    fn products(&self) -> u64 {
         self.pairs() as u64 * self.kernels.rows().row_len() as u64
     }
 
@@ -271,7 +274,7 @@ mod tests {
 
     /// Shows every pair to `see`, once it has checked that its screened similarity is within the bounds.
     fn for_each_pair(group: &Group<'_, '_>, refine: bool, see: impl Fn(usize, usize) + Sync) {
-        group.for_each_tile(|tile| {
+        group.for_each_tile(&(), |tile| {
             if refine {
                 tile.refine();
             }

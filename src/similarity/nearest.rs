@@ -25,10 +25,7 @@ impl Nearest {
         let mut nearest = vec![None; kernels.len()];
         for group in kernels.groups() {
             let scan = Scan::new(&group, -1.0, |_| true);
-            group.for_each_tile(|tile| {
-                scan.visit(tile, None);
-                meter.multiplied(tile.products());
-            });
+            group.for_each_tile(meter, |tile| scan.visit(tile, None));
             for (place, neighbour) in scan.nearest().into_iter().enumerate() {
                 nearest[group.kernel(place)] = neighbour;
             }
@@ -130,7 +127,7 @@ mod tests {
 
             let group = kernels.groups().next().unwrap();
             let scan = Scan::new(&group, 0.5, |place| place % 3 == 0);
-            group.for_each_tile(|tile| scan.visit(tile, None));
+            group.for_each_tile(&(), |tile| scan.visit(tile, None));
             assert_eq!(scan.greatest(), nearest.greatest());
             for (place, found) in scan.nearest().into_iter().enumerate() {
                 let wanted = expected[place].filter(|n| place % 3 == 0 && n.similarity > 0.5);
