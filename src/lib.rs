@@ -8,6 +8,7 @@
 //! [`checkpoint`] (read) → [`layers`] → [`weight`] → [`similarity`] → [`plan`] → [`apply`] → [`checkpoint`] (write) →
 //! [`report`]; [`commands`] puts them together for the command line of [`cli`].
 
+pub mod analysis;
 pub mod apply;
 pub mod checkpoint;
 pub mod cli;

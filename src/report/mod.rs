@@ -1,11 +1,16 @@
 //! Results as people and programs read them: values in, text or JSON out.
 
 mod changes;
+pub mod document;
+pub mod figures;
 mod inspection;
 mod merging;
 mod nothing_merged;
+pub mod page;
 mod printable;
+pub mod redundancy;
 mod table;
+pub mod tables;
 
 pub use changes::{DiffReport, TensorDifference};
 pub use inspection::{InspectReport, InspectedLayer};

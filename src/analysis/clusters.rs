@@ -1,0 +1,1 @@
+//! An order of kernels that puts similar ones side by side.

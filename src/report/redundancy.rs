@@ -1,0 +1,109 @@
+//! The analysis of a checkpoint as it is reported: the value from which the page, the JSON and the tables are made.
+
+use std::collections::BTreeSet;
+
+use crate::analysis::{Evolution, LayerNumbers, NetNumbers};
+use crate::layers::{Kind, Reason};
+
+/// The analysis of a checkpoint.
+#[derive(Clone, Debug)]
+pub struct Redundancy {
+    /// The checkpoint's file name (or folder's, of a sharded one).
+    pub file: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// SHA-256 of its header's JSON, in hexadecimal.
+    pub header_sha256: String,
+    /// Layers left alone as shallow, L_s.
+    pub skip_shallow: usize,
+    /// Those analysed, in depth order.
+    pub layers: Vec<ReportedLayer>,
+    /// The sums over the layers that take part.
+    pub net: NetNumbers,
+    /// How the kernels were merged, where the report is part of a merge.
+    pub merging: Option<Merging>,
+    /// What became of the layers from epoch to epoch, where several checkpoints were given; the analysis itself is of the
+    /// last one.
+    pub evolution: Option<Evolution>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// The parameters of a merge, as the user gives them.
+#[derive(Clone, Debug)]
+pub struct Merging {
+    /// `--tau`: a number or a percentage.
+    pub tau: String,
+    /// `--alpha`.
+    pub alpha: f64,
+    /// `--prob`.
+    pub prob: f64,
+    /// `--partner`.
+    pub partner: String,
+    /// `--rounds`.
+    pub rounds: u32,
+    /// `--seed`.
+    pub seed: u64,
+}
+
+/// One layer of the analysis.
+#[derive(Clone, Debug)]
+pub struct ReportedLayer {
+    /// What the layer is.
+    pub facts: LayerFacts,
+    /// What was found out.
+    pub numbers: LayerNumbers,
+    /// What was merged in it, where the report is part of a merge and the layer takes part.
+    pub merges: Option<LayerMerges>,
+    /// Its figures, by what they show, as `(kind, stem)`: `figures/STEM.svg` and `figures/STEM.png`.
+    pub figures: Vec<(FigureKind, String)>,
+    /// Its section of the page, made while its drawings were at hand.
+    pub section: String,
+}
+
+/// What a layer is.
+#[derive(Clone, Debug)]
+pub struct LayerFacts {
+    /// Name of its weight.
+    pub name: String,
+    /// Its place among the convolutions, from 1.
+    pub depth: Option<usize>,
+    /// Its kind.
+    pub kind: Kind,
+    /// Parts of the kernels that see different input channels.
+    pub groups: usize,
+    /// Shape of its weight.
+    pub shape: Vec<usize>,
+    /// Element type.
+    pub dtype: String,
+    /// Number of kernels.
+    pub kernels: usize,
+    /// Why it would not be merged: `None`, or shallow (other layers are not analysed).
+    pub reason: Option<Reason>,
+}
+
+/// What was merged in a layer.
+#[derive(Clone, Debug)]
+pub struct LayerMerges {
+    /// The layer's threshold as a number.
+    pub tau: f64,
+    /// The kernels that changed.
+    pub kernels: BTreeSet<usize>,
+    /// `(kernel, partner)` of every merge of every round.
+    pub pairs: BTreeSet<(usize, usize)>,
+}
+
+/// What a layer's figure shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FigureKind {
+    /// The similarity matrix in file order and clustered.
+    Similarity,
+    /// Pairs and kernels above τ.
+    Thresholds,
+    /// The histogram of the kernels' greatest similarities.
+    Nearest,
+    /// The eigenvalues.
+    Spectrum,
+    /// Kernels of some pairs.
+    Kernels,
+}
