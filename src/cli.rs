@@ -6,8 +6,8 @@ use std::str::FromStr;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
-use crate::checkpoint::Durability;
 use crate::layers::Kind;
+use crate::place::Durability;
 use crate::plan::{Fraction, Parameters, Partner, Threshold};
 use crate::settings::PartialSettings;
 use crate::similarity::{NonFinite, Precision};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{checkpoint, layers, plan, settings, similarity};
+use crate::{checkpoint, layers, place, plan, settings, similarity};
 
 /// What stopped a command, in one sentence that names the file, tensor or flag and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -10,6 +10,8 @@ use crate::{checkpoint, layers, plan, settings, similarity};
 pub enum Error {
     #[error(transparent)]
     Checkpoint(#[from] checkpoint::Error),
+    #[error(transparent)]
+    Place(#[from] place::Error),
     #[error(transparent)]
     Plan(#[from] plan::Error),
     #[error(transparent)]

@@ -6,7 +6,7 @@
 //! convolutions alone. This crate does it to a checkpoint on disk. Its rooms read as the pipeline:
 //!
 //! [`checkpoint`] (read) → [`layers`] → [`weight`] → [`similarity`] → [`plan`] → [`apply`] → [`checkpoint`] (write) →
-//! [`report`]; [`commands`] puts them together for the command line of [`cli`].
+//! [`report`]; [`place`] is how files come to the disk whole, and [`commands`] puts them together for the command line of [`cli`].
 
 pub mod analysis;
 pub mod apply;
@@ -17,6 +17,7 @@ pub mod diff;
 pub mod error;
 pub mod layers;
 pub mod meter;
+pub mod place;
 pub mod plan;
 pub mod report;
 pub mod schedule;

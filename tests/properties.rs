@@ -5,8 +5,9 @@ use std::num::NonZeroU32;
 use std::path::Path;
 
 use inmerge_ckpt::apply::apply;
-use inmerge_ckpt::checkpoint::{Checkpoint, Destination, Draft, Durability};
+use inmerge_ckpt::checkpoint::{Checkpoint, Destination, Draft};
 use inmerge_ckpt::layers::Kind;
+use inmerge_ckpt::place::Durability;
 use inmerge_ckpt::plan::{
     Cosine, Decision, Fraction, LayerParameters, Merge, Parameters, Partner, Plan, PlannedLayer,
     Recipe, Rules, SourceId, Task, Threshold,

@@ -1,31 +1,12 @@
 //! Where a checkpoint may be written.
 
-use std::fs::File;
 use std::path::Path;
 
-use super::file::FileDestination;
+use crate::place::FileDestination;
+
 use super::folder::FolderDestination;
 use super::index::is_index;
 use super::{Checkpoint, Error, Problem};
-
-/// Whether an output must survive a power cut once it is announced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// The file and its folder are synced to the disk.
-    Synced,
-    /// Left to the operating system.
-    Unsynced,
-}
-
-impl Durability {
-    /// Sees to it that the disk holds a file, if it must.
-    pub(super) fn sync(self, file: &File) -> Result<(), Problem> {
-        match self {
-            Self::Synced => file.sync_all().map_err(Problem::writing),
-            Self::Unsynced => Ok(()),
-        }
-    }
-}
 
 /// A place where a checkpoint of the input's layout may be written, checked before anything is computed.
 #[derive(Debug)]
@@ -48,7 +29,7 @@ impl Destination {
         match source.index() {
             Some(index) => FolderDestination::check(index, path, replace).map(Self::Folder),
             None if path.file_name().is_some_and(is_index) => Err(Problem::OutputIndex.of(path)),
-            None => FileDestination::check(path, replace).map(Self::File),
+            None => Ok(FileDestination::check(path, replace).map(Self::File)?),
         }
     }
 

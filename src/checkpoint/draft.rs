@@ -8,14 +8,12 @@ use std::os::unix::fs::FileExt;
 use rayon::prelude::*;
 
 use crate::meter::Meter;
+use crate::place::{Durability, FileDestination, TemporaryFile};
 
 use super::copy::Copier;
 use super::folder::NewFolder;
-use super::temporary::TemporaryFile;
 use super::writer::{Fill, Sink, Written, write_while};
-use super::{
-    Checkpoint, Destination, Durability, Error, FileDestination, Problem, Tensor, Warning,
-};
+use super::{Checkpoint, Destination, Error, Problem, Tensor, Warning};
 
 /// Bytes that are copied before a change among them is written.
 const COPIED_BEFORE_A_CHANGE: usize = 8 << 20;

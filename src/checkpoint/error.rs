@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::place;
+
 use super::names::Names;
 
 /// A checkpoint could not be read or written.
@@ -165,26 +167,12 @@ pub enum Problem {
         "was changed by another program while it was being read; run again when nothing writes to it"
     )]
     ChangedMeanwhile,
-    #[error("exists already; use --force to replace it, or name another output")]
-    OutputExists,
-    #[error(
-        "is a symbolic link; name what it points to, so that no link's target is replaced by surprise"
-    )]
-    OutputLink,
-    #[error("is a folder; name a file in it as the output")]
-    OutputFolder,
     #[error(
         "is named like the index of a sharded checkpoint, and the input is a single file; name a .safetensors file"
     )]
     OutputIndex,
     #[error("the input is sharded, so the output is too; name a folder, or {index} in one")]
     OutputNotFolder { index: String },
-    #[error("has no name that another folder could take; name the output folder by its own name")]
-    OutputNameless,
-    #[error(
-        "is where a disk is mounted, or holds such a place, and cannot be replaced in one step; name a folder inside it"
-    )]
-    OutputMount,
     #[error(
         "lies inside the input's folder; name a folder elsewhere, or the input's own to replace it"
     )]
@@ -195,20 +183,12 @@ pub enum Problem {
         "holds what the new checkpoint does not, which would be lost ({names}); move that elsewhere, or name another output"
     )]
     OutputHoldsMore { names: Names },
-    #[error("is a device or another special file; name a regular file as the output")]
-    OutputSpecial,
-    #[error("its folder does not exist; create {} first", .0.display())]
-    OutputFolderMissing(PathBuf),
-    #[error("no space left on the device; free some or write elsewhere (nothing was replaced)")]
-    DiskFull,
-    #[error("cannot be written ({0}); check the folder's permissions (nothing was replaced)")]
-    Unwritable(io::Error),
-    #[error("was written, but may not survive a power cut: its folder could not be synced ({0})")]
-    Unsynced(io::Error),
     #[error(
         "reads back differently at byte {at} from what was written; the disk or file system is failing (nothing was replaced)"
     )]
     ReadBackDiffers { at: u64 },
+    #[error(transparent)]
+    Place(#[from] place::Problem),
 }
 
 /// A file format that is not safetensors but is met where one is expected.
@@ -286,9 +266,12 @@ impl Problem {
 
     /// What a failed attempt to write means.
     pub(super) fn writing(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
-            _ => Self::Unwritable(error),
-        }
+        place::Problem::writing(error).into()
+    }
+}
+
+impl From<place::Error> for Error {
+    fn from(error: place::Error) -> Self {
+        Problem::from(*error.problem).of(&error.path)
     }
 }

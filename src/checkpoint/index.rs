@@ -14,6 +14,8 @@ use std::time::SystemTime;
 
 use serde_json::value::RawValue;
 
+use crate::place::or_here;
+
 use super::object::Object;
 use super::{Error, MAX_HEADER_BYTES, Problem, Recognised};
 
@@ -219,13 +221,6 @@ impl Index {
         }
         Ok(())
     }
-}
-
-/// A folder's path for use on its own: the one that an empty path stands for has a name too.
-pub(super) fn or_here(folder: Option<&Path>) -> &Path {
-    folder
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."))
 }
 
 /// The only index in a folder.

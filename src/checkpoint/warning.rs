@@ -1,7 +1,8 @@
 //! What the user should know of an output that was written.
 
-use std::io;
 use std::path::PathBuf;
+
+use crate::place;
 
 use super::names::Names;
 
@@ -17,6 +18,6 @@ pub enum Warning {
         found: String,
         total: u64,
     },
-    #[error("{} is what the output replaced, and cannot be removed ({error}); remove it", folder.display())]
-    OldRemains { folder: PathBuf, error: io::Error },
+    #[error(transparent)]
+    Place(#[from] place::Warning),
 }

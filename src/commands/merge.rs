@@ -5,10 +5,11 @@ use std::time::Instant;
 use rayon::ThreadPool;
 
 use crate::apply::{Change, fill_for};
-use crate::checkpoint::{Checkpoint, Destination, Draft, FileDestination, Fill, Sink};
+use crate::checkpoint::{Checkpoint, Destination, Draft, Fill, Sink};
 use crate::cli::Merge;
 use crate::error::Error;
 use crate::layers::{Layer, Layers};
+use crate::place::FileDestination;
 use crate::plan::{Decision, Partner, Plan, PlannedLayer, Rules, SkippedLayer, SourceId, Task};
 use crate::report::{FinishedRun, NothingMerged};
 use crate::schedule::{Load, work_on_layers};

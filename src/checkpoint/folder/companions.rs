@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::checkpoint::Problem;
 use crate::checkpoint::index::{Index, is_index};
 use crate::checkpoint::names::Names;
 use crate::checkpoint::warning::Warning;
-use crate::checkpoint::{Durability, Problem};
+use crate::place::Durability;
 
 /// What a file may have at most to come along.
 const MAX_BYTES: u64 = 64 << 20;
@@ -92,9 +93,7 @@ impl Companions {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 copied => copied.map_err(Problem::writing)?,
             };
-            if durability == Durability::Synced {
-                durability.sync(&File::open(copy).map_err(Problem::writing)?)?;
-            }
+            durability.sync_at(&copy)?;
         }
         Ok(())
     }

@@ -1,20 +1,17 @@
 //! Where a sharded checkpoint may be written: a folder that appears whole or is replaced as a whole.
 
-mod attributes;
 mod companions;
-mod exchange;
-mod keep;
 mod new;
-mod temporary;
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::index::{Index, WeightMap, is_index, or_here};
+use crate::place::{self, FolderPlace, Standing, or_here};
+
+use super::index::{Index, WeightMap, is_index};
 use super::{Error, Problem};
 use companions::Companions;
 
@@ -25,8 +22,7 @@ pub(super) use new::NewFolder;
 pub struct FolderDestination {
     /// As the user has it: the folder or the index in it.
     path: PathBuf,
-    /// The folder, by its own name.
-    folder: PathBuf,
+    place: FolderPlace,
     old: Old,
 }
 
@@ -52,44 +48,34 @@ impl FolderDestination {
     }
 
     fn try_check(index: &Index, path: &Path, replace: bool) -> Result<Self, Problem> {
-        let folder = folder_meant(index, path)?;
-        let Some(name) = folder.file_name() else {
-            return Err(Problem::OutputNameless);
-        };
-        let parent = or_here(folder.parent());
-        // Without the slash at the end that makes a link its target.
-        let folder = parent.join(name);
-        let status = match fs::symlink_metadata(&folder) {
-            Ok(status) if status.is_symlink() => return Err(Problem::OutputLink),
-            Ok(status) if status.is_file() => {
+        let place = FolderPlace::of(folder_meant(index, path)?)?;
+        let status = match place.standing()? {
+            Standing::File => {
                 return Err(Problem::OutputNotFolder {
                     index: index.name().to_string_lossy().into_owned(),
                 });
             }
-            Ok(status) if !status.is_dir() => return Err(Problem::OutputSpecial),
-            Ok(_) if !replace => return Err(Problem::OutputExists),
-            Ok(status) => Some(status),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(Problem::Unwritable(error)),
+            Standing::Special => return Err(place::Problem::Special.into()),
+            Standing::Folder(_) if !replace => return Err(place::Problem::Exists.into()),
+            Standing::Folder(status) => Some(status),
+            Standing::Nothing => None,
         };
+        let parent = place.parent();
         if !parent.is_dir() {
-            return Err(Problem::OutputFolderMissing(parent.to_owned()));
+            return Err(place::Problem::FolderMissing(parent.to_owned()).into());
         }
-        let whole_parent = parent.canonicalize().map_err(Problem::Unwritable)?;
+        let whole_parent = parent.canonicalize().map_err(place::Problem::Unwritable)?;
         let input = index.folder().canonicalize().map_err(Problem::reading)?;
         let old = match status {
             Some(status) => {
-                let parent = fs::metadata(&whole_parent).map_err(Problem::Unwritable)?;
                 let input = fs::metadata(&input).map_err(Problem::reading)?;
-                if status.dev() != parent.dev() {
-                    return Err(Problem::OutputMount);
-                }
+                place.refuse_mount(&status)?;
                 if (status.dev(), status.ino()) == (input.dev(), input.ino()) {
                     Old::Input
                 } else {
                     let companions = Companions::find(index)?;
                     Old::Output {
-                        entries: disposable(&folder, index, &companions)?,
+                        entries: disposable(place.path(), index, &companions)?,
                         companions,
                     }
                 }
@@ -98,7 +84,7 @@ impl FolderDestination {
                 companions: Companions::find(index)?,
             },
         };
-        let whole = whole_parent.join(name);
+        let whole = whole_parent.join(place.name());
         if !matches!(old, Old::Input) {
             if whole.starts_with(&input) {
                 return Err(Problem::OutputInInput);
@@ -109,7 +95,7 @@ impl FolderDestination {
         }
         Ok(Self {
             path: path.to_owned(),
-            folder,
+            place,
             old,
         })
     }
@@ -121,21 +107,12 @@ impl FolderDestination {
 
     /// The folder that it is.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        self.place.path()
     }
 
     /// Whether the output replaces the input.
     pub fn is_input(&self) -> bool {
         matches!(self.old, Old::Input)
-    }
-
-    /// The folder around it.
-    fn parent(&self) -> &Path {
-        or_here(self.folder.parent())
-    }
-
-    fn name(&self) -> &OsStr {
-        self.folder.file_name().expect("checked")
     }
 }
 
@@ -166,9 +143,12 @@ fn disposable(
     let mut entries = BTreeSet::new();
     let mut others = Vec::new();
     let mut old_indexes = Vec::new();
-    for entry in fs::read_dir(folder).map_err(Problem::Unwritable)? {
-        let entry = entry.map_err(Problem::Unwritable)?;
-        let is_folder = entry.file_type().map_err(Problem::Unwritable)?.is_dir();
+    for entry in fs::read_dir(folder).map_err(place::Problem::Unwritable)? {
+        let entry = entry.map_err(place::Problem::Unwritable)?;
+        let is_folder = entry
+            .file_type()
+            .map_err(place::Problem::Unwritable)?
+            .is_dir();
         let name = entry.file_name();
         if is_index(&name) {
             old_indexes.push(name.clone());

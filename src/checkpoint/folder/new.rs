@@ -1,18 +1,18 @@
 //! A folder in the making, complete before it appears.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::checkpoint::Problem;
 use crate::checkpoint::index::Index;
-use crate::checkpoint::temporary::TemporaryFile;
 use crate::checkpoint::warning::Warning;
-use crate::checkpoint::{Durability, Problem};
+use crate::place::{
+    Durability, TemporaryFile, TemporaryFolder, keep, keep_all, keep_late, take_over,
+};
 
-use super::keep::{keep, keep_all, keep_late};
-use super::temporary::{TemporaryFolder, is_locked, remove_leftovers};
-use super::{FolderDestination, Old, attributes, exchange};
+use super::{FolderDestination, Old};
 
 /// What a sharded checkpoint becomes, in a folder beside the one it is to be. Dropped, it leaves nothing behind.
 #[derive(Debug)]
@@ -24,18 +24,16 @@ pub(in crate::checkpoint) struct NewFolder<'a> {
 impl<'a> NewFolder<'a> {
     /// Begins one, and removes what killed runs have left of others like it.
     pub fn begin(destination: &'a FolderDestination) -> io::Result<Self> {
-        let (parent, name) = (destination.parent(), destination.name());
-        remove_leftovers(parent, name);
         Ok(Self {
             destination,
-            folder: TemporaryFolder::create(parent, name)?,
+            folder: TemporaryFolder::create(&destination.place)?,
         })
     }
 
     /// A file for it, with the mode that the one of this name has in the folder that it replaces.
     pub fn temporary_file(&self, name: &OsStr) -> io::Result<TemporaryFile> {
         let file = TemporaryFile::create(self.folder.path())?;
-        if let Ok(replaced) = fs::metadata(self.destination.folder.join(name))
+        if let Ok(replaced) = fs::metadata(self.destination.folder().join(name))
             && replaced.is_file()
         {
             file.as_file().set_permissions(replaced.permissions())?;
@@ -61,7 +59,7 @@ impl<'a> NewFolder<'a> {
                 durability.sync(file.as_file())?;
                 file.put_at_new(&path).map_err(Problem::writing)
             }
-            None => keep(&self.destination.folder.join(name), &path),
+            None => Ok(keep(&self.destination.folder().join(name), &path)?),
         }
     }
 
@@ -76,7 +74,7 @@ impl<'a> NewFolder<'a> {
         let mut warnings = Vec::new();
         warnings.extend(self.add_index(index, total_size, durability)?);
         match &self.destination.old {
-            Old::Input => keep_all(&self.destination.folder, self.folder.path(), durability)?,
+            Old::Input => keep_all(self.destination.folder(), self.folder.path(), durability)?,
             Old::Nothing { companions } | Old::Output { companions, .. } => {
                 companions.copy_to(self.folder.path(), durability)?;
                 warnings.extend(companions.warning());
@@ -84,8 +82,8 @@ impl<'a> NewFolder<'a> {
         }
         let own = self.folder.open().map_err(Problem::writing)?;
         if !matches!(self.destination.old, Old::Nothing { .. }) {
-            let old = fs::metadata(&self.destination.folder).map_err(Problem::writing)?;
-            attributes::take_over(&own, &old).map_err(Problem::writing)?;
+            let old = fs::metadata(self.destination.folder()).map_err(Problem::writing)?;
+            take_over(&own, &old).map_err(Problem::writing)?;
         }
         durability.sync(&own)?;
         warnings.extend(self.put_in_place(index, durability)?);
@@ -122,52 +120,18 @@ impl<'a> NewFolder<'a> {
         index: &Index,
         durability: Durability,
     ) -> Result<Option<Warning>, Problem> {
-        let place = &self.destination.folder;
-        // Opened beforehand: a folder that cannot be is found out while nothing has happened.
-        let parent = match durability {
-            Durability::Synced => {
-                Some(File::open(self.destination.parent()).map_err(Problem::writing)?)
-            }
-            Durability::Unsynced => None,
-        };
-        let sync_parent = || match parent.as_ref().map(File::sync_all) {
-            Some(Err(error)) => Err(Problem::Unsynced(error)),
-            _ => Ok(()),
-        };
+        let place = &self.destination.place;
         if let Old::Nothing { .. } = self.destination.old {
-            exchange::put_at_new(self.folder.path(), place).map_err(|error| {
-                match error.kind() {
-                    io::ErrorKind::AlreadyExists => Problem::OutputExists,
-                    _ => Problem::writing(error),
-                }
-            })?;
-            self.folder.disown();
-            return sync_parent().map(|()| None);
+            self.folder.put_at_new(place, durability)?;
+            return Ok(None);
         }
-        // So that no other run takes the old folder for a dead run's before this one is done with it.
-        let old = File::open(place).map_err(Problem::writing)?;
-        let _ = is_locked(&old);
-        let aside = exchange::replace(self.folder.path(), place, self.folder.aside())
-            .map_err(Problem::writing)?;
-        self.folder.disown();
-        sync_parent()?;
+        let replaced = self.folder.replace(place, durability)?;
         let shards = index.map().shards();
-        let is_done = |name: &OsStr| match &self.destination.old {
-            Old::Output { entries, .. } => entries.contains(name),
-            _ => name == index.name() || shards.contains(&*name.to_string_lossy()),
+        let is_done = |entry: &Path| match &self.destination.old {
+            Old::Output { entries, .. } => entries.contains(entry.as_os_str()),
+            _ => entry == index.name() || shards.contains(&*entry.to_string_lossy()),
         };
-        let removed = keep_late(&aside, place, &is_done).and_then(|()| remove(&aside));
-        Ok(removed.err().map(|error| Warning::OldRemains {
-            folder: aside,
-            error,
-        }))
-    }
-}
-
-/// Removes a folder; another run may be ahead.
-fn remove(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        done => done,
+        let warning = replaced.remove(|old| keep_late(old, place.path(), &is_done));
+        Ok(warning.map(Warning::from))
     }
 }

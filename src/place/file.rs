@@ -1,11 +1,11 @@
 //! Where a file may be written, and how it gets there in one step.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::index::or_here;
-use super::temporary::TemporaryFile;
+use super::folder::or_here;
+use super::temporary_file::TemporaryFile;
 use super::{Durability, Error, Problem};
 
 /// A place where a file may be written, checked before anything is computed.
@@ -33,20 +33,20 @@ impl FileDestination {
         let ends_in_slash = path.as_os_str().as_encoded_bytes().ends_with(b"/");
         let folder = match (path.file_name(), path.parent()) {
             (Some(_), Some(parent)) if !ends_in_slash => parent,
-            _ => return Err(Problem::OutputFolder),
+            _ => return Err(Problem::Folder),
         };
         let folder = or_here(Some(folder)).to_owned();
         let replaced = match fs::symlink_metadata(path) {
-            Ok(status) if status.is_symlink() => return Err(Problem::OutputLink),
-            Ok(status) if status.is_dir() => return Err(Problem::OutputFolder),
-            Ok(status) if !status.is_file() => return Err(Problem::OutputSpecial),
-            Ok(_) if !replace => return Err(Problem::OutputExists),
+            Ok(status) if status.is_symlink() => return Err(Problem::Link),
+            Ok(status) if status.is_dir() => return Err(Problem::Folder),
+            Ok(status) if !status.is_file() => return Err(Problem::Special),
+            Ok(_) if !replace => return Err(Problem::Exists),
             Ok(status) => Some(status.permissions()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(Problem::Unwritable(error)),
         };
         if !folder.is_dir() {
-            return Err(Problem::OutputFolderMissing(folder));
+            return Err(Problem::FolderMissing(folder));
         }
         Ok(Self {
             path: path.to_owned(),
@@ -78,7 +78,7 @@ impl FileDestination {
     }
 
     /// A file in the destination's folder, with the mode that the destination is to have.
-    pub(super) fn temporary_file(&self) -> io::Result<TemporaryFile> {
+    pub(crate) fn temporary_file(&self) -> io::Result<TemporaryFile> {
         let file = TemporaryFile::create(&self.folder)?;
         if let Some(permissions) = &self.replaced {
             file.as_file().set_permissions(permissions.clone())?;
@@ -87,31 +87,18 @@ impl FileDestination {
     }
 
     /// Makes the file the destination in one step, after and before which the disk holds what it should.
-    pub(super) fn put_in_place(
+    pub(crate) fn put_in_place(
         &self,
         file: TemporaryFile,
         durability: Durability,
     ) -> Result<(), Problem> {
-        let folder = match durability {
-            Durability::Synced => {
-                file.as_file().sync_all().map_err(Problem::writing)?;
-                // Opened beforehand: a folder that cannot be is found out while nothing has happened.
-                Some(File::open(&self.folder).map_err(Problem::writing)?)
+        durability.sync(file.as_file())?;
+        durability.change_in(&self.folder, || {
+            if self.may_replace {
+                file.replace(&self.path).map_err(Problem::writing)
+            } else {
+                file.put_at_new(&self.path).map_err(Problem::putting_at_new)
             }
-            Durability::Unsynced => None,
-        };
-        if self.may_replace {
-            file.replace(&self.path).map_err(Problem::writing)?;
-        } else {
-            file.put_at_new(&self.path)
-                .map_err(|error| match error.kind() {
-                    io::ErrorKind::AlreadyExists => Problem::OutputExists,
-                    _ => Problem::writing(error),
-                })?;
-        }
-        match folder.map(|folder| folder.sync_all()) {
-            Some(Err(error)) => Err(Problem::Unsynced(error)),
-            _ => Ok(()),
-        }
+        })
     }
 }

@@ -4,22 +4,19 @@
 //! input and an output that both stay they would be a trap: programs that write a file in place, such as safetensors'
 //! `save_file`, would change the other with it.
 
-use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
-use crate::checkpoint::{Durability, Problem};
+use super::{Durability, Problem, attributes};
 
-use super::attributes;
-
-/// Takes every entry of `old` over into `new`, subfolders included, but those whose names `new` has already.
+/// Takes every entry of `old` over into `new`, subfolders included. Where `new` has a file of that name already, it stays.
 ///
 /// # Errors
 ///
-/// Where an entry cannot be linked nor copied, or another disk is mounted in one.
-pub(super) fn keep_all(old: &Path, new: &Path, durability: Durability) -> Result<(), Problem> {
+/// Where an entry cannot be linked nor copied, another disk is mounted in one, or one is a folder and its namesake is not.
+pub(crate) fn keep_all(old: &Path, new: &Path, durability: Durability) -> Result<(), Problem> {
     let device = fs::metadata(old).map_err(Problem::Unwritable)?.dev();
     keep_entries(old, new, device, durability)
 }
@@ -32,33 +29,47 @@ fn keep_entries(
 ) -> Result<(), Problem> {
     for entry in fs::read_dir(old).map_err(Problem::Unwritable)? {
         let name = entry.map_err(Problem::Unwritable)?.file_name();
-        let (from, to) = (old.join(&name), new.join(&name));
-        if fs::symlink_metadata(&to).is_ok() {
-            continue;
-        }
-        let status = match fs::symlink_metadata(&from) {
-            // Another program's passing file.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            status => status.map_err(Problem::Unwritable)?,
-        };
-        if !status.is_dir() {
-            keep(&from, &to)?;
-            continue;
-        }
-        if status.dev() != device {
-            return Err(Problem::OutputMount);
-        }
-        fs::create_dir(&to).map_err(Problem::writing)?;
-        keep_entries(&from, &to, device, durability)?;
-        let folder = File::open(&to).map_err(Problem::writing)?;
-        attributes::take_over(&folder, &status).map_err(Problem::writing)?;
-        durability.sync(&folder)?;
+        keep_entry(&old.join(&name), &new.join(&name), device, durability)?;
     }
     Ok(())
 }
 
+/// As [`keep_all`], of one entry; folders must lie on the disk with this number.
+pub(crate) fn keep_entry(
+    from: &Path,
+    to: &Path,
+    device: u64,
+    durability: Durability,
+) -> Result<(), Problem> {
+    let status = match fs::symlink_metadata(from) {
+        // Another program's passing file.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        status => status.map_err(Problem::Unwritable)?,
+    };
+    let namesake = fs::symlink_metadata(to).ok();
+    if !status.is_dir() {
+        return match namesake {
+            None => keep(from, to),
+            Some(new) if !new.is_dir() && (status.is_file() || status.is_symlink()) => Ok(()),
+            Some(_) => Err(Problem::InTheWay(from.to_owned())),
+        };
+    }
+    if status.dev() != device {
+        return Err(Problem::Mount);
+    }
+    match namesake {
+        None => fs::create_dir(to).map_err(Problem::writing)?,
+        Some(new) if new.is_dir() => {}
+        Some(_) => return Err(Problem::InTheWay(from.to_owned())),
+    }
+    keep_entries(from, to, device, durability)?;
+    let folder = File::open(to).map_err(Problem::writing)?;
+    attributes::take_over(&folder, &status).map_err(Problem::writing)?;
+    durability.sync(&folder)
+}
+
 /// Takes one entry over that is no folder: a link as it is, anything else as another name of the same file.
-pub(super) fn keep(from: &Path, to: &Path) -> Result<(), Problem> {
+pub(crate) fn keep(from: &Path, to: &Path) -> Result<(), Problem> {
     let status = fs::symlink_metadata(from).map_err(Problem::Unwritable)?;
     if status.is_symlink() {
         let target = fs::read_link(from).map_err(Problem::Unwritable)?;
@@ -66,37 +77,49 @@ pub(super) fn keep(from: &Path, to: &Path) -> Result<(), Problem> {
     }
     match fs::hard_link(from, to) {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => Err(Problem::OutputMount),
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => Err(Problem::Mount),
         // Not every file system has hard links, nor may everybody make one of any file.
         Err(_) if status.is_file() => fs::copy(from, to).map(drop).map_err(Problem::writing),
         Err(error) => Err(Problem::writing(error)),
     }
 }
 
-/// Moves into `new` what came into `old` or was replaced there after it was taken over; `is_done` tells of the entries of which
-/// nothing more is to be taken over.
-pub(super) fn keep_late(
+/// Moves into `new` what came into `old` or was replaced there after it was taken over; `is_done` tells, by the paths in `old`,
+/// of the entries of which nothing more is to be taken over.
+pub(crate) fn keep_late(old: &Path, new: &Path, is_done: &dyn Fn(&Path) -> bool) -> io::Result<()> {
+    keep_late_in(old, new, Path::new(""), is_done)
+}
+
+fn keep_late_in(
     old: &Path,
     new: &Path,
-    is_done: &dyn Fn(&OsStr) -> bool,
+    folder: &Path,
+    is_done: &dyn Fn(&Path) -> bool,
 ) -> io::Result<()> {
-    for entry in fs::read_dir(old)? {
-        let name = entry?.file_name();
-        if is_done(&name) {
-            continue;
-        }
-        let (from, to) = (old.join(&name), new.join(&name));
-        let own = fs::symlink_metadata(&from)?;
-        match fs::symlink_metadata(&to) {
-            Ok(other) if own.is_dir() && other.is_dir() => keep_late(&from, &to, &|_| false)?,
-            Ok(other) if is_same(&from, &own, &to, &other) => {}
-            Ok(other) if own.is_dir() || other.is_dir() => {
-                return Err(io::ErrorKind::AlreadyExists.into());
-            }
-            _ => fs::rename(&from, &to)?,
-        }
+    for entry in fs::read_dir(old.join(folder))? {
+        keep_late_entry(old, new, &folder.join(entry?.file_name()), is_done)?;
     }
     Ok(())
+}
+
+/// As [`keep_late`], of the entry with this path in `old`.
+pub(crate) fn keep_late_entry(
+    old: &Path,
+    new: &Path,
+    entry: &Path,
+    is_done: &dyn Fn(&Path) -> bool,
+) -> io::Result<()> {
+    if is_done(entry) {
+        return Ok(());
+    }
+    let (from, to) = (old.join(entry), new.join(entry));
+    let own = fs::symlink_metadata(&from)?;
+    match fs::symlink_metadata(&to) {
+        Ok(other) if own.is_dir() && other.is_dir() => keep_late_in(old, new, entry, is_done),
+        Ok(other) if is_same(&from, &own, &to, &other) => Ok(()),
+        Ok(other) if own.is_dir() || other.is_dir() => Err(io::ErrorKind::AlreadyExists.into()),
+        _ => fs::rename(&from, &to),
+    }
 }
 
 fn is_same(a: &Path, own: &Metadata, b: &Path, other: &Metadata) -> bool {

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::{Durability, FolderPlace, Problem, Warning, exchange};
+
 /// The mode of a fresh folder before the umask, as other programs create theirs.
 const MODE: u32 = 0o777;
 
@@ -25,15 +27,21 @@ const ASIDE: &str = ".old";
 /// It is locked while its maker lives, so that others can tell what a killed run has left behind, and clean up. File systems
 /// that cannot lock folders, such as NFS, keep such remains.
 #[derive(Debug)]
-pub(super) struct TemporaryFolder {
+pub(crate) struct TemporaryFolder {
     folder: TempDir,
     /// Held open for its lock.
     _lock: File,
 }
 
 impl TemporaryFolder {
+    /// Creates a folder beside its place, and removes what killed runs have left of others like it.
+    pub fn create(place: &FolderPlace) -> io::Result<Self> {
+        remove_leftovers(place.parent(), place.name());
+        Self::create_in(place.parent(), place.name())
+    }
+
     /// Creates a folder in `parent` that is to be called `name`.
-    pub fn create(parent: &Path, name: &OsStr) -> io::Result<Self> {
+    fn create_in(parent: &Path, name: &OsStr) -> io::Result<Self> {
         for _ in 0..ATTEMPTS {
             let folder = tempfile::Builder::new()
                 .prefix(&prefix(name))
@@ -60,24 +68,85 @@ impl TemporaryFolder {
         self.folder.path()
     }
 
-    /// A free name beside it, for what it replaces.
-    pub fn aside(&self) -> PathBuf {
-        self.path().with_extension(&ASIDE[1..])
-    }
-
     /// Opens the folder itself.
     pub fn open(&self) -> io::Result<File> {
         File::open(self.path())
     }
 
+    /// Puts it in its place in one step, where nothing must stand.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::Exists`] where something does; where the folder around it cannot be written to or synced.
+    pub fn put_at_new(
+        &mut self,
+        place: &FolderPlace,
+        durability: Durability,
+    ) -> Result<(), Problem> {
+        durability.change_in(place.parent(), || {
+            exchange::put_at_new(self.path(), place.path()).map_err(Problem::putting_at_new)?;
+            self.disown();
+            Ok(())
+        })
+    }
+
+    /// Puts it in the place of the folder there in one step.
+    ///
+    /// # Errors
+    ///
+    /// Where none is there, or the folder around it cannot be written to or synced.
+    pub fn replace(
+        &mut self,
+        place: &FolderPlace,
+        durability: Durability,
+    ) -> Result<Replaced, Problem> {
+        durability.change_in(place.parent(), || {
+            // So that no other run takes the old folder for a dead run's before this one is done with it.
+            let old = File::open(place.path()).map_err(Problem::writing)?;
+            let _ = is_locked(&old);
+            let folder = exchange::replace(self.path(), place.path(), self.aside())
+                .map_err(Problem::writing)?;
+            self.disown();
+            Ok(Replaced { folder, _lock: old })
+        })
+    }
+
+    /// A free name beside it, for what it replaces.
+    fn aside(&self) -> PathBuf {
+        self.path().with_extension(&ASIDE[1..])
+    }
+
     /// Leaves what stands at its path now where it is.
-    pub fn disown(&mut self) {
+    fn disown(&mut self) {
         self.folder.disable_cleanup(true);
     }
 }
 
+/// A folder that another has taken the place of.
+#[derive(Debug)]
+pub(crate) struct Replaced {
+    folder: PathBuf,
+    /// Held open for its lock.
+    _lock: File,
+}
+
+impl Replaced {
+    /// Removes it, once `save` has taken out of it what is to stay. What the user should know of it.
+    pub fn remove(self, save: impl FnOnce(&Path) -> io::Result<()>) -> Option<Warning> {
+        let removed = save(&self.folder).and_then(|()| match fs::remove_dir_all(&self.folder) {
+            // Another run was ahead.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        });
+        removed.err().map(|error| Warning::OldRemains {
+            folder: self.folder,
+            error,
+        })
+    }
+}
+
 /// Locks a folder for as long as it is held open: whether another has locked it already; `None` where it cannot be known.
-pub(super) fn is_locked(folder: &File) -> Option<bool> {
+fn is_locked(folder: &File) -> Option<bool> {
     match folder.try_lock() {
         Ok(()) => Some(false),
         Err(TryLockError::WouldBlock) => Some(true),
@@ -86,7 +155,7 @@ pub(super) fn is_locked(folder: &File) -> Option<bool> {
 }
 
 /// Removes what runs that were killed have left behind on their way to `name`. What cannot be removed stays.
-pub(super) fn remove_leftovers(parent: &Path, name: &OsStr) {
+fn remove_leftovers(parent: &Path, name: &OsStr) {
     let Ok(entries) = fs::read_dir(parent) else {
         return;
     };
@@ -159,7 +228,7 @@ mod tests {
         for name in kept {
             fs::create_dir(parent.join(name)).unwrap();
         }
-        let living = TemporaryFolder::create(parent, OsStr::new("out")).unwrap();
+        let living = TemporaryFolder::create_in(parent, OsStr::new("out")).unwrap();
         let dead = parent.join(".out.inmerge-abc123.tmp");
         fs::create_dir_all(dead.join("inner")).unwrap();
         fs::write(dead.join("inner/file"), "x").unwrap();

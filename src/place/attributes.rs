@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, fchown};
 
 /// Gives a folder the mode of another, and its owner and group if that is allowed.
-pub(super) fn take_over(folder: &File, from: &Metadata) -> io::Result<()> {
+pub(crate) fn take_over(folder: &File, from: &Metadata) -> io::Result<()> {
     let own = folder.metadata()?;
     if (own.uid(), own.gid()) != (from.uid(), from.gid()) {
         // For root, who works in others' folders; anybody else makes folders of his own.

@@ -15,7 +15,7 @@ const MODE: u32 = 0o666;
 /// On Linux it has no name to begin with (`O_TMPFILE`), so even a killed process or a power cut leaves nothing behind;
 /// file systems that cannot do that, such as NFS, give it a hidden name.
 #[derive(Debug)]
-pub(super) struct TemporaryFile {
+pub(crate) struct TemporaryFile {
     folder: PathBuf,
     file: Kind,
 }

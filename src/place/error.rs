@@ -1,0 +1,72 @@
+//! What can keep a file or a folder from its place, in words that name the path and the remedy.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Something could not be written where it was to go.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {problem}", path.display())]
+pub struct Error {
+    /// Where it was to go.
+    pub path: PathBuf,
+    /// What is wrong there.
+    pub problem: Box<Problem>,
+}
+
+/// What is wrong with a place.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "every variant's message says what it means")]
+pub enum Problem {
+    #[error("exists already; use --force to replace it, or name another output")]
+    Exists,
+    #[error(
+        "is a symbolic link; name what it points to, so that no link's target is replaced by surprise"
+    )]
+    Link,
+    #[error("is a folder; name a file in it as the output")]
+    Folder,
+    #[error("is a device or another special file; name a regular file as the output")]
+    Special,
+    #[error("has no name that another folder could take; name the output folder by its own name")]
+    Nameless,
+    #[error(
+        "is where a disk is mounted, or holds such a place, and cannot be replaced in one step; name a folder inside it"
+    )]
+    Mount,
+    #[error("its folder does not exist; create {} first", .0.display())]
+    FolderMissing(PathBuf),
+    #[error("holds {}, where the output has something of another kind; move that elsewhere, or name another output", .0.display())]
+    InTheWay(PathBuf),
+    #[error("no space left on the device; free some or write elsewhere (nothing was replaced)")]
+    DiskFull,
+    #[error("cannot be written ({0}); check the folder's permissions (nothing was replaced)")]
+    Unwritable(io::Error),
+    #[error("was written, but may not survive a power cut: its folder could not be synced ({0})")]
+    Unsynced(io::Error),
+}
+
+impl Problem {
+    /// Attaches the place.
+    pub fn of(self, path: &Path) -> Error {
+        Error {
+            path: path.to_owned(),
+            problem: Box::new(self),
+        }
+    }
+
+    /// What a failed attempt to write means.
+    pub(crate) fn writing(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
+            _ => Self::Unwritable(error),
+        }
+    }
+
+    /// What a failed attempt to put something where nothing must stand means.
+    pub(super) fn putting_at_new(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => Self::Exists,
+            _ => Self::writing(error),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Where a folder goes: a name in the folder around it.
+
+use std::ffi::OsStr;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::Problem;
+
+/// A path by which a folder can be put in its place: it ends in the folder's own name.
+#[derive(Debug)]
+pub(crate) struct FolderPlace {
+    path: PathBuf,
+}
+
+/// What stands at a place.
+#[derive(Debug)]
+pub(crate) enum Standing {
+    Nothing,
+    Folder(Metadata),
+    File,
+    /// A device, a pipe or a socket.
+    Special,
+}
+
+impl FolderPlace {
+    /// The place that a path means.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not end in a name, as `..` and `/` do not.
+    pub fn of(path: &Path) -> Result<Self, Problem> {
+        let Some(name) = path.file_name() else {
+            return Err(Problem::Nameless);
+        };
+        // Without the slash at the end that makes a link its target.
+        Ok(Self {
+            path: or_here(path.parent()).join(name),
+        })
+    }
+
+    /// The folder's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder around it.
+    pub fn parent(&self) -> &Path {
+        or_here(self.path.parent())
+    }
+
+    /// Its name in there.
+    pub fn name(&self) -> &OsStr {
+        self.path.file_name().expect("a place has a name")
+    }
+
+    /// What stands there now.
+    ///
+    /// # Errors
+    ///
+    /// Where that is a link, or cannot be known.
+    pub fn standing(&self) -> Result<Standing, Problem> {
+        match fs::symlink_metadata(&self.path) {
+            Ok(status) if status.is_symlink() => Err(Problem::Link),
+            Ok(status) if status.is_dir() => Ok(Standing::Folder(status)),
+            Ok(status) if status.is_file() => Ok(Standing::File),
+            Ok(_) => Ok(Standing::Special),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Standing::Nothing),
+            Err(error) => Err(Problem::Unwritable(error)),
+        }
+    }
+
+    /// Refuses a folder on which a disk is mounted, given what stands there.
+    pub fn refuse_mount(&self, folder: &Metadata) -> Result<(), Problem> {
+        let parent = fs::metadata(self.parent()).map_err(Problem::Unwritable)?;
+        if folder.dev() == parent.dev() {
+            Ok(())
+        } else {
+            Err(Problem::Mount)
+        }
+    }
+}
+
+/// The current folder where the one around a path has no name.
+pub(crate) fn or_here(folder: Option<&Path>) -> &Path {
+    folder
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}

@@ -1,0 +1,26 @@
+//! Putting files and folders in their place in one step.
+//!
+//! What is written takes shape under another name, or none, on the same disk, and comes to its place whole: nobody ever sees
+//! half of it, and where writing fails, whatever stood there before still does.
+
+mod attributes;
+mod durability;
+mod error;
+mod exchange;
+mod file;
+mod folder;
+mod keep;
+mod temporary_file;
+mod temporary_folder;
+mod warning;
+
+pub use durability::Durability;
+pub use error::{Error, Problem};
+pub use file::FileDestination;
+pub use warning::Warning;
+
+pub(crate) use attributes::take_over;
+pub(crate) use folder::{FolderPlace, Standing, or_here};
+pub(crate) use keep::{keep, keep_all, keep_entry, keep_late, keep_late_entry};
+pub(crate) use temporary_file::TemporaryFile;
+pub(crate) use temporary_folder::TemporaryFolder;
