@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{checkpoint, layers, place, plan, settings, similarity};
+use crate::{checkpoint, layers, place, plan, report, settings, similarity};
 
 /// What stopped a command, in one sentence that names the file, tensor or flag and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +12,8 @@ pub enum Error {
     Checkpoint(#[from] checkpoint::Error),
     #[error(transparent)]
     Place(#[from] place::Error),
+    #[error(transparent)]
+    Report(#[from] report::folder::Error),
     #[error(transparent)]
     Plan(#[from] plan::Error),
     #[error(transparent)]

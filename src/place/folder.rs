@@ -74,12 +74,25 @@ impl FolderPlace {
     /// Refuses a folder on which a disk is mounted, given what stands there.
     pub fn refuse_mount(&self, folder: &Metadata) -> Result<(), Problem> {
         let parent = fs::metadata(self.parent()).map_err(Problem::Unwritable)?;
-        if folder.dev() == parent.dev() {
+        if folder.dev() == parent.dev() && !is_mount_root(&self.path) {
             Ok(())
         } else {
             Err(Problem::Mount)
         }
     }
+}
+
+/// Whether a folder is known to be where a file system is mounted, or a part of one (a bind mount), be it of the same disk.
+#[cfg(target_os = "linux")]
+fn is_mount_root(folder: &Path) -> bool {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+    statx(CWD, folder, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())
+        .is_ok_and(|status| status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_mount_root(_: &Path) -> bool {
+    false
 }
 
 /// The current folder where the one around a path has no name.

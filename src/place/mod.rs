@@ -23,4 +23,4 @@ pub(crate) use attributes::take_over;
 pub(crate) use folder::{FolderPlace, Standing, or_here};
 pub(crate) use keep::{keep, keep_all, keep_entry, keep_late, keep_late_entry};
 pub(crate) use temporary_file::TemporaryFile;
-pub(crate) use temporary_folder::TemporaryFolder;
+pub(crate) use temporary_folder::{Replaced, TemporaryFolder};

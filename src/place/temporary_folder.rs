@@ -30,7 +30,7 @@ const ASIDE: &str = ".old";
 pub(crate) struct TemporaryFolder {
     folder: TempDir,
     /// Held open for its lock.
-    _lock: File,
+    lock: File,
 }
 
 impl TemporaryFolder {
@@ -56,7 +56,7 @@ impl TemporaryFolder {
             if is_locked(&handle) != Some(true) && is_at(&handle, folder.path()) {
                 return Ok(Self {
                     folder,
-                    _lock: handle,
+                    lock: handle,
                 });
             }
         }
@@ -116,9 +116,10 @@ impl TemporaryFolder {
         self.path().with_extension(&ASIDE[1..])
     }
 
-    /// Leaves what stands at its path now where it is.
+    /// Leaves what stands at its path now where it is, and lets others lock the folder, which is in its place.
     fn disown(&mut self) {
         self.folder.disable_cleanup(true);
+        let _ = self.lock.unlock();
     }
 }
 
@@ -133,15 +134,16 @@ pub(crate) struct Replaced {
 impl Replaced {
     /// Removes it, once `save` has taken out of it what is to stay. What the user should know of it.
     pub fn remove(self, save: impl FnOnce(&Path) -> io::Result<()>) -> Option<Warning> {
-        let removed = save(&self.folder).and_then(|()| match fs::remove_dir_all(&self.folder) {
-            // Another run was ahead.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            done => done,
-        });
-        removed.err().map(|error| Warning::OldRemains {
-            folder: self.folder,
-            error,
-        })
+        let error = save(&self.folder)
+            .and_then(|()| fs::remove_dir_all(&self.folder))
+            .err()?;
+        // Else another run was ahead.
+        fs::symlink_metadata(&self.folder)
+            .is_ok()
+            .then_some(Warning::OldRemains {
+                folder: self.folder,
+                error,
+            })
     }
 }
 

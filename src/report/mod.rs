@@ -3,6 +3,7 @@
 mod changes;
 pub mod document;
 pub mod figures;
+pub mod folder;
 mod inspection;
 mod merging;
 mod nothing_merged;

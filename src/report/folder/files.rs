@@ -1,0 +1,155 @@
+//! Which files belong to a report.
+//!
+//! A report lists its files in one of them, `report.files`: a first line that says what the list is, then a path a line,
+//! sorted. What a folder holds beside them is somebody else's. The list tells names only: a file that was changed is still
+//! the report's.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Component, Path, PathBuf};
+
+/// The file with the list.
+pub(super) const LIST: &str = "report.files";
+
+/// Its first line.
+const TITLE: &str = "inmerge-ckpt report: its files, which go when another report takes its place";
+
+/// What a list may have at most: some hundred thousand files.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// The files of a report, by their paths in its folder.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    files: BTreeSet<PathBuf>,
+    folders: BTreeSet<PathBuf>,
+}
+
+impl Files {
+    /// Those of a report that has none yet but the list.
+    pub fn new() -> Self {
+        let mut files = Self::default();
+        files.insert(LIST);
+        files
+    }
+
+    /// Those of the report in a folder; none where there is no report.
+    pub fn read(folder: &Path) -> io::Result<Self> {
+        let path = folder.join(LIST);
+        // Anything else than a file, such as a pipe, might never end.
+        if !fs::symlink_metadata(&path).is_ok_and(|status| status.is_file()) {
+            return Ok(Self::default());
+        }
+        let mut text = Vec::new();
+        File::open(path)?.take(MAX_BYTES).read_to_end(&mut text)?;
+        let text = String::from_utf8_lossy(&text);
+        let mut lines = text.lines();
+        let mut files = Self::default();
+        if lines.next() == Some(TITLE) {
+            lines.for_each(|name| {
+                files.insert(name);
+            });
+        }
+        Ok(files)
+    }
+
+    /// Adds a file; `false` where it is there already, or its name would lead out of the folder or not fit a line.
+    pub fn insert(&mut self, name: &str) -> bool {
+        let path = Path::new(name);
+        let is_plain = |part| matches!(part, Component::Normal(_));
+        // Comparing text: as paths, `a//b` and `a/b` are the same.
+        let is_its_parts = path.components().collect::<PathBuf>().as_os_str() == name;
+        if name.is_empty() || name.contains(['\n', '\r']) || !is_its_parts {
+            return false;
+        }
+        if !path.components().all(is_plain) {
+            return false;
+        }
+        let folders = path.ancestors().skip(1);
+        let folders = folders.filter(|folder| !folder.as_os_str().is_empty());
+        self.folders.extend(folders.map(Path::to_owned));
+        self.files.insert(path.to_owned())
+    }
+
+    /// The list as it is written.
+    pub fn list(&self) -> String {
+        let names = self.files.iter().map(|file| file.to_string_lossy());
+        let mut list = TITLE.to_owned();
+        for name in names {
+            list.push('\n');
+            list.push_str(&name);
+        }
+        list + "\n"
+    }
+
+    /// The files.
+    pub fn files(&self) -> &BTreeSet<PathBuf> {
+        &self.files
+    }
+
+    /// The folders below the report's that they lie in.
+    pub fn folders(&self) -> &BTreeSet<PathBuf> {
+        &self.folders
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_reads_back_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut files = Files::new();
+        for name in ["index.html", "figures/deep/μ \"1\".svg", "figures/a.svg"] {
+            assert!(files.insert(name), "{name}");
+            assert!(!files.insert(name), "{name}");
+        }
+        fs::write(folder.path().join(LIST), files.list()).unwrap();
+        let read = Files::read(folder.path()).unwrap();
+        assert_eq!(read.files(), files.files());
+        assert_eq!(read.files().len(), 4);
+        let folders = ["figures", "figures/deep"].map(PathBuf::from);
+        assert!(read.folders().iter().eq(&folders));
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_are_no_files_of_a_report() {
+        let mut files = Files::new();
+        for name in [
+            "",
+            ".",
+            "..",
+            "/etc/passwd",
+            "../x",
+            "a/../b",
+            "./a",
+            "a//b",
+            "a/",
+            "a\nb",
+            "a\rb",
+            LIST,
+        ] {
+            assert!(!files.insert(name), "{name:?}");
+        }
+        assert_eq!(files.files().len(), 1);
+        assert!(files.folders().is_empty());
+    }
+
+    #[test]
+    fn what_is_no_list_lists_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join(LIST);
+        for text in ["", "index.html\n", "another program's\nindex.html\n"] {
+            fs::write(&list, text).unwrap();
+            assert!(Files::read(folder.path()).unwrap().files().is_empty());
+        }
+        let real = folder.path().join("real");
+        fs::write(&real, format!("{TITLE}\nindex.html\n")).unwrap();
+        fs::rename(&real, &list).unwrap();
+        assert_eq!(Files::read(folder.path()).unwrap().files().len(), 1);
+        fs::rename(&list, &real).unwrap();
+        std::os::unix::fs::symlink(&real, &list).unwrap();
+        assert!(Files::read(folder.path()).unwrap().files().is_empty());
+    }
+}

@@ -1,0 +1,116 @@
+//! What in a folder is not of the report there.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
+
+use super::files::Files;
+
+/// An entry of a folder that is not of the report there; one that is a folder itself stands for all in it.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Foreign {
+    /// Its path in the folder.
+    pub path: PathBuf,
+    is_folder: bool,
+}
+
+impl Foreign {
+    /// As a message has it.
+    pub fn name(&self) -> String {
+        let slash = if self.is_folder { "/" } else { "" };
+        format!("{}{slash}", self.path.display())
+    }
+}
+
+/// All such entries of a folder, sorted. Links and folders by the name of one of the report's files are among them.
+///
+/// # Errors
+///
+/// Where one of the report's folders cannot be read, or nothing may be removed from it; [`io::ErrorKind::CrossesDevices`]
+/// where another disk is mounted in one.
+pub(super) fn find(folder: &Path) -> io::Result<Vec<Foreign>> {
+    let mut search = Search {
+        folder,
+        device: fs::symlink_metadata(folder)?.dev(),
+        own: Files::read(folder)?,
+        found: Vec::new(),
+    };
+    search.look_into(Path::new(""))?;
+    search.found.sort();
+    Ok(search.found)
+}
+
+struct Search<'a> {
+    folder: &'a Path,
+    device: u64,
+    own: Files,
+    found: Vec<Foreign>,
+}
+
+impl Search<'_> {
+    fn look_into(&mut self, inner: &Path) -> io::Result<()> {
+        let folder = self.folder.join(inner);
+        if fs::symlink_metadata(&folder)?.dev() != self.device {
+            return Err(io::ErrorKind::CrossesDevices.into());
+        }
+        access(&folder, Access::WRITE_OK | Access::EXEC_OK)?;
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let path = inner.join(entry.file_name());
+            let kind = entry.file_type()?;
+            if kind.is_dir() && self.own.folders().contains(&path) {
+                self.look_into(&path)?;
+            } else if !kind.is_file() || !self.own.files().contains(&path) {
+                self.found.push(Foreign {
+                    path,
+                    is_folder: kind.is_dir(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::report::folder::files::LIST;
+
+    #[test]
+    fn only_the_reports_own_files_are_not_foreign() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        assert_eq!(find(folder.path()).unwrap(), []);
+
+        let mut own = Files::new();
+        for name in ["index.html", "link.html", "figures/1.svg", "tables/deep/1"] {
+            own.insert(name);
+        }
+        fs::create_dir_all(path("figures/mine/1.svg")).unwrap();
+        fs::create_dir_all(path("tables/deep/1")).unwrap();
+        fs::create_dir_all(path("1.svg")).unwrap();
+        fs::write(path(LIST), own.list()).unwrap();
+        fs::write(path("index.html"), "edited").unwrap();
+        fs::write(path("figures/1.svg"), "").unwrap();
+        fs::write(path("figures/index.html"), "").unwrap();
+        symlink("index.html", path("link.html")).unwrap();
+        let names: Vec<String> = find(folder.path())
+            .unwrap()
+            .iter()
+            .map(Foreign::name)
+            .collect();
+        let foreign = [
+            "1.svg/",
+            "figures/index.html",
+            "figures/mine/",
+            "link.html",
+            "tables/deep/1/",
+        ];
+        assert_eq!(names, foreign);
+    }
+}
