@@ -1,20 +1,120 @@
 //! Counts over all thresholds.
 
+use std::ops::AddAssign;
+
 /// Thresholds of a curve: −1.00, −0.99, … 1.00.
 pub const THRESHOLDS: usize = 201;
+
+/// The intervals between the thresholds, and those below and above all: a similarity is in the one with the number of the
+/// thresholds that are strictly below it.
+pub(super) const INTERVALS: usize = THRESHOLDS + 1;
 
 /// The threshold at a place of a curve, from 0: the float64 nearest to its two decimals.
 pub fn threshold(place: usize) -> f64 {
     (place as f64 - 100.0) / 100.0
 }
 
+/// The interval of a similarity.
+pub(super) fn interval(similarity: f64) -> usize {
+    // Off by rounding at most; the thresholds themselves have the last word.
+    let near = (similarity * 100.0 + 101.0).clamp(0.0, THRESHOLDS as f64) as usize;
+    let is_above = |place: usize| threshold(place) < similarity;
+    let mut interval = near.min(THRESHOLDS);
+    while interval > 0 && !is_above(interval - 1) {
+        interval -= 1;
+    }
+    while interval < THRESHOLDS && is_above(interval) {
+        interval += 1;
+    }
+    interval
+}
+
 /// How many there are strictly above each threshold, exactly.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Curve(Vec<u64>);
 
 impl Curve {
+    /// The curve of these similarities.
+    pub fn of(similarities: impl IntoIterator<Item = f64>) -> Self {
+        let mut counts = [0; INTERVALS];
+        for similarity in similarities {
+            counts[interval(similarity)] += 1;
+        }
+        Self::of_intervals(&counts)
+    }
+
+    /// From how many there are in each interval.
+    pub(super) fn of_intervals(counts: &[u64; INTERVALS]) -> Self {
+        let mut above = vec![0; THRESHOLDS];
+        let mut sum = 0;
+        for place in (0..THRESHOLDS).rev() {
+            sum += counts[place + 1];
+            above[place] = sum;
+        }
+        Self(above)
+    }
+
     /// By threshold, [`THRESHOLDS`] of them, never rising.
     pub fn above(&self) -> &[u64] {
         &self.0
+    }
+}
+
+/// Of nothing.
+impl Default for Curve {
+    fn default() -> Self {
+        Self(vec![0; THRESHOLDS])
+    }
+}
+
+impl AddAssign<&Curve> for Curve {
+    fn add_assign(&mut self, other: &Curve) {
+        for (sum, more) in self.0.iter_mut().zip(&other.0) {
+            *sum += more;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn by_definition(similarity: f64) -> usize {
+        (0..THRESHOLDS)
+            .filter(|&place| threshold(place) < similarity)
+            .count()
+    }
+
+    #[test]
+    fn thresholds_and_their_neighbours_are_in_the_intervals_of_the_definition() {
+        for place in 0..THRESHOLDS {
+            let tau = threshold(place);
+            for similarity in [tau.next_down(), tau, tau.next_up()] {
+                assert_eq!(interval(similarity), by_definition(similarity), "{tau}");
+            }
+        }
+        assert_eq!(threshold(170), 0.7);
+        assert_eq!(threshold(100), 0.0);
+    }
+
+    #[test]
+    fn the_test_is_strict() {
+        let curve = Curve::of([0.5, 0.5, -1.0, 1.0]);
+        let above = |place: usize| curve.above()[place];
+        assert_eq!((above(0), above(1), above(149), above(150)), (3, 3, 3, 1));
+        assert_eq!((above(199), above(200)), (1, 0));
+        let mut twice = curve.clone();
+        twice += &curve;
+        assert_eq!(twice.above()[149], 6);
+        assert_eq!(Curve::of([]), Curve::default());
+    }
+
+    proptest! {
+        #[test]
+        fn intervals_are_those_of_the_definition(similarity in -1.0f64..=1.0) {
+            prop_assert_eq!(interval(similarity), by_definition(similarity));
+        }
     }
 }

@@ -2,10 +2,14 @@
 
 use crate::meter::Meter;
 use crate::schedule::Load;
-use crate::similarity::{Error, Nearest};
-use crate::weight::ConvWeight;
+use crate::similarity::{Error, Kernels, Nearest, NonFinite, Precision, Scan};
+use crate::weight::{ConvWeight, Rows};
 
-use super::{Curve, Health, Pair, PairPicture, SimilarityMap, Spectrum, ThresholdHint};
+use super::clusters::{self, Dissimilarities};
+use super::map::{CELLS, MapOfTiles};
+use super::spectrum;
+use super::tally::Tally;
+use super::{Curve, Health, Pair, PairPicture, Relation, SimilarityMap, Spectrum, ThresholdHint};
 
 /// One layer to analyse.
 #[derive(Clone, Debug)]
@@ -57,26 +61,179 @@ pub struct LayerDrawings {
 }
 
 impl LayerTask<'_> {
-    /// Multiply-adds that it takes.
+    /// Multiply-adds that it takes, but for those few pairs that are compared again.
     pub fn products(&self) -> u64 {
-        todo!()
+        let layout = self.weight.layout();
+        let (n, d) = (layout.kernels() as u64, layout.kernel_len() as u64);
+        let once = n.saturating_mul(n).saturating_mul(d) / 2 / self.weight.groups() as u64;
+        let similarities = once.saturating_mul(if self.is_seen_twice() { 2 } else { 1 });
+        let spectrum = if self.spectrum {
+            spectrum::products(&self.weight)
+        } else {
+            0
+        };
+        similarities.saturating_add(spectrum)
     }
 
     /// What it takes to be worked on.
     pub fn load(&self) -> Load<'_> {
-        todo!()
+        let layout = self.weight.layout();
+        let (n, d) = (layout.kernels(), layout.kernel_len());
+        let groups = self.weight.groups();
+        let copy = if layout.is_contiguous() {
+            0
+        } else {
+            self.weight.bytes()
+        };
+        let units = groups * Precision::Single.memory(n / groups, d);
+        let (mut maps, mut dissimilarities, mut turned) = (0, 0, 0);
+        if self.drawings {
+            maps = 2 * MapOfTiles::memory(n);
+            dissimilarities = Dissimilarities::memory(n / groups);
+        }
+        if self.is_seen_twice() {
+            turned = self.weight.bytes();
+        }
+        let similarities = units + dissimilarities.max(turned);
+        let spectrum = if self.spectrum {
+            Spectrum::memory(&self.weight)
+        } else {
+            0
+        };
+        let memory = copy + maps + similarities.max(spectrum);
+        Load {
+            tensor: self.weight.tensor(),
+            work: self.products(),
+            memory,
+            allowance: memory,
+        }
     }
 
-    /// Analyses the layer, whose weight has these values.
+    /// Whether kernels are put in an order that shows clusters.
+    fn is_ordered(&self) -> bool {
+        let layout = self.weight.layout();
+        self.drawings && layout.kernels() / self.weight.groups() <= clusters::MOST
+    }
+
+    /// Whether the similarities are computed again, to be reduced in that order.
+    fn is_seen_twice(&self) -> bool {
+        self.is_ordered() && self.weight.layout().kernels() > CELLS
+    }
+
+    /// Analyses the layer, whose weight has these values. `meter` is told of the multiply-adds.
+    ///
+    /// The numbers depend on the values alone, but for the spectrum and the drawings, whose last digits are the BLAS's; on
+    /// the number of threads nothing depends.
     ///
     /// # Errors
     ///
     /// Where the spectrum does not converge.
     pub fn analyse(
         &self,
-        _values: &[u8],
-        _meter: &dyn Meter,
+        values: &[u8],
+        meter: &dyn Meter,
     ) -> Result<(LayerNumbers, Option<LayerDrawings>), Error> {
-        todo!()
+        let kernels = self.kernels(self.weight.rows(values))?;
+        let n = kernels.len();
+        let norms = kernels.norms();
+        let tally = Tally::new();
+        let map = self.drawings.then(|| MapOfTiles::new(n));
+        let mut nearest = Nearest::of_none(n);
+        let mut order = Vec::with_capacity(n);
+        for group in kernels.groups() {
+            let scan = Scan::new(&group, f64::NEG_INFINITY, |_| true);
+            let mut dissimilarities = self.is_ordered().then(|| {
+                let places = 0..group.len();
+                let is_live = places.map(|place| kernels.is_live(group.kernel(place)));
+                Dissimilarities::new(is_live.collect())
+            });
+            let writer = dissimilarities.as_mut().map(Dissimilarities::writer);
+            group.for_each_tile(meter, |tile| {
+                scan.visit(tile, None);
+                tally.visit(&group, tile);
+                if let Some(map) = &map {
+                    map.visit(&group, tile);
+                }
+                if let Some(writer) = &writer {
+                    writer.visit(tile);
+                }
+            });
+            nearest.add(&group, &scan);
+            let places = dissimilarities.map(Dissimilarities::order);
+            order.extend(
+                places
+                    .into_iter()
+                    .flatten()
+                    .map(|place| group.kernel(place)),
+            );
+        }
+        let health = Health::of(&kernels);
+        let in_file_order =
+            map.map(|map| map.finish((0..n).collect(), |kernel| kernels.is_live(kernel)));
+        let rows = kernels.into_rows();
+        let spectrum = if self.spectrum && health.non_finite_numbers == 0 {
+            Spectrum::of(&self.weight, &rows, meter)?
+        } else {
+            None
+        };
+        let tallied = tally.finish(&norms);
+        let drawings = match in_file_order {
+            Some(in_file_order) => {
+                let extremes = [
+                    (Relation::Similar, &tallied.similar[..]),
+                    (Relation::Orthogonal, &tallied.orthogonal),
+                    (Relation::Opposite, &tallied.opposite),
+                ];
+                let pictures = PairPicture::of(&self.weight, &rows, extremes);
+                let clustered = match (self.is_ordered(), self.is_seen_twice()) {
+                    (false, _) => None,
+                    (true, false) => Some(in_file_order.in_order(&order)),
+                    (true, true) => Some(self.map_in_order(rows, order, meter)?),
+                };
+                Some(LayerDrawings {
+                    in_file_order,
+                    clustered,
+                    pairs: pictures,
+                })
+            }
+            None => None,
+        };
+        let numbers = LayerNumbers {
+            norms,
+            health,
+            pairs: tallied.counts.iter().sum(),
+            pairs_above: Curve::of_intervals(&tallied.counts),
+            kernels_above: Curve::of(nearest.similarities()),
+            hints: ThresholdHint::for_shares(n, nearest.similarities().collect()),
+            nearest,
+            closest: tallied.similar,
+            orthogonal: tallied.orthogonal,
+            opposite: tallied.opposite,
+            spectrum,
+        };
+        Ok((numbers, drawings))
+    }
+
+    /// The map of the kernels in this order, which keeps those of a group together.
+    fn map_in_order(
+        &self,
+        rows: Rows<'_>,
+        order: Vec<usize>,
+        meter: &dyn Meter,
+    ) -> Result<SimilarityMap, Error> {
+        let turned = rows.in_order(&order);
+        drop(rows);
+        let kernels = self.kernels(turned)?;
+        let map = MapOfTiles::new(kernels.len());
+        for group in kernels.groups() {
+            group.for_each_tile(meter, |tile| map.visit(&group, tile));
+        }
+        Ok(map.finish(order, |place| kernels.is_live(place)))
+    }
+
+    /// The weight's kernels, to be screened in float32: bytes are too coarse to be drawn.
+    fn kernels<'r>(&self, rows: Rows<'r>) -> Result<Kernels<'r>, Error> {
+        let screen = Some(Precision::Single);
+        Kernels::new(&self.weight, rows, NonFinite::LeaveAlone, screen)
     }
 }

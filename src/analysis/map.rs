@@ -1,13 +1,21 @@
 //! A similarity matrix as it is drawn: reduced to so many cells where it has more kernels.
 
+use std::sync::{Mutex, PoisonError};
+
+use crate::simd::{self, Loop};
+use crate::similarity::{Group, Tile};
+
 /// Cells along a side at most.
 pub const CELLS: usize = 512;
+
+/// 1 in the fixed point in which similarities are summed, so that the order of the sum does not show.
+const ONE: f32 = (1 << 30) as f32;
 
 /// The similarities of a layer's kernels, in some order, as a square of cells.
 ///
 /// Where the layer has more than [`CELLS`] kernels, a cell stands for a block of pairs: their mean, in which structure shows,
-/// and their maximum, in which a single hot pair does. Otherwise both are the similarity itself. A kernel's similarity to
-/// itself counts in neither; the diagonal cells of an unreduced map are 1.
+/// and their maximum, in which a single hot pair does. Otherwise both are the similarity itself, to 2⁻³⁰. A kernel's
+/// similarity to itself counts in neither, but where it is alone with itself in a cell of the diagonal, the cell is 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SimilarityMap {
     /// The kernels along both sides, by number.
@@ -26,8 +34,286 @@ impl SimilarityMap {
         self.cells < self.order.len()
     }
 
-    /// The map with at most this many cells along a side.
-    pub fn reduced(&self, _cells: usize) -> Self {
-        todo!()
+    /// The map with at most this many cells along a side, and at least one.
+    ///
+    /// Cells of a map that is reduced already are joined whole, so there may be fewer; each counts with the number of its pairs
+    /// as if all of them were compared.
+    pub fn reduced(&self, cells: usize) -> Self {
+        let cells = cells.clamp(1, self.cells);
+        let cells = if self.is_reduced() {
+            let mut fewer = (1..=cells).rev();
+            let whole = fewer.find(|&fewer| self.cells.is_multiple_of(fewer));
+            whole.unwrap_or(1)
+        } else {
+            cells
+        };
+        let sizes = cell_sizes(self.order.len(), self.cells);
+        let mut joined = vec![Joined::default(); cells * cells];
+        for row in 0..self.cells {
+            for column in row..self.cells {
+                let pairs = match row == column {
+                    true => sizes[row] * (sizes[row] - 1) / 2,
+                    false => sizes[row] * sizes[column],
+                };
+                let from = row * self.cells + column;
+                let to = row * cells / self.cells * cells + column * cells / self.cells;
+                joined[to].add(self.mean[from], self.max[from], pairs);
+            }
+        }
+        // A cell of one kernel was one before.
+        let alone = |cell: usize| {
+            let before = (cell * self.cells).div_ceil(cells);
+            self.mean[before * self.cells + before]
+        };
+        Self::of_upper(self.order.clone(), cells, alone, |cell| {
+            joined[cell].mean_and_max()
+        })
     }
+
+    /// The map of kernels in file order, of which no cell stands for several pairs, with its kernels in another order.
+    pub(super) fn in_order(&self, order: &[usize]) -> Self {
+        let turned = |values: &[f32]| {
+            let row = |&row: &usize| {
+                let row = &values[row * self.cells..][..self.cells];
+                order.iter().map(|&column| row[column])
+            };
+            order.iter().flat_map(row).collect()
+        };
+        Self {
+            order: order.to_vec(),
+            cells: self.cells,
+            mean: turned(&self.mean),
+            max: turned(&self.max),
+        }
+    }
+
+    /// From the mean and maximum of the cells on the diagonal and above it, by place of the square, and from what a cell of
+    /// the diagonal is that is one kernel's alone.
+    fn of_upper(
+        order: Vec<usize>,
+        cells: usize,
+        alone: impl Fn(usize) -> f32,
+        of_cell: impl Fn(usize) -> (f32, f32),
+    ) -> Self {
+        let sizes = cell_sizes(order.len(), cells);
+        let mut mean = vec![f32::NAN; cells * cells];
+        let mut max = mean.clone();
+        for row in 0..cells {
+            for column in row..cells {
+                let cell = row * cells + column;
+                let both = if row == column && sizes[row] == 1 {
+                    [alone(row); 2].into()
+                } else {
+                    of_cell(cell)
+                };
+                for cell in [cell, column * cells + row] {
+                    (mean[cell], max[cell]) = both;
+                }
+            }
+        }
+        Self {
+            order,
+            cells,
+            mean,
+            max,
+        }
+    }
+}
+
+/// Kernels in each cell along a side.
+fn cell_sizes(n: usize, cells: usize) -> Vec<usize> {
+    let mut sizes = vec![0; cells];
+    for place in 0..n {
+        sizes[place * cells / n] += 1;
+    }
+    sizes
+}
+
+/// Cells that become one.
+#[derive(Clone, Copy)]
+struct Joined {
+    sum: f64,
+    pairs: f64,
+    max: f32,
+}
+
+impl Default for Joined {
+    fn default() -> Self {
+        Self {
+            sum: 0.0,
+            pairs: 0.0,
+            max: f32::NAN,
+        }
+    }
+}
+
+impl Joined {
+    fn add(&mut self, mean: f32, max: f32, pairs: usize) {
+        if pairs > 0 && !mean.is_nan() {
+            self.sum += f64::from(mean) * pairs as f64;
+            self.pairs += pairs as f64;
+            self.max = self.max.max(max);
+        }
+    }
+
+    /// NaN where there is no pair.
+    fn mean_and_max(&self) -> (f32, f32) {
+        ((self.sum / self.pairs) as f32, self.max)
+    }
+}
+
+/// A map that is put together tile by tile.
+pub(super) struct MapOfTiles {
+    n: usize,
+    cells: usize,
+    /// Of the square, that on the diagonal and above it.
+    blocks: Mutex<Vec<Block>>,
+}
+
+/// The pairs of a cell.
+#[derive(Clone, Copy)]
+struct Block {
+    /// In fixed point.
+    sum: i64,
+    pairs: u32,
+    /// In fixed point.
+    max: i32,
+}
+
+impl Block {
+    const EMPTY: Self = Self {
+        sum: 0,
+        pairs: 0,
+        max: i32::MIN,
+    };
+
+    #[inline(always)]
+    fn add(&mut self, other: Self) {
+        self.sum += other.sum;
+        self.pairs += other.pairs;
+        self.max = self.max.max(other.max);
+    }
+
+    /// NaN where there is no pair.
+    fn mean_and_max(&self) -> (f32, f32) {
+        if self.pairs == 0 {
+            return (f32::NAN, f32::NAN);
+        }
+        let similarity = |fixed: f64| (fixed / f64::from(ONE)) as f32;
+        let mean = self.sum as f64 / f64::from(self.pairs);
+        (similarity(mean), similarity(self.max.into()))
+    }
+}
+
+impl MapOfTiles {
+    /// Bytes that the map of `n` kernels takes while it is made, and then.
+    pub fn memory(n: usize) -> usize {
+        let cells = n.min(CELLS);
+        cells * cells * (size_of::<Block>() + 2 * size_of::<f32>())
+    }
+
+    /// A map of `n` kernels.
+    pub fn new(n: usize) -> Self {
+        let cells = n.min(CELLS);
+        Self {
+            n,
+            cells,
+            blocks: Mutex::new(vec![Block::EMPTY; cells * cells]),
+        }
+    }
+
+    /// Takes a tile of a group into account.
+    pub fn visit(&self, group: &Group<'_, '_>, tile: &Tile<'_>) {
+        let cell = |place: usize| group.kernel(place) * self.cells / self.n;
+        let cells_of = |places: std::ops::Range<usize>| places.map(cell).collect::<Vec<_>>();
+        let (rows, columns) = (cells_of(tile.rows()), cells_of(tile.columns()));
+        let width = columns[columns.len() - 1] - columns[0] + 1;
+        let blocks = simd::widest(SumBlocks {
+            tile,
+            rows: &rows,
+            columns: &columns,
+            width,
+        });
+        let mut all = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        for (row, blocks) in (rows[0]..).zip(blocks.chunks_exact(width)) {
+            let all = &mut all[row * self.cells + columns[0]..][..width];
+            all.iter_mut()
+                .zip(blocks)
+                .for_each(|(all, &block)| all.add(block));
+        }
+    }
+
+    /// The map of these kernels; those at some places are live. All tiles of all groups must have been visited.
+    pub fn finish(self, order: Vec<usize>, is_live: impl Fn(usize) -> bool) -> SimilarityMap {
+        let blocks = self
+            .blocks
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (n, cells) = (self.n, self.cells);
+        let first_of = |cell: usize| (cell * n).div_ceil(cells);
+        let alone = |cell: usize| match is_live(first_of(cell)) {
+            true => 1.0,
+            false => f32::NAN,
+        };
+        SimilarityMap::of_upper(order, cells, alone, |cell| blocks[cell].mean_and_max())
+    }
+}
+
+/// The sums over the part of each cell that lies in a tile.
+struct SumBlocks<'t, 'v> {
+    tile: &'t Tile<'v>,
+    /// The cell of each row.
+    rows: &'t [usize],
+    /// The cell of each column.
+    columns: &'t [usize],
+    /// Cells from the first column's to the last one's.
+    width: usize,
+}
+
+impl Loop for SumBlocks<'_, '_> {
+    type Output = Vec<Block>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<Block> {
+        let height = self.rows[self.rows.len() - 1] - self.rows[0] + 1;
+        let mut blocks = vec![Block::EMPTY; height * self.width];
+        let first_column = self.tile.columns().start;
+        let runs: Vec<_> = self.columns.chunk_by(|a, b| a == b).collect();
+        for (row, cell) in self.tile.by_row().zip(self.rows) {
+            // For kernels that take no part.
+            if row.error.is_nan() {
+                continue;
+            }
+            let blocks = &mut blocks[(cell - self.rows[0]) * self.width..][..self.width];
+            let mut end = 0;
+            let skipped = row.first - first_column;
+            for run in &runs {
+                let start = end.max(skipped);
+                end += run.len();
+                if start >= end {
+                    continue;
+                }
+                let part = start - skipped..end - skipped;
+                let block = sum(&row.values[part.clone()], &row.errors[part]);
+                blocks[run[0] - self.columns[0]].add(block);
+            }
+        }
+        blocks
+    }
+}
+
+/// Some pairs of one cell, with their error bounds.
+#[inline(always)]
+fn sum(values: &[f32], errors: &[f32]) -> Block {
+    let mut block = Block::EMPTY;
+    for (value, error) in values.iter().zip(errors) {
+        let is_compared = !error.is_nan();
+        let fixed = (value.clamp(-1.0, 1.0) * ONE) as i32;
+        block.add(Block {
+            sum: if is_compared { fixed.into() } else { 0 },
+            pairs: is_compared.into(),
+            max: if is_compared { fixed } else { i32::MIN },
+        });
+    }
+    block
 }

@@ -15,6 +15,9 @@ mod net;
 mod picture;
 mod spectrum;
 mod spread;
+mod tally;
+#[cfg(test)]
+mod tests;
 
 pub use curve::{Curve, THRESHOLDS, threshold};
 pub use evolution::{EpochPoint, Evolution, LayerEvolution};
@@ -22,7 +25,7 @@ pub use extremes::{Pair, Relation};
 pub use health::Health;
 pub use hint::{SHARES, ThresholdHint};
 pub use layer::{LayerDrawings, LayerNumbers, LayerTask};
-pub use map::SimilarityMap;
+pub use map::{CELLS, SimilarityMap};
 pub use net::NetNumbers;
 pub use picture::{KernelPicture, PairPicture};
 pub use spectrum::Spectrum;

@@ -21,7 +21,25 @@ pub struct NetNumbers {
 
 impl NetNumbers {
     /// Sums up.
-    pub fn of<'n>(_layers: impl Iterator<Item = &'n LayerNumbers>) -> Self {
-        todo!()
+    pub fn of<'n>(layers: impl Iterator<Item = &'n LayerNumbers>) -> Self {
+        let mut net = Self {
+            kernels: 0,
+            pairs: 0,
+            pairs_above: Curve::default(),
+            kernels_above: Curve::default(),
+            hints: Vec::new(),
+            greatest: None,
+        };
+        let mut greatest = Vec::new();
+        for layer in layers {
+            net.kernels += layer.norms.len();
+            net.pairs += layer.pairs;
+            net.pairs_above += &layer.pairs_above;
+            net.kernels_above += &layer.kernels_above;
+            greatest.extend(layer.nearest.similarities());
+        }
+        net.greatest = greatest.iter().copied().reduce(f64::max);
+        net.hints = ThresholdHint::for_shares(net.kernels, greatest);
+        net
     }
 }

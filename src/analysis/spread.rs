@@ -19,7 +19,47 @@ pub struct Spread {
 
 impl Spread {
     /// Of these numbers, in any order; `None` if there are none.
-    pub fn of(_numbers: &[f64]) -> Option<Self> {
-        todo!()
+    pub fn of(numbers: &[f64]) -> Option<Self> {
+        let mut rising = numbers.to_vec();
+        rising.sort_unstable_by(f64::total_cmp);
+        Some(Self {
+            min: *rising.first()?,
+            q1: quantile(&rising, 0.25),
+            median: quantile(&rising, 0.5),
+            q3: quantile(&rising, 0.75),
+            max: *rising.last()?,
+            // Of the sorted numbers, so that their order does not show.
+            mean: rising.iter().sum::<f64>() / rising.len() as f64,
+        })
+    }
+}
+
+/// Below which this share of the numbers is; there must be some.
+fn quantile(rising: &[f64], share: f64) -> f64 {
+    let place = share * (rising.len() - 1) as f64;
+    let (below, part) = (place.floor() as usize, place.fract());
+    let (low, high) = (rising[below], rising[(below + 1).min(rising.len() - 1)]);
+    low + part * (high - low)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quartiles_are_numpy_s() {
+        // numpy.percentile([4, 1, 3, 2], [25, 50, 75])
+        let spread = Spread::of(&[4.0, 1.0, 3.0, 2.0]).unwrap();
+        let expected = Spread {
+            min: 1.0,
+            q1: 1.75,
+            median: 2.5,
+            q3: 3.25,
+            max: 4.0,
+            mean: 2.5,
+        };
+        assert_eq!(spread, expected);
+        assert_eq!(Spread::of(&[7.0]).unwrap().q3, 7.0);
+        assert_eq!(Spread::of(&[]), None);
     }
 }

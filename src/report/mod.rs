@@ -16,5 +16,5 @@ pub mod tables;
 pub use changes::{DiffReport, TensorDifference};
 pub use inspection::{InspectReport, InspectedLayer};
 pub use merging::{FinishedRun, MergeReport, MergedLayer, Totals};
-pub use nothing_merged::{NothingMerged, ThresholdHint};
+pub use nothing_merged::NothingMerged;
 pub use printable::printable;

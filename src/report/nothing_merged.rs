@@ -2,14 +2,12 @@
 
 use std::fmt;
 
+use crate::analysis::ThresholdHint;
 use crate::plan::{Fraction, Parameters, Partner, Threshold};
 use crate::similarity::{Nearest, exact};
 
 /// Shares of the kernels for which a threshold is worth knowing, in percent.
 const SHARES: [f64; 3] = [1.0, 5.0, 20.0];
-
-/// Decimals of a suggested threshold.
-const DECIMALS: i32 = 4;
 
 /// Why a run merged nothing, and what would.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,17 +22,6 @@ pub struct NothingMerged {
     hints: Vec<ThresholdHint>,
 }
 
-/// A threshold at which a share of the kernels has an eligible partner.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ThresholdHint {
-    /// The share, in percent.
-    pub percent: f64,
-    /// The threshold, rounded down.
-    pub tau: f64,
-    /// Kernels with an eligible partner there.
-    pub kernels: usize,
-}
-
 impl NothingMerged {
     /// From the run's parameters, the pairs above τ where they were counted, and every layer's name and nearest
     /// neighbours.
@@ -46,7 +33,7 @@ impl NothingMerged {
         let mut greatest: Vec<f64> = Vec::new();
         let mut best: Option<(String, f64)> = None;
         for (name, nearest) in layers {
-            greatest.extend(nearest.by_kernel().iter().flatten().map(|n| n.similarity));
+            greatest.extend(nearest.similarities());
             if let Some(similarity) = nearest.greatest()
                 && best.as_ref().is_none_or(|(_, known)| similarity > *known)
             {
@@ -69,29 +56,6 @@ impl NothingMerged {
                 .filter_map(|&percent| ThresholdHint::new(percent, kernels, &greatest))
                 .collect(),
         }
-    }
-}
-
-impl ThresholdHint {
-    /// The threshold just below the similarity of the kernel that completes the share; `falling` holds each kernel's
-    /// greatest similarity.
-    fn new(percent: f64, kernels: usize, falling: &[f64]) -> Option<Self> {
-        let wanted = (percent * kernels as f64 / 100.0).ceil().max(1.0) as usize;
-        let last = *falling.get(wanted - 1)?;
-        let scale = 10f64.powi(DECIMALS);
-        let mut tau = (last * scale).floor() / scale;
-        if tau >= last {
-            // The test is strict, and `last` itself has no more decimals than this.
-            tau = ((last * scale).floor() - 1.0) / scale;
-        }
-        (tau >= -1.0).then(|| Self {
-            percent,
-            tau,
-            kernels: falling
-                .iter()
-                .filter(|&&similarity| similarity > tau)
-                .count(),
-        })
     }
 }
 
@@ -163,20 +127,5 @@ impl NothingMerged {
             }
             (Threshold::Similarity(_), _) => "No pair is above it.".to_owned(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hint_reaches_its_share() {
-        let falling = [0.75, 0.5, 0.25, 0.12345678];
-        let hint = |percent| ThresholdHint::new(percent, 4, &falling).unwrap();
-        assert_eq!((hint(1.0).tau, hint(1.0).kernels), (0.7499, 1));
-        assert_eq!((hint(26.0).tau, hint(26.0).kernels), (0.4999, 2));
-        assert_eq!((hint(100.0).tau, hint(100.0).kernels), (0.1234, 4));
-        assert_eq!(ThresholdHint::new(100.0, 5, &falling), None);
     }
 }

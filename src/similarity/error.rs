@@ -1,4 +1,4 @@
-//! Why the similarities of a layer cannot be computed.
+//! Why the similarities of a layer, or their spectrum, cannot be computed.
 
 /// The kernels of a layer cannot be compared.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,4 +14,9 @@ pub enum Error {
         kernels: usize,
         first: usize,
     },
+    /// LAPACK gave up on the eigenvalues of a Gram matrix.
+    #[error(
+        "layer `{layer}`: LAPACK found no eigenvalues (its iteration did not converge); do without them with --no-spectrum"
+    )]
+    NoSpectrum { layer: String },
 }

@@ -78,10 +78,13 @@ impl<'k, 'a> Group<'k, 'a> {
     /// Whether two places hold the same kernel, bit for bit: then so are their similarities to a third.
     pub(super) fn are_twins(&self, a: usize, b: usize) -> bool {
         let square = |place| self.kernels.square(self.kernel(place));
-        if square(a) != square(b) {
-            return false;
-        }
+        square(a) == square(b) && self.first_twin(a) == self.first_twin(b)
+    }
+
+    /// The first place that holds the same kernel as this one, bit for bit.
+    pub(crate) fn first_twin(&self, place: usize) -> usize {
         let twins = self.twins.get_or_init(|| {
+            let square = |place| self.kernels.square(self.kernel(place));
             let mut first: HashMap<u64, Vec<usize>> = HashMap::new();
             let row = |place: usize| self.kernels.rows().row(self.kernel(place));
             let twin = |place: usize| {
@@ -94,7 +97,7 @@ impl<'k, 'a> Group<'k, 'a> {
             };
             (0..self.len()).map(twin).collect()
         });
-        twins[a] == twins[b]
+        twins[place]
     }
 
     /// Shows every pair once, in tiles of the upper triangle, to `visit`, and tells `meter` of the multiply-adds: on several

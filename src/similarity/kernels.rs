@@ -110,6 +110,12 @@ impl<'a> Kernels<'a> {
         self.measures.iter().map(|measure| measure.square).collect()
     }
 
+    /// The Euclidean norm of every kernel; NaN where it holds a NaN, infinite where it holds an infinity or is beyond
+    /// float64.
+    pub fn norms(&self) -> Vec<f64> {
+        self.measures.iter().map(|measure| measure.norm).collect()
+    }
+
     /// Whether a kernel takes part: finite, and of norm at least [`exact::EPSILON`].
     pub fn is_live(&self, kernel: usize) -> bool {
         self.measures[kernel].takes_part()

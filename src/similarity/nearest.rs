@@ -2,7 +2,7 @@
 
 use crate::meter::Meter;
 
-use super::{Kernels, Scan};
+use super::{Group, Kernels, Scan};
 
 /// Another kernel and how similar it is, by the float64 definition.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,15 +22,25 @@ impl Nearest {
     /// take no part have no neighbour and are nobody's.
     /// `meter` is told of the multiply-adds.
     pub fn of(kernels: &Kernels<'_>, meter: &dyn Meter) -> Self {
-        let mut nearest = vec![None; kernels.len()];
+        let mut nearest = Self::of_none(kernels.len());
         for group in kernels.groups() {
             let scan = Scan::new(&group, -1.0, |_| true);
             group.for_each_tile(meter, |tile| scan.visit(tile, None));
-            for (place, neighbour) in scan.nearest().into_iter().enumerate() {
-                nearest[group.kernel(place)] = neighbour;
-            }
+            nearest.add(&group, &scan);
         }
-        Self(nearest)
+        nearest
+    }
+
+    /// Of no kernel out of `n`: those of the groups are added.
+    pub(crate) fn of_none(n: usize) -> Self {
+        Self(vec![None; n])
+    }
+
+    /// Adds what a scan of all of a group's tiles found.
+    pub(crate) fn add(&mut self, group: &Group<'_, '_>, scan: &Scan<'_, '_, '_>) {
+        for (place, neighbour) in scan.nearest().into_iter().enumerate() {
+            self.0[group.kernel(place)] = neighbour;
+        }
     }
 
     /// By kernel.
@@ -38,13 +48,14 @@ impl Nearest {
         &self.0
     }
 
+    /// The similarities, of the kernels that have a neighbour.
+    pub fn similarities(&self) -> impl Iterator<Item = f64> {
+        self.0.iter().flatten().map(|n| n.similarity)
+    }
+
     /// The greatest similarity of the layer.
     pub fn greatest(&self) -> Option<f64> {
-        self.0
-            .iter()
-            .flatten()
-            .map(|n| n.similarity)
-            .reduce(f64::max)
+        self.similarities().reduce(f64::max)
     }
 
     /// The smallest threshold at which at most this many of the layer's kernels have an eligible partner.
@@ -52,7 +63,7 @@ impl Nearest {
     /// The kernels' greatest similarities in falling order are `m₁ ≥ m₂ ≥ …`; for k kernels it is `m₍k₊₁₎`, at which the
     /// test `> τ` leaves at most k; −1, the lower end of τ's range, where there are no more than k.
     pub fn threshold_for(&self, kernels: usize) -> f64 {
-        let mut greatest: Vec<f64> = self.0.iter().flatten().map(|n| n.similarity).collect();
+        let mut greatest: Vec<f64> = self.similarities().collect();
         greatest.sort_unstable_by(|a, b| b.total_cmp(a));
         greatest.get(kernels).copied().unwrap_or(-1.0)
     }

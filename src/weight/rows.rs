@@ -77,6 +77,20 @@ impl<'a> Rows<'a> {
         self.merged.contains_key(&kernel)
     }
 
+    /// A copy, with the kernels in this order.
+    pub fn in_order(&self, order: &[usize]) -> Rows<'static> {
+        let mut rows = Vec::with_capacity(order.len() * self.row_bytes);
+        for &kernel in order {
+            rows.extend_from_slice(self.row(kernel));
+        }
+        Rows {
+            float: self.float,
+            row_bytes: self.row_bytes,
+            original: Cow::Owned(rows),
+            merged: BTreeMap::new(),
+        }
+    }
+
     /// Bytes in a row.
     pub fn row_bytes(&self) -> usize {
         self.row_bytes
@@ -128,5 +142,8 @@ mod tests {
         let row = |kernel: usize| f32::from_le_bytes(rows.row(kernel).try_into().unwrap());
         assert_eq!([row(0), row(1), row(2)], [1.5, 1.5, 2.5]);
         assert_eq!(rows.original(0), &values[..4]);
+
+        let turned = rows.in_order(&[2, 0]);
+        assert_eq!((turned.row(0), turned.row(1)), (rows.row(2), rows.row(0)));
     }
 }
