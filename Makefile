@@ -3,15 +3,17 @@
 
 CARGO ?= cargo
 DEMO := fixtures/checkpoints/demo.safetensors
+# The layers of the sample report, which is to stay small.
+SAMPLE := --include 'layer[34].*'
 
-.PHONY: all demo test bench bless install openblas
+.PHONY: all demo test bench bless sample install openblas
 
 all: openblas
 	$(CARGO) build --release
 
 demo: all
 	@mkdir -p target
-	$(CARGO) run --release --quiet -- merge $(DEMO) target/demo.safetensors --tau 0.9 --force
+	$(CARGO) run --release --quiet -- merge $(DEMO) target/demo.safetensors --tau 0.9 --force --report target/demo
 
 test: openblas
 	$(CARGO) fmt --check
@@ -26,6 +28,10 @@ bench: openblas
 # Makes the fixtures and the expected results anew, by the independent numpy computation (needs python3 and numpy).
 bless:
 	python3 fixtures/make.py
+
+# Makes the sample report anew.
+sample: all
+	$(CARGO) run --release --quiet -- analyze $(DEMO) --report reports/sample $(SAMPLE)
 
 install: openblas
 	$(CARGO) install --path . --locked

@@ -29,7 +29,8 @@ use crate::similarity::{NonFinite, Precision};
         inmerge-ckpt merge last.safetensors last.safetensors --force --tau 5%   in place, 5 % of each layer at most\n  \
         inmerge-ckpt merge in.safetensors out.safetensors --dry-run --plan plan.json   decide only\n  \
         inmerge-ckpt apply plan.json in.safetensors out.safetensors  do what a plan says\n  \
-        inmerge-ckpt diff in.safetensors out.safetensors             what changed\n\n\
+        inmerge-ckpt diff in.safetensors out.safetensors             what changed\n  \
+        inmerge-ckpt analyze epoch3.safetensors                      how redundant each layer is, as a page with figures\n\n\
         Exit codes: 0 done; 1 failed, the output untouched; 2 wrong usage; 3 --require-merges and nothing merged."
 )]
 pub struct Cli {
@@ -84,6 +85,8 @@ pub(crate) enum Command {
     Merge(Merge),
     /// Write a checkpoint with the merges that a plan lists
     Apply(Apply),
+    /// Report how redundant each layer's kernels are: heatmaps, curves over tau, spectra, as one page
+    Analyze(Analyze),
     /// List the layers: order, kind, and which would take part, from the header alone
     Inspect(Inspect),
     /// Say what differs between two checkpoints, kernel by kernel
@@ -123,11 +126,46 @@ pub(crate) struct Merge {
     /// Write the plan, as JSON: every merge with its kernel, partner and similarity
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output options")]
     pub plan: Option<PathBuf>,
-    /// Decide and report, and write nothing but the plan
+    /// Decide and report, and write nothing but the plan and the report folder
     #[arg(long, help_heading = "Output options")]
     pub dry_run: bool,
     #[command(flatten)]
     pub writing: Writing,
+    /// Write the report of `analyze` on IN into this folder, with what was merged marked in it
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Output options")]
+    pub report: Option<PathBuf>,
+    /// Leave the spectra out of the report
+    #[arg(long, requires = "report", help_heading = "Output options")]
+    pub no_spectrum: bool,
+}
+
+/// Report how redundant each layer's kernels are.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "The folder holds index.html, one page to look at in a browser; its figures as SVG and PNG; all numbers in \
+    report.json; and layers.csv and pairs.csv. A report that is there already is replaced as a whole.\n\n\
+    Layers left alone for their depth only (--skip-shallow) are analysed too and marked, but do not count in the net's sums. \
+    Kernels that hold a NaN or an infinity are reported and left out.\n\n\
+    Of several checkpoints the last one is analysed, and the report shows besides how its layers came to be what they are."
+)]
+pub(crate) struct Analyze {
+    /// The checkpoint to analyse, or several of one run in the order of their epochs
+    #[arg(value_name = "IN", value_hint = ValueHint::AnyPath, required = true)]
+    pub inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub layers: LayerFlags,
+    /// Where the report goes [default: reports/ and IN's name without its ending]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Output options")]
+    pub report: Option<PathBuf>,
+    /// Leave the spectra out, which take longest for layers of thousands of kernels
+    #[arg(long, help_heading = "Output options")]
+    pub no_spectrum: bool,
+    /// Write into DIR even if it holds other files; these are kept
+    #[arg(long, help_heading = "Output options")]
+    pub force: bool,
+    /// Do not wait until the disk holds the report
+    #[arg(long, help_heading = "Output options")]
+    pub no_sync: bool,
 }
 
 /// How files are written.
@@ -149,11 +187,21 @@ pub(crate) struct Writing {
 
 impl Writing {
     pub fn durability(&self) -> Durability {
-        if self.no_sync {
-            Durability::Unsynced
-        } else {
-            Durability::Synced
-        }
+        durability(self.no_sync)
+    }
+}
+
+impl Analyze {
+    pub fn durability(&self) -> Durability {
+        durability(self.no_sync)
+    }
+}
+
+fn durability(no_sync: bool) -> Durability {
+    if no_sync {
+        Durability::Unsynced
+    } else {
+        Durability::Synced
     }
 }
 

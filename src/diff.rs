@@ -98,13 +98,23 @@ impl Values {
                 .filter(|&kernel| a.row(kernel) != b.row(kernel))
                 .collect()
         });
-        let finite = |number: f64| Some(number).filter(|number| number.is_finite());
-        with_element!(float, E => Self {
+        Self {
             kernels_changed,
-            relative_change: finite((exact::squared_distance::<E>(a, b) / exact::dot::<E>(a, a)).sqrt()),
-            max_abs: finite(max_abs::<E>(a, b)),
-        })
+            relative_change: relative_change(a, b, float),
+            max_abs: finite(with_element!(float, E => max_abs::<E>(a, b))),
+        }
     }
+}
+
+/// ‖b − a‖ / ‖a‖ of the same tensor's values in two checkpoints; `None` where that is no finite number.
+pub fn relative_change(a: &[u8], b: &[u8], float: FloatType) -> Option<f64> {
+    with_element!(float, E => {
+        finite((exact::squared_distance::<E>(a, b) / exact::dot::<E>(a, a)).sqrt())
+    })
+}
+
+fn finite(number: f64) -> Option<f64> {
+    Some(number).filter(|number| number.is_finite())
 }
 
 /// The greatest |b − a|; NaN where there is one.

@@ -33,15 +33,27 @@ pub enum Error {
     #[error("{}: is the {role} file of this run; name another file to write", file.display())]
     Overwrites { file: PathBuf, role: &'static str },
     #[error(
-        "{}: is in the output's folder, which appears or is replaced as a whole; name a file elsewhere",
-        .0.display()
+        "{}: is in the {role}'s folder, which appears or is replaced as a whole; name a place elsewhere",
+        file.display()
     )]
-    InsideOutput(PathBuf),
+    Inside { file: PathBuf, role: &'static str },
     #[error(
         "{}: layer `{layer}` is too large to compare (more than 2147483647 kernels or numbers in one); leave it out with --exclude",
         file.display()
     )]
     Unmergeable { file: PathBuf, layer: String },
+    #[error(
+        "{}: has no layer `{layer}` of dtype {dtype} and shape {shape:?}, as {} has; give checkpoints of one run, or leave the layer out with --exclude",
+        file.display(),
+        other.display()
+    )]
+    OtherRun {
+        file: PathBuf,
+        layer: String,
+        dtype: String,
+        shape: Vec<usize>,
+        other: PathBuf,
+    },
     #[error("{}: is the input itself; use --force to replace it", .0.display())]
     OutputIsInput(PathBuf),
     #[error("--threads: cannot start threads ({0}); ask for fewer")]

@@ -9,7 +9,9 @@ use super::clusters::{self, Dissimilarities};
 use super::map::{CELLS, MapOfTiles};
 use super::spectrum;
 use super::tally::Tally;
-use super::{Curve, Health, Pair, PairPicture, Relation, SimilarityMap, Spectrum, ThresholdHint};
+use super::{
+    Curve, Health, Pair, PairPicture, Relation, SimilarityMap, Spectrum, Spread, ThresholdHint,
+};
 
 /// One layer to analyse.
 #[derive(Clone, Debug)]
@@ -47,6 +49,18 @@ pub struct LayerNumbers {
     pub opposite: Vec<Pair>,
     /// The spectrum, if it was asked for and every number is finite.
     pub spectrum: Option<Spectrum>,
+}
+
+impl LayerNumbers {
+    /// The spread of the kernels' greatest similarities; `None` where no two kernels can be compared.
+    pub fn nearest_spread(&self) -> Option<Spread> {
+        let nearest = self.nearest.by_kernel().iter().flatten();
+        Spread::of(
+            &nearest
+                .map(|nearest| nearest.similarity)
+                .collect::<Vec<_>>(),
+        )
+    }
 }
 
 /// What is drawn of a layer, and then forgotten.

@@ -41,6 +41,14 @@ impl Destination {
         }
     }
 
+    /// The folder that a sharded checkpoint is written as.
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::File(_) => None,
+            Self::Folder(folder) => Some(folder.folder()),
+        }
+    }
+
     /// The folder that appears or is replaced as a whole, so that no other file can be written into it meanwhile; `None` where
     /// that is no trouble.
     pub fn replaced_folder(&self) -> Option<&Path> {

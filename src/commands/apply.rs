@@ -46,6 +46,7 @@ pub(super) fn run(args: &Apply, session: &mut Session<'_>) -> Result<Outcome, Er
     let run = FinishedRun {
         source: &source,
         output: target.map(Destination::path),
+        report: None,
         plan: &plan,
         changes: &changes,
         max_similarities: &max_similarities,

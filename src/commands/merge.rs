@@ -1,5 +1,6 @@
 //! `merge IN OUT`: decide who merges with whom, and write the result.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use rayon::ThreadPool;
@@ -11,6 +12,8 @@ use crate::error::Error;
 use crate::layers::{Layer, Layers};
 use crate::place::FileDestination;
 use crate::plan::{Decision, Partner, Plan, PlannedLayer, Rules, SkippedLayer, SourceId, Task};
+use crate::report::folder::ReportFolder;
+use crate::report::redundancy::LayerMerges;
 use crate::report::{FinishedRun, NothingMerged};
 use crate::schedule::{Load, work_on_layers};
 use crate::settings::Settings;
@@ -18,13 +21,18 @@ use crate::similarity::{self, Nearest};
 use crate::weight::ConvWeight;
 
 use super::progress::{Amount, Progress};
+use super::reporting::{self, About, Subject};
 use super::writing::{self, Verdict};
 use super::{Outcome, Session, selecting};
 
 pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Error> {
     let started = Instant::now();
     let source = Checkpoint::open(&args.input)?;
-    let (destination, plan_file) = destinations(args, &source)?;
+    let Destinations {
+        output: destination,
+        plan: plan_file,
+        report: report_folder,
+    } = Destinations::check(args, &source)?;
 
     let settings = selecting::settings(args.settings(), args.layers.config.as_deref(), &source)?;
     let layers = selecting::find(&source, &args.layers, &settings)?;
@@ -46,8 +54,19 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
     let mut draft = draft
         .map(|destination| Draft::begin(&source, destination))
         .transpose()?;
+    let report_draft = report_folder
+        .as_ref()
+        .map(ReportFolder::begin)
+        .transpose()?;
+    let subject = report_draft.as_ref().map(|draft| {
+        let subject = Subject::new(&source, &layers, !args.no_spectrum)?;
+        Ok::<_, Error>((subject, draft))
+    });
+    let subject = subject.transpose()?;
     let fill = fill_for(job.expected_share());
-    let progress = session.progress("merging", job.amount(draft.is_some().then_some(fill)));
+    let amount = job.amount(draft.is_some().then_some(fill));
+    let to_analyse = subject.iter().map(|(subject, _)| subject.amount());
+    let progress = session.progress("merging", to_analyse.chain([amount]).sum());
     let (decisions, changes) = job.merge(draft.as_mut().map(|draft| (draft, fill)), &progress)?;
 
     let mut verdict = Verdict::new(
@@ -68,6 +87,16 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
         verdict.warn_first(explanation.to_string());
     }
     let plan = document(&source, &settings, &layers, &job.tasks, decisions);
+    if let Some((subject, draft)) = &subject {
+        progress.now("analysing");
+        let about = About {
+            skip_shallow: settings.parameters.skip_shallow,
+            merging: Some((settings.parameters, merges_of(&plan))),
+            warnings: layers.warnings.iter().map(ToString::to_string).collect(),
+        };
+        let report = reporting::analyse(subject, about, draft, &job.pool, &progress)?;
+        reporting::write_rest(draft, &report, &job.pool)?;
+    }
     let durability = args.writing.durability();
     if let Some(file) = plan_file {
         file.write(&plan.to_json(), durability)?;
@@ -79,6 +108,14 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
         let warnings = job.pool.install(|| draft.publish(durability))?;
         verdict.warn_of_output(&warnings);
     }
+    if let Some(draft) = report_draft {
+        match draft.publish(durability) {
+            Ok(warnings) => verdict.warn_of_output(&warnings),
+            // The checkpoint is there: the run has done its work.
+            Err(error) if is_written => verdict.warnings.push(error.to_string()),
+            Err(error) => return Err(error.into()),
+        }
+    }
     progress.finish();
     let output = destination.as_ref().filter(|_| is_written);
     let run = FinishedRun {
@@ -86,6 +123,7 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
         output: output.map(Destination::path),
         plan: &plan,
         changes: &changes,
+        report: report_folder.as_ref().map(ReportFolder::path),
         max_similarities: &max_similarities,
         pairs_above_tau,
         layer_warnings: layers.warnings.iter().map(ToString::to_string).collect(),
@@ -175,36 +213,67 @@ impl Job<'_> {
     }
 }
 
-/// Checks that the checkpoint and the plan may be written where the user wants them: not over anything that is read.
-fn destinations(
-    args: &Merge,
-    source: &Checkpoint,
-) -> Result<(Option<Destination>, Option<FileDestination>), Error> {
-    let force = args.writing.force;
-    let read = [
-        (args.layers.config.as_deref(), "configuration"),
-        (args.layers.order.as_deref(), "order"),
-    ];
-    let output = args.output.as_deref().filter(|_| !args.dry_run);
-    let destination = output.map(|output| {
-        writing::refuse_overwriting(output, &read)?;
-        writing::destination(source, output, force)
-    });
-    let destination = destination.transpose()?;
-    let plan_file = args.plan.as_deref().map(|plan| {
-        let input = source.files().map(|file| (Some(file), "input"));
-        let others: Vec<_> = read
-            .into_iter()
-            .chain(input)
-            .chain([(output, "output")])
-            .collect();
-        writing::refuse_overwriting(plan, &others)?;
-        if let Some(destination) = &destination {
-            writing::refuse_inside(plan, destination)?;
-        }
-        Ok::<_, Error>(FileDestination::check(plan, force)?)
-    });
-    Ok((destination, plan_file.transpose()?))
+/// Where the run writes.
+struct Destinations {
+    output: Option<Destination>,
+    plan: Option<FileDestination>,
+    report: Option<ReportFolder>,
+}
+
+impl Destinations {
+    /// Checks that everything may be written where the user wants it: not over anything that is read, nor over each other.
+    fn check(args: &Merge, source: &Checkpoint) -> Result<Self, Error> {
+        let force = args.writing.force;
+        let read = [
+            (args.layers.config.as_deref(), "configuration"),
+            (args.layers.order.as_deref(), "order"),
+        ];
+        let path = args.output.as_deref().filter(|_| !args.dry_run);
+        let output = path.map(|output| {
+            writing::refuse_overwriting(output, &read)?;
+            writing::destination(source, output, force)
+        });
+        let output = output.transpose()?;
+        let plan = args.plan.as_deref().map(|plan| {
+            let input = source.files().map(|file| (Some(file), "input"));
+            let others: Vec<_> = read
+                .into_iter()
+                .chain(input)
+                .chain([(path, "output")])
+                .collect();
+            writing::refuse_overwriting(plan, &others)?;
+            let folder = output.as_ref().and_then(Destination::replaced_folder);
+            writing::refuse_inside(plan, folder, "output")?;
+            Ok::<_, Error>(FileDestination::check(plan, force)?)
+        });
+        let report = args.report.as_deref().map(|report| {
+            for file in [path, args.plan.as_deref()].into_iter().flatten() {
+                writing::refuse_inside(file, Some(report), "report")?;
+            }
+            let folder = output.as_ref().and_then(Destination::folder);
+            writing::refuse_inside(report, folder, "output")?;
+            Ok::<_, Error>(ReportFolder::check(report, force)?)
+        });
+        Ok(Self {
+            plan: plan.transpose()?,
+            report: report.transpose()?,
+            output,
+        })
+    }
+}
+
+/// What a plan merges, by layer.
+fn merges_of(plan: &Plan) -> BTreeMap<String, LayerMerges> {
+    let merges = |layer: &PlannedLayer| {
+        let pairs = layer.merges.iter();
+        let merges = LayerMerges {
+            tau: layer.tau.unwrap_or(f64::NAN),
+            kernels: pairs.clone().map(|merge| merge.kernel).collect(),
+            pairs: pairs.map(|merge| (merge.kernel, merge.partner)).collect(),
+        };
+        (layer.name.clone(), merges)
+    };
+    plan.layers.iter().map(merges).collect()
 }
 
 /// The layers that take part, in depth order.

@@ -1,11 +1,13 @@
 //! One file a command: the only place where the rooms are put together.
 
+mod analyze;
 mod apply;
 mod completions;
 mod diff;
 mod inspect;
 mod merge;
 mod progress;
+mod reporting;
 mod selecting;
 mod session;
 mod writing;
@@ -52,6 +54,7 @@ pub fn run(
     let session = &mut Session::new(&cli.common, out, err, bars);
     match &cli.command {
         Command::Merge(args) => merge::run(args, session),
+        Command::Analyze(args) => analyze::run(args, session),
         Command::Apply(args) => apply::run(args, session),
         Command::Inspect(args) => inspect::run(args, session),
         Command::Diff(args) => diff::run(args, session),

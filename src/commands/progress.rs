@@ -1,5 +1,6 @@
 //! How far a run has come.
 
+use std::iter::Sum;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -39,6 +40,16 @@ pub(super) struct Amount {
     pub layers: u64,
     /// Multiply-adds.
     pub products: u64,
+}
+
+impl Sum for Amount {
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        amounts.fold(Self::default(), |sum, more| Self {
+            copied: sum.copied.saturating_add(more.copied),
+            layers: sum.layers.saturating_add(more.layers),
+            products: sum.products.saturating_add(more.products),
+        })
+    }
 }
 
 impl Progress {

@@ -53,13 +53,18 @@ impl<'a> Session<'a> {
         report: &R,
         text: impl Fn(&R) -> String,
     ) -> io::Result<()> {
+        let json = serde_json::to_string_pretty(report)? + "\n";
+        self.document(json.as_bytes(), &text(report))
+    }
+
+    /// Prints a result that is JSON already: as that if it was asked for, otherwise as this text unless silence was.
+    pub(super) fn document(&mut self, json: &[u8], text: &str) -> io::Result<()> {
         if self.json {
-            let json = serde_json::to_string_pretty(report)?;
-            self.print(format!("{json}\n").as_bytes())
+            self.print(json)
         } else if self.quiet {
             Ok(())
         } else {
-            self.print(text(report).as_bytes())
+            self.print(text.as_bytes())
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::{Checkpoint, Destination, Warning};
+use crate::checkpoint::{Checkpoint, Destination};
 use crate::cli::Writing;
 use crate::error::Error;
 use crate::report::{FinishedRun, MergeReport};
@@ -38,12 +38,17 @@ pub(super) fn refuse_overwriting(
     Ok(())
 }
 
-/// Refuses a file in the folder that the output is to be.
-pub(super) fn refuse_inside(file: &Path, output: &Destination) -> Result<(), Error> {
-    match output.replaced_folder() {
-        Some(folder) if place(file).starts_with(place(folder)) => {
-            Err(Error::InsideOutput(file.to_owned()))
-        }
+/// Refuses to write in a folder that the same run makes as a whole.
+pub(super) fn refuse_inside(
+    file: &Path,
+    folder: Option<&Path>,
+    role: &'static str,
+) -> Result<(), Error> {
+    match folder {
+        Some(folder) if place(file).starts_with(place(folder)) => Err(Error::Inside {
+            file: file.to_owned(),
+            role,
+        }),
         _ => Ok(()),
     }
 }
@@ -89,9 +94,8 @@ impl Verdict {
     }
 
     /// Says what is to be known of the output.
-    pub fn warn_of_output(&mut self, warnings: &[Warning]) {
-        self.warnings
-            .extend(warnings.iter().map(ToString::to_string));
+    pub fn warn_of_output<W: ToString>(&mut self, warnings: &[W]) {
+        self.warnings.extend(warnings.iter().map(W::to_string));
     }
 
     /// Says why before it says what came of it.

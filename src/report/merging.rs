@@ -18,6 +18,9 @@ pub struct MergeReport {
     pub input: String,
     /// The checkpoint written; `None` after a dry run, and where nothing merged and merges were required.
     pub output: Option<String>,
+    /// The folder of the report, if one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<String>,
     /// Where similarities were computed.
     pub backend: &'static str,
     /// The plan's parameters.
@@ -79,6 +82,8 @@ pub struct FinishedRun<'a> {
     pub source: &'a Checkpoint,
     /// The checkpoint written, if one was.
     pub output: Option<&'a Path>,
+    /// The folder of the report, if there is one.
+    pub report: Option<&'a Path>,
     /// The plan followed.
     pub plan: &'a Plan,
     /// What it changed, by layer of the plan.
@@ -119,6 +124,7 @@ impl MergeReport {
         Self {
             input: run.source.path().display().to_string(),
             output: run.output.map(|output| output.display().to_string()),
+            report: run.report.map(|report| report.display().to_string()),
             backend: "cpu",
             parameters: run.plan.parameters,
             totals: Totals {
@@ -201,7 +207,11 @@ impl MergeReport {
             Some(output) => format!("Wrote {} ({})", output, bytes(self.input_bytes)),
             None => "No checkpoint written".to_owned(),
         };
-        text + &format!(" in {:.2} s.\n", self.seconds)
+        text += &format!(" in {:.2} s.\n", self.seconds);
+        if let Some(report) = &self.report {
+            text += &format!("The report is in {report}: open index.html there.\n");
+        }
+        text
     }
 }
 

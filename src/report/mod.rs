@@ -10,6 +10,7 @@ mod nothing_merged;
 pub mod page;
 mod printable;
 pub mod redundancy;
+mod summary;
 mod table;
 pub mod tables;
 
@@ -18,3 +19,5 @@ pub use inspection::{InspectReport, InspectedLayer};
 pub use merging::{FinishedRun, MergeReport, MergedLayer, Totals};
 pub use nothing_merged::NothingMerged;
 pub use printable::printable;
+pub use redundancy::Redundancy;
+pub use summary::AnalysisSummary;

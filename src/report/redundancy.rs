@@ -4,16 +4,13 @@ use std::collections::BTreeSet;
 
 use crate::analysis::{Evolution, LayerNumbers, NetNumbers};
 use crate::layers::{Kind, Reason};
+use crate::plan::{Parameters, SourceId};
 
 /// The analysis of a checkpoint.
 #[derive(Clone, Debug)]
 pub struct Redundancy {
-    /// The checkpoint's file name (or folder's, of a sharded one).
-    pub file: String,
-    /// Its size in bytes.
-    pub bytes: u64,
-    /// SHA-256 of its header's JSON, in hexadecimal.
-    pub header_sha256: String,
+    /// The checkpoint.
+    pub source: SourceId,
     /// Layers left alone as shallow, L_s.
     pub skip_shallow: usize,
     /// Those analysed, in depth order.
@@ -21,29 +18,12 @@ pub struct Redundancy {
     /// The sums over the layers that take part.
     pub net: NetNumbers,
     /// How the kernels were merged, where the report is part of a merge.
-    pub merging: Option<Merging>,
+    pub merging: Option<Parameters>,
     /// What became of the layers from epoch to epoch, where several checkpoints were given; the analysis itself is of the
     /// last one.
     pub evolution: Option<Evolution>,
     /// What the user should know.
     pub warnings: Vec<String>,
-}
-
-/// The parameters of a merge, as the user gives them.
-#[derive(Clone, Debug)]
-pub struct Merging {
-    /// `--tau`: a number or a percentage.
-    pub tau: String,
-    /// `--alpha`.
-    pub alpha: f64,
-    /// `--prob`.
-    pub prob: f64,
-    /// `--partner`.
-    pub partner: String,
-    /// `--rounds`.
-    pub rounds: u32,
-    /// `--seed`.
-    pub seed: u64,
 }
 
 /// One layer of the analysis.
@@ -106,4 +86,17 @@ pub enum FigureKind {
     Spectrum,
     /// Kernels of some pairs.
     Kernels,
+}
+
+impl FigureKind {
+    /// How the names of its files end, before the dot.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Similarity => "similarity",
+            Self::Thresholds => "thresholds",
+            Self::Nearest => "nearest",
+            Self::Spectrum => "spectrum",
+            Self::Kernels => "kernels",
+        }
+    }
 }

@@ -1,0 +1,324 @@
+//! What `analyze` and `merge --report` have in common: analysing layers, and writing the report on them.
+
+use std::collections::BTreeMap;
+
+use rayon::ThreadPool;
+use rayon::prelude::*;
+
+use crate::analysis::{LayerDrawings, LayerNumbers, LayerTask, NetNumbers};
+use crate::checkpoint::{Checkpoint, Tensor};
+use crate::error::Error;
+use crate::layers::{Layer, Layers, Reason};
+use crate::plan::{Parameters, SourceId};
+use crate::report::document;
+use crate::report::figures::{self, DepthPoint, Figure};
+use crate::report::folder::ReportDraft;
+use crate::report::page;
+use crate::report::redundancy::{FigureKind, LayerFacts, LayerMerges, Redundancy, ReportedLayer};
+use crate::report::tables;
+use crate::schedule::{Load, work_on_layers};
+use crate::weight::ConvWeight;
+
+use super::progress::{Amount, Progress};
+
+/// The layers of a checkpoint that are to be analysed: those that take part, and those that are left alone for their depth
+/// only, as that is what the report is to help to choose.
+pub(super) struct Subject<'a> {
+    pub source: &'a Checkpoint,
+    pub layers: Vec<(&'a Layer, LayerTask<'a>)>,
+}
+
+impl<'a> Subject<'a> {
+    pub fn new(source: &'a Checkpoint, layers: &'a Layers, spectrum: bool) -> Result<Self, Error> {
+        let is_wanted = |layer: &&Layer| layer.selected() || layer.reason == Some(Reason::Shallow);
+        let task = |layer: &'a Layer| {
+            let tensor = &source.tensors()[layer.tensor];
+            Ok((layer, task(source, layer, tensor, spectrum)?))
+        };
+        Ok(Self {
+            source,
+            layers: layers
+                .layers
+                .iter()
+                .filter(is_wanted)
+                .map(task)
+                .collect::<Result<_, Error>>()?,
+        })
+    }
+
+    /// The same layers of another checkpoint, of which nothing is to be drawn.
+    ///
+    /// # Errors
+    ///
+    /// Where it has not the same layers.
+    pub fn counterpart(&self, source: &'a Checkpoint) -> Result<Self, Error> {
+        let tensors: BTreeMap<&str, &Tensor> = source
+            .tensors()
+            .iter()
+            .map(|tensor| (tensor.name.as_str(), tensor))
+            .collect();
+        let counterpart = |&(layer, ref own): &(&'a Layer, LayerTask<'a>)| {
+            let is_alike = |tensor: &&Tensor| {
+                let own = own.weight.tensor();
+                tensor.shape == own.shape && tensor.dtype == own.dtype
+            };
+            let tensor = tensors.get(layer.name.as_str()).copied();
+            let tensor = tensor.filter(is_alike).ok_or_else(|| Error::OtherRun {
+                file: source.path().to_owned(),
+                layer: layer.name.clone(),
+                dtype: own.weight.tensor().dtype.to_string(),
+                shape: layer.shape.clone(),
+                other: self.source.path().to_owned(),
+            })?;
+            let mut task = task(source, layer, tensor, own.spectrum)?;
+            task.drawings = false;
+            Ok((layer, task))
+        };
+        Ok(Self {
+            source,
+            layers: self
+                .layers
+                .iter()
+                .map(counterpart)
+                .collect::<Result<_, Error>>()?,
+        })
+    }
+
+    /// The work ahead.
+    pub fn amount(&self) -> Amount {
+        let products = self.layers.iter().map(|(_, task)| task.products());
+        Amount {
+            products: products.fold(0, u64::saturating_add),
+            ..Amount::default()
+        }
+    }
+
+    /// Analyses every layer, and has `finish` make something of each while its drawings are at hand.
+    pub fn analyse<R: Send + Sync>(
+        &self,
+        pool: &ThreadPool,
+        progress: &Progress,
+        finish: impl Fn(usize, LayerNumbers, Option<LayerDrawings>) -> Result<R, Error> + Sync,
+    ) -> Result<Vec<R>, Error> {
+        let loads: Vec<Load<'_>> = self.layers.iter().map(|(_, task)| task.load()).collect();
+        pool.install(|| {
+            work_on_layers(self.source, None, &loads, progress, |layer, values, _| {
+                let task = &self.layers[layer].1;
+                let analysed = task.analyse(values, progress);
+                let (numbers, drawings) = analysed.map_err(|error| Error::Similarity {
+                    file: self.source.path().to_owned(),
+                    error,
+                })?;
+                finish(layer, numbers, drawings)
+            })
+        })
+    }
+}
+
+fn task<'a>(
+    source: &Checkpoint,
+    layer: &Layer,
+    tensor: &'a Tensor,
+    spectrum: bool,
+) -> Result<LayerTask<'a>, Error> {
+    let weight = ConvWeight::new(tensor, layer.kind, layer.groups);
+    Ok(LayerTask {
+        weight: weight.ok_or_else(|| Error::Unmergeable {
+            file: source.path().to_owned(),
+            layer: layer.name.clone(),
+        })?,
+        spectrum,
+        drawings: true,
+    })
+}
+
+/// What a report says beyond what the analysis finds out.
+pub(super) struct About {
+    pub skip_shallow: usize,
+    /// Where the report is part of a merge, its parameters and what was merged, by the layer's name.
+    pub merging: Option<(Parameters, BTreeMap<String, LayerMerges>)>,
+    /// Of the layers as they were found.
+    pub warnings: Vec<String>,
+}
+
+/// Analyses a checkpoint and draws its layers into the report.
+pub(super) fn analyse(
+    subject: &Subject<'_>,
+    about: About,
+    draft: &ReportDraft<'_>,
+    pool: &ThreadPool,
+    progress: &Progress,
+) -> Result<Redundancy, Error> {
+    let About {
+        skip_shallow,
+        merging,
+        mut warnings,
+    } = about;
+    let layers = subject.analyse(pool, progress, |place, numbers, drawings| {
+        let (layer, task) = &subject.layers[place];
+        let facts = LayerFacts {
+            name: layer.name.clone(),
+            depth: layer.depth,
+            kind: layer.kind,
+            groups: layer.groups,
+            shape: layer.shape.clone(),
+            dtype: task.weight.tensor().dtype.to_string(),
+            kernels: layer.kernels,
+            reason: layer.reason,
+        };
+        let merges = merging
+            .as_ref()
+            .and_then(|(_, merges)| merges.get(&layer.name));
+        let drawings = drawings.expect("drawings are asked for");
+        report_layer(
+            draft,
+            stem(place + 1, &layer.name),
+            facts,
+            numbers,
+            &drawings,
+            merges,
+        )
+    })?;
+    warnings.extend(layers.iter().filter_map(warning));
+    let taking_part = layers.iter().filter(|layer| layer.facts.reason.is_none());
+    Ok(Redundancy {
+        source: SourceId::of(subject.source),
+        skip_shallow,
+        net: NetNumbers::of(taking_part.map(|layer| &layer.numbers)),
+        layers,
+        merging: merging.map(|(parameters, _)| parameters),
+        evolution: None,
+        warnings,
+    })
+}
+
+/// Draws a layer into the report and makes its section of the page.
+fn report_layer(
+    draft: &ReportDraft<'_>,
+    stem: String,
+    facts: LayerFacts,
+    numbers: LayerNumbers,
+    drawings: &LayerDrawings,
+    merges: Option<&LayerMerges>,
+) -> Result<ReportedLayer, Error> {
+    let mut drawn = vec![
+        (
+            FigureKind::Similarity,
+            figures::similarity(&facts, drawings, merges),
+        ),
+        (
+            FigureKind::Thresholds,
+            figures::layer_thresholds(&facts, &numbers, merges),
+        ),
+        (
+            FigureKind::Nearest,
+            figures::nearest(&facts, &numbers.nearest),
+        ),
+    ];
+    if let Some(spectrum) = &numbers.spectrum {
+        drawn.push((FigureKind::Spectrum, figures::spectrum(&facts, spectrum)));
+    }
+    if !drawings.pairs.is_empty() {
+        drawn.push((
+            FigureKind::Kernels,
+            figures::kernels(&facts, &drawings.pairs),
+        ));
+    }
+    let figures: Vec<(FigureKind, String, Figure)> = drawn
+        .into_iter()
+        .map(|(kind, figure)| (kind, format!("{stem}.{}", kind.name()), figure))
+        .collect();
+    figures
+        .par_iter()
+        .try_for_each(|(_, stem, figure)| write_figure(draft, stem, figure))?;
+    let section = page::section(&facts, &numbers, drawings, merges, &figures);
+    let figures = figures.into_iter().map(|(kind, stem, _)| (kind, stem));
+    Ok(ReportedLayer {
+        facts,
+        numbers,
+        merges: merges.cloned(),
+        figures: figures.collect(),
+        section,
+    })
+}
+
+/// Adds all that is not about a single layer. The report as JSON.
+pub(super) fn write_rest(
+    draft: &ReportDraft<'_>,
+    report: &Redundancy,
+    pool: &ThreadPool,
+) -> Result<Vec<u8>, Error> {
+    let points: Vec<DepthPoint<'_>> = report
+        .layers
+        .iter()
+        .map(|layer| DepthPoint {
+            facts: &layer.facts,
+            numbers: &layer.numbers,
+        })
+        .collect();
+    let cut = report.skip_shallow;
+    let mut overviews = vec![
+        (
+            "nearest-over-depth",
+            figures::nearest_over_depth(&points, cut),
+        ),
+        ("thresholds", figures::net_thresholds(&report.net)),
+    ];
+    overviews.extend(figures::ranks_over_depth(&points, cut).map(|f| ("ranks-over-depth", f)));
+    overviews.extend(report.evolution.iter().flat_map(figures::evolution));
+    pool.install(|| {
+        overviews
+            .par_iter()
+            .try_for_each(|(stem, figure)| write_figure(draft, stem, figure))
+    })?;
+    let stems: Vec<&str> = overviews.iter().map(|&(stem, _)| stem).collect();
+    let json = document::json(report, &stems);
+    draft.write("report.json", &json)?;
+    draft.write("layers.csv", &tables::layers(report))?;
+    draft.write("pairs.csv", &tables::pairs(report))?;
+    draft.write("index.html", page::page(report, &overviews).as_bytes())?;
+    Ok(json)
+}
+
+fn write_figure(draft: &ReportDraft<'_>, stem: &str, figure: &Figure) -> Result<(), Error> {
+    draft.write(&format!("figures/{stem}.svg"), figure.svg().as_bytes())?;
+    draft.write(&format!("figures/{stem}.png"), &figure.png())?;
+    Ok(())
+}
+
+/// Most characters of a layer's name in the name of a file.
+const STEM_LENGTH: usize = 80;
+
+/// The beginning of the names of a layer's figures: its place, which keeps names apart and sorts them, and its own name as
+/// far as every file system takes it.
+fn stem(place: usize, name: &str) -> String {
+    let name = name.strip_suffix(".weight").unwrap_or(name);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let plain = name.chars().map(|c| if is_plain(c) { c } else { '_' });
+    let plain: String = plain.take(STEM_LENGTH).collect();
+    format!("{place:03}-{plain}")
+}
+
+/// What to say of a layer that is not well.
+fn warning(layer: &ReportedLayer) -> Option<String> {
+    let count = layer.numbers.health.non_finite.len();
+    (count > 0).then(|| {
+        format!(
+            "layer `{}`: {count} of {} kernels hold a NaN or an infinity; they are left out of all numbers, and merge \
+             refuses the layer without --allow-nonfinite",
+            layer.facts.name, layer.facts.kernels
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_named_so_that_every_file_system_takes_it() {
+        assert_eq!(stem(7, "layer1.0.conv1.weight"), "007-layer1.0.conv1");
+        assert_eq!(stem(12, "a/b c\u{202e}\\:*.weight"), "012-a_b_c____");
+        assert_eq!(stem(1, &"x".repeat(500)).len(), 4 + STEM_LENGTH);
+    }
+}
