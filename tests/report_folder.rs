@@ -629,7 +629,9 @@ fn child(test: &str, path: &Path) -> std::process::Child {
 #[test]
 #[ignore = "run by another test, which kills it"]
 fn writes_reports_forever() {
-    let path = PathBuf::from(std::env::var_os("REPORT").unwrap());
+    let Some(path) = std::env::var_os("REPORT").map(PathBuf::from) else {
+        return;
+    };
     for round in 0.. {
         write_generation(&path, round);
     }
