@@ -6,7 +6,8 @@
 //! convolutions alone. This crate does it to a checkpoint on disk. Its rooms read as the pipeline:
 //!
 //! [`checkpoint`] (read) → [`layers`] → [`weight`] → [`similarity`] → [`plan`] → [`apply`] → [`checkpoint`] (write) →
-//! [`report`]; [`place`] is how files come to the disk whole, and [`commands`] puts them together for the command line of [`cli`].
+//! [`report`]; [`place`] is how files come to the disk whole, and [`commands`] puts all together for the command line of
+//! [`cli`].
 
 pub mod analysis;
 pub mod apply;

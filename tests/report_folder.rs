@@ -598,6 +598,24 @@ fn where_nothing_can_be_written_the_folder_is_named() {
 }
 
 #[test]
+fn a_report_from_which_nothing_may_be_removed_is_refused() {
+    let desk = TempDir::new().unwrap();
+    let path = desk.path().join("net");
+    for inner in ["", "figures"] {
+        write(&path, false, &FIRST).unwrap();
+        let protected = path.join(inner);
+        fs::set_permissions(&protected, Permissions::from_mode(0o555)).unwrap();
+        if File::create(protected.join("probe")).is_ok() {
+            skipped("permissions do not bind root");
+            return;
+        }
+        refused(&path, true, &["cannot be written", "Permission denied"]);
+        fs::set_permissions(&protected, Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(report(&path), files(&FIRST));
+    }
+}
+
+#[test]
 fn a_folder_bound_to_another_place_of_the_same_disk_is_refused() {
     let desk = TempDir::new().unwrap();
     let [path, source] = ["net", "source"].map(|name| desk.path().join(name));
@@ -629,7 +647,9 @@ fn child(test: &str, path: &Path) -> std::process::Child {
 #[test]
 #[ignore = "run by another test, which kills it"]
 fn writes_reports_forever() {
-    let path = PathBuf::from(std::env::var_os("REPORT").unwrap());
+    let Some(path) = std::env::var_os("REPORT").map(PathBuf::from) else {
+        return;
+    };
     for round in 0.. {
         write_generation(&path, round);
     }
@@ -699,8 +719,7 @@ fn a_reader_always_sees_a_whole_report() {
         let reader = scope.spawn(|| {
             let mut last = 0;
             while !is_over.load(Ordering::Relaxed) {
-                // There is a report at any moment, and it is whole if it is still there once it has been read.
-                let number = fs::read_to_string(path.join("index.html")).unwrap();
+                // There is a report at any moment, and it is whole if it still is the one once it has been read.
                 let open = File::open(&path).unwrap();
                 let copy = copy_of(&open);
                 let (own, now) = (open.metadata().unwrap(), fs::metadata(&path).unwrap());
@@ -708,7 +727,7 @@ fn a_reader_always_sees_a_whole_report() {
                     && own.ino() == now.ino()
                 {
                     let found = generation(copy.path());
-                    assert!(found >= last && found >= number.parse().unwrap());
+                    assert!(found >= last, "{found} after {last}");
                     last = found;
                     seen.fetch_add(1, Ordering::Relaxed);
                 }

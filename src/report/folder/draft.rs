@@ -200,3 +200,73 @@ fn save_late(old: &Path, place: &Path, files: &Files) -> io::Result<()> {
 fn make_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), fs::create_dir_all)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_late_is_saved_but_for_what_the_report_has() {
+        let desk = tempfile::tempdir().unwrap();
+        let [old, place] = ["old", "place"].map(|name| desk.path().join(name));
+        let write = |folder: &Path, name: &str, text: &str| {
+            make_parent(&folder.join(name)).unwrap();
+            fs::write(folder.join(name), text).unwrap();
+        };
+        let (mut gone, mut files) = (Files::new(), Files::new());
+        for name in ["index.html", "figures/1.svg", "tables/1.csv"] {
+            assert!(gone.insert(name));
+            write(&old, name, "old");
+        }
+        write(&old, LIST, &gone.list());
+        for name in ["index.html", "figures/2.svg", "late/1"] {
+            assert!(files.insert(name));
+            write(&place, name, "new");
+        }
+        write(&place, "kept", "mine");
+        fs::hard_link(place.join("kept"), old.join("kept")).unwrap();
+        let late = [
+            "figures/2.svg",
+            "figures/mine.svg",
+            "tables/mine/1",
+            "late/1",
+            "late/2",
+            "new",
+        ];
+        for name in late {
+            write(&old, name, "late");
+        }
+        save_late(&old, &place, &files).unwrap();
+
+        let saved = ["figures/mine.svg", "tables/mine/1", "late/2", "new"];
+        for name in saved {
+            assert_eq!(fs::read(place.join(name)).unwrap(), b"late", "{name}");
+        }
+        for file in ["index.html", "figures/2.svg", "late/1"] {
+            assert_eq!(fs::read(place.join(file)).unwrap(), b"new", "{file}");
+        }
+        assert_eq!(fs::read(place.join("kept")).unwrap(), b"mine");
+        for name in ["figures/1.svg", "tables/1.csv", LIST] {
+            assert!(!place.join(name).exists(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_folder_around_it_that_another_run_removes_is_made_again() {
+        let desk = tempfile::tempdir().unwrap();
+        let path = desk.path().join("reports/net");
+        let report = ReportFolder::check(&path, false).unwrap();
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    let _ = fs::remove_dir(desk.path().join("reports"));
+                }
+            });
+            for _ in 0..50 {
+                drop(report.begin().unwrap());
+            }
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+    }
+}
