@@ -109,21 +109,20 @@ fn json_length(start: &[u8], file_size: usize) -> Result<usize, Problem> {
     if start.is_empty() {
         return Err(Problem::Empty);
     }
-    if let Some(format) = super::Recognised::of(start) {
-        return Err(Problem::Foreign(format));
-    }
+    // A header can be of a length that reads like another format's beginning: 640 is that of a pickle.
+    let foreign = |problem| super::Recognised::of(start).map_or(problem, Problem::Foreign);
     let Some((length, _)) = start.split_first_chunk::<LENGTH_BYTES>() else {
-        return Err(Problem::TooShort {
+        return Err(foreign(Problem::TooShort {
             bytes: file_size as u64,
-        });
+        }));
     };
     let length = u64::from_le_bytes(*length);
     if length > MAX_HEADER_BYTES {
-        return Err(Problem::HeaderTooLong { length });
+        return Err(foreign(Problem::HeaderTooLong { length }));
     }
     let available = (file_size - LENGTH_BYTES) as u64;
     if length > available {
-        return Err(Problem::HeaderTruncated { length, available });
+        return Err(foreign(Problem::HeaderTruncated { length, available }));
     }
     Ok(length as usize)
 }
@@ -244,6 +243,30 @@ mod tests {
             header.data_start + 3..header.data_start + 11
         );
         assert_eq!(header.metadata["k"], "v");
+    }
+
+    #[test]
+    fn a_header_may_be_of_any_length() {
+        let entry = r#"{"a":{"dtype":"I8","shape":[1],"data_offsets":[0,1]}}"#;
+        // 640, 896, 1152 and 1408 are the first bytes of pickles.
+        for length in entry.len()..1500 {
+            let json = format!("{entry:<length$}");
+            let header = Header::parse(&file(&json, 1)).unwrap();
+            assert_eq!(header.data_start, 8 + length);
+        }
+    }
+
+    #[test]
+    fn other_formats_are_recognised() {
+        let mut pickle = b"\x80\x02}q\x00.".to_vec();
+        for length in [6, 100] {
+            pickle.resize(length, 1);
+            let refused = Header::parse(&pickle);
+            assert!(matches!(
+                refused,
+                Err(Problem::Foreign(crate::checkpoint::Recognised::Pickle))
+            ));
+        }
     }
 
     #[test]
