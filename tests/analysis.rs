@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{fixture, read_json};
+use common::{fixture, json_difference, read_json};
 use inmerge_ckpt::analysis::{LayerNumbers, LayerTask, Pair, Spectrum, THRESHOLDS};
 use inmerge_ckpt::checkpoint::Checkpoint;
 use inmerge_ckpt::layers::Kind;
@@ -36,9 +36,9 @@ impl Differences {
     }
 
     fn equal(&mut self, what: &str, expected: &Value, found: Value) {
-        if *expected != found {
-            self.note(what, expected, &found);
-        }
+        let difference = json_difference(what, expected, &found);
+        let line = |difference| format!("{}: {difference}", self.place);
+        self.lines.extend(difference.map(line));
     }
 
     fn close(&mut self, what: &str, expected: &Value, found: f64, off: f64) {
