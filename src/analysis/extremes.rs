@@ -94,15 +94,17 @@ impl Ranking {
     /// Gives a pair its rank.
     pub fn offer(&mut self, kernels: [usize; 2], similarity: f64) {
         let loss = self.relation.loss(similarity);
-        let is_behind = |&(other, others): &(f64, [usize; 2])| {
+        let is_ahead = |&(other, others): &(f64, [usize; 2])| {
             let other = self.relation.loss(other);
             other < loss || (other == loss && others < kernels)
         };
-        let rank = self.foremost.partition_point(is_behind);
-        if rank < self.wanted() {
-            self.foremost.truncate(self.wanted() - 1);
-            self.foremost.insert(rank, (similarity, kernels));
+        let last = self.wanted() - 1;
+        if self.foremost.get(last).is_some_and(is_ahead) {
+            return;
         }
+        let rank = self.foremost.partition_point(is_ahead);
+        self.foremost.truncate(last);
+        self.foremost.insert(rank, (similarity, kernels));
     }
 
     /// The pairs, of kernels with these norms.

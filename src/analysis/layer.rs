@@ -8,7 +8,7 @@ use crate::weight::{ConvWeight, Rows};
 use super::clusters::{self, Dissimilarities};
 use super::map::{CELLS, MapOfTiles};
 use super::spectrum;
-use super::tally::Tally;
+use super::tally::{Tallied, Tally};
 use super::{
     Curve, Health, Pair, PairPicture, Relation, SimilarityMap, Spectrum, Spread, ThresholdHint,
 };
@@ -72,6 +72,16 @@ pub struct LayerDrawings {
     pub clustered: Option<SimilarityMap>,
     /// Pictures of the kernels of some pairs; empty where kernels have no spatial extent.
     pub pairs: Vec<PairPicture>,
+}
+
+/// What is seen of a layer's similarities on one way through them.
+struct Seen {
+    nearest: Nearest,
+    tally: Tally,
+    /// In file order, where it is to be drawn.
+    map: Option<MapOfTiles>,
+    /// The kernels in an order that shows clusters; empty where they are not ordered.
+    order: Vec<usize>,
 }
 
 impl LayerTask<'_> {
@@ -150,66 +160,24 @@ impl LayerTask<'_> {
         let kernels = self.kernels(self.weight.rows(values))?;
         let n = kernels.len();
         let norms = kernels.norms();
-        let tally = Tally::new();
-        let map = self.drawings.then(|| MapOfTiles::new(n));
-        let mut nearest = Nearest::of_none(n);
-        let mut order = Vec::with_capacity(n);
-        for group in kernels.groups() {
-            let scan = Scan::new(&group, f64::NEG_INFINITY, |_| true);
-            let mut dissimilarities = self.is_ordered().then(|| {
-                let places = 0..group.len();
-                let is_live = places.map(|place| kernels.is_live(group.kernel(place)));
-                Dissimilarities::new(is_live.collect())
-            });
-            let writer = dissimilarities.as_mut().map(Dissimilarities::writer);
-            group.for_each_tile(meter, |tile| {
-                scan.visit(tile, None);
-                tally.visit(&group, tile);
-                if let Some(map) = &map {
-                    map.visit(&group, tile);
-                }
-                if let Some(writer) = &writer {
-                    writer.visit(tile);
-                }
-            });
-            nearest.add(&group, &scan);
-            let places = dissimilarities.map(Dissimilarities::order);
-            order.extend(
-                places
-                    .into_iter()
-                    .flatten()
-                    .map(|place| group.kernel(place)),
-            );
-        }
+        let Seen {
+            nearest,
+            tally,
+            map,
+            order,
+        } = self.see(&kernels, meter);
+        let tallied = tally.finish(&norms);
         let health = Health::of(&kernels);
-        let in_file_order =
-            map.map(|map| map.finish((0..n).collect(), |kernel| kernels.is_live(kernel)));
+        let map = map.map(|map| map.finish((0..n).collect(), |kernel| kernels.is_live(kernel)));
+        // What they are screened with is not needed beside a Gram matrix.
         let rows = kernels.into_rows();
         let spectrum = if self.spectrum && health.non_finite_numbers == 0 {
             Spectrum::of(&self.weight, &rows, meter)?
         } else {
             None
         };
-        let tallied = tally.finish(&norms);
-        let drawings = match in_file_order {
-            Some(in_file_order) => {
-                let extremes = [
-                    (Relation::Similar, &tallied.similar[..]),
-                    (Relation::Orthogonal, &tallied.orthogonal),
-                    (Relation::Opposite, &tallied.opposite),
-                ];
-                let pictures = PairPicture::of(&self.weight, &rows, extremes);
-                let clustered = match (self.is_ordered(), self.is_seen_twice()) {
-                    (false, _) => None,
-                    (true, false) => Some(in_file_order.in_order(&order)),
-                    (true, true) => Some(self.map_in_order(rows, order, meter)?),
-                };
-                Some(LayerDrawings {
-                    in_file_order,
-                    clustered,
-                    pairs: pictures,
-                })
-            }
+        let drawings = match map {
+            Some(map) => Some(self.draw(map, order, rows, &tallied, meter)?),
             None => None,
         };
         let numbers = LayerNumbers {
@@ -226,6 +194,70 @@ impl LayerTask<'_> {
             spectrum,
         };
         Ok((numbers, drawings))
+    }
+
+    /// Goes through the tiles of all groups once.
+    fn see(&self, kernels: &Kernels<'_>, meter: &dyn Meter) -> Seen {
+        let n = kernels.len();
+        let mut seen = Seen {
+            nearest: Nearest::of_none(n),
+            tally: Tally::new(),
+            map: self.drawings.then(|| MapOfTiles::new(n)),
+            order: Vec::new(),
+        };
+        for group in kernels.groups() {
+            // All are above it, so no pair is compared for its sake.
+            let scan = Scan::new(&group, f64::NEG_INFINITY, |_| true);
+            let mut dissimilarities = self.is_ordered().then(|| {
+                let places = 0..group.len();
+                let is_live = places.map(|place| kernels.is_live(group.kernel(place)));
+                Dissimilarities::new(is_live.collect())
+            });
+            let writer = dissimilarities.as_mut().map(Dissimilarities::writer);
+            group.for_each_tile(meter, |tile| {
+                scan.visit(tile, None);
+                seen.tally.visit(&group, tile);
+                if let Some(map) = &seen.map {
+                    map.visit(&group, tile);
+                }
+                if let Some(writer) = &writer {
+                    writer.visit(tile);
+                }
+            });
+            seen.nearest.add(&group, &scan);
+            if let Some(dissimilarities) = dissimilarities {
+                let places = dissimilarities.order().into_iter();
+                seen.order.extend(places.map(|place| group.kernel(place)));
+            }
+        }
+        seen
+    }
+
+    /// What is drawn, given the map in file order and the order that shows clusters, if there is one.
+    fn draw(
+        &self,
+        in_file_order: SimilarityMap,
+        order: Vec<usize>,
+        rows: Rows<'_>,
+        tallied: &Tallied,
+        meter: &dyn Meter,
+    ) -> Result<LayerDrawings, Error> {
+        let extremes = [
+            (Relation::Similar, &tallied.similar[..]),
+            (Relation::Orthogonal, &tallied.orthogonal),
+            (Relation::Opposite, &tallied.opposite),
+        ];
+        let pairs = PairPicture::of(&self.weight, &rows, extremes);
+        let clustered = match (self.is_ordered(), self.is_seen_twice()) {
+            (false, _) => None,
+            (true, false) => Some(in_file_order.in_order(&order)),
+            (true, true) => Some(self.map_in_order(rows, order, meter)?),
+        };
+        Ok(LayerDrawings {
+            in_file_order,
+            clustered,
+            pairs,
+        })
     }
 
     /// The map of the kernels in this order, which keeps those of a group together.

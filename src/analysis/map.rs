@@ -98,10 +98,10 @@ impl SimilarityMap {
         let sizes = cell_sizes(order.len(), cells);
         let mut mean = vec![f32::NAN; cells * cells];
         let mut max = mean.clone();
-        for row in 0..cells {
+        for (row, size) in sizes.into_iter().enumerate() {
             for column in row..cells {
                 let cell = row * cells + column;
-                let both = if row == column && sizes[row] == 1 {
+                let both = if row == column && size == 1 {
                     [alone(row); 2].into()
                 } else {
                     of_cell(cell)

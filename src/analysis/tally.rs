@@ -26,6 +26,9 @@ const PLACES: usize = 256;
 /// A tile that leaves one pair in so many open is likely to hold the same few kernels many times.
 const MANY_OPEN: usize = 4;
 
+/// Kernels along a side of a square of those: for 512 × 3 × 3 float32, two times 288 KiB.
+const SQUARE: usize = 16;
+
 /// The pairs of a layer by interval, and its extremes.
 pub(super) struct Tally {
     counts: [AtomicU64; INTERVALS],
@@ -88,8 +91,8 @@ impl Tally {
     pub fn visit(&self, group: &Group<'_, '_>, tile: &Tile<'_>) {
         let bounds = self.raise_bounds(tile);
         let mut found = simd::widest(FindOpen { tile, bounds });
-        let compared = compare(group, &found.open, tile.pairs());
-        for &similarity in &compared {
+        let compared = compare(group, found.open, tile.pairs());
+        for &(_, _, similarity) in &compared {
             found.counts[interval(similarity)] += 1;
         }
         for (sum, count) in self.counts.iter().zip(found.counts) {
@@ -98,7 +101,7 @@ impl Tally {
             }
         }
         let mut rankings = self.lock();
-        for (&(a, b), similarity) in found.open.iter().zip(compared) {
+        for (a, b, similarity) in compared {
             let kernels = [group.kernel(a), group.kernel(b)];
             for ranking in rankings.each_mut() {
                 ranking.offer(kernels, similarity);
@@ -158,19 +161,25 @@ impl Tally {
     }
 }
 
-/// The similarities, by the definition, of the pairs that a tile of so many leaves open.
-fn compare(group: &Group<'_, '_>, open: &[(usize, usize)], pairs: usize) -> Vec<f64> {
-    let pairs_open = open.iter();
+/// The pairs that a tile of so many leaves open, with their similarities by the definition.
+fn compare(
+    group: &Group<'_, '_>,
+    mut open: Vec<(usize, usize)>,
+    pairs: usize,
+) -> Vec<(usize, usize, f64)> {
     if open.len() <= pairs / MANY_OPEN {
-        return pairs_open.map(|&(a, b)| group.similarity(a, b)).collect();
+        let similarity = |(a, b)| (a, b, group.similarity(a, b));
+        return open.into_iter().map(similarity).collect();
     }
+    // Square by square, so that kernels stay in cache.
+    open.sort_unstable_by_key(|&(a, b)| (a / SQUARE, b / SQUARE, a, b));
     let mut known: HashMap<(usize, usize), f64> = HashMap::new();
-    pairs_open
-        .map(|&(a, b)| {
-            let twins = (group.first_twin(a), group.first_twin(b));
-            *known.entry(twins).or_insert_with(|| group.similarity(a, b))
-        })
-        .collect()
+    let similarity = |(a, b)| {
+        let twins = (group.first_twin(a), group.first_twin(b));
+        let similarity = known.entry(twins).or_insert_with(|| group.similarity(a, b));
+        (a, b, *similarity)
+    };
+    open.into_iter().map(similarity).collect()
 }
 
 /// The least of the most that the losses of a tile's pairs can be, as many as are wanted below a bound.
