@@ -54,6 +54,12 @@ impl Curve {
         Self(above)
     }
 
+    /// From counts by threshold.
+    #[cfg(test)]
+    pub(crate) fn from_counts(counts: Vec<u64>) -> Self {
+        Self(counts)
+    }
+
     /// By threshold, [`THRESHOLDS`] of them, never rising.
     pub fn above(&self) -> &[u64] {
         &self.0

@@ -43,6 +43,12 @@ impl Nearest {
         }
     }
 
+    /// From what each kernel's neighbour is.
+    #[cfg(test)]
+    pub(crate) fn from_neighbours(neighbours: Vec<Option<Neighbour>>) -> Self {
+        Self(neighbours)
+    }
+
     /// By kernel.
     pub fn by_kernel(&self) -> &[Option<Neighbour>] {
         &self.0

@@ -3,12 +3,43 @@
 //! Each figure is drawn once, as SVG, with text as text; the PNG is the same drawing rendered with the font that comes with
 //! the program, so neither needs a font of the system.
 
-use crate::analysis::{
-    Curve, Evolution, LayerDrawings, LayerNumbers, NetNumbers, PairPicture, Spectrum,
-};
-use crate::similarity::Nearest;
+mod axis;
+mod canvas;
+mod chart;
+mod colours;
+mod depth;
+mod evolution;
+mod font;
+mod heading;
+mod kernels;
+mod nearest;
+mod raster;
+mod sheet;
+mod similarity;
+mod spectrum;
+#[cfg(test)]
+mod tests;
+mod text;
+mod thresholds;
 
-use super::redundancy::{LayerFacts, LayerMerges};
+use png::{ColorType, Compression, Filter};
+use resvg::tiny_skia::{Pixmap, Transform};
+use resvg::usvg::{Options, Tree};
+
+use crate::analysis::LayerNumbers;
+
+use super::redundancy::LayerFacts;
+
+pub use depth::{nearest_over_depth, ranks_over_depth};
+pub use evolution::evolution;
+pub use kernels::kernels;
+pub use nearest::nearest;
+pub use similarity::similarity;
+pub use spectrum::spectrum;
+pub use thresholds::{layer_thresholds, net_thresholds};
+
+/// Pixels of a PNG in a pixel of the SVG, along each side.
+const PNG_SCALE: u32 = 2;
 
 /// A figure, as SVG.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,13 +53,51 @@ impl Figure {
 
     /// Rendered at twice its nominal size.
     pub fn png(&self) -> Vec<u8> {
-        todo!()
+        let options = Options {
+            fontdb: font::database(),
+            ..Options::default()
+        };
+        let tree = Tree::from_str(&self.0, &options).expect("an SVG written by this module");
+        let size = tree.size().to_int_size();
+        let [width, height] = [size.width(), size.height()].map(|side| side * PNG_SCALE);
+        let mut pixels = Pixmap::new(width, height).expect("a figure of some size");
+        let scale = PNG_SCALE as f32;
+        resvg::render(
+            &tree,
+            Transform::from_scale(scale, scale),
+            &mut pixels.as_mut(),
+        );
+        // The background is opaque.
+        let colours: Vec<u8> = pixels
+            .data()
+            .chunks_exact(4)
+            .flat_map(|pixel| [pixel[0], pixel[1], pixel[2]])
+            .collect();
+        raster::encoded(
+            width as usize,
+            height as usize,
+            ColorType::Rgb,
+            None,
+            &colours,
+            Compression::Balanced,
+            Filter::NoFilter,
+        )
     }
 
-    /// For a page that shows it in its own colours: without the XML declaration and background, and with the colours of text,
-    /// lines and grid as the CSS variables `--ink`, `--soft` and `--grid`.
+    /// For a page that shows it in its own colours: without background, and with the colours of text, lines and grid as the
+    /// CSS variables `--ink`, `--soft` and `--grid`.
     pub fn inline(&self) -> String {
-        todo!()
+        let mut svg = self.0.replacen(&sheet::background(), "", 1);
+        for (colour, variable) in [
+            (colours::INK, "ink"),
+            (colours::SOFT, "soft"),
+            (colours::GRID, "grid"),
+        ] {
+            // In quotes it is an attribute: text has them escaped.
+            let attribute = format!("\"{}\"", colours::hex(colour));
+            svg = svg.replace(&attribute, &format!("\"var(--{variable})\""));
+        }
+        svg
     }
 }
 
@@ -40,60 +109,3 @@ pub struct DepthPoint<'a> {
     /// What was found out.
     pub numbers: &'a LayerNumbers,
 }
-
-/// A layer's similarity matrix in file order and, beside it, clustered; with the colour bar.
-pub fn similarity(
-    _layer: &LayerFacts,
-    _drawings: &LayerDrawings,
-    _merges: Option<&LayerMerges>,
-) -> Figure {
-    todo!()
-}
-
-/// The shares of a layer's pairs and kernels above τ, over τ.
-pub fn layer_thresholds(
-    _layer: &LayerFacts,
-    _numbers: &LayerNumbers,
-    _merges: Option<&LayerMerges>,
-) -> Figure {
-    todo!()
-}
-
-/// The same for all layers that take part.
-pub fn net_thresholds(_net: &NetNumbers) -> Figure {
-    todo!()
-}
-
-/// A histogram of the kernels' greatest similarities.
-pub fn nearest(_layer: &LayerFacts, _nearest: &Nearest) -> Figure {
-    todo!()
-}
-
-/// A layer's eigenvalues in falling order, on a logarithmic scale, with its ranks marked.
-pub fn spectrum(_layer: &LayerFacts, _spectrum: &Spectrum) -> Figure {
-    todo!()
-}
-
-/// Kernels of similar, orthogonal and opposite pairs, in the manner of the paper's Figure 1.
-pub fn kernels(_layer: &LayerFacts, _pairs: &[PairPicture]) -> Figure {
-    todo!()
-}
-
-/// The kernels' greatest similarities over depth: median, quartiles and maximum of every layer.
-pub fn nearest_over_depth(_layers: &[DepthPoint<'_>], _skip_shallow: usize) -> Figure {
-    todo!()
-}
-
-/// The ranks as shares of each layer's kernels over depth; `None` where no layer has a spectrum.
-pub fn ranks_over_depth(_layers: &[DepthPoint<'_>], _skip_shallow: usize) -> Option<Figure> {
-    todo!()
-}
-
-/// One figure for each of redundancy, effective rank (if it is known) and weight change, from epoch to epoch, as
-/// `(stem, figure)`.
-pub fn evolution(_evolution: &Evolution) -> Vec<(&'static str, Figure)> {
-    todo!()
-}
-
-#[expect(unused, reason = "until figures are drawn")]
-fn uses(_: &Curve) {}

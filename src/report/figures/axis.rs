@@ -1,0 +1,258 @@
+//! An axis: what it spans, and where it is labelled.
+
+use std::ops::Range;
+
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
+
+use super::font::Weight;
+use super::text::{self, room};
+
+/// An axis of a chart.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Axis {
+    /// From left to right, or from below upwards; reversed if the start is greater.
+    pub range: Range<f64>,
+    /// Where there is a tick, and its label.
+    pub ticks: Vec<(f64, String)>,
+    /// What it measures.
+    pub title: String,
+}
+
+/// The least of 1, 2 and 5 times powers of ten that is no less than this.
+fn round_step(least: f64) -> f64 {
+    let power = 10f64.powf(least.log10().floor());
+    [1.0, 2.0, 5.0]
+        .into_iter()
+        .map(|digit| digit * power)
+        .find(|step| *step >= least * (1.0 - 1e-9))
+        .unwrap_or(10.0 * power)
+}
+
+/// Multiples of a round step within a range, about as many as asked for, and the decimals that tell them apart.
+fn multiples(range: &Range<f64>, about: usize, least_step: f64) -> (Vec<f64>, usize) {
+    let step = round_step(((range.end - range.start) / about as f64).max(least_step));
+    let decimals = (-step.log10() - 1e-9).ceil().max(0.0) as usize;
+    let first = (range.start / step - 1e-6).ceil() as i64;
+    let last = (range.end / step + 1e-6).floor() as i64;
+    // Divided rather than multiplied by a step below 1, so that 3 tenths are 0.3.
+    let at = |multiple: i64| match step < 1.0 {
+        true => multiple as f64 / (1.0 / step).round(),
+        false => multiple as f64 * step,
+    };
+    ((first..=last).map(at).collect(), decimals)
+}
+
+impl Axis {
+    /// Over a range, with about so many ticks at round numbers.
+    pub fn linear(range: Range<f64>, about: usize, title: &str) -> Self {
+        let (places, decimals) = multiples(&range, about, 0.0);
+        let ticks = places
+            .into_iter()
+            .map(|place| (place, text::decimal(place, decimals)))
+            .collect();
+        Self {
+            range,
+            ticks,
+            title: title.to_owned(),
+        }
+    }
+
+    /// Over a range widened to round numbers.
+    pub fn enclosing(range: Range<f64>, about: usize, title: &str) -> Self {
+        let step = round_step((range.end - range.start) / about as f64);
+        // As many steps as enclose the range, so that the ticks keep theirs.
+        let start = (range.start / step + 1e-9).floor() * step;
+        let end = (range.end / step - 1e-9).ceil() * step;
+        let steps = ((end - start) / step).round() as usize;
+        Self::linear(start..end, steps, title)
+    }
+
+    /// Of similarities from the least to the greatest, if there are any.
+    pub fn similarities(ends: Option<(f64, f64)>, title: &str) -> Self {
+        let (least, greatest) = ends.unwrap_or((0.0, 1.0));
+        // At least a tenth, and no further than similarities go.
+        let middle = ((least + greatest) / 2.0).clamp(-0.95, 0.95);
+        Self::enclosing(
+            least.min(middle - 0.05)..greatest.max(middle + 0.05),
+            5,
+            title,
+        )
+    }
+
+    /// From 0 to a round number that is no less than the greatest, in percent.
+    pub fn percent(greatest: f64, title: &str) -> Self {
+        let step = round_step(greatest.max(1e-6) / 5.0);
+        let end = (greatest.max(1e-6) / step - 1e-9).ceil() * step;
+        let mut axis = Self::linear(0.0..end, 5, title);
+        for (_, label) in &mut axis.ticks {
+            label.push_str("\u{a0}%");
+        }
+        axis
+    }
+
+    /// Of counts, from 0 to the greatest or a round number above it.
+    pub fn counts(greatest: u64, title: &str) -> Self {
+        let greatest = greatest.max(1) as f64;
+        let step = round_step((greatest / 5.0).max(1.0));
+        let range = 0.0..(greatest / step).ceil() * step;
+        let (places, _) = multiples(&range, 5, 1.0);
+        Self {
+            range,
+            ticks: places
+                .into_iter()
+                .map(|place| (place, text::count(place as u64)))
+                .collect(),
+            title: title.to_owned(),
+        }
+    }
+
+    /// Of whole numbers `first..first + count`, each in the middle of its own stretch of length 1.
+    pub fn whole(first: usize, count: usize, about: usize, title: &str) -> Self {
+        let range = first as f64 - 0.5..(first + count) as f64 - 0.5;
+        let (mut places, _) = multiples(&range, about, 1.0);
+        // A step above 1 passes over an axis' first number where that is 1.
+        if first == 1 && places.first() == Some(&0.0) {
+            places.remove(0);
+        }
+        if first == 1 && places.first() != Some(&1.0) {
+            places.insert(0, 1.0);
+        }
+        Self {
+            range,
+            ticks: places
+                .into_iter()
+                .map(|place| (place, text::count(place as u64)))
+                .collect(),
+            title: title.to_owned(),
+        }
+    }
+
+    /// Of the logarithms to base 10 of numbers from the least to the greatest, from power to power.
+    pub fn powers(least: f64, greatest: f64, title: &str) -> Self {
+        let first = (least.log10() + 1e-9).floor() as i32;
+        let last = ((greatest.log10() - 1e-9).ceil() as i32).max(first + 1);
+        let step = ((last - first) / 6 + 1) as usize;
+        Self {
+            range: f64::from(first)..f64::from(last),
+            ticks: (first..=last)
+                .rev()
+                .step_by(step)
+                .map(|power| (f64::from(power), text::power_of_ten(power)))
+                .collect(),
+            title: title.to_owned(),
+        }
+    }
+
+    /// Of places `0..labels.len()`, each with its label, as far as these fit side by side on an axis of `length` pixels.
+    pub fn labelled(labels: &[String], length: f64, size: f64, title: &str) -> Self {
+        let range = -0.5..labels.len() as f64 - 0.5;
+        let each = length / labels.len() as f64;
+        let gap = size;
+        let mut ticks: Vec<(f64, String)> = Vec::new();
+        let mut taken = f64::NEG_INFINITY;
+        for (place, label) in labels.iter().enumerate() {
+            let half = room(label, Weight::Regular, size) / 2.0;
+            let centre = (place as f64 + 0.5) * each;
+            if !label.is_empty() && centre - half >= taken {
+                ticks.push((place as f64, label.clone()));
+                taken = centre + half + gap;
+            }
+        }
+        Self {
+            range,
+            ticks,
+            title: title.to_owned(),
+        }
+    }
+
+    /// Width of its widest label.
+    pub fn widest_label(&self, size: f64) -> f64 {
+        self.ticks
+            .iter()
+            .map(|(_, label)| room(label, Weight::Regular, size))
+            .fold(0.0, f64::max)
+    }
+}
+
+impl Ranged for Axis {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, (from, to): (i32, i32)) -> i32 {
+        let Range { start, end } = self.range;
+        let share = (value - start) / (end - start);
+        from + (share * f64::from(to - from)).round() as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        match hint.weight().allow_light_points() {
+            true => Vec::new(),
+            false => self.ticks.iter().map(|tick| tick.0).collect(),
+        }
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.range.clone()
+    }
+}
+
+impl ValueFormatter<f64> for Axis {
+    fn format_ext(&self, value: &f64) -> String {
+        let tick = self.ticks.iter().find(|tick| tick.0 == *value);
+        tick.map_or(String::new(), |tick| tick.1.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(axis: &Axis) -> Vec<&str> {
+        axis.ticks.iter().map(|(_, label)| label.as_str()).collect()
+    }
+
+    #[test]
+    fn ticks_are_round() {
+        let axis = Axis::linear(-1.0..1.0, 4, "");
+        assert_eq!(
+            labels(&axis),
+            ["\u{2212}1.0", "\u{2212}0.5", "0.0", "0.5", "1.0"]
+        );
+        assert_eq!(axis.ticks[3].0, 0.5);
+        let axis = Axis::linear(0.1..0.5, 4, "");
+        assert_eq!(labels(&axis), ["0.1", "0.2", "0.3", "0.4", "0.5"]);
+        assert_eq!(axis.ticks[2].0, 0.3);
+    }
+
+    #[test]
+    fn counts_are_whole() {
+        assert_eq!(labels(&Axis::counts(0, "")), ["0", "1"]);
+        assert_eq!(labels(&Axis::counts(3, "")), ["0", "1", "2", "3"]);
+        let axis = Axis::counts(47, "");
+        assert_eq!(labels(&axis), ["0", "10", "20", "30", "40", "50"]);
+        assert_eq!(axis.range, 0.0..50.0);
+        assert_eq!(labels(&Axis::whole(0, 3, 8, "")), ["0", "1", "2"]);
+        assert_eq!(labels(&Axis::whole(1, 1, 8, "")), ["1"]);
+        assert_eq!(
+            labels(&Axis::whole(1, 64, 8, "")),
+            ["1", "10", "20", "30", "40", "50", "60"]
+        );
+    }
+
+    #[test]
+    fn powers_enclose_what_they_measure() {
+        let axis = Axis::powers(0.02, 150.0, "");
+        assert_eq!(axis.range, -2.0..3.0);
+        assert_eq!(axis.ticks.len(), 6);
+        assert_eq!(Axis::powers(1.0, 1.0, "").range, 0.0..1.0);
+        assert!(Axis::powers(1e-300, 1e300, "").ticks.len() <= 8);
+    }
+
+    #[test]
+    fn labels_have_room() {
+        let long: Vec<String> = (0..120).map(|i| format!("layer {i}")).collect();
+        let axis = Axis::labelled(&long, 600.0, 11.0, "");
+        assert!((3..15).contains(&axis.ticks.len()), "{axis:?}");
+        assert_eq!(axis.ticks[0].1, "layer 0");
+    }
+}

@@ -1,0 +1,198 @@
+//! A canvas in pixels, over `plotters` and the [`Sheet`] it draws on.
+
+use std::cell::RefCell;
+use std::error::Error;
+use std::rc::Rc;
+
+use plotters::chart::{ChartBuilder, ChartContext};
+use plotters::coord::Shift;
+use plotters::coord::cartesian::Cartesian2d;
+use plotters::drawing::DrawingArea;
+use plotters::element::{PathElement, Rectangle};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color, RGBColor, ShapeStyle, TextStyle};
+
+use super::Figure;
+use super::axis::Axis;
+use super::colours::{GRID, INK, SOFT};
+use super::font::{Weight, described};
+use super::sheet::{Image, Sheet, UNITS};
+
+/// How a text looks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Type {
+    /// Size in pixels.
+    pub size: f64,
+    /// Its weight.
+    pub weight: Weight,
+    /// Its colour.
+    pub colour: RGBColor,
+}
+
+/// What a figure is of.
+pub(super) const TITLE: Type = Type {
+    size: 14.0,
+    weight: Weight::SemiBold,
+    colour: INK,
+};
+/// What is read next.
+pub(super) const LABEL: Type = Type {
+    size: 12.0,
+    weight: Weight::Regular,
+    colour: INK,
+};
+/// What explains.
+pub(super) const NOTE: Type = Type {
+    size: 12.0,
+    weight: Weight::Regular,
+    colour: SOFT,
+};
+/// Numbers along axes.
+pub(super) const TICK: Type = Type {
+    size: 11.0,
+    weight: Weight::Regular,
+    colour: SOFT,
+};
+
+/// Length of a tick; labels begin at twice that from the axis.
+pub(super) const TICK_LENGTH: f64 = 4.0;
+
+/// A rectangle in pixels.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub left: f64,
+    pub top: f64,
+    pub width: f64,
+    pub height: f64,
+}
+
+impl Place {
+    /// Its right side.
+    pub fn right(self) -> f64 {
+        self.left + self.width
+    }
+
+    /// Its lower side.
+    pub fn bottom(self) -> f64 {
+        self.top + self.height
+    }
+}
+
+/// Which lines there are beside the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lines {
+    /// Level ones at the ticks of the y axis.
+    Grid,
+    /// Ticks only.
+    Ticks,
+}
+
+/// A place of a canvas with coordinates.
+pub(super) type Chart<'c> = ChartContext<'c, Sheet, Cartesian2d<Axis, Axis>>;
+
+/// What is drawn on.
+pub(super) struct Canvas {
+    sheet: Rc<RefCell<Sheet>>,
+    area: DrawingArea<Sheet, Shift>,
+}
+
+/// The value of a drawing that cannot fail: it goes to memory, and the font is there.
+pub(super) fn drawn<T, E: Error>(result: Result<T, E>) -> T {
+    result.expect("drawing in memory with a font at hand")
+}
+
+/// In units.
+fn units(pixels: f64) -> i32 {
+    (pixels * UNITS).round() as i32
+}
+
+/// A line of this colour and width in pixels.
+pub(super) fn line(colour: impl Color, width: f64) -> ShapeStyle {
+    colour.stroke_width(units(width) as u32)
+}
+
+fn style(look: Type, horizontal: HPos, vertical: VPos) -> TextStyle<'static> {
+    described(look.weight, look.size * UNITS)
+        .color(&look.colour)
+        .pos(Pos::new(horizontal, vertical))
+}
+
+impl Canvas {
+    /// An empty one of this size in pixels.
+    pub fn new(width: f64, height: f64) -> Self {
+        let size = (width.ceil() as u32, height.ceil() as u32);
+        let sheet = Rc::new(RefCell::new(Sheet::new(size)));
+        Self {
+            area: DrawingArea::from(&sheet),
+            sheet,
+        }
+    }
+
+    /// What was drawn; `label` says in words what it shows.
+    pub fn finish(self, label: &str) -> Figure {
+        Figure(self.sheet.borrow_mut().document(label))
+    }
+
+    /// Writes a text whose baseline begins, ends or has its middle here.
+    pub fn text(&self, (x, y): (f64, f64), anchor: HPos, text: &str, look: Type) {
+        let style = style(look, anchor, VPos::Bottom);
+        drawn(self.area.draw_text(text, &style, (units(x), units(y))));
+    }
+
+    /// Draws a line through points.
+    pub fn line(&self, points: &[(f64, f64)], style: ShapeStyle) {
+        let points: Vec<_> = points.iter().map(|&(x, y)| (units(x), units(y))).collect();
+        drawn(self.area.draw(&PathElement::new(points, style)));
+    }
+
+    /// Fills a rectangle, or draws its sides.
+    pub fn rectangle(&self, place: Place, style: ShapeStyle) {
+        let corners = [
+            (units(place.left), units(place.top)),
+            (units(place.right()), units(place.bottom())),
+        ];
+        drawn(self.area.draw(&Rectangle::new(corners, style)));
+    }
+
+    /// Fills a circle, or draws its line.
+    pub fn circle(&self, (x, y): (f64, f64), radius: f64, style: ShapeStyle) {
+        let circle = plotters::element::Circle::new((units(x), units(y)), units(radius), style);
+        drawn(self.area.draw(&circle));
+    }
+
+    /// Puts a picture into a place.
+    pub fn image(&self, place: Place, uri: &str) {
+        self.sheet.borrow_mut().image(&Image {
+            place: [place.left, place.top, place.width, place.height],
+            uri,
+        });
+    }
+
+    /// Coordinates for a place, with ticks and their labels left of it and below; titles are not written.
+    pub fn chart(&self, place: Place, x: &Axis, y: &Axis, lines: Lines) -> Chart<'_> {
+        // Room for labels that is as large as it may be: what fits is the caller's to know.
+        let (left, below) = (units(place.left), units(40.0));
+        let area = self.area.clone().shrink(
+            (0, units(place.top)),
+            (units(place.right()), units(place.height) + below),
+        );
+        let mut chart = drawn(
+            ChartBuilder::on(&area)
+                .x_label_area_size(below)
+                .y_label_area_size(left)
+                .build_cartesian_2d(x.clone(), y.clone()),
+        );
+        let tick = style(TICK, HPos::Center, VPos::Center);
+        let mut mesh = chart.configure_mesh();
+        mesh.disable_x_mesh()
+            .bold_line_style(line(GRID, 1.0))
+            .axis_style(line(SOFT, 1.0))
+            .label_style(tick)
+            .set_all_tick_mark_size(units(TICK_LENGTH));
+        if lines == Lines::Ticks {
+            mesh.disable_y_mesh();
+        }
+        drawn(mesh.draw());
+        chart
+    }
+}

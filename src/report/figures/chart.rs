@@ -1,0 +1,229 @@
+//! A chart with what surrounds it: title, legend, axis titles and notes.
+
+use plotters::style::text_anchor::HPos;
+use plotters::style::{Color, RGBColor};
+
+use super::Figure;
+use super::axis::Axis;
+use super::canvas::{
+    Canvas, Chart, LABEL, Lines, NOTE, Place, TICK, TICK_LENGTH, TITLE, Type, line,
+};
+use super::colours::SOFT;
+use super::text::{room, shortened, wrapped};
+
+/// Room around a figure.
+pub(super) const PADDING: f64 = 20.0;
+/// From one line of text to the next.
+pub(super) const LEADING: f64 = 18.0;
+/// Width of a legend's sign, and the room after it.
+const SIGN: f64 = 18.0;
+const SIGN_GAP: f64 = 7.0;
+/// Between the entries of a legend.
+const ENTRY_GAP: f64 = 20.0;
+/// From the baseline of a y axis' title to the data: its uppermost label is between them.
+pub(super) const Y_TITLE: f64 = 13.0;
+/// Pixels of a dash and of the gap after it.
+pub(super) const DASH: [f64; 2] = [4.0, 3.0];
+
+/// What an entry of a legend explains.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sign {
+    Line(RGBColor, f64),
+    Dashed(RGBColor),
+    Dot(RGBColor),
+    /// A filled box.
+    Bar(RGBColor, f64),
+}
+
+/// A title, a line that says what is shown of it, a legend and notes, in lines that fit a width.
+#[derive(Clone, Debug)]
+pub(super) struct Words {
+    /// Width between the paddings.
+    width: f64,
+    title: String,
+    subtitle: Vec<String>,
+    legend: Vec<Vec<(Sign, String)>>,
+    notes: Vec<String>,
+}
+
+impl Words {
+    /// Laid out for a width.
+    pub fn new(
+        width: f64,
+        title: &str,
+        subtitle: &str,
+        legend: Vec<(Sign, String)>,
+        notes: &[String],
+    ) -> Self {
+        let mut rows: Vec<Vec<(Sign, String)>> = Vec::new();
+        let mut used = f64::INFINITY;
+        for (sign, text) in legend {
+            let text = shortened(&text, LABEL.weight, LABEL.size, width - SIGN - SIGN_GAP);
+            let entry = entry_width(&text);
+            if used + ENTRY_GAP + entry > width {
+                rows.push(Vec::new());
+                used = -ENTRY_GAP;
+            }
+            used += ENTRY_GAP + entry;
+            rows.last_mut()
+                .expect("a first row is begun")
+                .push((sign, text));
+        }
+        let fitted = |text: &str, look: Type| wrapped(text, look.weight, look.size, width);
+        Self {
+            width,
+            title: shortened(title, TITLE.weight, TITLE.size, width),
+            subtitle: fitted(subtitle, NOTE),
+            legend: rows,
+            notes: notes.iter().flat_map(|note| fitted(note, NOTE)).collect(),
+        }
+    }
+
+    /// Height of what is above the data, padding included.
+    pub fn above(&self) -> f64 {
+        let lines = (1 + self.subtitle.len() + self.legend.len()) as f64;
+        let gap = if self.legend.is_empty() { 10.0 } else { 14.0 };
+        PADDING + lines * LEADING + gap
+    }
+
+    /// Height of what is below the data, padding included.
+    pub fn below(&self) -> f64 {
+        PADDING + self.notes.len() as f64 * LEADING
+    }
+
+    /// Writes what is above the data from the top, and the notes below a height.
+    pub fn write(&self, canvas: &Canvas, notes_below: f64) {
+        let left = PADDING;
+        let mut baseline = PADDING + 12.0;
+        canvas.text((left, baseline), HPos::Left, &self.title, TITLE);
+        for line in &self.subtitle {
+            baseline += LEADING;
+            canvas.text((left, baseline), HPos::Left, line, NOTE);
+        }
+        baseline += 8.0;
+        for row in &self.legend {
+            baseline += LEADING;
+            let mut x = left;
+            for (sign, text) in row {
+                draw_sign(canvas, *sign, (x, baseline - 4.3));
+                canvas.text((x + SIGN + SIGN_GAP, baseline), HPos::Left, text, LABEL);
+                x += entry_width(text) + ENTRY_GAP;
+            }
+        }
+        for (place, line) in self.notes.iter().enumerate() {
+            let baseline = notes_below + (place + 1) as f64 * LEADING - 4.0;
+            canvas.text((left, baseline), HPos::Left, line, NOTE);
+        }
+    }
+
+    /// Everything it says, for those who cannot see it.
+    pub fn aloud(&self) -> String {
+        format!("{}: {}", self.title, self.subtitle.join(" "))
+    }
+
+    /// Width that it was laid out for.
+    pub fn width(&self) -> f64 {
+        self.width
+    }
+}
+
+fn entry_width(text: &str) -> f64 {
+    SIGN + SIGN_GAP + room(text, LABEL.weight, LABEL.size)
+}
+
+fn draw_sign(canvas: &Canvas, sign: Sign, (x, y): (f64, f64)) {
+    match sign {
+        Sign::Line(colour, width) => {
+            canvas.line(&[(x, y), (x + SIGN, y)], line(colour, width));
+        }
+        Sign::Dashed(colour) => {
+            let [dash, gap] = DASH;
+            let mut from = x;
+            while from < x + SIGN {
+                let to = (from + dash).min(x + SIGN);
+                canvas.line(&[(from, y), (to, y)], line(colour, 1.5));
+                from += dash + gap;
+            }
+        }
+        Sign::Dot(colour) => canvas.circle((x + SIGN / 2.0, y), 3.0, colour.filled()),
+        Sign::Bar(colour, opacity) => {
+            let place = Place {
+                left: x,
+                top: y - 5.0,
+                width: SIGN,
+                height: 10.0,
+            };
+            canvas.rectangle(place, colour.mix(opacity).filled());
+        }
+    }
+}
+
+/// A figure with one chart.
+pub(super) struct ChartFigure {
+    pub words: Words,
+    pub x: Axis,
+    pub y: Axis,
+    /// Height of the data.
+    pub height: f64,
+    /// Room right of the data.
+    pub right: f64,
+}
+
+impl ChartFigure {
+    /// Room left of the data, for a y axis.
+    pub fn left(y: &Axis) -> f64 {
+        PADDING + y.widest_label(TICK.size) + 2.0 * TICK_LENGTH
+    }
+
+    /// Room right of the data, such that no label of the x axis leaves the figure.
+    pub fn least_right(x: &Axis) -> f64 {
+        PADDING.max(x.widest_label(TICK.size) / 2.0 + 2.0)
+    }
+
+    /// Draws the axes, then the data by `plot`, then the words.
+    pub fn draw(self, plot: impl FnOnce(&Canvas, &mut Chart<'_>, Place)) -> Figure {
+        let titled = LEADING + 4.0;
+        let left = Self::left(&self.y);
+        let place = Place {
+            left,
+            top: self.words.above() + titled,
+            width: self.words.width() + 2.0 * PADDING - left - self.right,
+            height: self.height,
+        };
+        // Tick labels and the x axis' title.
+        let axis_end = place.bottom() + 2.0 * TICK_LENGTH + 2.0 * LEADING - 6.0;
+        let canvas = Canvas::new(
+            self.words.width() + 2.0 * PADDING,
+            axis_end + self.words.below(),
+        );
+        let mut chart = canvas.chart(place, &self.x, &self.y, Lines::Grid);
+        plot(&canvas, &mut chart, place);
+        canvas.text(
+            (PADDING, place.top - Y_TITLE),
+            HPos::Left,
+            &self.y.title,
+            TICK,
+        );
+        let middle = (place.left + place.width / 2.0, axis_end - 3.0);
+        canvas.text(middle, HPos::Center, &self.x.title, TICK);
+        self.words.write(&canvas, axis_end + 6.0);
+        let label = self.words.aloud();
+        drop(chart);
+        canvas.finish(&label)
+    }
+}
+
+/// Says in the middle of an empty chart why it is empty.
+pub(super) fn empty(canvas: &Canvas, place: Place, why: &str) {
+    let middle = (
+        place.left + place.width / 2.0,
+        place.top + place.height / 2.0 + 4.0,
+    );
+    let text = shortened(why, NOTE.weight, NOTE.size, place.width - 8.0);
+    canvas.text(middle, HPos::Center, &text, NOTE);
+}
+
+/// The sides of a picture.
+pub(super) fn frame(canvas: &Canvas, place: Place) {
+    canvas.rectangle(place, line(SOFT, 0.8));
+}

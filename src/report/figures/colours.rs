@@ -1,0 +1,132 @@
+//! The colours of figures, in one place.
+
+use plotters::style::RGBColor;
+
+/// Text that is read first, and lines of the same weight.
+pub(super) const INK: RGBColor = RGBColor(0x1f, 0x23, 0x28);
+/// Text that is read second, and axes.
+pub(super) const SOFT: RGBColor = RGBColor(0x65, 0x6d, 0x76);
+/// Lines behind the data.
+pub(super) const GRID: RGBColor = RGBColor(0xe4, 0xe7, 0xeb);
+/// What a figure is drawn on.
+pub(super) const PAPER: RGBColor = RGBColor(0xff, 0xff, 0xff);
+/// Data.
+pub(super) const ACCENT: RGBColor = RGBColor(0x35, 0x78, 0xc2);
+/// Data beside it.
+pub(super) const SECOND: RGBColor = RGBColor(0x7f, 0xb0, 0x8a);
+/// Thresholds, and what was merged.
+pub(super) const MARK: RGBColor = RGBColor(0xe8, 0x71, 0x0a);
+/// Data that do not take part, and cells that are not compared.
+pub(super) const APART: RGBColor = RGBColor(0xa8, 0xae, 0xb6);
+/// Cells that are not compared: unlike any colour of [`diverging`], whose greyest is nearly white.
+const NOT_COMPARED: RGBColor = RGBColor(0xc4, 0xc8, 0xcd);
+
+/// Similarities −1 to 1 in equal steps: ColorBrewer's RdBu turned round, which is told apart with every kind of colour
+/// vision.
+const ANCHORS: [RGBColor; 11] = [
+    RGBColor(0x05, 0x30, 0x61),
+    RGBColor(0x21, 0x66, 0xac),
+    RGBColor(0x43, 0x93, 0xc3),
+    RGBColor(0x92, 0xc5, 0xde),
+    RGBColor(0xd1, 0xe5, 0xf0),
+    RGBColor(0xf7, 0xf7, 0xf7),
+    RGBColor(0xfd, 0xdb, 0xc7),
+    RGBColor(0xf4, 0xa5, 0x82),
+    RGBColor(0xd6, 0x60, 0x4d),
+    RGBColor(0xb2, 0x18, 0x2b),
+    RGBColor(0x67, 0x00, 0x1f),
+];
+
+/// Depths from the first to the last: of falling lightness, and seen on white as on black.
+const DEPTHS: [RGBColor; 4] = [
+    RGBColor(0x8c, 0xcf, 0xb4),
+    RGBColor(0x4a, 0xa3, 0xc4),
+    RGBColor(0x49, 0x6f, 0xc0),
+    RGBColor(0x77, 0x3f, 0x9e),
+];
+
+/// Place of 0 in the palette; −1 is at 0 and 1 at twice this.
+const CENTRE: f32 = 127.0;
+/// Place of NaN in the palette.
+const NAN: u8 = 255;
+
+/// Place in [`palette`] of a number of [−1, 1]; what is beyond counts as the end.
+pub(super) fn diverging(number: f32) -> u8 {
+    match number.is_nan() {
+        true => NAN,
+        false => ((number.clamp(-1.0, 1.0) + 1.0) * CENTRE).round() as u8,
+    }
+}
+
+/// 255 colours for −1 to 1, and one for NaN.
+pub(super) fn palette() -> Vec<RGBColor> {
+    let steps = 2.0 * f64::from(CENTRE);
+    (0..NAN)
+        .map(|place| between(&ANCHORS, f64::from(place) / steps))
+        .chain([NOT_COMPARED])
+        .collect()
+}
+
+/// Colour of a depth, as a share of the way from the first to the last.
+pub(super) fn depth(share: f64) -> RGBColor {
+    between(&DEPTHS, share)
+}
+
+/// The colour at a share of the way along equally spaced ones.
+fn between(anchors: &[RGBColor], share: f64) -> RGBColor {
+    let way = share.clamp(0.0, 1.0) * (anchors.len() - 1) as f64;
+    let from = (way as usize).min(anchors.len() - 2);
+    let part = way - from as f64;
+    let (a, b) = (anchors[from], anchors[from + 1]);
+    let mix = |a: u8, b: u8| (f64::from(a) + part * (f64::from(b) - f64::from(a))).round() as u8;
+    RGBColor(mix(a.0, b.0), mix(a.1, b.1), mix(a.2, b.2))
+}
+
+/// As SVG writes it.
+pub(super) fn hex(RGBColor(red, green, blue): RGBColor) -> String {
+    format!("#{red:02x}{green:02x}{blue:02x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_palette_is_centred_at_zero() {
+        let palette = palette();
+        assert_eq!(palette.len(), 256);
+        let at = |number: f32| hex(palette[usize::from(diverging(number))]);
+        assert_eq!(at(0.0), "#f7f7f7");
+        assert_eq!(at(-1.0), "#053061");
+        assert_eq!(at(1.0), "#67001f");
+        assert_eq!(at(7.0), at(1.0));
+        assert_eq!(at(f32::NAN), "#c4c8cd");
+        assert_eq!(at(f32::from_bits(0xffc0_0001)), at(f32::NAN));
+        // As far from the centre for a similarity as for its opposite.
+        for step in 0..=127u8 {
+            let number = f32::from(step) / 127.0;
+            let (above, below) = (diverging(number), diverging(-number));
+            assert_eq!(u16::from(above) + u16::from(below), 254);
+        }
+        let mut colours: Vec<_> = palette.iter().map(|c| (c.0, c.1, c.2)).collect();
+        colours.sort_unstable();
+        colours.dedup();
+        assert_eq!(
+            colours.len(),
+            256,
+            "two numbers of the palette look the same"
+        );
+    }
+
+    #[test]
+    fn depths_darken() {
+        let light = |share| {
+            let RGBColor(r, g, b) = depth(share);
+            0.299 * f64::from(r) + 0.587 * f64::from(g) + 0.114 * f64::from(b)
+        };
+        for step in 0..20 {
+            let share = f64::from(step) / 20.0;
+            assert!(light(share) > light(share + 0.05), "{share}");
+        }
+    }
+}

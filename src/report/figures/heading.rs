@@ -1,0 +1,30 @@
+//! Which layer a figure is of.
+
+use crate::report::redundancy::LayerFacts;
+
+use super::text::{name, things};
+
+/// A layer's name, for a title.
+pub(super) fn title(layer: &LayerFacts) -> String {
+    name(&layer.name)
+}
+
+/// What is shown of a layer, and what the layer is, for the line below.
+pub(super) fn subtitle(what: &str, layer: &LayerFacts) -> String {
+    let shape: Vec<String> = layer.shape.iter().map(usize::to_string).collect();
+    // Held together where the line is broken.
+    let shape = shape.join("\u{a0}\u{d7}\u{a0}");
+    let mut parts = vec![what.to_owned()];
+    if let Some(depth) = layer.depth {
+        parts.push(format!("depth\u{a0}{depth}"));
+    }
+    parts.push(format!("{} {shape}", layer.kind));
+    parts.push(things(layer.kernels as u64, "kernel"));
+    if layer.groups > 1 {
+        parts.push(things(layer.groups as u64, "group"));
+    }
+    if let Some(reason) = layer.reason {
+        parts.push(reason.name().to_owned());
+    }
+    parts.join(" \u{b7} ")
+}

@@ -1,0 +1,284 @@
+//! Similarity matrices.
+
+use plotters::style::Color;
+use plotters::style::text_anchor::HPos;
+
+use crate::analysis::{LayerDrawings, SimilarityMap};
+use crate::report::redundancy::{LayerFacts, LayerMerges};
+
+use super::Figure;
+use super::axis::Axis;
+use super::canvas::{Canvas, LABEL, Lines, Place, TICK, TICK_LENGTH, Type, line};
+use super::chart::{LEADING, PADDING, Words, frame};
+use super::colours::{MARK, SOFT, diverging, palette};
+use super::heading;
+use super::raster;
+use super::text::{count, room, things};
+
+/// Pixels along a side that a map is brought near to, by whole pixels a cell.
+const SIDE: f64 = 512.0;
+/// Pixels along a cell's side at most: a map of a few kernels need not be large.
+const LARGEST_CELL: f64 = 48.0;
+/// Width of the margin in which merged kernels are marked, and from there to the map.
+const MARGIN: f64 = 5.0;
+const MARGIN_GAP: f64 = 3.0;
+/// Between the two maps, and before the colour bar.
+const BETWEEN: f64 = 30.0;
+/// Width of the colour bar, and its least height.
+const BAR: f64 = 14.0;
+const BAR_HEIGHT: f64 = 110.0;
+/// Least width, for the words.
+const LEAST: f64 = 520.0;
+
+/// One of the maps, with what is written around it.
+struct Panel<'a> {
+    map: &'a SimilarityMap,
+    title: &'static str,
+    x: Axis,
+    y: Axis,
+    /// Pixels along a side of the map.
+    side: f64,
+}
+
+impl<'a> Panel<'a> {
+    fn new(map: &'a SimilarityMap, title: &'static str, axis: &str) -> Self {
+        let side = map.cells as f64 * cell(map.cells);
+        let kernels = map.order.len();
+        let x = Axis::whole(0, kernels, ticks(side), axis);
+        let mut y = x.clone();
+        y.range = y.range.end..y.range.start;
+        Self {
+            map,
+            title,
+            x,
+            y,
+            side,
+        }
+    }
+
+    /// From the panel's left to the map.
+    fn left(&self) -> f64 {
+        self.y.widest_label(TICK.size) + 2.0 * TICK_LENGTH
+    }
+
+    fn width(&self) -> f64 {
+        let titled = |text: &str, look: Type| room(text, look.weight, look.size);
+        let below = titled(&self.x.title, TICK);
+        // The axis' title has its middle below the map's, if there is room for that.
+        let right = self.side.max(titled(self.title, LABEL)).max(below);
+        self.left() + right
+    }
+
+    fn draw(&self, canvas: &Canvas, left: f64, top: f64, merges: Option<&LayerMerges>) {
+        let place = Place {
+            left: left + self.left(),
+            top,
+            width: self.side,
+            height: self.side,
+        };
+        canvas.image(
+            place,
+            &raster::indexed(self.map.cells, self.map.cells, &self.cells()),
+        );
+        canvas.chart(place, &self.x, &self.y, Lines::Ticks);
+        frame(canvas, place);
+        let title = (place.left, top - MARGIN - MARGIN_GAP - 7.0);
+        canvas.text(title, HPos::Left, self.title, LABEL);
+        let below = place.bottom() + 2.0 * TICK_LENGTH + 2.0 * LEADING - 9.0;
+        let half = room(&self.x.title, TICK.weight, TICK.size) / 2.0;
+        let middle = place.left + (self.side / 2.0).max(half);
+        canvas.text((middle, below), HPos::Center, &self.x.title, TICK);
+        if let Some(merges) = merges {
+            self.mark(canvas, place, merges);
+        }
+    }
+
+    /// Where the cells' colours are in the palette: the maximum of a cell's pairs on the diagonal and above, their mean
+    /// below.
+    fn cells(&self) -> Vec<u8> {
+        let (cells, map) = (self.map.cells, self.map);
+        let colour = |place: usize| {
+            let below = place / cells > place % cells;
+            diverging(if below {
+                map.mean[place]
+            } else {
+                map.max[place]
+            })
+        };
+        (0..cells * cells).map(colour).collect()
+    }
+
+    /// Marks merged kernels above the map and right of it, where no ticks are.
+    fn mark(&self, canvas: &Canvas, map: Place, merges: &LayerMerges) {
+        let cells = self.map.cells;
+        let mut marked = vec![false; cells];
+        for (place, kernel) in self.map.order.iter().enumerate() {
+            if merges.kernels.contains(kernel) {
+                marked[place * cells / self.map.order.len()] = true;
+            }
+        }
+        let size = cell(cells);
+        // Wide cells keep apart.
+        let inset = if size >= 4.0 {
+            (size / 8.0).min(2.0)
+        } else {
+            0.0
+        };
+        let runs = marked.chunk_by(|a, b| a == b && inset == 0.0);
+        let mut from = 0;
+        for run in runs {
+            let (start, length) = (from as f64 * size + inset, run.len() as f64 * size);
+            from += run.len();
+            if !run[0] {
+                continue;
+            }
+            let length = length - 2.0 * inset;
+            let (left, top) = (map.right() + MARGIN_GAP, map.top - MARGIN - MARGIN_GAP);
+            for mark in [
+                Place {
+                    left: map.left + start,
+                    top,
+                    width: length,
+                    height: MARGIN,
+                },
+                Place {
+                    left,
+                    top: map.top + start,
+                    width: MARGIN,
+                    height: length,
+                },
+            ] {
+                canvas.rectangle(mark, MARK.filled());
+            }
+        }
+    }
+}
+
+/// Pixels along a cell's side.
+fn cell(cells: usize) -> f64 {
+    (SIDE / cells as f64).round().clamp(1.0, LARGEST_CELL)
+}
+
+/// Ticks along a side of so many pixels.
+fn ticks(side: f64) -> usize {
+    (side / 60.0).round().max(4.0) as usize
+}
+
+/// A layer's similarity matrix in file order and, beside it, clustered; with the colour bar.
+pub fn similarity(
+    layer: &LayerFacts,
+    drawings: &LayerDrawings,
+    merges: Option<&LayerMerges>,
+) -> Figure {
+    let in_file_order = &drawings.in_file_order;
+    let mut panels = vec![Panel::new(in_file_order, "in file order", "kernel")];
+    if let Some(clustered) = &drawings.clustered
+        && clustered.order != in_file_order.order
+    {
+        panels.push(Panel::new(
+            clustered,
+            "similar kernels side by side",
+            "position in this order",
+        ));
+    }
+    let merges = merges.filter(|merges| !merges.kernels.is_empty());
+    let bar_ticks = Axis::linear(-1.0..1.0, 4, "similarity");
+    let bar_width = (BAR + 2.0 * TICK_LENGTH + bar_ticks.widest_label(TICK.size)).max(room(
+        &bar_ticks.title,
+        TICK.weight,
+        TICK.size,
+    ));
+    let maps: f64 = panels.iter().map(|panel| panel.width() + BETWEEN).sum();
+    let words = Words::new(
+        (maps + bar_width).max(LEAST),
+        &heading::title(layer),
+        &heading::subtitle("Cosine similarity", layer),
+        Vec::new(),
+        &notes(layer, drawings, merges),
+    );
+
+    let top = words.above() + LEADING + MARGIN + MARGIN_GAP;
+    let side = panels[0].side;
+    let height = side.max(BAR_HEIGHT);
+    let end = top + height.max(side + 2.0 * TICK_LENGTH + 2.0 * LEADING - 6.0);
+    let canvas = Canvas::new(words.width() + 2.0 * PADDING, end + 8.0 + words.below());
+    words.write(&canvas, end + 8.0);
+    let mut left = PADDING;
+    for panel in &panels {
+        panel.draw(&canvas, left, top, merges);
+        left += panel.width() + BETWEEN;
+    }
+    let bar = Place {
+        left,
+        top,
+        width: BAR,
+        height,
+    };
+    colour_bar(&canvas, bar, &bar_ticks);
+    canvas.finish(&words.aloud())
+}
+
+/// What the colours stand for, 1 at the top, with ticks on the right.
+fn colour_bar(canvas: &Canvas, place: Place, ticks: &Axis) {
+    let colours = palette();
+    // The last colour of the palette is none of the scale.
+    let falling = colours[..colours.len() - 1].iter().rev();
+    let pixels: Vec<u8> = falling.flat_map(|c| [c.0, c.1, c.2]).collect();
+    canvas.image(place, &raster::rgb(1, pixels.len() / 3, &pixels));
+    frame(canvas, place);
+    let (x, up) = (place.right(), place.top - MARGIN - MARGIN_GAP - 7.0);
+    canvas.text((place.left, up), HPos::Left, &ticks.title, TICK);
+    for (at, label) in &ticks.ticks {
+        let y = place.top + (1.0 - at) / 2.0 * place.height;
+        canvas.line(&[(x, y), (x + TICK_LENGTH, y)], line(SOFT, 1.0));
+        let text = (x + 2.0 * TICK_LENGTH, y + 4.0);
+        canvas.text(text, HPos::Left, label, TICK);
+    }
+}
+
+fn notes(
+    layer: &LayerFacts,
+    drawings: &LayerDrawings,
+    merges: Option<&LayerMerges>,
+) -> Vec<String> {
+    let map = &drawings.in_file_order;
+    let mut notes = Vec::new();
+    let mut say = |note: String| notes.push(note);
+    if map.is_reduced() {
+        let (kernels, cells) = (map.order.len(), map.cells);
+        let block = kernels.div_ceil(cells);
+        let about = if kernels.is_multiple_of(cells) {
+            ""
+        } else {
+            "up to "
+        };
+        say(format!(
+            "Each cell: {about}{block}\u{a0}\u{d7}\u{a0}{block} kernels; maximum on and above the diagonal, mean below."
+        ));
+    }
+    if let Some(merges) = merges {
+        say(format!(
+            "{} of {} merged (orange marks).",
+            count(merges.kernels.len() as u64),
+            things(layer.kernels as u64, "kernel")
+        ));
+    }
+    if layer.kernels == 1 {
+        say("There is no other kernel to compare it with.".to_owned());
+    } else {
+        match &drawings.clustered {
+            None => say("In file order only: the layer is too large to be clustered.".to_owned()),
+            Some(clustered) if clustered.order == map.order => {
+                say("Similar kernels are side by side as they are.".to_owned());
+            }
+            Some(_) => {}
+        }
+        let absent = map.max.iter().any(|cell| cell.is_nan());
+        if layer.groups > 1 {
+            say("Kernels of different groups are not compared (grey).".to_owned());
+        } else if absent {
+            say("Kernels of zeros or with NaN or infinities are not compared (grey).".to_owned());
+        }
+    }
+    notes
+}

@@ -1,0 +1,111 @@
+//! Eigenvalues.
+
+use plotters::series::LineSeries;
+
+use crate::analysis::Spectrum;
+use crate::report::redundancy::LayerFacts;
+
+use super::Figure;
+use super::axis::Axis;
+use super::canvas::{drawn, line};
+use super::chart::{ChartFigure, Sign, Words, empty};
+use super::colours::{ACCENT, INK, MARK, SOFT};
+use super::heading;
+use super::text::{count, decimal, things};
+use super::thresholds::{HEIGHT, WIDTH, dots, upright};
+
+/// Eigenvalues that are drawn at most: more than one a pixel are not seen.
+const DRAWN: usize = 1000;
+/// Up to this many are dots as well.
+const DOTS: usize = 40;
+
+/// A layer's eigenvalues in falling order, on a logarithmic scale, with its ranks marked.
+pub fn spectrum(layer: &LayerFacts, spectrum: &Spectrum) -> Figure {
+    let eigenvalues = &spectrum.eigenvalues;
+    let positive = eigenvalues.partition_point(|&eigenvalue| eigenvalue > 0.0);
+    let every = positive.div_ceil(DRAWN).max(1);
+    let points: Vec<(f64, f64)> = eigenvalues[..positive]
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| place % every == 0 || place + 1 == positive)
+        .map(|(place, eigenvalue)| ((place + 1) as f64, eigenvalue.log10()))
+        .collect();
+    let marks = [
+        (
+            MARK,
+            spectrum.effective_rank,
+            format!("effective rank {}", decimal(spectrum.effective_rank, 1)),
+        ),
+        (
+            INK,
+            spectrum.for_90_percent as f64,
+            format!(
+                "90\u{a0}% of the energy: {}",
+                count(spectrum.for_90_percent as u64)
+            ),
+        ),
+        (
+            SOFT,
+            spectrum.for_99_percent as f64,
+            format!("99\u{a0}%: {}", count(spectrum.for_99_percent as u64)),
+        ),
+    ];
+    // Whole below and dashed above, since two may be in one place.
+    let sign = |colour| match colour == MARK {
+        true => Sign::Line(colour, 1.5),
+        false => Sign::Dashed(colour),
+    };
+    let legend = match positive {
+        0 => Vec::new(),
+        _ => marks
+            .iter()
+            .map(|(colour, _, text)| (sign(*colour), text.clone()))
+            .collect(),
+    };
+    let zeros = eigenvalues.len() - positive;
+    let mut notes = vec![format!(
+        "Stable rank {}, participation ratio {}.",
+        decimal(spectrum.stable_rank, 1),
+        decimal(spectrum.participation_ratio, 1)
+    )];
+    if zeros > 0 && positive > 0 {
+        notes.push(format!(
+            "{} {} 0 and not drawn.",
+            things(zeros as u64, "eigenvalue"),
+            if zeros == 1 { "is" } else { "are" }
+        ));
+    }
+    let n = eigenvalues.len();
+    let mut x = Axis::whole(1, n.max(1), 8, "eigenvalue, in falling order");
+    let pad = (0.01 * n as f64).max(0.5);
+    x.range = 1.0 - pad..n.max(1) as f64 + pad;
+    let figure = ChartFigure {
+        words: Words::new(
+            WIDTH,
+            &heading::title(layer),
+            &heading::subtitle("Spectrum of the Gram matrix", layer),
+            legend,
+            &notes,
+        ),
+        y: match eigenvalues[..positive] {
+            [greatest, ..] => Axis::powers(eigenvalues[positive - 1], greatest, "eigenvalue"),
+            [] => Axis::powers(1.0, 1.0, "eigenvalue"),
+        },
+        height: HEIGHT,
+        right: ChartFigure::least_right(&x),
+        x,
+    };
+    figure.draw(|canvas, chart, place| {
+        if positive == 0 {
+            empty(canvas, place, "All eigenvalues are 0.");
+            return;
+        }
+        for (colour, at, _) in &marks {
+            upright(chart, *at, *colour, *colour != MARK);
+        }
+        drawn(chart.draw_series(LineSeries::new(points.clone(), line(ACCENT, 2.0))));
+        if positive <= DOTS {
+            dots(chart, points, 3.0, ACCENT);
+        }
+    })
+}

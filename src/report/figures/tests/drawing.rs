@@ -1,0 +1,151 @@
+//! A figure read back from its SVG.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use resvg::usvg::roxmltree::{Document, Node};
+
+use crate::report::figures::Figure;
+use crate::report::figures::font::{Weight, width};
+
+/// Width of text in a viewer with a wider font than ours.
+const WIDER: f64 = 1.1;
+
+/// A text and the pixels that it takes.
+#[derive(Clone, Debug)]
+pub struct Text {
+    pub text: String,
+    pub left: f64,
+    pub top: f64,
+    pub right: f64,
+    pub bottom: f64,
+}
+
+impl Text {
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.left < other.right
+            && other.left < self.right
+            && self.top < other.bottom
+            && other.top < self.bottom
+    }
+}
+
+/// A picture within a figure.
+pub struct Picture {
+    /// Left, top, width and height.
+    pub place: [f64; 4],
+    /// Pixels along its sides.
+    pub width: usize,
+    pub height: usize,
+    /// Its pixels' colours, row by row.
+    pub pixels: Vec<[u8; 3]>,
+}
+
+/// What a figure consists of.
+pub struct Drawing {
+    pub width: f64,
+    pub height: f64,
+    pub texts: Vec<Text>,
+    pub pictures: Vec<Picture>,
+    /// Data and colour (of stroke or fill) of its paths.
+    pub paths: Vec<(String, String)>,
+    pub circles: usize,
+}
+
+fn number(node: Node<'_, '_>, attribute: &str) -> f64 {
+    let text = node
+        .attribute(attribute)
+        .unwrap_or_else(|| panic!("{attribute} of {node:?}"));
+    text.parse()
+        .unwrap_or_else(|_| panic!("{attribute}={text}"))
+}
+
+impl Drawing {
+    pub fn of(figure: &Figure) -> Self {
+        let document = Document::parse(figure.svg()).expect("well-formed XML");
+        let root = document.root_element();
+        let mut drawing = Self {
+            width: number(root, "width"),
+            height: number(root, "height"),
+            texts: Vec::new(),
+            pictures: Vec::new(),
+            paths: Vec::new(),
+            circles: 0,
+        };
+        for node in root.children().filter(Node::is_element) {
+            match node.tag_name().name() {
+                "text" => drawing.texts.push(text(node)),
+                "image" => drawing.pictures.push(picture(node)),
+                "path" => {
+                    let colour = node.attribute("stroke").or(node.attribute("fill")).unwrap();
+                    let data = node.attribute("d").unwrap();
+                    drawing.paths.push((data.to_owned(), colour.to_owned()));
+                }
+                "circle" => drawing.circles += 1,
+                "rect" => assert_eq!(node.attribute("fill"), Some("#ffffff")),
+                other => panic!("<{other}> is not known"),
+            }
+        }
+        drawing
+    }
+
+    pub fn says(&self, text: &str) -> bool {
+        self.texts.iter().any(|found| found.text.contains(text))
+    }
+
+    /// How many shapes of a colour there are.
+    pub fn shapes(&self, colour: &str) -> usize {
+        let paths = self.paths.iter().filter(|path| path.1 == colour);
+        paths.map(|path| path.0.matches('M').count()).sum()
+    }
+}
+
+fn text(node: Node<'_, '_>) -> Text {
+    let text = node.text().unwrap_or_default().to_owned();
+    let size = number(node, "font-size");
+    let weight = match node.attribute("font-weight") {
+        Some(_) => Weight::SemiBold,
+        None => Weight::Regular,
+    };
+    let wide = width(&text, weight, size) * WIDER;
+    let (x, y) = (number(node, "x"), number(node, "y"));
+    let left = match node.attribute("text-anchor") {
+        None => x,
+        Some("middle") => x - wide / 2.0,
+        Some("end") => x - wide,
+        Some(other) => panic!("{other}"),
+    };
+    Text {
+        text,
+        left,
+        top: y - 0.78 * size,
+        right: left + wide,
+        bottom: y + 0.24 * size,
+    }
+}
+
+fn picture(node: Node<'_, '_>) -> Picture {
+    assert_eq!(node.attribute("style"), Some("image-rendering:pixelated"));
+    let uri = node.attribute("href").unwrap();
+    let png = STANDARD
+        .decode(uri.strip_prefix("data:image/png;base64,").unwrap())
+        .unwrap();
+    let (width, height, pixels) = pixels(&png);
+    Picture {
+        place: ["x", "y", "width", "height"].map(|name| number(node, name)),
+        width,
+        height,
+        pixels,
+    }
+}
+
+/// Width, height and colours of a PNG.
+pub fn pixels(png: &[u8]) -> (usize, usize, Vec<[u8; 3]>) {
+    let mut decoder = png::Decoder::new(std::io::Cursor::new(png));
+    decoder.set_transformations(png::Transformations::EXPAND);
+    let mut reader = decoder.read_info().unwrap();
+    let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut bytes).unwrap();
+    assert_eq!(info.color_type, png::ColorType::Rgb);
+    let pixels = bytes.chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect();
+    (info.width as usize, info.height as usize, pixels)
+}

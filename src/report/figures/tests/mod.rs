@@ -1,0 +1,7 @@
+//! What figures show, by their SVG and their PNG.
+
+mod content;
+mod drawing;
+mod golden;
+mod layout;
+mod samples;

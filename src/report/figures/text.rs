@@ -1,0 +1,207 @@
+//! Texts that fit: names shortened, captions wrapped, numbers written.
+
+use crate::report::printable;
+
+use super::font::{SLACK, Weight, width};
+
+/// Width that is kept for a text, in pixels.
+pub(super) fn room(text: &str, weight: Weight, size: f64) -> f64 {
+    width(text, weight, size) * SLACK
+}
+
+/// A name of a file or tensor on one line: what terminals or readers would be misled by is escaped.
+pub(super) fn name(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in printable(text).chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            // Marks that turn the direction of what follows.
+            '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => {
+                out.extend(c.escape_unicode());
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// A text with as much of its middle left out as it takes to fit into a room of pixels.
+pub(super) fn shortened(text: &str, weight: Weight, size: f64, into: f64) -> String {
+    if room(text, weight, size) <= into {
+        return text.to_owned();
+    }
+    let characters: Vec<char> = text.chars().collect();
+    let keeping = |kept: usize| {
+        let tail = kept / 2;
+        let (head, end) = (
+            &characters[..kept - tail],
+            &characters[characters.len() - tail..],
+        );
+        head.iter()
+            .chain(&['\u{2026}'])
+            .chain(end)
+            .collect::<String>()
+    };
+    // The more is kept the wider it is, so the most that fits is found by halving.
+    let (mut fits, mut exceeds) = (0, characters.len());
+    while exceeds - fits > 1 {
+        let middle = (fits + exceeds) / 2;
+        match room(&keeping(middle), weight, size) <= into {
+            true => fits = middle,
+            false => exceeds = middle,
+        }
+    }
+    keeping(fits)
+}
+
+/// A text in lines that fit into a room of pixels, broken at spaces.
+pub(super) fn wrapped(text: &str, weight: Weight, size: f64, into: f64) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        let longer = lines.last().map(|line| format!("{line} {word}"));
+        match longer {
+            Some(line) if room(&line, weight, size) <= into => {
+                *lines.last_mut().expect("a line to lengthen") = line;
+            }
+            _ => lines.push(shortened(word, weight, size, into)),
+        }
+    }
+    lines
+}
+
+/// A count, in groups of three digits from five on.
+pub(super) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    if digits.len() < 5 {
+        return digits;
+    }
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push('\u{a0}');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A number of things: `1 kernel`, `2 kernels`.
+pub(super) fn things(number: u64, one: &str) -> String {
+    match number {
+        1 => format!("1 {one}"),
+        _ => format!("{} {one}s", count(number)),
+    }
+}
+
+/// A number with so many decimals and a minus sign; zero has none.
+pub(super) fn decimal(number: f64, decimals: usize) -> String {
+    let text = format!("{number:.decimals$}");
+    match text.strip_prefix('-') {
+        Some(zero) if zero.bytes().all(|b| matches!(b, b'0' | b'.')) => zero.to_owned(),
+        Some(rest) => format!("\u{2212}{rest}"),
+        None => text,
+    }
+}
+
+/// A threshold as it is: with at most four decimals, or else told to be rounded to them.
+pub(super) fn threshold(tau: f64) -> String {
+    let rounded = format!("{tau:.4}");
+    let exact = rounded.parse() == Ok(tau);
+    let short = rounded.trim_end_matches('0').trim_end_matches('.');
+    let text = match (exact, short) {
+        (true, "-0") => "0",
+        (true, short) => short,
+        (false, _) => &rounded,
+    }
+    .replace('-', "\u{2212}");
+    match exact {
+        true => text,
+        false => format!("\u{2248}\u{a0}{text}"),
+    }
+}
+
+/// A power of ten: in full near 1, else with an exponent.
+pub(super) fn power_of_ten(exponent: i32) -> String {
+    match exponent {
+        0..=3 => format!("{}", 10u32.pow(exponent.unsigned_abs())),
+        -3..0 => format!(
+            "{:.*}",
+            exponent.unsigned_abs() as usize,
+            10f64.powi(exponent)
+        ),
+        _ => {
+            let digits = exponent.to_string();
+            let raised = digits.chars().map(|c| match c {
+                '-' => '\u{207b}',
+                '1' => '\u{b9}',
+                '2' => '\u{b2}',
+                '3' => '\u{b3}',
+                digit => char::from_u32(u32::from(digit) - u32::from('0') + 0x2070)
+                    .expect("a superscript digit"),
+            });
+            format!("10{}", raised.collect::<String>())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_shortened_in_the_middle() {
+        let name = format!("backbone.{}.weight", "x".repeat(200));
+        let short = shortened(&name, Weight::SemiBold, 14.0, 300.0);
+        assert!(room(&short, Weight::SemiBold, 14.0) <= 300.0);
+        assert!(room(&short, Weight::SemiBold, 14.0) > 280.0, "{short}");
+        assert!(short.starts_with("backbone.x") && short.ends_with("x.weight"));
+        assert_eq!(short.matches('\u{2026}').count(), 1);
+        assert_eq!(shortened("conv1", Weight::Regular, 12.0, 300.0), "conv1");
+        assert_eq!(shortened("conv1", Weight::Regular, 12.0, 0.0), "\u{2026}");
+    }
+
+    #[test]
+    fn captions_are_wrapped() {
+        let text = "each cell 16 \u{d7} 16 kernels: maximum above the diagonal, mean below";
+        let lines = wrapped(text, Weight::Regular, 12.0, 150.0);
+        assert!(lines.len() > 2);
+        assert_eq!(lines.join(" "), text);
+        for line in lines {
+            assert!(room(&line, Weight::Regular, 12.0) <= 150.0, "{line}");
+        }
+    }
+
+    #[test]
+    fn names_mislead_nobody() {
+        assert_eq!(name("a\u{1b}b\nc"), "a\\u{1b}b\\nc");
+        assert_eq!(name("\u{202e}x\u{e9}"), "\\u{202e}x\u{e9}");
+    }
+
+    #[test]
+    fn numbers_are_written() {
+        assert_eq!(count(9999), "9999");
+        assert_eq!(count(1_234_567), "1\u{a0}234\u{a0}567");
+        assert_eq!(things(1, "kernel"), "1 kernel");
+        assert_eq!(things(10_000, "pair"), "10\u{a0}000 pairs");
+        assert_eq!(decimal(-0.5, 2), "\u{2212}0.50");
+        assert_eq!(decimal(-0.001, 2), "0.00");
+        assert_eq!(threshold(0.5), "0.5");
+        assert_eq!(threshold(-1.0), "\u{2212}1");
+        assert_eq!(threshold(0.123456), "\u{2248}\u{a0}0.1235");
+        assert_eq!(threshold(-0.0), "0");
+        assert_eq!(
+            [-12, -3, 0, 3, 14].map(power_of_ten),
+            [
+                "10\u{207b}\u{b9}\u{b2}",
+                "0.001",
+                "1",
+                "1000",
+                "10\u{b9}\u{2074}"
+            ]
+        );
+    }
+}

@@ -1,0 +1,193 @@
+//! How many merge at which threshold.
+
+use plotters::series::{DashedLineSeries, LineSeries};
+use plotters::style::{Color, RGBColor};
+
+use crate::analysis::{Curve, LayerNumbers, NetNumbers, ThresholdHint, threshold};
+use crate::report::redundancy::{LayerFacts, LayerMerges};
+
+use super::Figure;
+use super::axis::Axis;
+use super::canvas::{Chart, drawn, line};
+use super::chart::{ChartFigure, DASH, Sign, Words, empty};
+use super::colours::{ACCENT, MARK, SECOND};
+use super::heading;
+use super::sheet::UNITS;
+use super::text::{self, count, things};
+
+/// Width of charts between the paddings, and height of their data.
+pub(super) const WIDTH: f64 = 600.0;
+pub(super) const HEIGHT: f64 = 260.0;
+
+/// The share, in percent, whose threshold is drawn as a line.
+const SUGGESTED: f64 = 5.0;
+
+/// Counts over thresholds, of a layer or of all.
+struct Counts<'a> {
+    kernels: usize,
+    pairs: u64,
+    kernels_above: &'a Curve,
+    pairs_above: &'a Curve,
+    hints: &'a [ThresholdHint],
+}
+
+/// The shares of a layer's pairs and kernels above τ, over τ.
+pub fn layer_thresholds(
+    layer: &LayerFacts,
+    numbers: &LayerNumbers,
+    merges: Option<&LayerMerges>,
+) -> Figure {
+    let counts = Counts {
+        kernels: layer.kernels,
+        pairs: numbers.pairs,
+        kernels_above: &numbers.kernels_above,
+        pairs_above: &numbers.pairs_above,
+        hints: &numbers.hints,
+    };
+    let title = heading::title(layer);
+    let subtitle = heading::subtitle("Choosing \u{3c4}", layer);
+    counts.draw(&title, &subtitle, merges, numbers.nearest.greatest())
+}
+
+/// The same for all layers that take part.
+pub fn net_thresholds(net: &NetNumbers) -> Figure {
+    let counts = Counts {
+        kernels: net.kernels,
+        pairs: net.pairs,
+        kernels_above: &net.kernels_above,
+        pairs_above: &net.pairs_above,
+        hints: &net.hints,
+    };
+    let subtitle = format!(
+        "All layers that take part \u{b7} {}",
+        things(net.kernels as u64, "kernel")
+    );
+    counts.draw("Choosing \u{3c4}", &subtitle, None, net.greatest)
+}
+
+/// A line from the bottom of a chart to its top.
+pub(super) fn upright(chart: &mut Chart<'_>, x: f64, colour: RGBColor, dashed: bool) {
+    let y = chart.y_range();
+    let ends = [(x, y.start), (x, y.end)];
+    if dashed {
+        let [dash, gap] = DASH.map(|pixels| (pixels * UNITS) as i32);
+        drawn(chart.draw_series(DashedLineSeries::new(ends, dash, gap, line(colour, 1.5))));
+    } else {
+        drawn(chart.draw_series(LineSeries::new(ends, line(colour, 1.5))));
+    }
+}
+
+/// Points of a chart as dots of a radius in pixels.
+pub(super) fn dots(
+    chart: &mut Chart<'_>,
+    points: impl IntoIterator<Item = (f64, f64)>,
+    radius: f64,
+    colour: RGBColor,
+) {
+    let radius = (radius * UNITS) as i32;
+    drawn(
+        chart.draw_series(
+            points
+                .into_iter()
+                .map(|point| plotters::element::Circle::new(point, radius, colour.filled())),
+        ),
+    );
+}
+
+fn percent(part: f64, whole: f64) -> f64 {
+    100.0 * part / whole
+}
+
+impl Counts<'_> {
+    fn draw(
+        &self,
+        title: &str,
+        subtitle: &str,
+        merges: Option<&LayerMerges>,
+        greatest: Option<f64>,
+    ) -> Figure {
+        let suggested = self.hints.iter().find(|hint| hint.percent == SUGGESTED);
+        let mut legend = vec![
+            (
+                Sign::Line(ACCENT, 2.0),
+                format!(
+                    "kernels with a partner above \u{3c4} (of {})",
+                    count(self.kernels as u64)
+                ),
+            ),
+            (
+                Sign::Line(SECOND, 2.0),
+                format!("pairs above \u{3c4} (of {})", count(self.pairs)),
+            ),
+        ];
+        if let Some(merges) = merges {
+            legend.push((
+                Sign::Line(MARK, 1.5),
+                format!(
+                    "\u{3c4} used: {}; {} merged",
+                    text::threshold(merges.tau),
+                    things(merges.kernels.len() as u64, "kernel")
+                ),
+            ));
+        }
+        if let Some(hint) = suggested {
+            legend.push((
+                Sign::Dashed(MARK),
+                format!(
+                    "\u{3c4} = {} for 5\u{a0}%: {}",
+                    text::threshold(hint.tau),
+                    things(hint.kernels as u64, "kernel")
+                ),
+            ));
+        }
+        if !self.hints.is_empty() {
+            let shares: Vec<String> = self
+                .hints
+                .iter()
+                .map(|hint| hint.percent.to_string())
+                .collect();
+            legend.push((
+                Sign::Dot(ACCENT),
+                format!("{}\u{a0}% of the kernels", shares.join(", ")),
+            ));
+        }
+        let notes: Vec<String> = greatest
+            .map(|greatest| format!("Greatest similarity: {}.", text::threshold(greatest)))
+            .into_iter()
+            .collect();
+        let x = Axis::linear(-1.0..1.0, 8, "threshold \u{3c4}");
+        let figure = ChartFigure {
+            words: Words::new(WIDTH, title, subtitle, legend, &notes),
+            y: Axis::percent(100.0, "share above \u{3c4}"),
+            height: HEIGHT,
+            right: ChartFigure::least_right(&x),
+            x,
+        };
+        figure.draw(|canvas, chart, place| {
+            if self.pairs == 0 {
+                empty(canvas, place, "No two kernels can be compared.");
+                return;
+            }
+            for (above, whole, colour) in [
+                (self.pairs_above, self.pairs as f64, SECOND),
+                (self.kernels_above, self.kernels as f64, ACCENT),
+            ] {
+                let counts = above.above().iter().enumerate();
+                let points =
+                    counts.map(|(place, &above)| (threshold(place), percent(above as f64, whole)));
+                drawn(chart.draw_series(LineSeries::new(points, line(colour, 2.0))));
+            }
+            if let Some(hint) = suggested {
+                upright(chart, hint.tau, MARK, true);
+            }
+            if let Some(merges) = merges {
+                upright(chart, merges.tau, MARK, false);
+            }
+            let points = self.hints.iter().map(|hint| {
+                let share = percent(hint.kernels as f64, self.kernels as f64);
+                (hint.tau, share)
+            });
+            dots(chart, points, 3.0, ACCENT);
+        })
+    }
+}
