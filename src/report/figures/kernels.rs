@@ -38,8 +38,8 @@ pub fn kernels(layer: &LayerFacts, pairs: &[PairPicture]) -> Figure {
     let mut notes = Vec::new();
     if let Some(pair) = pairs.first() {
         let colours = match pair.pictures[0].colours {
-            3 => "red, green and blue scaled from the least number of a pair to its greatest",
-            _ => "blue below 0, red above, scaled to the greatest magnitude of a pair",
+            3 => "red, green and blue scaled from each pair\u{2019}s least number to its greatest",
+            _ => "blue below 0, red above, scaled to each pair\u{2019}s greatest magnitude",
         };
         notes.push(format!("{}; {colours}.", capitalised(&pair.shows)));
     }

@@ -177,8 +177,8 @@ pub fn similarity(
     {
         panels.push(Panel::new(
             clustered,
-            "similar kernels side by side",
-            "position in this order",
+            "clustered",
+            "position in the clustered order",
         ));
     }
     let merges = merges.filter(|merges| !merges.kernels.is_empty());
@@ -268,8 +268,8 @@ fn notes(
     } else {
         match &drawings.clustered {
             None => say("In file order only: the layer is too large to be clustered.".to_owned()),
-            Some(clustered) if clustered.order == map.order => {
-                say("Similar kernels are side by side as they are.".to_owned());
+            Some(clustered) if clustered.order == map.order && layer.kernels > 2 => {
+                say("Clustered, the kernels stay in file order.".to_owned());
             }
             Some(_) => {}
         }

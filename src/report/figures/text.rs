@@ -97,9 +97,15 @@ pub(super) fn things(number: u64, one: &str) -> String {
     }
 }
 
+/// Numbers from here on are written with an exponent, or there would be no end to their digits.
+const LARGE: f64 = 1e7;
+
 /// A number with so many decimals and a minus sign; zero has none.
 pub(super) fn decimal(number: f64, decimals: usize) -> String {
-    let text = format!("{number:.decimals$}");
+    let text = match number.abs() < LARGE {
+        true => format!("{number:.decimals$}"),
+        false => format!("{number:.1e}"),
+    };
     match text.strip_prefix('-') {
         Some(zero) if zero.bytes().all(|b| matches!(b, b'0' | b'.')) => zero.to_owned(),
         Some(rest) => format!("\u{2212}{rest}"),
@@ -189,6 +195,7 @@ mod tests {
         assert_eq!(things(10_000, "pair"), "10\u{a0}000 pairs");
         assert_eq!(decimal(-0.5, 2), "\u{2212}0.50");
         assert_eq!(decimal(-0.001, 2), "0.00");
+        assert_eq!(decimal(-2.5e300, 2), "\u{2212}2.5e300");
         assert_eq!(threshold(0.5), "0.5");
         assert_eq!(threshold(-1.0), "\u{2212}1");
         assert_eq!(threshold(0.123456), "\u{2248}\u{a0}0.1235");

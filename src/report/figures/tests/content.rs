@@ -40,8 +40,8 @@ fn a_cell_has_the_colour_of_its_similarity() {
         "layer1.conv.weight",
         "depth\u{a0}7 \u{b7} conv 64\u{a0}\u{d7}\u{a0}64\u{a0}\u{d7}\u{a0}3\u{a0}\u{d7}\u{a0}3",
         "in file order",
-        "side by side",
-        "position in this order",
+        "clustered",
+        "position in the clustered order",
         "60",
         "\u{2212}1.0",
         "\u{2212}0.5",
@@ -136,7 +136,11 @@ fn one_kernel_and_two_are_drawn_small() {
     let two = Sample::new("two", 2, 1);
     let drawing = Drawing::of(&similarity(&two.facts, &two.drawings, None));
     assert_eq!(drawing.pictures[0].place[2..], [96.0, 96.0]);
-    assert!(drawing.says("side by side as they are"));
+    assert_eq!(
+        drawing.pictures.len(),
+        2,
+        "the clustered order is that of the file"
+    );
 }
 
 #[test]
