@@ -415,16 +415,12 @@ fn spectra_are_summed_over_panels() {
             numbers[kernel * d + d - 1 - kernel] = size(kernel);
         }
         let layer = Layer::new(&[n, d], 1, &numbers);
-        let task = LayerTask {
-            weight: layer.weight(),
-            spectrum: true,
-            drawings: false,
-        };
-        let (found, _) = task.analyse(&layer.values, &()).unwrap();
+        let weight = layer.weight();
+        let found = Spectrum::of(&weight, &weight.rows(&layer.values), &()).unwrap();
         let mut expected: Vec<f64> = (0..n.min(d)).map(|k| f64::from(size(k)).powi(2)).collect();
         expected.resize(n, 0.0);
         expected.sort_unstable_by(|a, b| b.total_cmp(a));
-        assert_eq!(found.spectrum.unwrap().eigenvalues, expected);
+        assert_eq!(found.unwrap().eigenvalues, expected);
     }
 }
 
