@@ -238,3 +238,41 @@ fn add_upper(a: ArrayView2<'_, f64>, mut gram: ArrayViewMut2<'_, f64>) {
             general_mat_mul(1.0, &rows, &columns.t(), 1.0, &mut out);
         });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_are_those_of_the_definition() {
+        let spectrum = Spectrum::of_eigenvalues(vec![1.0, 0.0, 2.0, 1.0, -1e-16], 1).unwrap();
+        assert_eq!(spectrum.eigenvalues, [8.0, 4.0, 4.0, 0.0, 0.0]);
+        // p = 1/2, 1/4, 1/4: an entropy of 3/2 ln 2.
+        assert!((spectrum.effective_rank - 2f64.powf(1.5)).abs() < 1e-14);
+        assert_eq!(
+            (spectrum.stable_rank, spectrum.participation_ratio),
+            (2.0, 16.0 / 6.0)
+        );
+        assert_eq!((spectrum.for_90_percent, spectrum.for_99_percent), (3, 3));
+    }
+
+    #[test]
+    fn a_share_may_be_met_exactly() {
+        let spectrum = Spectrum::of_eigenvalues(vec![0.1; 10], 0).unwrap();
+        assert_eq!((spectrum.for_90_percent, spectrum.for_99_percent), (9, 10));
+    }
+
+    #[test]
+    fn zeros_have_no_rank_and_what_is_beyond_float64_has_no_spectrum() {
+        let zeros = Spectrum::of_eigenvalues(vec![0.0; 3], 0).unwrap();
+        let ranks = [
+            zeros.effective_rank,
+            zeros.stable_rank,
+            zeros.participation_ratio,
+        ];
+        assert_eq!((ranks, zeros.for_90_percent), ([0.0; 3], 0));
+        assert_eq!(Spectrum::of_eigenvalues(vec![1.0, 0.5], 600), None);
+        let least = Spectrum::of_eigenvalues(vec![1.0, 1.0], -600).unwrap();
+        assert_eq!((least.eigenvalues[0], least.stable_rank), (0.0, 2.0));
+    }
+}

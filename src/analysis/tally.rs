@@ -26,9 +26,6 @@ const PLACES: usize = 256;
 /// A tile that leaves one pair in so many open is likely to hold the same few kernels many times.
 const MANY_OPEN: usize = 4;
 
-/// Kernels along a side of a square of those: for 512 × 3 × 3 float32, two times 288 KiB.
-const SQUARE: usize = 16;
-
 /// The pairs of a layer by interval, and its extremes.
 pub(super) struct Tally {
     counts: [AtomicU64; INTERVALS],
@@ -164,15 +161,13 @@ impl Tally {
 /// The pairs that a tile of so many leaves open, with their similarities by the definition.
 fn compare(
     group: &Group<'_, '_>,
-    mut open: Vec<(usize, usize)>,
+    open: Vec<(usize, usize)>,
     pairs: usize,
 ) -> Vec<(usize, usize, f64)> {
     if open.len() <= pairs / MANY_OPEN {
         let similarity = |(a, b)| (a, b, group.similarity(a, b));
         return open.into_iter().map(similarity).collect();
     }
-    // Square by square, so that kernels stay in cache.
-    open.sort_unstable_by_key(|&(a, b)| (a / SQUARE, b / SQUARE, a, b));
     let mut known: HashMap<(usize, usize), f64> = HashMap::new();
     let similarity = |(a, b)| {
         let twins = (group.first_twin(a), group.first_twin(b));

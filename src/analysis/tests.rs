@@ -296,9 +296,10 @@ fn threads_make_no_difference() {
 
 #[test]
 fn kernels_that_are_all_the_same_take_no_longer() {
-    // 8 million pairs of one similarity; each by itself would be compared for minutes.
-    let n = 4096;
-    let numbers: Vec<f32> = (0..n).flat_map(|_| noise(512)).collect();
+    // Two million pairs of one similarity, of 512 numbers each: compared one by one they would take most of a minute here.
+    let n = 2048;
+    let row = noise(512);
+    let numbers: Vec<f32> = (0..n).flat_map(|_| row.iter().copied()).collect();
     let (numbers, drawings) = Layer::new(&[n, 512], 1, &numbers).analysed();
     assert_eq!(numbers.health.duplicates.len(), n - 1);
     let similarity = numbers.closest[0].similarity;
@@ -401,6 +402,26 @@ fn weak_kernels_and_subnormal_numbers_are_found() {
     assert_eq!(numbers.health, expected);
     let layer = Layer::new(&[2, 1], 1, &[1.0, -2.0]);
     assert!(layer.analysed().0.health.is_good());
+}
+
+#[test]
+fn spectra_are_summed_over_panels() {
+    // One number each, where no other has one: the squares are the eigenvalues. More numbers than are made float64 at once,
+    // and then more kernels.
+    for [n, d] in [[600, 1100], [1100, 600]] {
+        let size = |kernel: usize| (kernel % 5 + 1) as f32;
+        let mut numbers = vec![0.0; n * d];
+        for kernel in 0..n.min(d) {
+            numbers[kernel * d + d - 1 - kernel] = size(kernel);
+        }
+        let layer = Layer::new(&[n, d], 1, &numbers);
+        let weight = layer.weight();
+        let found = Spectrum::of(&weight, &weight.rows(&layer.values), &()).unwrap();
+        let mut expected: Vec<f64> = (0..n.min(d)).map(|k| f64::from(size(k)).powi(2)).collect();
+        expected.resize(n, 0.0);
+        expected.sort_unstable_by(|a, b| b.total_cmp(a));
+        assert_eq!(found.unwrap().eigenvalues, expected);
+    }
 }
 
 #[test]
