@@ -13,6 +13,12 @@ pub fn threshold(place: usize) -> f64 {
 pub struct Curve(Vec<u64>);
 
 impl Curve {
+    /// From counts by threshold.
+    #[cfg(test)]
+    pub(crate) fn from_counts(counts: Vec<u64>) -> Self {
+        Self(counts)
+    }
+
     /// By threshold, [`THRESHOLDS`] of them, never rising.
     pub fn above(&self) -> &[u64] {
         &self.0

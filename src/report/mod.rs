@@ -9,6 +9,8 @@ mod nothing_merged;
 pub mod page;
 mod printable;
 pub mod redundancy;
+#[cfg(test)]
+mod sample;
 mod table;
 pub mod tables;
 
@@ -17,3 +19,6 @@ pub use inspection::{InspectReport, InspectedLayer};
 pub use merging::{FinishedRun, MergeReport, MergedLayer, Totals};
 pub use nothing_merged::{NothingMerged, ThresholdHint};
 pub use printable::printable;
+
+/// The program that makes a report.
+const TOOL: &str = concat!("inmerge-ckpt ", env!("CARGO_PKG_VERSION"));

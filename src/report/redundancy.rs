@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::analysis::{Evolution, LayerNumbers, NetNumbers};
+use crate::analysis::{Evolution, LayerNumbers, NetNumbers, Spread};
 use crate::layers::{Kind, Reason};
+use crate::similarity::Nearest;
 
 /// The analysis of a checkpoint.
 #[derive(Clone, Debug)]
@@ -106,4 +107,35 @@ pub enum FigureKind {
     Spectrum,
     /// Kernels of some pairs.
     Kernels,
+}
+
+impl LayerMerges {
+    /// Whether one of these two kernels was blended with the other.
+    pub fn join(&self, [a, b]: [usize; 2]) -> bool {
+        self.pairs.contains(&(a, b)) || self.pairs.contains(&(b, a))
+    }
+}
+
+impl FigureKind {
+    /// The name used in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            FigureKind::Similarity => "similarity",
+            FigureKind::Thresholds => "thresholds",
+            FigureKind::Nearest => "nearest",
+            FigureKind::Spectrum => "spectrum",
+            FigureKind::Kernels => "kernels",
+        }
+    }
+}
+
+/// How the kernels' greatest similarities are spread; `None` where no two kernels can be compared.
+pub(super) fn nearest_spread(nearest: &Nearest) -> Option<Spread> {
+    let similarities: Vec<f64> = nearest
+        .by_kernel()
+        .iter()
+        .flatten()
+        .map(|neighbour| neighbour.similarity)
+        .collect();
+    Spread::of(&similarities)
 }

@@ -33,6 +33,12 @@ impl Nearest {
         Self(nearest)
     }
 
+    /// From what each kernel's neighbour is.
+    #[cfg(test)]
+    pub(crate) fn from_neighbours(neighbours: Vec<Option<Neighbour>>) -> Self {
+        Self(neighbours)
+    }
+
     /// By kernel.
     pub fn by_kernel(&self) -> &[Option<Neighbour>] {
         &self.0

@@ -15,6 +15,12 @@ use super::redundancy::{LayerFacts, LayerMerges};
 pub struct Figure(String);
 
 impl Figure {
+    /// From a whole SVG document.
+    #[cfg(test)]
+    pub(crate) fn from_svg(svg: String) -> Self {
+        Self(svg)
+    }
+
     /// A whole SVG document.
     pub fn svg(&self) -> &str {
         &self.0
