@@ -259,12 +259,12 @@ pub(super) fn write_rest(
     let cut = report.skip_shallow;
     let mut overviews = vec![
         (
-            "nearest-over-depth",
+            page::NEAREST_OVER_DEPTH,
             figures::nearest_over_depth(&points, cut),
         ),
-        ("thresholds", figures::net_thresholds(&report.net)),
+        (page::NET_THRESHOLDS, figures::net_thresholds(&report.net)),
     ];
-    overviews.extend(figures::ranks_over_depth(&points, cut).map(|f| ("ranks-over-depth", f)));
+    overviews.extend(figures::ranks_over_depth(&points, cut).map(|f| (page::RANKS_OVER_DEPTH, f)));
     overviews.extend(report.evolution.iter().flat_map(figures::evolution));
     pool.install(|| {
         overviews

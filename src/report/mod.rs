@@ -10,6 +10,8 @@ mod nothing_merged;
 pub mod page;
 mod printable;
 pub mod redundancy;
+#[cfg(test)]
+mod sample;
 mod summary;
 mod table;
 pub mod tables;
@@ -21,3 +23,6 @@ pub use nothing_merged::NothingMerged;
 pub use printable::printable;
 pub use redundancy::Redundancy;
 pub use summary::AnalysisSummary;
+
+/// The program that makes a report.
+const TOOL: &str = concat!("inmerge-ckpt ", env!("CARGO_PKG_VERSION"));

@@ -88,15 +88,22 @@ pub enum FigureKind {
     Kernels,
 }
 
+impl LayerMerges {
+    /// Whether one of these two kernels was blended with the other.
+    pub fn join(&self, [a, b]: [usize; 2]) -> bool {
+        self.pairs.contains(&(a, b)) || self.pairs.contains(&(b, a))
+    }
+}
+
 impl FigureKind {
-    /// How the names of its files end, before the dot.
+    /// The name used in JSON.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Similarity => "similarity",
-            Self::Thresholds => "thresholds",
-            Self::Nearest => "nearest",
-            Self::Spectrum => "spectrum",
-            Self::Kernels => "kernels",
+            FigureKind::Similarity => "similarity",
+            FigureKind::Thresholds => "thresholds",
+            FigureKind::Nearest => "nearest",
+            FigureKind::Spectrum => "spectrum",
+            FigureKind::Kernels => "kernels",
         }
     }
 }

@@ -67,6 +67,12 @@ pub(super) fn palette() -> Vec<RGBColor> {
         .collect()
 }
 
+/// The colour of a similarity of [−1, 1], for those who have a palette of their own.
+pub fn colour(similarity: f32) -> [u8; 3] {
+    let RGBColor(red, green, blue) = between(&ANCHORS, (f64::from(similarity) + 1.0) / 2.0);
+    [red, green, blue]
+}
+
 /// Colour of a depth, as a share of the way from the first to the last.
 pub(super) fn depth(share: f64) -> RGBColor {
     between(&DEPTHS, share)

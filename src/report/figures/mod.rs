@@ -30,6 +30,7 @@ use crate::analysis::LayerNumbers;
 
 use super::redundancy::LayerFacts;
 
+pub use colours::colour;
 pub use depth::{nearest_over_depth, ranks_over_depth};
 pub use evolution::evolution;
 pub use kernels::kernels;
@@ -46,6 +47,12 @@ const PNG_SCALE: u32 = 2;
 pub struct Figure(String);
 
 impl Figure {
+    /// From a whole SVG document.
+    #[cfg(test)]
+    pub(crate) fn from_svg(svg: String) -> Self {
+        Self(svg)
+    }
+
     /// A whole SVG document.
     pub fn svg(&self) -> &str {
         &self.0

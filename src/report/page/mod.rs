@@ -1,24 +1,276 @@
-//! The report as one self-contained page.
+//! The report as one self-contained page: no network, no fonts or scripts but its own.
+//!
+//! What can be drawn beforehand is in the HTML, so that the page can be read, searched and printed without its script; the
+//! script makes τ live, sorts tables and opens what a link points to.
 
-use crate::analysis::LayerDrawings;
+mod chart;
+mod data;
+mod definitions;
+mod epochs;
+mod figure;
+mod heatmap;
+mod section;
+mod summary;
+mod table;
+mod text;
+mod threshold;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sha2::{Digest, Sha256};
 
 use super::figures::Figure;
-use super::redundancy::{FigureKind, LayerFacts, LayerMerges, Redundancy};
-use crate::analysis::LayerNumbers;
+use super::redundancy::Redundancy;
 
-/// A layer's section of the page, with small versions of its drawings. `figures` are the layer's, each with the stem of its
-/// files.
-pub fn section(
-    _layer: &LayerFacts,
-    _numbers: &LayerNumbers,
-    _drawings: &LayerDrawings,
-    _merges: Option<&LayerMerges>,
-    _figures: &[(FigureKind, String, Figure)],
-) -> String {
-    todo!()
+pub use section::section;
+
+const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("script.js");
+
+/// Stem of the net's threshold figure. The page draws these curves itself, so that τ can move along them, and links to it.
+pub const NET_THRESHOLDS: &str = "net-thresholds";
+
+/// Stem of the overview of the kernels' greatest similarities over depth.
+pub const NEAREST_OVER_DEPTH: &str = "nearest-over-depth";
+
+/// Stem of the overview of the ranks over depth.
+pub const RANKS_OVER_DEPTH: &str = "ranks-over-depth";
+
+/// `index.html`. `overviews` are the figures of the whole net as `(stem, figure)`: [`NET_THRESHOLDS`],
+/// [`NEAREST_OVER_DEPTH`], [`RANKS_OVER_DEPTH`], and under any other stem those from epoch to epoch.
+pub fn page(report: &Redundancy, overviews: &[(&str, Figure)]) -> String {
+    let data = data::json(report);
+    let over_depth: Vec<&(&str, Figure)> = overviews
+        .iter()
+        .filter(|(stem, _)| [NEAREST_OVER_DEPTH, RANKS_OVER_DEPTH].contains(stem))
+        .collect();
+    let over_epochs: Vec<&(&str, Figure)> = overviews
+        .iter()
+        .filter(|(stem, _)| ![NET_THRESHOLDS, NEAREST_OVER_DEPTH, RANKS_OVER_DEPTH].contains(stem))
+        .collect();
+    let thresholds_drawn = overviews.iter().any(|(stem, _)| *stem == NET_THRESHOLDS);
+    let body = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(policy());
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="generator" content=(super::TOOL);
+                title { "Kernel redundancy of " (super::printable(&report.source.file)) }
+                style { (PreEscaped(heatmap::style())) (PreEscaped(STYLE)) }
+            }
+            body {
+                a.skip href="#layers" { "Skip to the layers" }
+                (summary::header(report, !over_depth.is_empty()))
+                main {
+                    (summary::tiles(report))
+                    (threshold::bar(report))
+                    (threshold::section(report, thresholds_drawn))
+                    (depth(report, &over_depth))
+                    section #layers aria-labelledby="layers-title" {
+                        h2 #layers-title { "Layers" }
+                        (table::layers(report))
+                        (sections(report))
+                    }
+                    @if let Some(evolution) = &report.evolution {
+                        (epochs::section(evolution, &over_epochs))
+                    }
+                    (definitions::section(report))
+                }
+                footer {
+                    p {
+                        "Made by " (super::TOOL) ". All numbers: " a href="report.json" { "report.json" } ", "
+                        a href="layers.csv" { "layers.csv" } ", " a href="pairs.csv" { "pairs.csv" } "."
+                    }
+                }
+                script #data type="application/json" { (PreEscaped(data)) }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    body.into_string()
 }
 
-/// `index.html`. `overviews` are the figures of the whole net as `(stem, figure)`.
-pub fn page(_report: &Redundancy, _overviews: &[(&str, Figure)]) -> String {
-    todo!()
+/// Nothing from elsewhere, and no script but the page's own.
+fn policy() -> String {
+    format!(
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{}'; base-uri 'none'; \
+         form-action 'none'",
+        BASE64_STANDARD.encode(Sha256::digest(SCRIPT))
+    )
+}
+
+fn depth(report: &Redundancy, figures: &[&(&str, Figure)]) -> Markup {
+    html! {
+        @if !figures.is_empty() {
+            section #depth aria-labelledby="depth-title" {
+                h2 #depth-title { "Where redundancy sits" }
+                p.lead {
+                    "Each layer's kernels and their nearest neighbours, from the input of the net to its output."
+                    @if report.skip_shallow > 0 { " Layers left alone as shallow are marked." }
+                }
+                @for (stem, drawn) in figures {
+                    (figure::with_links(stem, drawn, match *stem {
+                        NEAREST_OVER_DEPTH => "Similarity of the kernels to their nearest neighbours over depth: median, quartiles and maximum of each layer.",
+                        _ => "Ranks of each layer as shares of its number of kernels, over depth: low where kernels repeat each other.",
+                    }))
+                }
+            }
+        }
+    }
+}
+
+fn sections(report: &Redundancy) -> Markup {
+    html! {
+        @if !report.layers.is_empty() {
+            div.sections-head {
+                h3 { "Layer by layer" }
+                p.tools hidden {
+                    button type="button" data-open="true" { "Open all" }
+                    button type="button" data-open="false" { "Close all" }
+                }
+            }
+            @for layer in &report.layers {
+                (PreEscaped(&layer.section))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{self, Net};
+    use super::*;
+
+    fn overviews() -> Vec<(&'static str, Figure)> {
+        [
+            NET_THRESHOLDS,
+            NEAREST_OVER_DEPTH,
+            RANKS_OVER_DEPTH,
+            "epochs-rank",
+        ]
+        .map(|stem| (stem, sample::figure(stem)))
+        .into()
+    }
+
+    fn count(page: &str, what: &str) -> usize {
+        page.matches(what).count()
+    }
+
+    #[test]
+    fn nothing_in_it_is_loaded_from_elsewhere() {
+        let page = page(&sample::full(), &overviews());
+        let addresses = page
+            .split(" src=\"")
+            .skip(1)
+            .chain(page.split("url(").skip(1));
+        let mut images = 0;
+        for address in addresses {
+            assert!(
+                address.starts_with("data:image/png;base64,"),
+                "{address:.60}"
+            );
+            images += 1;
+        }
+        assert!(images >= 4, "{images} heatmaps");
+        let links: Vec<&str> = page
+            .split(" href=\"")
+            .skip(1)
+            .map(|rest| rest.split('"').next().unwrap())
+            .collect();
+        assert!(links.contains(&"figures/nearest-over-depth.svg"));
+        for link in links {
+            assert!(
+                ["#", "figures/", "report.json", "layers.csv", "pairs.csv"]
+                    .iter()
+                    .any(|start| link.starts_with(start)),
+                "{link}"
+            );
+        }
+        assert_eq!(count(&page, "<link"), 0);
+        assert_eq!(count(&page, "@import"), 0);
+    }
+
+    #[test]
+    fn every_layer_has_a_row_that_leads_to_its_section() {
+        let report = sample::full();
+        let page = page(&report, &overviews());
+        for layer in &report.layers {
+            let id = text::anchor(&layer.facts.name);
+            assert_eq!(count(&page, &format!(" id=\"{id}\"")), 1);
+            let link = format!("<th scope=\"row\"><a href=\"#{id}\">");
+            assert_eq!(count(&page, &link), 1);
+        }
+        assert_eq!(count(&page, "<tr class=\"left-alone\">"), 1);
+        assert_eq!(count(&page, "left alone (shallow)</span>"), 2);
+    }
+
+    #[test]
+    fn hostile_names_stay_text() {
+        let report = Net {
+            layers: 3,
+            kernels: |_| 4,
+            name: |depth| format!("</script><!--<script>\"'&\u{202e}\u{0}\u{7}.{depth}"),
+            skip_shallow: 0,
+        }
+        .report();
+        let page = page(&report.with_epochs(2), &overviews());
+        assert_eq!(count(&page, "<script"), 2);
+        assert_eq!(count(&page, "</script"), 2);
+        assert_eq!(count(&page, "<!--"), 0);
+        assert!(!page.contains('\u{0}') && !page.contains('\u{7}'));
+        let (_, data) = page.split_once("type=\"application/json\">").unwrap();
+        let (data, _) = data.split_once("</script>").unwrap();
+        let data: serde_json::Value = serde_json::from_str(data).unwrap();
+        assert_eq!(data["layers"][2]["kernels"], 4);
+    }
+
+    #[test]
+    fn the_script_is_the_one_that_is_allowed() {
+        let page = page(&sample::full(), &[]);
+        let (_, script) = page.rsplit_once("<script>").unwrap();
+        let (script, _) = script.split_once("</script>").unwrap();
+        let hash = BASE64_STANDARD.encode(Sha256::digest(script));
+        assert_eq!(count(&page, &hash), 1);
+    }
+
+    #[test]
+    fn nets_without_layers_pairs_or_spectra_have_a_page() {
+        let net = |layers, kernels| {
+            Net {
+                layers,
+                kernels,
+                name: |depth| depth.to_string(),
+                skip_shallow: 0,
+            }
+            .report()
+        };
+        let page_of = |report: &Redundancy| page(report, &[]);
+        assert!(page_of(&net(0, |_| 0)).contains("No layer was analysed"));
+        assert!(page_of(&net(1, |_| 1)).contains("of 1 kernel ("));
+        let mut report = net(2, |_| 2);
+        for layer in &mut report.layers {
+            layer.numbers.spectrum = None;
+        }
+        assert!(page_of(&report).contains("without spectra"));
+    }
+
+    #[test]
+    fn a_large_report_stays_small() {
+        let report = Net {
+            layers: 12,
+            kernels: |_| 512,
+            name: |depth| format!("features.denseblock{depth}.conv.weight"),
+            skip_shallow: 10,
+        }
+        .report();
+        for layer in &report.layers {
+            assert!(layer.section.len() < 60_000, "{}", layer.section.len());
+        }
+        let layer_bytes = page(&report, &[]).len() / report.layers.len();
+        assert!(layer_bytes < 66_000, "{layer_bytes} bytes a layer");
+    }
 }

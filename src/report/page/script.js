@@ -1,0 +1,229 @@
+"use strict";
+(() => {
+  const STEPS = 200;
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const find = (selector, within = document) => within.querySelector(selector);
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+  const grouped = new Intl.NumberFormat("en");
+  const count = (number) => grouped.format(number);
+  const share = (part, whole) => (whole > 0 ? (100 * part) / whole : 0).toFixed(1);
+  const minus = (text) => text.replace("-", "\u2212");
+
+  for (const hidden of all("#bar, .tools, .now")) hidden.hidden = false;
+
+  // Layers, in the order of the data.
+  const rows = all("#layer-table tbody tr");
+  const layers = data.layers.map((counts, place) => {
+    const section = document.getElementById(counts.id);
+    const cells = (element) =>
+      Object.fromEntries(all("[data-live]", element).map((cell) => [cell.dataset.live, cell]));
+    return { counts, section, row: rows[place], cell: cells(rows[place]), now: cells(section) };
+  });
+
+  // τ, as its place among the thresholds.
+  const slider = document.getElementById("tau");
+  const field = document.getElementById("tau-number");
+  const cursor = document.getElementById("cursor");
+  const command = document.getElementById("command");
+  const net = all("[data-net]");
+  const liveTables = [];
+  let place = 0;
+
+  const placeOf = (text) => {
+    const tau = Number(text);
+    return text === "" || Number.isNaN(tau) ? null : Math.round((Math.min(1, Math.max(-1, tau)) + 1) * 100);
+  };
+
+  const show = () => {
+    const tau = ((place - STEPS / 2) / 100).toFixed(2);
+    const [kernels, pairs] = [data.net.kernels_above[place], data.net.pairs_above[place]];
+    const texts = {
+      tau: minus(tau),
+      kernels: count(kernels),
+      share: share(kernels, data.net.kernels),
+      pairs: count(pairs),
+      "pairs-share": share(pairs, data.net.pairs),
+    };
+    for (const element of net) element.textContent = texts[element.dataset.net];
+    command.textContent = `${command.dataset.before} ${tau}${command.dataset.after}`;
+    slider.style.setProperty("--at", place / STEPS);
+    cursor.style.setProperty("--at", place / STEPS);
+    cursor.style.setProperty("--kernels", data.net.kernels ? kernels / data.net.kernels : 0);
+    cursor.style.setProperty("--pairs", data.net.pairs ? pairs / data.net.pairs : 0);
+    for (const { counts, cell, now } of layers) {
+      const kernels = counts.kernels_above[place];
+      const part = counts.kernels ? kernels / counts.kernels : 0;
+      cell.kernels_above.textContent = count(kernels);
+      cell.kernels_above.style.setProperty("--share", part);
+      cell.pairs_above.textContent = count(counts.pairs_above[place]);
+      now.tau.textContent = minus(tau);
+      now.kernels_above.textContent = count(kernels);
+      now.share.textContent = share(kernels, counts.kernels);
+      now.pairs_above.textContent = count(counts.pairs_above[place]);
+    }
+  };
+
+  // Rows stay where they are while τ moves, and are sorted anew once it stands.
+  const settle = () => liveTables.forEach((sort) => sort());
+
+  const move = (to) => {
+    if (to === null || to === place) return;
+    place = to;
+    slider.value = field.value = ((place - STEPS / 2) / 100).toFixed(2);
+    show();
+  };
+
+  slider.addEventListener("input", () => move(placeOf(slider.value)));
+  slider.addEventListener("change", settle);
+  field.addEventListener("input", () => {
+    const to = placeOf(field.value);
+    if (to === null || to === place) return;
+    place = to;
+    slider.value = ((place - STEPS / 2) / 100).toFixed(2);
+    show();
+  });
+  field.addEventListener("change", () => {
+    field.value = ((place - STEPS / 2) / 100).toFixed(2);
+    settle();
+  });
+
+  const plot = find("#chart .plot");
+  const drag = (event) => {
+    const box = plot.getBoundingClientRect();
+    const at = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
+    move(Math.round(at * STEPS));
+  };
+  plot.addEventListener("pointerdown", (event) => {
+    plot.setPointerCapture(event.pointerId);
+    drag(event);
+  });
+  plot.addEventListener("pointermove", (event) => {
+    if (plot.hasPointerCapture(event.pointerId)) drag(event);
+  });
+  plot.addEventListener("pointerup", settle);
+  cursor.hidden = false;
+
+  const copy = document.getElementById("copy");
+  if (navigator.clipboard) {
+    copy.hidden = false;
+    copy.addEventListener("click", async () => {
+      try {
+        await navigator.clipboard.writeText(command.textContent);
+        copy.textContent = "Copied";
+      } catch {
+        getSelection().selectAllChildren(command);
+        copy.textContent = "Selected";
+      }
+      setTimeout(() => (copy.textContent = "Copy"), 1500);
+    });
+  }
+
+  // Sorting: stable, with what is missing at the end either way.
+  const collator = new Intl.Collator("en", { numeric: true });
+  const layerOf = new Map(layers.map((layer) => [layer.row, layer]));
+  for (const table of all("table.sortable")) {
+    const body = table.tBodies[0];
+    const original = [...body.rows];
+    const headers = [...table.tHead.rows[0].cells];
+    let sorted = null;
+
+    const value = (row, column) => {
+      const cell = row.cells[column];
+      switch (headers[column].dataset.sort) {
+        case "live":
+          return layerOf.get(row).counts[cell.dataset.live][place];
+        case "number":
+        case "place":
+          return cell.dataset.v === "" ? null : Number(cell.dataset.v);
+        default:
+          return cell.textContent;
+      }
+    };
+    const sort = () => {
+      if (sorted === null) return;
+      const { column, falling } = sorted;
+      const keyed = original.map((row) => [value(row, column), row]);
+      keyed.sort(([a], [b]) => {
+        if (a === null || b === null) return (a === null) - (b === null);
+        const order = typeof a === "number" ? a - b : collator.compare(a, b);
+        return falling ? -order : order;
+      });
+      body.append(...keyed.map(([, row]) => row));
+    };
+    headers.forEach((header, column) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...header.childNodes);
+      header.append(button);
+      button.addEventListener("click", () => {
+        const again = sorted !== null && sorted.column === column;
+        // Quantities are asked for largest first, names and places from the start.
+        const falling = again ? !sorted.falling : ["number", "live"].includes(header.dataset.sort);
+        for (const other of headers) other.removeAttribute("aria-sort");
+        header.setAttribute("aria-sort", falling ? "descending" : "ascending");
+        sorted = { column, falling };
+        sort();
+      });
+    });
+    headers[0].setAttribute("aria-sort", "ascending");
+    sorted = { column: 0, falling: false };
+    if (headers.some((header) => header.dataset.sort === "live")) liveTables.push(sort);
+  }
+
+  const filter = document.getElementById("filter");
+  if (filter) {
+    const names = layers.map(({ row }) => row.cells[1].textContent.toLowerCase());
+    filter.addEventListener("input", () => {
+      const wanted = filter.value.trim().toLowerCase();
+      let shown = 0;
+      layers.forEach(({ row, section }, place) => {
+        const hidden = !names[place].includes(wanted);
+        row.hidden = section.hidden = hidden;
+        shown += hidden ? 0 : 1;
+      });
+      const text = wanted === "" ? "" : `${shown} of ${layers.length} layers`;
+      document.getElementById("filtered").textContent = text;
+    });
+  }
+
+  // What a link points to is opened; so is everything for paper.
+  const openTarget = () => {
+    let id = location.hash.slice(1);
+    try {
+      id = decodeURIComponent(id);
+    } catch {
+      // Not encoded: taken as it is.
+    }
+    const target = id && document.getElementById(id);
+    if (target instanceof HTMLDetailsElement) {
+      target.hidden = false;
+      target.open = true;
+      target.scrollIntoView();
+    }
+  };
+  addEventListener("hashchange", openTarget);
+  // A link to where one already is changes no hash.
+  addEventListener("click", (event) => {
+    const link = event.target instanceof Element && event.target.closest('a[href^="#"]');
+    if (link && link.hash === location.hash) openTarget();
+  });
+  for (const button of all("button[data-open]")) {
+    button.addEventListener("click", () => {
+      for (const { section } of layers) section.open = button.dataset.open === "true";
+    });
+  }
+  let closed = [];
+  addEventListener("beforeprint", () => {
+    closed = layers.map(({ section }) => section).filter((section) => !section.open);
+    for (const section of closed) section.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const section of closed) section.open = false;
+  });
+
+  place = placeOf(field.value);
+  // A browser that goes back to the page may keep what stood in the controls.
+  slider.value = field.value;
+  show();
+  openTarget();
+})();

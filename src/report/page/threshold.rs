@@ -1,0 +1,174 @@
+//! Choosing τ: the bar that sets it, and what follows from it for the net.
+
+use maud::{Markup, html};
+
+use crate::analysis::{ThresholdHint, threshold};
+use crate::layers::Selection;
+use crate::plan::{Parameters, Threshold};
+use crate::report::redundancy::Redundancy;
+use crate::report::table::{count, counted};
+
+use super::text::{decimals, percent};
+use super::{NET_THRESHOLDS, chart, figure};
+
+/// Where τ stands at first, as a place of the curves: at that of the merge, or where the program has it by itself.
+pub fn start(report: &Redundancy) -> usize {
+    let of = |parameters: Parameters| match parameters.tau {
+        Threshold::Similarity(tau) => Some(tau.get()),
+        Threshold::Share(_) => None,
+    };
+    let tau = report.merging.and_then(of);
+    let tau = tau.or_else(|| of(Parameters::default())).unwrap_or(0.0);
+    ((tau.clamp(-1.0, 1.0) + 1.0) * 100.0).round() as usize
+}
+
+/// τ at a place of the curves.
+pub fn shown(place: usize) -> String {
+    decimals(threshold(place), 2)
+}
+
+/// The bar that stays in sight. Without script there is nothing to move.
+pub fn bar(report: &Redundancy) -> Markup {
+    let tau = format!("{:.2}", threshold(start(report)));
+    html! {
+        div.bar #bar role="group" aria-label="Threshold" hidden {
+            label.tau for="tau-number" { "\u{3c4}" }
+            input #tau-number type="number" min="-1" max="1" step="0.01" value=(tau) autocomplete="off";
+            input #tau type="range" min="-1" max="1" step="0.01" value=(tau) autocomplete="off"
+                aria-label="Threshold \u{3c4}";
+            output for="tau tau-number" {
+                b { span data-net="kernels" {} } " of " (count(report.net.kernels as u64)) " kernels can merge "
+                span.share { "(" span data-net="share" {} "\u{a0}%)" }
+            }
+        }
+    }
+}
+
+/// The section about the whole net.
+pub fn section(report: &Redundancy, drawn: bool) -> Markup {
+    let net = &report.net;
+    let defaults = Parameters::default();
+    let place = start(report);
+    let above = |counts: &[u64]| counts.get(place).copied().unwrap_or_default();
+    let (kernels, pairs) = (
+        above(net.kernels_above.above()),
+        above(net.pairs_above.above()),
+    );
+    html! {
+        section #threshold aria-labelledby="threshold-title" {
+            h2 #threshold-title { "Choosing \u{3c4}" }
+            p.lead {
+                "A kernel can merge where another one of its layer is more similar to it than \u{3c4}. "
+                @if report.skip_shallow > 0 {
+                    "The first " (counted(report.skip_shallow as u64, "convolution")) " of the net "
+                    @if report.skip_shallow == 1 { "is" } @else { "are" }
+                    " left alone as shallow and not counted here."
+                }
+            }
+            div.choosing {
+                figure {
+                    (chart::chart(net, "Shares of the kernels and of the pairs of the net above each threshold"))
+                    figcaption {
+                        "Shares of the net's kernels and pairs above \u{3c4}. "
+                        span.scripted { "Drag on the chart or use the bar. " }
+                        @if drawn { (figure::links(NET_THRESHOLDS)) }
+                    }
+                }
+                div.outcome {
+                    dl.numbers {
+                        div { dt { "\u{3c4}" } dd data-net="tau" { (shown(place)) } }
+                        div {
+                            dt { "kernels that can merge" }
+                            dd {
+                                span data-net="kernels" { (count(kernels)) }
+                                small { span data-net="share" { (percent(kernels as f64, net.kernels as f64)) } "\u{a0}%" }
+                            }
+                        }
+                        div {
+                            dt { "pairs above \u{3c4}" }
+                            dd {
+                                span data-net="pairs" { (count(pairs)) }
+                                small { span data-net="pairs-share" { (percent(pairs as f64, net.pairs as f64)) } "\u{a0}%" }
+                            }
+                        }
+                    }
+                    (hints(&net.hints, "Thresholds for shares of the net's kernels"))
+                }
+            }
+            div.command {
+                code #command data-before=(command(report)) data-after=(flags(report)) {
+                    (command(report)) " " (format!("{:.2}", threshold(place))) (flags(report))
+                }
+                button #copy type="button" hidden { "Copy" }
+            }
+            p.note {
+                "Of these kernels each takes its turn with probability p = " (defaults.prob) " (" code { "--prob" }
+                ") and keeps a share \u{3b1} = " (defaults.alpha) " of itself (" code { "--alpha" }
+                "), unless told otherwise."
+            }
+        }
+    }
+}
+
+fn command(report: &Redundancy) -> String {
+    format!(
+        "inmerge-ckpt merge {} OUT --tau",
+        quoted(&report.source.file)
+    )
+}
+
+fn flags(report: &Redundancy) -> String {
+    match report.skip_shallow == Selection::SKIP_SHALLOW {
+        true => String::new(),
+        false => format!(" --skip-shallow {}", report.skip_shallow),
+    }
+}
+
+/// A file name as a shell takes it; what would be an option is none.
+fn quoted(file: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/+=@,:".contains(c);
+    let file = match file.starts_with('-') {
+        true => format!("./{file}"),
+        false => file.to_owned(),
+    };
+    match !file.is_empty() && file.chars().all(plain) {
+        true => file,
+        false => format!("'{}'", file.replace('\'', r"'\''")),
+    }
+}
+
+/// The table of the thresholds that merge a share of the kernels.
+pub fn hints(hints: &[ThresholdHint], caption: &str) -> Markup {
+    html! {
+        @if hints.is_empty() {
+            p.note { "No two kernels can be compared." }
+        } @else {
+            table.small.hints {
+                caption { (caption) }
+                thead { tr { th scope="col" { "share" } th scope="col" { "\u{3c4}" } th scope="col" { "kernels" } } }
+                tbody {
+                    @for hint in hints {
+                        tr {
+                            th scope="row" { (hint.percent) "\u{a0}%" }
+                            td { (decimals(hint.tau, 4)) }
+                            td { (count(hint.kernels as u64)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_quoted_for_a_shell() {
+        assert_eq!(quoted("a-1.safetensors"), "a-1.safetensors");
+        assert_eq!(quoted("it's $x"), r"'it'\''s $x'");
+        assert_eq!(quoted("-rf"), "./-rf");
+        assert_eq!(quoted(""), "''");
+    }
+}
