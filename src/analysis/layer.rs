@@ -129,7 +129,8 @@ impl LayerTask<'_> {
             tensor: self.weight.tensor(),
             work: self.products(),
             memory,
-            allowance: memory,
+            // So that of two of the largest one can be drawn while the other is computed.
+            allowance: memory.saturating_mul(2),
         }
     }
 

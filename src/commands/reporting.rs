@@ -180,11 +180,17 @@ pub(super) fn analyse(
         )
     })?;
     warnings.extend(layers.iter().filter_map(warning));
-    let taking_part = layers.iter().filter(|layer| layer.facts.reason.is_none());
+    let taking_part = || layers.iter().filter(|layer| layer.facts.reason.is_none());
+    if taking_part().next().is_none() {
+        warnings.push(format!(
+            "no layer takes part in merging. `inmerge-ckpt inspect` gives each one's reason; those left alone as shallow take \
+             part with a --skip-shallow below {skip_shallow}"
+        ));
+    }
     Ok(Redundancy {
         source: SourceId::of(subject.source),
         skip_shallow,
-        net: NetNumbers::of(taking_part.map(|layer| &layer.numbers)),
+        net: NetNumbers::of(taking_part().map(|layer| &layer.numbers)),
         layers,
         merging: merging.map(|(parameters, _)| parameters),
         evolution: None,

@@ -43,6 +43,7 @@ impl<'a> AnalysisSummary<'a> {
         text
     }
 
+    /// What holds for the layers that take part together.
     fn net(&self) -> String {
         let net = &self.report.net;
         let layers = &self.report.layers;
@@ -53,13 +54,13 @@ impl<'a> AnalysisSummary<'a> {
             counted(net.pairs, "pair"),
             counted(taking_part.count() as u64, "layer"),
         );
-        for hint in &net.hints {
-            text.push_str(&format!(
-                "--tau {} merges {} of them ({} %).\n",
-                hint.tau,
-                counted(hint.kernels as u64, "kernel"),
-                hint.percent
-            ));
+        let hints = net.hints.iter().map(|hint| {
+            let kernels = count(hint.kernels as u64);
+            format!("{} % above tau {} ({kernels})", hint.percent, hint.tau)
+        });
+        let hints: Vec<String> = hints.collect();
+        if !hints.is_empty() {
+            text += &format!("Kernels with a partner: {}.\n", hints.join(", "));
         }
         text
     }

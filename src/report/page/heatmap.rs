@@ -100,8 +100,8 @@ mod tests {
         let map = SimilarityMap {
             order: (0..4).collect(),
             cells: 2,
-            mean: vec![1.0, 0.0, 0.0, f32::NAN],
-            max: vec![-1.0, 0.5, 0.5, -1.0],
+            mean: vec![-1.0, 0.0, 0.0, f32::NAN],
+            max: vec![1.0, 0.5, 0.5, f32::NAN],
         };
         let bytes = png(&map);
         let mut decoder = png::Decoder::new(std::io::Cursor::new(&bytes));
