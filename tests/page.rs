@@ -326,6 +326,9 @@ const MISPLACED: &str = r##"(() => {
     const described = (e) => `${e.tagName}.${e.getAttribute("class")} ${e.textContent.trim().slice(0, 40)}`;
     const found = [];
     if (document.scrollingElement.scrollWidth > width) found.push("the page scrolls sideways");
+    // On a phone a drawing may be scrolled; elsewhere it is seen whole.
+    const isCut = (drawing) => drawing.scrollWidth > drawing.clientWidth + 1;
+    if (width >= 700) for (const drawing of all('.drawing')) if (isCut(drawing)) found.push("a drawing is cut off");
     for (const element of all("body *:not(svg *, script, .skip)")) {
         const style = getComputedStyle(element);
         const cuts = ["hidden", "clip"].includes(style.overflowX) || style.textOverflow !== "clip";

@@ -23,7 +23,9 @@ pub fn section(evolution: &Evolution, figures: &[&(&str, Figure)]) -> Markup {
                 }
                 "."
             }
-            @for (stem, drawn) in figures { (figure::with_links(stem, drawn, &caption(stem))) }
+            div.drawings {
+                @for (stem, drawn) in figures { (figure::with_links(stem, drawn, &caption(stem))) }
+            }
             div.scroll role="region" aria-labelledby="epochs-title" tabindex="0" {
                 table.sortable #epoch-table {
                     thead {

@@ -112,11 +112,13 @@ fn depth(report: &Redundancy, figures: &[&(&str, Figure)]) -> Markup {
                     "Each layer's kernels and their nearest neighbours, from the input of the net to its output."
                     @if report.skip_shallow > 0 { " Layers left alone as shallow are marked." }
                 }
-                @for (stem, drawn) in figures {
-                    (figure::with_links(stem, drawn, match *stem {
-                        NEAREST_OVER_DEPTH => "Similarity of the kernels to their nearest neighbours over depth: median, quartiles and maximum of each layer.",
-                        _ => "Ranks of each layer as shares of its number of kernels, over depth: low where kernels repeat each other.",
-                    }))
+                div.drawings {
+                    @for (stem, drawn) in figures {
+                        (figure::with_links(stem, drawn, match *stem {
+                            NEAREST_OVER_DEPTH => "Similarity of the kernels to their nearest neighbours over depth: median, quartiles and maximum of each layer.",
+                            _ => "Ranks of each layer as shares of the greatest that they can be, over depth: low where kernels repeat each other.",
+                        }))
+                    }
                 }
             }
         }
