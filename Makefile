@@ -4,7 +4,7 @@
 CARGO ?= cargo
 DEMO := fixtures/checkpoints/demo.safetensors
 # The layers of the sample report, which is to stay small.
-SAMPLE := --include 'layer[34].*'
+SAMPLE := --include 'layer4.*'
 
 .PHONY: all demo test bench bless sample install openblas
 

@@ -66,7 +66,7 @@ pub fn section(evolution: &Evolution, figures: &[&(&str, Figure)]) -> Markup {
 
 /// The stem in words.
 fn caption(stem: &str) -> String {
-    let words = stem.replace('-', " ");
+    let words = stem.trim_start_matches("evolution-").replace('-', " ");
     let mut letters = words.chars();
     match letters.next() {
         Some(first) => format!("{}{}.", first.to_uppercase(), letters.as_str()),
