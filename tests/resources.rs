@@ -84,8 +84,20 @@ fn merge(input: &Path, output: &Path, flags: &str) -> Taken {
         input.to_str().unwrap(),
         output.to_str().unwrap(),
     ];
-    line.extend("--force --no-sync --skip-shallow 0 --threads 2 --tau 0.5".split(' '));
+    line.extend("--force --tau 0.5".split(' '));
     line.extend(flags.split(' '));
+    taken(line)
+}
+
+/// Runs the program's `analyze` in this process.
+fn analyze(input: &Path, report: &Path) -> Taken {
+    let [input, report] = [input, report].map(|path| path.to_str().unwrap());
+    taken(vec!["inmerge-ckpt", "analyze", input, "--report", report])
+}
+
+/// Runs a command in this process.
+fn taken(mut line: Vec<&str>) -> Taken {
+    line.extend("--no-sync --skip-shallow 0 --threads 2".split(' '));
     let cli = Cli::try_parse_from(line).expect("a valid command line");
     let before = transferred();
     let profiler = dhat::Profiler::builder().testing().build();
@@ -159,4 +171,14 @@ fn a_run_takes_no_more_than_it_must() {
         assert!(copied.contains(&few.written), "{}", few.written);
         assert!(copied.contains(&few.read), "{}", few.read);
     }
+
+    // Of an analysis, some numbers a kernel and a section of the page stay of each layer; what is drawn does not.
+    let report = folder.path().join("report");
+    let [few, many] = [3, 12].map(|layers| {
+        checkpoint(&input, &vec![(512, 2304); layers], 0);
+        analyze(&input, &report).memory
+    });
+    let of_layer = MIB / 2;
+    assert!(many < few + 9 * of_layer, "{few} bytes, {many} bytes");
+    assert!(many < 3 * BASE, "{many} bytes");
 }
