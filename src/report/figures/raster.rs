@@ -27,15 +27,14 @@ fn uri(
     palette: Option<Vec<u8>>,
     data: &[u8],
 ) -> String {
-    // Neighbouring cells have little in common, and places of a palette are no numbers to take differences of. So there is
-    // nothing for more than a Huffman code to find, and that is the same on every processor.
+    // Neighbouring cells have little in common, and places of a palette are no numbers to take differences of.
     let png = encoded(
         width,
         height,
         kind,
         palette,
         data,
-        Compression::Fast,
+        Compression::Balanced,
         Filter::NoFilter,
     );
     format!("data:image/png;base64,{}", STANDARD.encode(png))
