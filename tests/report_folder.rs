@@ -260,12 +260,7 @@ fn with_force_foreign_files_stay_beside_the_report() {
     let path = desk.path().join("net");
     write(&path, false, &FIRST).unwrap();
     fs::create_dir_all(path.join("drafts/empty")).unwrap();
-    for name in [
-        "notes.txt",
-        "figures/mine.svg",
-        "drafts/1.txt",
-        "layers.csv",
-    ] {
+    for name in ["notes.txt", "figures/mine.svg", "drafts/1.txt"] {
         fs::write(path.join(name), "mine").unwrap();
     }
     symlink("nowhere", path.join("link")).unwrap();
@@ -309,13 +304,7 @@ fn with_force_a_folder_that_is_no_report_becomes_one() {
     let desk = TempDir::new().unwrap();
     let path = desk.path().join("net");
     fs::create_dir_all(path.join("figures/deep")).unwrap();
-    for name in [
-        "figures/001-a.svg",
-        "figures/deep/x",
-        "figures/y",
-        "index.html",
-        LIST,
-    ] {
+    for name in ["figures/001-a.svg", "figures/deep/x", "figures/y"] {
         fs::write(path.join(name), "mine").unwrap();
     }
     write(&path, true, &FIRST).unwrap();
@@ -357,25 +346,22 @@ fn foreign_entries_in_the_way_of_the_reports_files_stop_it() {
     let plain: &dyn Fn(&Path) = &|path| fs::write(path, "mine").unwrap();
     let link: &dyn Fn(&Path) = &|path| symlink("elsewhere", path).unwrap();
     let cases = [
-        ("index.html", folder),
-        ("index.html", fifo),
-        ("figures", plain),
-        ("figures", link),
-        (LIST, folder),
-        (LIST, fifo),
+        ("index.html", folder, "names that a report needs"),
+        ("index.html", fifo, "names that a report needs"),
+        ("index.html", plain, "names that a report needs"),
+        ("layers.csv", link, "names that a report needs"),
+        (LIST, plain, "names that a report needs"),
+        ("figures", plain, "of another kind"),
+        ("figures", link, "of another kind"),
     ];
-    for (name, make) in cases {
+    for (name, make, why) in cases {
         fs::create_dir(&path).unwrap();
         make(&path.join(name));
         fs::write(path.join("notes.txt"), "mine").unwrap();
         let before = tree(&path);
         refused(&path, false, &[name]);
         let error = write(&path, true, &FIRST).unwrap_err();
-        says_all(
-            &error,
-            &path,
-            &[name, "of another kind", "move that elsewhere"],
-        );
+        says_all(&error, &path, &[name, why, "elsewhere"]);
         assert_eq!(tree(&path), before);
         assert_eq!(names(desk.path()), ["net"]);
         fs::remove_dir_all(&path).unwrap();

@@ -24,5 +24,17 @@ pub use printable::printable;
 pub use redundancy::Redundancy;
 pub use summary::AnalysisSummary;
 
+/// The page of a report.
+pub const PAGE: &str = "index.html";
+
+/// All its numbers.
+pub const DOCUMENT: &str = "report.json";
+
+/// A row for each layer.
+pub const LAYERS: &str = "layers.csv";
+
+/// A row for each of a layer's closest pairs.
+pub const PAIRS: &str = "pairs.csv";
+
 /// The program that makes a report.
 const TOOL: &str = concat!("inmerge-ckpt ", env!("CARGO_PKG_VERSION"));

@@ -34,6 +34,10 @@ pub enum Problem {
         "holds what is not of a report ({names}); name another folder, or use --force to have the report beside it"
     )]
     Foreign { names: Names },
+    #[error(
+        "holds files of yours by names that a report needs ({names}); move them elsewhere, or name another folder"
+    )]
+    Namesakes { names: Names },
     #[error("was replaced by another run meanwhile; run again when that is done")]
     Busy,
     #[error("cannot hold a file called {name:?}, which is no plain name or taken already")]

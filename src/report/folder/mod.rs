@@ -18,11 +18,16 @@ use std::path::{Path, PathBuf};
 use crate::checkpoint::Names;
 use crate::place::{self, FolderPlace, Standing};
 
+use super::{DOCUMENT, LAYERS, PAGE, PAIRS};
+use files::LIST;
 use foreign::Foreign;
 use parents::Parents;
 
 pub use draft::ReportDraft;
 pub use error::{Error, Problem};
+
+/// The files that every report has beside its figures.
+const NAMES: [&str; 5] = [LIST, PAGE, DOCUMENT, LAYERS, PAIRS];
 
 /// Attempts at what other runs to the same folder can get in the way of.
 const ATTEMPTS: usize = 100;
@@ -40,7 +45,7 @@ pub struct ReportFolder {
 
 impl ReportFolder {
     /// Checks that a report may be written at `path`, where a report, an empty folder or nothing must be; with `force` also a
-    /// folder with other files, which stay. Folders around it that are missing come with the report.
+    /// folder with other files, which stay, but none by the name of one that every report has. Folders around it that are missing come with the report.
     ///
     /// # Errors
     ///
@@ -60,10 +65,24 @@ impl ReportFolder {
         if folder.standing()?.is_some() {
             folder.refuse_around_here()?;
             let (foreign, _) = folder.foreign()?;
-            if !force && !foreign.is_empty() {
-                let names: Vec<String> = foreign.iter().map(Foreign::name).collect();
+            let names = |is: &dyn Fn(&Foreign) -> bool| -> Vec<String> {
+                foreign
+                    .iter()
+                    .filter(|f| is(f))
+                    .map(Foreign::name)
+                    .collect()
+            };
+            let all = names(&|_| true);
+            if !force && !all.is_empty() {
                 return Err(Problem::Foreign {
-                    names: Names::from(names),
+                    names: Names::from(all),
+                });
+            }
+            let namesakes =
+                names(&|foreign| NAMES.iter().any(|name| foreign.path == Path::new(name)));
+            if !namesakes.is_empty() {
+                return Err(Problem::Namesakes {
+                    names: Names::from(namesakes),
                 });
             }
         }
