@@ -26,7 +26,7 @@ pub struct Health {
     pub zero: Vec<usize>,
     /// Other kernels whose norm is below 1 % of the median norm of those that take part, rising.
     pub near_dead: Vec<usize>,
-    /// Kernels that hold a NaN or an infinity, rising.
+    /// Kernels that hold a NaN or an infinity, or numbers whose squares are beyond float64, rising.
     pub non_finite: Vec<usize>,
     /// `(kernel, first)`: kernels that equal an earlier one of their group in every number, and the first that does, rising.
     /// Kernels of zeros are left out.
@@ -72,7 +72,7 @@ impl Health {
         Self {
             zero: those(&|kernel| norms[kernel] < exact::EPSILON),
             near_dead: those(&|kernel| kernels.is_live(kernel) && norms[kernel] < weak),
-            non_finite: those(&|kernel| examined[kernel].non_finite > 0),
+            non_finite: those(&|kernel| !norms[kernel].is_finite()),
             duplicates,
             sign_flipped,
             non_finite_numbers: numbers(|kernel| kernel.non_finite),

@@ -9,14 +9,18 @@ use super::{Pair, Relation};
 /// Pairs of each relation that are pictured.
 const PAIRS: usize = 2;
 
+/// Pixels along a side of a picture at most; of larger kernels some become one, their mean.
+const PIXELS: usize = 64;
+
 /// A kernel as a picture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KernelPicture {
-    /// Pixels along the kernel's last axis.
+    /// Pixels along the kernel's last axis, 64 at most.
     pub width: usize,
     /// Pixels along the axis before it; 1 for kernels of one axis.
     pub height: usize,
-    /// Row by row, for every pixel one number for each colour.
+    /// Row by row, for every pixel one number for each colour, on a scale that the pictures of a pair share: the greatest
+    /// magnitude of both is 1.
     pub values: Vec<f32>,
     /// 1, or 3 for the red, green and blue input channels.
     pub colours: usize,
@@ -64,7 +68,7 @@ impl PairPicture {
                     pictures.push(Self {
                         relation,
                         pair: *pair,
-                        pictures: pair.kernels.map(|kernel| camera.picture(rows, kernel)),
+                        pictures: camera.pictures(rows, pair.kernels),
                         shows: camera.shows(),
                     });
                 }
@@ -99,7 +103,22 @@ impl Camera {
         }
     }
 
-    fn picture(&self, rows: &Rows<'_>, kernel: usize) -> KernelPicture {
+    fn pictures(&self, rows: &Rows<'_>, kernels: [usize; 2]) -> [KernelPicture; 2] {
+        let values = kernels.map(|kernel| self.values(rows, kernel));
+        let magnitudes = values.iter().flatten().map(|value| value.abs());
+        let greatest = magnitudes.fold(0.0, f64::max);
+        let scale = if greatest > 0.0 { greatest } else { 1.0 };
+        let [width, height] = [self.width, self.height].map(|side| side.min(PIXELS));
+        values.map(|values| KernelPicture {
+            width,
+            height,
+            values: values.iter().map(|value| (value / scale) as f32).collect(),
+            colours: self.colours(),
+        })
+    }
+
+    /// The pixels' numbers.
+    fn values(&self, rows: &Rows<'_>, kernel: usize) -> Vec<f64> {
         let row = rows.row(kernel);
         let numbers: Vec<f64> = with_element!(rows.float(), E => row
             .chunks_exact(E::SIZE)
@@ -111,7 +130,7 @@ impl Camera {
             let count = planes.len() as f64;
             // Each by itself, so that no sum is beyond float64.
             let parts = all[planes].iter().map(|plane| plane[pixel] / count);
-            parts.sum::<f64>() as f32
+            parts.sum::<f64>()
         };
         let colours = self.colours();
         let planes_of_colour = planes.len() / colours;
@@ -122,12 +141,28 @@ impl Camera {
                 mean(start..start + planes_of_colour, pixel, planes)
             })
         });
-        KernelPicture {
-            width: self.width,
-            height: self.height,
-            values: values.collect(),
-            colours,
+        self.reduced(values.collect())
+    }
+
+    /// With [`PIXELS`] along a side at most, each the mean of those in its place.
+    fn reduced(&self, values: Vec<f64>) -> Vec<f64> {
+        let [width, height] = [self.width, self.height].map(|side| side.min(PIXELS));
+        if (width, height) == (self.width, self.height) {
+            return values;
         }
+        let colours = self.colours();
+        let mut means = vec![0.0; height * width * colours];
+        // Each mean gains its share of one more number, so that no sum is beyond float64.
+        let mut counts = vec![0u32; means.len()];
+        for (place, value) in values.into_iter().enumerate() {
+            let (pixel, colour) = (place / colours, place % colours);
+            let (y, x) = (pixel / self.width, pixel % self.width);
+            let (y, x) = (y * height / self.height, x * width / self.width);
+            let to = (y * width + x) * colours + colour;
+            counts[to] += 1;
+            means[to] += (value - means[to]) / f64::from(counts[to]);
+        }
+        means
     }
 
     fn shows(&self) -> String {

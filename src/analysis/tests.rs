@@ -479,12 +479,31 @@ fn a_pixel_is_the_mean_of_its_place() {
     let pairs = layer.analysed().1.pairs;
     assert_eq!(pairs.len(), 1);
     let values = [&pairs[0].pictures[0].values, &pairs[0].pictures[1].values];
-    assert_eq!(values, [&vec![4.0, 5.0], &vec![-4.0, -5.0]]);
+    assert_eq!(values, [&vec![0.8, 1.0], &vec![-0.8, -1.0]]);
 
-    // Three channels of two pixels: for each pixel its three colours.
-    let layer = Layer::new(&[2, 3, 2], 1, &[&numbers[..6], &numbers[1..7]].concat());
+    // Three channels of two pixels: for each pixel its three colours, of 8 at most.
+    let layer = Layer::new(&[2, 3, 2], 1, &[&numbers[..6], &numbers[2..8]].concat());
     let picture = &layer.analysed().1.pairs[0].pictures[0];
-    assert_eq!(picture.values, [1.0, 3.0, 5.0, 2.0, 4.0, 6.0]);
+    assert_eq!(
+        picture.values,
+        [1.0, 3.0, 5.0, 2.0, 4.0, 6.0].map(|x| x / 8.0)
+    );
+}
+
+#[test]
+fn large_kernels_become_small_pictures() {
+    // Of 128 numbers, pairs of which become one of 64 pixels: 1 and 3, 5 and 7, …
+    let numbers: Vec<f32> = (0..128u8).map(|x| 2.0 * f32::from(x) + 1.0).collect();
+    let negative: Vec<f32> = numbers.iter().map(|x| -x).collect();
+    let layer = Layer::new(&[2, 1, 1, 128], 1, &[numbers, negative].concat());
+    let picture = &layer.analysed().1.pairs[0].pictures[0];
+    assert_eq!((picture.width, picture.height), (64, 1));
+    let means: Vec<f32> = (0..64u8)
+        .map(|x| (f32::from(x) * 4.0 + 2.0) / 254.0)
+        .collect();
+    for (found, expected) in picture.values.iter().zip(&means) {
+        assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+    }
 }
 
 #[test]
