@@ -161,6 +161,8 @@ pub(crate) struct Analyze {
     #[arg(long, help_heading = "Output options")]
     pub no_spectrum: bool,
     /// Write into DIR even if it holds other files; these are kept
+    ///
+    /// One by a name that every report needs, such as index.html, is refused all the same.
     #[arg(long, help_heading = "Output options")]
     pub force: bool,
     /// Do not wait until the disk holds the report
@@ -364,6 +366,25 @@ fn given<T: Clone>(values: &[T]) -> Option<Vec<T>> {
 }
 
 impl LayerFlags {
+    /// The flags themselves, word by word, for a command that is to select the same layers.
+    pub fn words(&self) -> Vec<String> {
+        let path = |path: &PathBuf| path.display().to_string();
+        let kinds: Vec<&str> = self.kinds.iter().map(|kind| kind.name()).collect();
+        let kinds = (!kinds.is_empty()).then(|| kinds.join(","));
+        let skip_shallow = self.skip_shallow.map(|count| count.to_string());
+        let flag = |name: &'static str| move |value: String| [name.to_owned(), value];
+        skip_shallow
+            .map(flag("--skip-shallow"))
+            .into_iter()
+            .chain(self.include.iter().cloned().map(flag("--include")))
+            .chain(self.exclude.iter().cloned().map(flag("--exclude")))
+            .chain(kinds.map(flag("--kinds")))
+            .chain(self.order.as_ref().map(path).map(flag("--order")))
+            .chain(self.config.as_ref().map(path).map(flag("--config")))
+            .flatten()
+            .collect()
+    }
+
     /// The settings that these flags fix.
     pub fn settings(&self) -> PartialSettings {
         PartialSettings {

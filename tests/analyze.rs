@@ -199,6 +199,61 @@ fn a_report_is_replaced_as_a_whole() {
 }
 
 #[test]
+fn a_file_by_the_name_of_one_of_the_report_s_is_not_replaced() {
+    let folder = folder();
+    let [report, output] = ["report", "out.safetensors"].map(|name| folder.path().join(name));
+    fs::create_dir(&report).unwrap();
+    fs::write(report.join("index.html"), "mine").unwrap();
+    for args in [
+        args!["analyze", demo(), "--report", &report, "--force"],
+        args!["merge", demo(), &output, "--report", &report, "--force"],
+    ] {
+        let refused = run(args);
+        assert_eq!(refused.code, Some(1), "{refused}");
+        assert!(refused.stderr.contains("index.html"), "{refused}");
+        assert_eq!(fs::read(report.join("index.html")).unwrap(), b"mine");
+        assert!(!output.exists());
+    }
+}
+
+#[test]
+fn the_page_s_command_takes_the_same_layers() {
+    let folder = folder();
+    let report = folder.path().join("report");
+    let selecting = ["--skip-shallow=3", "--exclude=layer4.*", "--kinds=conv"];
+    let mut args = args!["analyze", demo(), "--report", &report];
+    args.extend(selecting.map(Into::into));
+    run(args).done();
+    let page = fs::read_to_string(report.join("index.html")).unwrap();
+    let flags = " --skip-shallow 3 --exclude 'layer4.*' --kinds conv";
+    assert!(page.contains(flags));
+}
+
+#[test]
+fn numbers_that_merge_refuses_are_not_healthy() {
+    let folder = folder();
+    let [report, input] = ["report", "in.safetensors"].map(|name| folder.path().join(name));
+    let values: Vec<u8> = noise(54, 1)
+        .iter()
+        .flat_map(|&v| (f64::from(v) * 1e200).to_le_bytes())
+        .collect();
+    let view = TensorView::new(Dtype::F64, vec![6, 1, 3, 3], &values).unwrap();
+    safetensors::serialize_to_file([("conv.weight", view)], None, &input).unwrap();
+    let run = run(args![
+        "analyze",
+        &input,
+        "--report",
+        &report,
+        "--skip-shallow=0"
+    ])
+    .done();
+    assert!(run.stderr.contains("--allow-nonfinite"), "{run}");
+    let json = read_json(&report.join("report.json"));
+    let broken = &json["layers"][0]["health"]["non_finite"];
+    assert_eq!(*broken, serde_json::json!([0, 1, 2, 3, 4, 5]));
+}
+
+#[test]
 fn bad_input_leaves_nothing_and_takes_nothing_away() {
     let folder = folder();
     let report = folder.path().join("report");

@@ -52,6 +52,7 @@ pub(super) fn run(args: &Analyze, session: &mut Session<'_>) -> Result<Outcome, 
     let mut epochs: Vec<Vec<EpochPoint>> = epochs.collect::<Result<_, _>>()?;
     let about = About {
         skip_shallow: settings.parameters.skip_shallow,
+        selecting: args.layers.words(),
         merging: None,
         warnings: layers.warnings.iter().map(ToString::to_string).collect(),
     };

@@ -91,6 +91,7 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
         progress.now("analysing");
         let about = About {
             skip_shallow: settings.parameters.skip_shallow,
+            selecting: args.layers.words(),
             merging: Some((settings.parameters, merges_of(&plan))),
             warnings: layers.warnings.iter().map(ToString::to_string).collect(),
         };
@@ -108,9 +109,13 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
         let warnings = job.pool.install(|| draft.publish(durability))?;
         verdict.warn_of_output(&warnings);
     }
+    let mut report = None;
     if let Some(draft) = report_draft {
         match draft.publish(durability) {
-            Ok(warnings) => verdict.warn_of_output(&warnings),
+            Ok(warnings) => {
+                report = report_folder.as_ref().map(ReportFolder::path);
+                verdict.warn_of_output(&warnings);
+            }
             // The checkpoint is there: the run has done its work.
             Err(error) if is_written => verdict.warnings.push(error.to_string()),
             Err(error) => return Err(error.into()),
@@ -123,7 +128,7 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
         output: output.map(Destination::path),
         plan: &plan,
         changes: &changes,
-        report: report_folder.as_ref().map(ReportFolder::path),
+        report,
         max_similarities: &max_similarities,
         pairs_above_tau,
         layer_warnings: layers.warnings.iter().map(ToString::to_string).collect(),

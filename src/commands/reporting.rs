@@ -10,12 +10,12 @@ use crate::checkpoint::{Checkpoint, Tensor};
 use crate::error::Error;
 use crate::layers::{Layer, Layers, Reason};
 use crate::plan::{Parameters, SourceId};
-use crate::report::document;
 use crate::report::figures::{self, DepthPoint, Figure};
 use crate::report::folder::ReportDraft;
 use crate::report::page;
 use crate::report::redundancy::{FigureKind, LayerFacts, LayerMerges, Redundancy, ReportedLayer};
 use crate::report::tables;
+use crate::report::{self, document};
 use crate::schedule::{Load, work_on_layers};
 use crate::weight::ConvWeight;
 
@@ -135,6 +135,8 @@ fn task<'a>(
 /// What a report says beyond what the analysis finds out.
 pub(super) struct About {
     pub skip_shallow: usize,
+    /// The flags that selected the layers, word by word.
+    pub selecting: Vec<String>,
     /// Where the report is part of a merge, its parameters and what was merged, by the layer's name.
     pub merging: Option<(Parameters, BTreeMap<String, LayerMerges>)>,
     /// Of the layers as they were found.
@@ -151,6 +153,7 @@ pub(super) fn analyse(
 ) -> Result<Redundancy, Error> {
     let About {
         skip_shallow,
+        selecting,
         merging,
         mut warnings,
     } = about;
@@ -182,14 +185,20 @@ pub(super) fn analyse(
     warnings.extend(layers.iter().filter_map(warning));
     let taking_part = || layers.iter().filter(|layer| layer.facts.reason.is_none());
     if taking_part().next().is_none() {
-        warnings.push(format!(
-            "no layer takes part in merging. `inmerge-ckpt inspect` gives each one's reason; those left alone as shallow take \
-             part with a --skip-shallow below {skip_shallow}"
-        ));
+        let mut warning =
+            "no layer takes part in merging; `inmerge-ckpt inspect` gives each one's reason"
+                .to_owned();
+        if !layers.is_empty() {
+            warning += &format!(
+                ", and those left alone as shallow take part with a --skip-shallow below {skip_shallow}"
+            );
+        }
+        warnings.push(warning);
     }
     Ok(Redundancy {
         source: SourceId::of(subject.source),
         skip_shallow,
+        selecting,
         net: NetNumbers::of(taking_part().map(|layer| &layer.numbers)),
         layers,
         merging: merging.map(|(parameters, _)| parameters),
@@ -279,10 +288,10 @@ pub(super) fn write_rest(
     })?;
     let stems: Vec<&str> = overviews.iter().map(|&(stem, _)| stem).collect();
     let json = document::json(report, &stems);
-    draft.write("report.json", &json)?;
-    draft.write("layers.csv", &tables::layers(report))?;
-    draft.write("pairs.csv", &tables::pairs(report))?;
-    draft.write("index.html", page::page(report, &overviews).as_bytes())?;
+    draft.write(report::DOCUMENT, &json)?;
+    draft.write(report::LAYERS, &tables::layers(report))?;
+    draft.write(report::PAIRS, &tables::pairs(report))?;
+    draft.write(report::PAGE, page::page(report, &overviews).as_bytes())?;
     Ok(json)
 }
 
@@ -310,7 +319,7 @@ fn warning(layer: &ReportedLayer) -> Option<String> {
     let count = layer.numbers.health.non_finite.len();
     (count > 0).then(|| {
         format!(
-            "layer `{}`: {count} of {} kernels hold a NaN or an infinity; they are left out of all numbers, and merge \
+            "layer `{}`: {count} of {} kernels hold a NaN, an infinity or numbers beyond 1e150; they are left out of all numbers, and merge \
              refuses the layer without --allow-nonfinite",
             layer.facts.name, layer.facts.kernels
         )

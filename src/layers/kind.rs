@@ -33,6 +33,16 @@ impl Kind {
         Kind::Linear,
     ];
 
+    /// The equal parts within which kernels are compared, of a layer with so many groups: those of depthwise layers are all
+    /// compared, for in a group of its own no kernel would have a partner, and who asks for depthwise layers wants them
+    /// compared.
+    pub fn groups_compared(self, groups: usize) -> usize {
+        match self {
+            Kind::Depthwise => 1,
+            _ => groups,
+        }
+    }
+
     /// The kinds that are merged unless others are asked for.
     pub const DEFAULT: [Kind; 2] = [Kind::Conv, Kind::Pointwise];
 

@@ -13,6 +13,8 @@ pub struct Redundancy {
     pub source: SourceId,
     /// Layers left alone as shallow, L_s.
     pub skip_shallow: usize,
+    /// The flags that selected its layers, word by word.
+    pub selecting: Vec<String>,
     /// Those analysed, in depth order.
     pub layers: Vec<ReportedLayer>,
     /// The sums over the layers that take part.
@@ -60,6 +62,13 @@ pub struct LayerFacts {
     pub kernels: usize,
     /// Why it would not be merged: `None`, or shallow (other layers are not analysed).
     pub reason: Option<Reason>,
+}
+
+impl LayerFacts {
+    /// The equal parts within which its kernels are compared.
+    pub fn groups_compared(&self) -> usize {
+        self.kind.groups_compared(self.groups)
+    }
 }
 
 /// What was merged in a layer.

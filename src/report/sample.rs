@@ -315,6 +315,7 @@ impl Net {
                 header_sha256: "0f3a".repeat(16),
             },
             skip_shallow: self.skip_shallow,
+            selecting: vec!["--skip-shallow".to_owned(), self.skip_shallow.to_string()],
             net,
             layers,
             merging: None,

@@ -27,9 +27,7 @@ impl<'a> ConvWeight<'a> {
             tensor,
             float: tensor.float_type()?,
             layout,
-            // Every depthwise kernel is a group of its own, in which it would have no partner. Who asks for depthwise
-            // kernels wants all of them compared.
-            groups: if kind == Kind::Depthwise { 1 } else { groups },
+            groups: kind.groups_compared(groups),
         })
     }
 

@@ -209,7 +209,7 @@ pub fn nearest_over_depth(layers: &[DepthPoint<'_>], skip_shallow: usize) -> Fig
 fn greatest_rank(layer: &LayerFacts) -> f64 {
     let numbers: f64 = layer.shape.iter().map(|&extent| extent as f64).product();
     let kernels = layer.kernels as f64;
-    kernels.min(layer.groups as f64 * numbers / kernels)
+    kernels.min(layer.groups_compared() as f64 * numbers / kernels)
 }
 
 /// The ranks as shares of the greatest that each layer can have, over depth; `None` where no layer has a spectrum.

@@ -21,14 +21,14 @@ const LEAST_HEIGHT: f64 = 14.0;
 const GAP: f64 = 6.0;
 const BETWEEN: f64 = 36.0;
 /// Room for the relations' names.
-const NAMES: f64 = 96.0;
+const NAMES: f64 = 128.0;
 /// Pairs in a row.
 const ROW: usize = 3;
 
 const RELATIONS: [(Relation, &str); 3] = [
-    (Relation::Similar, "similar"),
-    (Relation::Orthogonal, "orthogonal"),
-    (Relation::Opposite, "opposite"),
+    (Relation::Similar, "most similar"),
+    (Relation::Orthogonal, "most orthogonal"),
+    (Relation::Opposite, "most opposite"),
 ];
 
 /// Kernels of similar, orthogonal and opposite pairs, in the manner of the paper's Figure 1.

@@ -274,7 +274,7 @@ fn notes(
             Some(_) => {}
         }
         let absent = map.max.iter().any(|cell| cell.is_nan());
-        if layer.groups > 1 {
+        if layer.groups_compared() > 1 {
             say("Kernels of different groups are not compared (grey).".to_owned());
         } else if absent {
             say("Kernels of zeros or with NaN or infinities are not compared (grey).".to_owned());

@@ -3,9 +3,8 @@
 use maud::{Markup, html};
 
 use crate::analysis::{ThresholdHint, threshold};
-use crate::layers::Selection;
 use crate::plan::{Parameters, Threshold};
-use crate::report::redundancy::Redundancy;
+use crate::report::redundancy::{Redundancy, ReportedLayer};
 use crate::report::table::{count, counted};
 
 use super::text::{decimals, percent};
@@ -19,7 +18,8 @@ pub fn start(report: &Redundancy) -> usize {
     };
     let tau = report.merging.and_then(of);
     let tau = tau.or_else(|| of(Parameters::default())).unwrap_or(0.0);
-    ((tau.clamp(-1.0, 1.0) + 1.0) * 100.0).round() as usize
+    // The next one below, at which no fewer kernels have a partner; but for what two decimals lose in binary.
+    ((tau.clamp(-1.0, 1.0) + 1.0) * 100.0 + 1e-9) as usize
 }
 
 /// τ at a place of the curves.
@@ -113,27 +113,40 @@ pub fn section(report: &Redundancy, drawn: bool) -> Markup {
 fn command(report: &Redundancy) -> String {
     format!(
         "inmerge-ckpt merge {} OUT --tau",
-        quoted(&report.source.file)
+        quoted_file(&report.source.file)
     )
 }
 
+/// The flags with which `merge` takes the same layers, after a space each.
 fn flags(report: &Redundancy) -> String {
-    match report.skip_shallow == Selection::SKIP_SHALLOW {
-        true => String::new(),
-        false => format!(" --skip-shallow {}", report.skip_shallow),
+    let mut flags: String = report
+        .selecting
+        .iter()
+        .map(|word| format!(" {}", quoted(word)))
+        .collect();
+    let is_broken = |layer: &ReportedLayer| {
+        layer.facts.reason.is_none() && !layer.numbers.health.non_finite.is_empty()
+    };
+    if report.layers.iter().any(is_broken) {
+        flags += " --allow-nonfinite";
+    }
+    flags
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/+=@,:".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
     }
 }
 
 /// A file name as a shell takes it; what would be an option is none.
-fn quoted(file: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/+=@,:".contains(c);
-    let file = match file.starts_with('-') {
-        true => format!("./{file}"),
-        false => file.to_owned(),
-    };
-    match !file.is_empty() && file.chars().all(plain) {
-        true => file,
-        false => format!("'{}'", file.replace('\'', r"'\''")),
+fn quoted_file(file: &str) -> String {
+    match file.starts_with('-') {
+        true => quoted(&format!("./{file}")),
+        false => quoted(file),
     }
 }
 
@@ -141,7 +154,7 @@ fn quoted(file: &str) -> String {
 pub fn hints(hints: &[ThresholdHint], caption: &str) -> Markup {
     html! {
         @if hints.is_empty() {
-            p.note { "No two kernels can be compared." }
+            p.note { "No threshold gives 1\u{a0}% of the kernels a partner." }
         } @else {
             table.small.hints {
                 caption { (caption) }
@@ -168,7 +181,7 @@ mod tests {
     fn files_are_quoted_for_a_shell() {
         assert_eq!(quoted("a-1.safetensors"), "a-1.safetensors");
         assert_eq!(quoted("it's $x"), r"'it'\''s $x'");
-        assert_eq!(quoted("-rf"), "./-rf");
+        assert_eq!(quoted_file("-rf"), "./-rf");
         assert_eq!(quoted(""), "''");
     }
 }

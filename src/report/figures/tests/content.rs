@@ -274,9 +274,9 @@ fn pairs_are_pictures_beside_each_other() {
     let [left, right] = [0, 1].map(|place| drawing.pictures[place].place);
     assert_eq!((left[1], left[2]), (right[1], 72.0));
     for label in [
-        "similar",
-        "orthogonal",
-        "opposite",
+        "most similar",
+        "most orthogonal",
+        "most opposite",
         "sim = 0.83",
         "sim = \u{2212}0.71",
         "kernels 3, 40",
