@@ -7,7 +7,7 @@ use crate::weight::{ConvWeight, Element, Rows, with_element};
 use super::{Pair, Relation};
 
 /// Pairs of each relation that are pictured.
-const PAIRS: usize = 2;
+const PAIRS: usize = 3;
 
 /// Pixels along a side of a picture at most; of larger kernels some become one, their mean.
 const PIXELS: usize = 64;

@@ -448,7 +448,7 @@ fn pictures_show_a_mean_or_three_colours() {
         });
         (pairs.len(), picture)
     };
-    let picture = |w, h, colours, shows: &str| (6, Some((w, h, colours, shows.to_owned())));
+    let picture = |w, h, colours, shows: &str| (9, Some((w, h, colours, shows.to_owned())));
     let colours = "red, green and blue input channels";
     assert_eq!(shown(&[8, 3, 5, 4], Kind::Conv), picture(4, 5, 3, colours));
     let one = "its one input channel";
