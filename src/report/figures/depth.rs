@@ -278,3 +278,31 @@ pub fn ranks_over_depth(layers: &[DepthPoint<'_>], skip_shallow: usize) -> Optio
         }
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::Kind;
+
+    #[test]
+    fn no_rank_is_greater_than_kernels_and_numbers_allow() {
+        let greatest = |kind, groups, shape: &[usize]| {
+            greatest_rank(&LayerFacts {
+                name: "w".to_owned(),
+                depth: Some(1),
+                kind,
+                groups,
+                shape: shape.to_vec(),
+                dtype: "F32".to_owned(),
+                kernels: shape[0],
+                reason: None,
+            })
+        };
+        assert_eq!(greatest(Kind::Conv, 1, &[64, 2, 3, 3]), 18.0);
+        assert_eq!(greatest(Kind::Conv, 1, &[8, 2, 3, 3]), 8.0);
+        // In each of four groups 16 kernels of 9 numbers.
+        assert_eq!(greatest(Kind::Conv, 4, &[64, 1, 3, 3]), 36.0);
+        // All of a depthwise layer's kernels are compared.
+        assert_eq!(greatest(Kind::Depthwise, 64, &[64, 1, 3, 3]), 9.0);
+    }
+}
