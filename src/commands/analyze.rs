@@ -71,7 +71,7 @@ pub(super) fn run(args: &Analyze, session: &mut Session<'_>) -> Result<Outcome, 
     }
     progress.now("saving");
     let json = reporting::write_rest(&draft, &report, &pool)?;
-    let warnings = draft.publish(args.durability())?;
+    let warnings = pool.install(|| draft.publish(args.durability()))?;
     progress.finish();
     report
         .warnings

@@ -18,7 +18,6 @@ use crate::report::{FinishedRun, NothingMerged};
 use crate::schedule::{Load, work_on_layers};
 use crate::settings::Settings;
 use crate::similarity::{self, Nearest};
-use crate::weight::ConvWeight;
 
 use super::progress::{Amount, Progress};
 use super::reporting::{self, About, Subject};
@@ -111,7 +110,7 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
     }
     let mut report = None;
     if let Some(draft) = report_draft {
-        match draft.publish(durability) {
+        match job.pool.install(|| draft.publish(durability)) {
             Ok(warnings) => {
                 report = report_folder.as_ref().map(ReportFolder::path);
                 verdict.warn_of_output(&warnings);
@@ -289,12 +288,8 @@ fn tasks<'a>(
 ) -> Result<Vec<Task<'a>>, Error> {
     let task = |layer: &Layer| {
         let tensor = &source.tensors()[layer.tensor];
-        let weight = ConvWeight::new(tensor, layer.kind, layer.groups);
         Ok(Task {
-            weight: weight.ok_or_else(|| Error::Unmergeable {
-                file: source.path().to_owned(),
-                layer: layer.name.clone(),
-            })?,
+            weight: selecting::weight(source, layer, tensor)?,
             parameters: settings.for_layer(&layer.name),
         })
     };

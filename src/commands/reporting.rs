@@ -17,9 +17,9 @@ use crate::report::redundancy::{FigureKind, LayerFacts, LayerMerges, Redundancy,
 use crate::report::tables;
 use crate::report::{self, document};
 use crate::schedule::{Load, work_on_layers};
-use crate::weight::ConvWeight;
 
 use super::progress::{Amount, Progress};
+use super::selecting;
 
 /// The layers of a checkpoint that are to be analysed: those that take part, and those that are left alone for their depth
 /// only, as that is what the report is to help to choose.
@@ -121,12 +121,8 @@ fn task<'a>(
     tensor: &'a Tensor,
     spectrum: bool,
 ) -> Result<LayerTask<'a>, Error> {
-    let weight = ConvWeight::new(tensor, layer.kind, layer.groups);
     Ok(LayerTask {
-        weight: weight.ok_or_else(|| Error::Unmergeable {
-            file: source.path().to_owned(),
-            layer: layer.name.clone(),
-        })?,
+        weight: selecting::weight(source, layer, tensor)?,
         spectrum,
         drawings: true,
     })

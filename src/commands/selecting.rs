@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Tensor};
 use crate::cli::LayerFlags;
 use crate::error::Error;
-use crate::layers::{Layers, parse_order};
+use crate::layers::{Layer, Layers, parse_order};
 use crate::settings::{PartialSettings, Settings};
+use crate::weight::ConvWeight;
 
 /// Fills the gaps that the flags leave from the configuration file and the defaults.
 pub(super) fn settings(
@@ -45,6 +46,23 @@ pub(super) fn find(
         .check_tables(layers.layers.iter().map(|layer| layer.name.as_str()))
         .map_err(|error| failed(source, error))?;
     Ok(layers)
+}
+
+/// A layer's weight, in the tensor that holds it.
+///
+/// # Errors
+///
+/// Where its kernels are too many or too long to be compared.
+pub(super) fn weight<'a>(
+    source: &Checkpoint,
+    layer: &Layer,
+    tensor: &'a Tensor,
+) -> Result<ConvWeight<'a>, Error> {
+    let weight = ConvWeight::new(tensor, layer.kind, layer.groups);
+    weight.ok_or_else(|| Error::Unmergeable {
+        file: source.path().to_owned(),
+        layer: layer.name.clone(),
+    })
 }
 
 fn read_order(file: &Path) -> Result<Vec<String>, Error> {

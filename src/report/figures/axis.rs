@@ -96,6 +96,11 @@ impl Axis {
         let step = round_step((greatest / 5.0).max(1.0));
         let range = 0.0..(greatest / step).ceil() * step;
         let (places, _) = multiples(&range, 5, 1.0);
+        Self::with_counts(range, places, title)
+    }
+
+    /// With whole numbers at some places.
+    fn with_counts(range: Range<f64>, places: Vec<f64>, title: &str) -> Self {
         Self {
             range,
             ticks: places
@@ -117,14 +122,7 @@ impl Axis {
         if first == 1 && places.first() != Some(&1.0) {
             places.insert(0, 1.0);
         }
-        Self {
-            range,
-            ticks: places
-                .into_iter()
-                .map(|place| (place, text::count(place as u64)))
-                .collect(),
-            title: title.to_owned(),
-        }
+        Self::with_counts(range, places, title)
     }
 
     /// Of the logarithms to base 10 of numbers from the least to the greatest, from power to power.
