@@ -77,7 +77,7 @@ pub(super) fn run(args: &Analyze, session: &mut Session<'_>) -> Result<Outcome, 
         .warnings
         .extend(warnings.iter().map(ToString::to_string));
     let summary = AnalysisSummary::new(&report, folder.path());
-    session.document(&json, &summary.to_text())?;
+    session.document(&json, || summary.to_text())?;
     session.warn(&report.warnings);
     Ok(Outcome::Done)
 }

@@ -53,18 +53,29 @@ impl<'a> Session<'a> {
         report: &R,
         text: impl Fn(&R) -> String,
     ) -> io::Result<()> {
-        let json = serde_json::to_string_pretty(report)? + "\n";
-        self.document(json.as_bytes(), &text(report))
+        if self.json {
+            let json = serde_json::to_string_pretty(report)? + "\n";
+            self.print(json.as_bytes())
+        } else {
+            self.text(|| text(report))
+        }
     }
 
     /// Prints a result that is JSON already: as that if it was asked for, otherwise as this text unless silence was.
-    pub(super) fn document(&mut self, json: &[u8], text: &str) -> io::Result<()> {
+    pub(super) fn document(&mut self, json: &[u8], text: impl Fn() -> String) -> io::Result<()> {
         if self.json {
             self.print(json)
-        } else if self.quiet {
+        } else {
+            self.text(text)
+        }
+    }
+
+    /// Prints a text unless silence was asked for.
+    fn text(&mut self, text: impl Fn() -> String) -> io::Result<()> {
+        if self.quiet {
             Ok(())
         } else {
-            self.print(text.as_bytes())
+            self.print(text().as_bytes())
         }
     }
 
