@@ -1,5 +1,6 @@
 //! Results as people and programs read them: values in, text or JSON out.
 
+mod bitmap;
 mod changes;
 pub mod document;
 pub mod figures;

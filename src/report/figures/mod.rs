@@ -22,12 +22,13 @@ mod tests;
 mod text;
 mod thresholds;
 
-use png::{ColorType, Compression, Filter};
+use png::Compression;
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree};
 
 use crate::analysis::LayerNumbers;
 
+use super::bitmap::{self, Colours};
 use super::redundancy::LayerFacts;
 
 pub use colours::colour;
@@ -80,15 +81,8 @@ impl Figure {
             .chunks_exact(4)
             .flat_map(|pixel| [pixel[0], pixel[1], pixel[2]])
             .collect();
-        raster::encoded(
-            width as usize,
-            height as usize,
-            ColorType::Rgb,
-            None,
-            &colours,
-            Compression::Balanced,
-            Filter::NoFilter,
-        )
+        let size = [width, height].map(|side| side as usize);
+        bitmap::png(size, Colours::Rgb, &colours, Compression::Balanced)
     }
 
     /// For a page that shows it in its own colours: without background, and with the colours of text, lines and grid as the

@@ -1,10 +1,10 @@
 //! Small pictures of similarity matrices.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use maud::{Markup, html};
+use png::Compression;
 
 use crate::analysis::SimilarityMap;
+use crate::report::bitmap::{self, Colours};
 use crate::report::figures::colour;
 
 /// Cells along a side at most.
@@ -41,22 +41,10 @@ fn png(map: &SimilarityMap) -> Vec<u8> {
         })
         .collect();
     let palette: Vec<u8> = (0..STEPS).flat_map(step).chain([0; 3]).collect();
-    let mut transparency = vec![255; STEPS];
-    transparency.push(0);
-
-    const IN_MEMORY: &str = "memory takes all, and the pixels are as many as the header says";
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, side as u32, side as u32);
-    encoder.set_color(png::ColorType::Indexed);
-    encoder.set_depth(png::BitDepth::Eight);
-    encoder.set_palette(palette);
-    encoder.set_trns(transparency);
-    encoder.set_compression(png::Compression::High);
-    encoder.set_filter(png::Filter::NoFilter);
-    let mut writer = encoder.write_header().expect(IN_MEMORY);
-    writer.write_image_data(&pixels).expect(IN_MEMORY);
-    writer.finish().expect(IN_MEMORY);
-    bytes
+    let mut opacity = vec![255; STEPS];
+    opacity.push(0);
+    let colours = Colours::Indexed { palette, opacity };
+    bitmap::png([side; 2], colours, &pixels, Compression::High)
 }
 
 /// A map as an image that is all in the page.
@@ -65,11 +53,7 @@ pub fn image(map: &SimilarityMap, label: &str) -> Markup {
         return html! {};
     }
     let map = map.reduced(CELLS);
-    let address = format!(
-        "data:image/png;base64,{}",
-        BASE64_STANDARD.encode(png(&map))
-    );
-    html! { img.map src=(address) alt=(label) width=(map.cells) height=(map.cells); }
+    html! { img.map src=(bitmap::uri(&png(&map))) alt=(label) width=(map.cells) height=(map.cells); }
 }
 
 /// Whether the image of a layer of so many kernels has cells that stand for several pairs.
