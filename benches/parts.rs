@@ -7,7 +7,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use half::{bf16, f16};
 use inmerge_ckpt::checkpoint::{Dtype, FloatType, Header, Tensor};
 use inmerge_ckpt::layers::Kind;
-use inmerge_ckpt::similarity::{Kernels, Nearest, NonFinite, Precision, exact};
+use inmerge_ckpt::similarity::{Engine, Kernels, Nearest, NonFinite, Precision, exact};
 use inmerge_ckpt::weight::{Blend, ConvWeight};
 
 /// A layer of ResNet's last stage: kernels, and numbers in each.
@@ -73,11 +73,12 @@ fn screen(c: &mut Criterion) {
     let mut group = c.benchmark_group("nearest neighbours of 512 kernels of 4608 numbers");
     group.throughput(Throughput::Elements((n * n * d / 2) as u64));
     for precision in [Precision::Byte, Precision::Single] {
+        let engine = Engine::Processor(precision);
         group.bench_function(precision.to_string(), |b| {
             b.iter(|| {
                 pool.install(|| {
                     let rows = weight.rows(black_box(&values));
-                    let kernels = Kernels::new(&weight, rows, NonFinite::Refuse, Some(precision));
+                    let kernels = Kernels::new(&weight, rows, NonFinite::Refuse, Some(engine));
                     Nearest::of(&kernels.expect("finite kernels"), &())
                 })
             });

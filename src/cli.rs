@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use crate::layers::Kind;
 use crate::place::Durability;
 use crate::plan::{Fraction, Parameters, Partner, Threshold};
 use crate::settings::PartialSettings;
-use crate::similarity::{NonFinite, Precision};
+use crate::similarity::{DevicePrecision, NonFinite, Precision, Screens, Wanted};
 
 /// Merge similar convolution kernels of a safetensors checkpoint between fine-tuning epochs (InMerge).
 #[derive(Debug, Parser)]
@@ -40,6 +41,30 @@ pub struct Cli {
     pub(crate) command: Command,
 }
 
+impl Cli {
+    /// Checks what no single flag can tell.
+    ///
+    /// # Errors
+    ///
+    /// Where flags contradict each other.
+    pub fn check(&self) -> Result<(), clap::Error> {
+        let Common {
+            backend, screen, ..
+        } = self.common;
+        let (what, other) = match (backend, screen) {
+            (Wanted::Cpu, Screen::Tf32 | Screen::Bf16) => ("a GPU", "f32 or int8"),
+            (Wanted::Cuda(_), Screen::Int8) => ("the processor", "f32, tf32 or bf16"),
+            _ => return Ok(()),
+        };
+        let screen = screen.to_possible_value();
+        let screen = screen.as_ref().map_or("", |screen| screen.get_name());
+        let problem = format!(
+            "--screen {screen} is for {what}, and --backend {backend} is another; take --screen {other}"
+        );
+        Err(Self::command().error(ErrorKind::ArgumentConflict, problem))
+    }
+}
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
 pub(crate) struct Common {
@@ -57,25 +82,49 @@ pub(crate) struct Common {
     /// The result does not depend on it.
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// Where similarities are computed
-    ///
-    /// The result does not depend on it.
-    #[arg(long, global = true, value_name = "NAME", default_value = "auto", value_parser = ["auto", "cpu"])]
-    pub backend: String,
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        default_value_t,
+        help = "Where similarities are computed: auto, cpu, cuda or cuda:N",
+        long_help = "Where similarities are computed; the result does not depend on it.\n\n  \
+        auto    on the first NVIDIA GPU where that is faster, otherwise on the processor, which also takes over if the GPU fails\n  \
+        cpu     on the processor\n  \
+        cuda    on the first NVIDIA GPU, or not at all\n  \
+        cuda:N  on the NVIDIA GPU of this number, from 0\n\n\
+        `inmerge-ckpt doctor` tells what there is."
+    )]
+    pub backend: Wanted,
     /// In which numbers similarities are screened before the exact test
     ///
-    /// The result does not depend on it; auto takes the fastest on this processor.
-    #[arg(long, global = true, value_name = "NAME", default_value = "auto", value_parser = ["auto", "f32", "int8"])]
-    pub screen: String,
+    /// The result does not depend on it; auto takes the fastest. f32 and int8 are for the processor; f32, tf32 and bf16 for a GPU.
+    #[arg(long, global = true, value_name = "NAME", value_enum, default_value_t)]
+    pub screen: Screen,
+}
+
+/// In which numbers similarities are screened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Screen {
+    #[default]
+    Auto,
+    F32,
+    Int8,
+    Tf32,
+    Bf16,
 }
 
 impl Common {
-    pub fn precision(&self) -> Precision {
-        match self.screen.as_str() {
-            "f32" => Precision::Single,
-            "int8" => Precision::Byte,
-            _ => Precision::fastest(),
-        }
+    /// The numbers for each kind of backend.
+    pub fn screens(&self) -> Screens {
+        let (processor, device) = match self.screen {
+            Screen::Auto => (None, None),
+            Screen::F32 => return Screens::FLOAT32,
+            Screen::Int8 => (Some(Precision::Byte), None),
+            Screen::Tf32 => (None, Some(DevicePrecision::Tf32)),
+            Screen::Bf16 => (None, Some(DevicePrecision::Bf16)),
+        };
+        Screens { processor, device }
     }
 }
 
@@ -414,8 +463,6 @@ impl Merge {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -25,6 +25,8 @@ pub enum Error {
         file: PathBuf,
         error: similarity::Error,
     },
+    #[error(transparent)]
+    Device(#[from] similarity::DeviceError),
     #[error("--order {}: cannot be read ({error}); check the path", file.display())]
     Order {
         file: PathBuf,

@@ -25,4 +25,5 @@ pub mod schedule;
 pub mod settings;
 mod simd;
 pub mod similarity;
+pub mod splitmix;
 pub mod weight;

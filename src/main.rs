@@ -10,6 +10,9 @@ use inmerge_ckpt::report::printable;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Err(problem) = cli.check() {
+        problem.exit();
+    }
     let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr());
     let bars = err.is_terminal();
     match commands::run(&cli, &mut out, &mut err, bars) {

@@ -6,6 +6,7 @@ use common::{fixture, json_difference, read_json};
 use inmerge_ckpt::analysis::{LayerNumbers, LayerTask, Pair, Spectrum, THRESHOLDS};
 use inmerge_ckpt::checkpoint::Checkpoint;
 use inmerge_ckpt::layers::Kind;
+use inmerge_ckpt::similarity::{Engine, Precision};
 use inmerge_ckpt::weight::ConvWeight;
 use serde_json::{Value, json};
 
@@ -184,7 +185,8 @@ fn analyses_agree_with_the_reference() {
                 drawings: false,
             };
             let values = checkpoint.values(tensor).unwrap();
-            let (found, _) = task.analyse(&values, &()).unwrap();
+            let engine = Engine::Processor(Precision::Single);
+            let (found, _) = task.analyse(&values, engine, &()).unwrap();
             all.place = format!("{name}, {}", tensor.name);
             compare(expected, &found, &mut all);
             layers += 1;

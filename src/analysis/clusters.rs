@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use kodama::{Dendrogram, Method, linkage};
 
-use crate::similarity::Tile;
+use crate::similarity::{Error, Tile};
 
 /// Kernels of a group that are ordered at most: their dissimilarities take half their square in float32, here 128 MiB.
 pub(super) const MOST: usize = 8192;
@@ -88,21 +88,29 @@ pub(super) struct Writer<'d> {
 
 impl Writer<'_> {
     /// Takes a tile of the group into account.
-    pub fn visit(&self, tile: &Tile<'_>) {
-        for row in tile.by_row() {
-            let (rank, columns) = (self.ranks[row.place], row.first..);
-            if !self.is_live[row.place] {
+    ///
+    /// # Errors
+    ///
+    /// Those of the tile.
+    pub fn visit(&self, tile: &mut dyn Tile) -> Result<(), Error> {
+        let (rows, columns) = (tile.rows(), tile.columns());
+        let values = tile.values()?;
+        for (place, values) in rows.zip(values.chunks_exact(columns.len())) {
+            if !self.is_live[place] {
                 continue;
             }
+            let rank = self.ranks[place];
             let mut out = self.rows[rank]
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            for (column, value) in columns.zip(row.values) {
+            let pairs = columns.clone().zip(values);
+            for (column, value) in pairs.skip((place + 1).saturating_sub(columns.start)) {
                 if self.is_live[column] {
                     out[self.ranks[column] - rank - 1] = (1.0 - value).max(0.0);
                 }
             }
         }
+        Ok(())
     }
 }
 

@@ -2,32 +2,8 @@
 
 use std::ops::AddAssign;
 
-/// Thresholds of a curve: −1.00, −0.99, … 1.00.
-pub const THRESHOLDS: usize = 201;
-
-/// The intervals between the thresholds, and those below and above all: a similarity is in the one with the number of the
-/// thresholds that are strictly below it.
-pub(super) const INTERVALS: usize = THRESHOLDS + 1;
-
-/// The threshold at a place of a curve, from 0: the float64 nearest to its two decimals.
-pub fn threshold(place: usize) -> f64 {
-    (place as f64 - 100.0) / 100.0
-}
-
-/// The interval of a similarity.
-pub(super) fn interval(similarity: f64) -> usize {
-    // Off by rounding at most; the thresholds themselves have the last word.
-    let near = (similarity * 100.0 + 101.0).clamp(0.0, THRESHOLDS as f64) as usize;
-    let is_above = |place: usize| threshold(place) < similarity;
-    let mut interval = near.min(THRESHOLDS);
-    while interval > 0 && !is_above(interval - 1) {
-        interval -= 1;
-    }
-    while interval < THRESHOLDS && is_above(interval) {
-        interval += 1;
-    }
-    interval
-}
+pub(super) use crate::similarity::hundredths::{INTERVALS, interval};
+pub use crate::similarity::hundredths::{THRESHOLDS, threshold};
 
 /// How many there are strictly above each threshold, exactly.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use crate::meter::Meter;
 use crate::schedule::Load;
-use crate::similarity::{Error, Kernels, Nearest, NonFinite, Precision, Scan};
+use crate::similarity::{Engine, Error, Kernels, Nearest, NonFinite, Precision, Scan};
 use crate::weight::{ConvWeight, Rows};
 
 use super::clusters::{self, Dissimilarities};
@@ -145,20 +145,22 @@ impl LayerTask<'_> {
         self.is_ordered() && self.weight.layout().kernels() > CELLS
     }
 
-    /// Analyses the layer, whose weight has these values. `meter` is told of the multiply-adds.
+    /// Analyses the layer, whose weight has these values, by an engine, in float32: bytes are too coarse to be drawn.
+    /// `meter` is told of the multiply-adds.
     ///
     /// The numbers depend on the values alone, but for the spectrum and the drawings, whose last digits are the BLAS's; on
     /// the number of threads nothing depends.
     ///
     /// # Errors
     ///
-    /// Where the spectrum does not converge.
+    /// Where the spectrum does not converge, or a device fails.
     pub fn analyse(
         &self,
         values: &[u8],
+        engine: Engine<'_>,
         meter: &dyn Meter,
     ) -> Result<(LayerNumbers, Option<LayerDrawings>), Error> {
-        let kernels = self.kernels(self.weight.rows(values))?;
+        let kernels = self.kernels(self.weight.rows(values), engine)?;
         let n = kernels.len();
         let norms = kernels.norms();
         let Seen {
@@ -166,7 +168,7 @@ impl LayerTask<'_> {
             tally,
             map,
             order,
-        } = self.see(&kernels, meter);
+        } = self.see(&kernels, meter)?;
         let tallied = tally.finish(&norms);
         let health = Health::of(&kernels);
         let map = map.map(|map| map.finish((0..n).collect(), |kernel| kernels.is_live(kernel)));
@@ -178,7 +180,7 @@ impl LayerTask<'_> {
             None
         };
         let drawings = match map {
-            Some(map) => Some(self.draw(map, order, rows, &tallied, meter)?),
+            Some(map) => Some(self.draw(map, order, rows, &tallied, engine, meter)?),
             None => None,
         };
         let numbers = LayerNumbers {
@@ -198,7 +200,7 @@ impl LayerTask<'_> {
     }
 
     /// Goes through the tiles of all groups once.
-    fn see(&self, kernels: &Kernels<'_>, meter: &dyn Meter) -> Seen {
+    fn see(&self, kernels: &Kernels<'_>, meter: &dyn Meter) -> Result<Seen, Error> {
         let n = kernels.len();
         let mut seen = Seen {
             nearest: Nearest::of_none(n),
@@ -216,22 +218,23 @@ impl LayerTask<'_> {
             });
             let writer = dissimilarities.as_mut().map(Dissimilarities::writer);
             group.for_each_tile(meter, |tile| {
-                scan.visit(tile, None);
-                seen.tally.visit(&group, tile);
+                scan.visit(tile, &mut |_, _| ())?;
+                seen.tally.visit(&group, tile)?;
                 if let Some(map) = &seen.map {
-                    map.visit(&group, tile);
+                    map.visit(&group, tile)?;
                 }
                 if let Some(writer) = &writer {
-                    writer.visit(tile);
+                    writer.visit(tile)?;
                 }
-            });
+                Ok(())
+            })?;
             seen.nearest.add(&group, &scan);
             if let Some(dissimilarities) = dissimilarities {
                 let places = dissimilarities.order().into_iter();
                 seen.order.extend(places.map(|place| group.kernel(place)));
             }
         }
-        seen
+        Ok(seen)
     }
 
     /// What is drawn, given the map in file order and the order that shows clusters, if there is one.
@@ -241,6 +244,7 @@ impl LayerTask<'_> {
         order: Vec<usize>,
         rows: Rows<'_>,
         tallied: &Tallied,
+        engine: Engine<'_>,
         meter: &dyn Meter,
     ) -> Result<LayerDrawings, Error> {
         let extremes = [
@@ -252,7 +256,7 @@ impl LayerTask<'_> {
         let clustered = match (self.is_ordered(), self.is_seen_twice()) {
             (false, _) => None,
             (true, false) => Some(in_file_order.in_order(&order)),
-            (true, true) => Some(self.map_in_order(rows, order, meter)?),
+            (true, true) => Some(self.map_in_order(rows, order, engine, meter)?),
         };
         Ok(LayerDrawings {
             in_file_order,
@@ -266,21 +270,21 @@ impl LayerTask<'_> {
         &self,
         rows: Rows<'_>,
         order: Vec<usize>,
+        engine: Engine<'_>,
         meter: &dyn Meter,
     ) -> Result<SimilarityMap, Error> {
         let turned = rows.in_order(&order);
         drop(rows);
-        let kernels = self.kernels(turned)?;
+        let kernels = self.kernels(turned, engine)?;
         let map = MapOfTiles::new(kernels.len());
         for group in kernels.groups() {
-            group.for_each_tile(meter, |tile| map.visit(&group, tile));
+            group.for_each_tile(meter, |tile| map.visit(&group, tile))?;
         }
         Ok(map.finish(order, |place| kernels.is_live(place)))
     }
 
-    /// The weight's kernels, to be screened in float32: bytes are too coarse to be drawn.
-    fn kernels<'r>(&self, rows: Rows<'r>) -> Result<Kernels<'r>, Error> {
-        let screen = Some(Precision::Single);
+    fn kernels<'r>(&self, rows: Rows<'r>, engine: Engine<'_>) -> Result<Kernels<'r>, Error> {
+        let screen = Some(engine.in_float32());
         Kernels::new(&self.weight, rows, NonFinite::LeaveAlone, screen)
     }
 }

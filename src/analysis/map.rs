@@ -2,14 +2,11 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::simd::{self, Loop};
-use crate::similarity::{Group, Tile};
+use crate::similarity::tile::CellSum;
+use crate::similarity::{Error, Group, Tile};
 
 /// Cells along a side at most.
 pub const CELLS: usize = 512;
-
-/// 1 in the fixed point in which similarities are summed, so that the order of the sum does not show.
-const ONE: f32 = (1 << 30) as f32;
 
 /// The similarities of a layer's kernels, in some order, as a square of cells.
 ///
@@ -167,49 +164,14 @@ pub(super) struct MapOfTiles {
     n: usize,
     cells: usize,
     /// Of the square, that on the diagonal and above it.
-    blocks: Mutex<Vec<Block>>,
-}
-
-/// The pairs of a cell.
-#[derive(Clone, Copy)]
-struct Block {
-    /// In fixed point.
-    sum: i64,
-    pairs: u32,
-    /// In fixed point.
-    max: i32,
-}
-
-impl Block {
-    const EMPTY: Self = Self {
-        sum: 0,
-        pairs: 0,
-        max: i32::MIN,
-    };
-
-    #[inline(always)]
-    fn add(&mut self, other: Self) {
-        self.sum += other.sum;
-        self.pairs += other.pairs;
-        self.max = self.max.max(other.max);
-    }
-
-    /// NaN where there is no pair.
-    fn mean_and_max(&self) -> (f32, f32) {
-        if self.pairs == 0 {
-            return (f32::NAN, f32::NAN);
-        }
-        let similarity = |fixed: f64| (fixed / f64::from(ONE)) as f32;
-        let mean = self.sum as f64 / f64::from(self.pairs);
-        (similarity(mean), similarity(self.max.into()))
-    }
+    blocks: Mutex<Vec<CellSum>>,
 }
 
 impl MapOfTiles {
     /// Bytes that the map of `n` kernels takes while it is made, and then.
     pub fn memory(n: usize) -> usize {
         let cells = n.min(CELLS);
-        cells * cells * (size_of::<Block>() + 2 * size_of::<f32>())
+        cells * cells * (size_of::<CellSum>() + 2 * size_of::<f32>())
     }
 
     /// A map of `n` kernels.
@@ -218,22 +180,21 @@ impl MapOfTiles {
         Self {
             n,
             cells,
-            blocks: Mutex::new(vec![Block::EMPTY; cells * cells]),
+            blocks: Mutex::new(vec![CellSum::EMPTY; cells * cells]),
         }
     }
 
     /// Takes a tile of a group into account.
-    pub fn visit(&self, group: &Group<'_, '_>, tile: &Tile<'_>) {
+    ///
+    /// # Errors
+    ///
+    /// Those of the tile.
+    pub fn visit(&self, group: &Group<'_, '_>, tile: &mut dyn Tile) -> Result<(), Error> {
         let cell = |place: usize| group.kernel(place) * self.cells / self.n;
         let cells_of = |places: std::ops::Range<usize>| places.map(cell).collect::<Vec<_>>();
         let (rows, columns) = (cells_of(tile.rows()), cells_of(tile.columns()));
         let width = columns[columns.len() - 1] - columns[0] + 1;
-        let blocks = simd::widest(SumBlocks {
-            tile,
-            rows: &rows,
-            columns: &columns,
-            width,
-        });
+        let blocks = tile.sum_by_cell(&rows, &columns)?;
         let mut all = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         for (row, blocks) in (rows[0]..).zip(blocks.chunks_exact(width)) {
             let all = &mut all[row * self.cells + columns[0]..][..width];
@@ -241,6 +202,7 @@ impl MapOfTiles {
                 .zip(blocks)
                 .for_each(|(all, &block)| all.add(block));
         }
+        Ok(())
     }
 
     /// The map of these kernels; those at some places are live. All tiles of all groups must have been visited.
@@ -257,63 +219,4 @@ impl MapOfTiles {
         };
         SimilarityMap::of_upper(order, cells, alone, |cell| blocks[cell].mean_and_max())
     }
-}
-
-/// The sums over the part of each cell that lies in a tile.
-struct SumBlocks<'t, 'v> {
-    tile: &'t Tile<'v>,
-    /// The cell of each row.
-    rows: &'t [usize],
-    /// The cell of each column.
-    columns: &'t [usize],
-    /// Cells from the first column's to the last one's.
-    width: usize,
-}
-
-impl Loop for SumBlocks<'_, '_> {
-    type Output = Vec<Block>;
-
-    #[inline(always)]
-    fn run(self) -> Vec<Block> {
-        let height = self.rows[self.rows.len() - 1] - self.rows[0] + 1;
-        let mut blocks = vec![Block::EMPTY; height * self.width];
-        let first_column = self.tile.columns().start;
-        let runs: Vec<_> = self.columns.chunk_by(|a, b| a == b).collect();
-        for (row, cell) in self.tile.by_row().zip(self.rows) {
-            // For kernels that take no part.
-            if row.error.is_nan() {
-                continue;
-            }
-            let blocks = &mut blocks[(cell - self.rows[0]) * self.width..][..self.width];
-            let mut end = 0;
-            let skipped = row.first - first_column;
-            for run in &runs {
-                let start = end.max(skipped);
-                end += run.len();
-                if start >= end {
-                    continue;
-                }
-                let part = start - skipped..end - skipped;
-                let block = sum(&row.values[part.clone()], &row.errors[part]);
-                blocks[run[0] - self.columns[0]].add(block);
-            }
-        }
-        blocks
-    }
-}
-
-/// Some pairs of one cell, with their error bounds.
-#[inline(always)]
-fn sum(values: &[f32], errors: &[f32]) -> Block {
-    let mut block = Block::EMPTY;
-    for (value, error) in values.iter().zip(errors) {
-        let is_compared = !error.is_nan();
-        let fixed = (value.clamp(-1.0, 1.0) * ONE) as i32;
-        block.add(Block {
-            sum: if is_compared { fixed.into() } else { 0 },
-            pairs: is_compared.into(),
-            max: if is_compared { fixed } else { i32::MIN },
-        });
-    }
-    block
 }

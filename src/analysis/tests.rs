@@ -5,8 +5,10 @@ use rayon::ThreadPoolBuilder;
 
 use crate::checkpoint::{Dtype, Tensor};
 use crate::layers::Kind;
-use crate::similarity::{Kernels, Nearest, NonFinite, Precision};
+use crate::similarity::{Engine, Kernels, Nearest, NonFinite, Precision};
 use crate::weight::ConvWeight;
+
+const ENGINE: Engine<'_> = Engine::Processor(Precision::Single);
 
 use super::*;
 
@@ -47,7 +49,9 @@ impl Layer {
             spectrum: true,
             drawings: true,
         };
-        let (numbers, drawings) = task.analyse(&self.values, &()).expect("an analysis");
+        let (numbers, drawings) = task
+            .analyse(&self.values, ENGINE, &())
+            .expect("an analysis");
         (numbers, drawings.expect("drawings"))
     }
 
@@ -60,7 +64,7 @@ impl Layer {
     fn kernels(&self) -> Kernels<'_> {
         let weight = self.weight();
         let rows = weight.rows(&self.values);
-        let screen = Some(Precision::Single);
+        let screen = Some(ENGINE);
         Kernels::new(&weight, rows, NonFinite::LeaveAlone, screen).expect("kernels")
     }
 }
@@ -141,7 +145,7 @@ fn assert_as_by_definition(layer: &Layer) {
     let kernels = layer.kernels();
     let pairs = pairs(&kernels);
     assert_eq!(numbers.pairs, pairs.len() as u64);
-    assert_eq!(numbers.nearest, Nearest::of(&kernels, &()));
+    assert_eq!(numbers.nearest, Nearest::of(&kernels, &()).unwrap());
     for place in 0..THRESHOLDS {
         let tau = threshold(place);
         let above = pairs.iter().filter(|(_, similarity)| *similarity > tau);
@@ -533,7 +537,9 @@ fn without_drawings_there_is_less_to_do() {
         spectrum,
         drawings,
     };
-    let (numbers, drawings) = task(false, false).analyse(&layer.values, &()).unwrap();
+    let (numbers, drawings) = task(false, false)
+        .analyse(&layer.values, ENGINE, &())
+        .unwrap();
     assert!(drawings.is_none() && numbers.spectrum.is_none());
     let (all, _) = layer.analysed();
     assert_eq!(
@@ -563,7 +569,7 @@ fn the_meter_is_told_of_what_was_announced() {
             drawings: true,
         };
         let sum = Sum(AtomicU64::new(0));
-        task.analyse(&layer.values, &sum).unwrap();
+        task.analyse(&layer.values, ENGINE, &sum).unwrap();
         let (told, announced) = (sum.0.into_inner() as f64, task.products() as f64);
         assert!(
             (told / announced - 1.0).abs() < 0.01,

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::report::folder::ReportFolder;
 use crate::report::{AnalysisSummary, Redundancy};
 use crate::schedule::{Load, work_on_layers};
+use crate::similarity::{LayerSize, Precision};
 
 use super::progress::Progress;
 use super::reporting::{self, About, Subject};
@@ -45,10 +46,15 @@ pub(super) fn run(args: &Analyze, session: &mut Session<'_>) -> Result<Outcome, 
     let pool = session.pool()?;
     let draft = folder.begin()?;
     let all = || earlier.iter().chain([&last]);
-    let progress = session.progress("analysing", all().map(Subject::amount).sum());
-    let epochs = earlier
-        .iter()
-        .map(|epoch| epoch.analyse(&pool, &progress, |_, numbers, _| Ok(point(&numbers))));
+    let sizes: Vec<LayerSize> = all().flat_map(Subject::sizes).collect();
+    let backend = session.drawing_backend(&sizes, &pool)?;
+    let amount = all().map(Subject::amount).sum();
+    let progress = session.progress("analysing", amount, Precision::Single);
+    let epochs = earlier.iter().map(|epoch| {
+        epoch.analyse(&backend, &pool, &progress, |_, numbers, _| {
+            Ok(point(&numbers))
+        })
+    });
     let mut epochs: Vec<Vec<EpochPoint>> = epochs.collect::<Result<_, _>>()?;
     let about = About {
         skip_shallow: settings.parameters.skip_shallow,
@@ -56,7 +62,7 @@ pub(super) fn run(args: &Analyze, session: &mut Session<'_>) -> Result<Outcome, 
         merging: None,
         warnings: layers.warnings.iter().map(ToString::to_string).collect(),
     };
-    let mut report = reporting::analyse(&last, about, &draft, &pool, &progress)?;
+    let mut report = reporting::analyse(&last, about, &draft, &backend, &pool, &progress)?;
     if !earlier.is_empty() {
         let numbers = report.layers.iter().map(|layer| &layer.numbers);
         epochs.push(numbers.map(point).collect());
@@ -76,6 +82,7 @@ pub(super) fn run(args: &Analyze, session: &mut Session<'_>) -> Result<Outcome, 
     report
         .warnings
         .extend(warnings.iter().map(ToString::to_string));
+    report.warnings.extend(backend.warning());
     let summary = AnalysisSummary::new(&report, folder.path());
     session.document(&json, || summary.to_text())?;
     session.warn(&report.warnings);

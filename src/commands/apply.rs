@@ -8,6 +8,7 @@ use crate::cli::Apply;
 use crate::error::Error;
 use crate::plan::{Plan, Recipe};
 use crate::report::FinishedRun;
+use crate::similarity::Precision;
 
 use super::progress::Amount;
 use super::writing::{self, Verdict};
@@ -30,7 +31,11 @@ pub(super) fn run(args: &Apply, session: &mut Session<'_>) -> Result<Outcome, Er
         .map(|destination| Draft::begin(&source, destination))
         .transpose()?;
     let pool = session.pool()?;
-    let progress = session.progress("applying", amount(&source, &recipe, draft.is_some()));
+    let progress = session.progress(
+        "applying",
+        amount(&source, &recipe, draft.is_some()),
+        Precision::Single,
+    );
     let changes = pool.install(|| apply(&source, &recipe, draft.as_mut(), &progress))?;
     if let Some(draft) = draft {
         progress.now("saving");
@@ -51,6 +56,7 @@ pub(super) fn run(args: &Apply, session: &mut Session<'_>) -> Result<Outcome, Er
         changes: &changes,
         max_similarities: &max_similarities,
         pairs_above_tau: None,
+        backend: "cpu".to_owned(),
         layer_warnings: Vec::new(),
         run_warnings: verdict.warnings,
         seconds: started.elapsed().as_secs_f64(),

@@ -17,7 +17,7 @@ use crate::report::redundancy::LayerMerges;
 use crate::report::{FinishedRun, NothingMerged};
 use crate::schedule::{Load, work_on_layers};
 use crate::settings::Settings;
-use crate::similarity::{self, Nearest};
+use crate::similarity::{self, Backend, Engine, LayerSize, Nearest};
 
 use super::progress::{Amount, Progress};
 use super::reporting::{self, About, Subject};
@@ -41,13 +41,16 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
         rounds: settings.parameters.rounds,
         seed: settings.parameters.seed,
         non_finite: args.merging.non_finite(),
-        precision: session.precision(),
     };
+    let pool = session.pool()?;
+    let screened = tasks.iter().filter(|task| task.is_screened(&rules));
+    let sizes: Vec<LayerSize> = screened.map(|task| LayerSize::of(&task.weight)).collect();
     let job = Job {
         source: &source,
         tasks,
         rules,
-        pool: session.pool()?,
+        backend: session.backend(&sizes, &pool)?,
+        pool,
     };
     let draft = destination.as_ref();
     let mut draft = draft
@@ -65,7 +68,11 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
     let fill = fill_for(job.expected_share());
     let amount = job.amount(draft.is_some().then_some(fill));
     let to_analyse = subject.iter().map(|(subject, _)| subject.amount());
-    let progress = session.progress("merging", to_analyse.chain([amount]).sum());
+    let progress = session.progress(
+        "merging",
+        to_analyse.chain([amount]).sum(),
+        job.backend.processor(),
+    );
     let (decisions, changes) = job.merge(draft.as_mut().map(|draft| (draft, fill)), &progress)?;
 
     let mut verdict = Verdict::new(
@@ -94,7 +101,7 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
             merging: Some((settings.parameters, merges_of(&plan))),
             warnings: layers.warnings.iter().map(ToString::to_string).collect(),
         };
-        let report = reporting::analyse(subject, about, draft, &job.pool, &progress)?;
+        let report = reporting::analyse(subject, about, draft, &job.backend, &job.pool, &progress)?;
         reporting::write_rest(draft, &report, &job.pool)?;
     }
     let durability = args.writing.durability();
@@ -121,6 +128,7 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
         }
     }
     progress.finish();
+    verdict.warnings.extend(job.backend.warning());
     let output = destination.as_ref().filter(|_| is_written);
     let run = FinishedRun {
         source: &source,
@@ -130,6 +138,7 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
         report,
         max_similarities: &max_similarities,
         pairs_above_tau,
+        backend: job.backend.name(),
         layer_warnings: layers.warnings.iter().map(ToString::to_string).collect(),
         run_warnings: verdict.warnings,
         seconds: started.elapsed().as_secs_f64(),
@@ -143,6 +152,7 @@ struct Job<'a> {
     source: &'a Checkpoint,
     tasks: Vec<Task<'a>>,
     rules: Rules,
+    backend: Backend,
     pool: ThreadPool,
 }
 
@@ -170,7 +180,11 @@ impl Job<'_> {
         progress: &Progress,
     ) -> Result<(Vec<Decision>, Vec<Change>), Error> {
         let merged = self.work_on_layers(draft, progress, |task, values, sink| {
-            let decision = task.decide(values, &self.rules, progress)?;
+            let decide = |engine: Engine<'_>| task.decide(values, &self.rules, engine, progress);
+            let decision = match task.is_screened(&self.rules) {
+                true => self.backend.on_layer(LayerSize::of(&task.weight), decide)?,
+                false => decide(Engine::Processor(self.backend.processor()))?,
+            };
             let recipe = task.recipe(&decision);
             let squares = Some(&decision.squares[..]);
             let change = recipe.apply(values, squares, sink, progress);
@@ -194,7 +208,9 @@ impl Job<'_> {
     fn nearest(&self, progress: &Progress) -> Result<Vec<Nearest>, Error> {
         progress.now("explaining");
         self.work_on_layers(None, progress, |task, values, _| {
-            task.nearest(values, &self.rules, &())
+            let size = LayerSize::of(&task.weight);
+            let nearest = |engine: Engine<'_>| task.nearest(values, &self.rules, engine, &());
+            self.backend.on_layer(size, nearest)
         })
     }
 
@@ -204,7 +220,10 @@ impl Job<'_> {
         progress: &Progress,
         work: impl Fn(&Task<'_>, &[u8], Option<&Sink<'_>>) -> Result<R, similarity::Error> + Sync,
     ) -> Result<Vec<R>, Error> {
-        let loads = self.tasks.iter().map(|task| task.load(&self.rules));
+        let loads = self
+            .tasks
+            .iter()
+            .map(|task| task.load(&self.rules, self.backend.processor()));
         let loads: Vec<Load<'_>> = loads.collect();
         let one_layer = |layer: usize, values: &[u8], sink: Option<&Sink<'_>>| {
             work(&self.tasks[layer], values, sink).map_err(|error| Error::Similarity {

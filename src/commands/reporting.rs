@@ -17,6 +17,7 @@ use crate::report::redundancy::{FigureKind, LayerFacts, LayerMerges, Redundancy,
 use crate::report::tables;
 use crate::report::{self, document};
 use crate::schedule::{Load, work_on_layers};
+use crate::similarity::{Backend, LayerSize};
 
 use super::progress::{Amount, Progress};
 use super::selecting;
@@ -93,9 +94,16 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// The sizes of its layers.
+    pub fn sizes(&self) -> Vec<LayerSize> {
+        let weights = self.layers.iter().map(|(_, task)| &task.weight);
+        weights.map(LayerSize::of).collect()
+    }
+
     /// Analyses every layer, and has `finish` make something of each while its drawings are at hand.
     pub fn analyse<R: Send + Sync>(
         &self,
+        backend: &Backend,
         pool: &ThreadPool,
         progress: &Progress,
         finish: impl Fn(usize, LayerNumbers, Option<LayerDrawings>) -> Result<R, Error> + Sync,
@@ -104,7 +112,9 @@ impl<'a> Subject<'a> {
         pool.install(|| {
             work_on_layers(self.source, None, &loads, progress, |layer, values, _| {
                 let task = &self.layers[layer].1;
-                let analysed = task.analyse(values, progress);
+                let size = LayerSize::of(&task.weight);
+                let analysed =
+                    backend.on_layer(size, |engine| task.analyse(values, engine, progress));
                 let (numbers, drawings) = analysed.map_err(|error| Error::Similarity {
                     file: self.source.path().to_owned(),
                     error,
@@ -144,6 +154,7 @@ pub(super) fn analyse(
     subject: &Subject<'_>,
     about: About,
     draft: &ReportDraft<'_>,
+    backend: &Backend,
     pool: &ThreadPool,
     progress: &Progress,
 ) -> Result<Redundancy, Error> {
@@ -153,7 +164,7 @@ pub(super) fn analyse(
         merging,
         mut warnings,
     } = about;
-    let layers = subject.analyse(pool, progress, |place, numbers, drawings| {
+    let layers = subject.analyse(backend, pool, progress, |place, numbers, drawings| {
         let (layer, task) = &subject.layers[place];
         let facts = LayerFacts {
             name: layer.name.clone(),

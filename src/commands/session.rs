@@ -8,7 +8,9 @@ use serde::Serialize;
 use crate::cli::Common;
 use crate::error::Error;
 use crate::report::printable;
-use crate::similarity::{Precision, blas_description, use_one_blas_thread};
+use crate::similarity::{
+    Backend, LayerSize, Precision, Screens, Wanted, blas_description, use_one_blas_thread,
+};
 
 use super::progress::{Amount, Progress};
 
@@ -25,7 +27,8 @@ pub struct Session<'a> {
     verbose: bool,
     /// 0 for one a processor.
     threads: usize,
-    precision: Precision,
+    wanted: Wanted,
+    screens: Screens,
 }
 
 impl<'a> Session<'a> {
@@ -43,7 +46,8 @@ impl<'a> Session<'a> {
             quiet: common.quiet,
             verbose: common.verbose,
             threads: common.threads.map_or(0, usize::from),
-            precision: common.precision(),
+            wanted: common.backend,
+            screens: common.screens(),
         }
     }
 
@@ -125,25 +129,54 @@ impl<'a> Session<'a> {
             .build()
             .map_err(Error::Threads)?;
         self.note(&format!(
-            "computing on {} threads, similarities screened in {} ({})",
+            "computing on {} threads ({})",
             pool.current_num_threads(),
-            self.precision,
             blas_description()
         ));
         Ok(pool)
     }
 
-    /// A bar for this much work, drawn on terminals only.
-    pub(super) fn progress(&self, what: &'static str, amount: Amount) -> Progress {
+    /// Where to compute the similarities of layers of these sizes.
+    pub(super) fn backend(
+        &mut self,
+        layers: &[LayerSize],
+        pool: &ThreadPool,
+    ) -> Result<Backend, Error> {
+        self.choose(self.screens, layers, pool)
+    }
+
+    /// The same for similarities that are drawn.
+    pub(super) fn drawing_backend(
+        &mut self,
+        layers: &[LayerSize],
+        pool: &ThreadPool,
+    ) -> Result<Backend, Error> {
+        self.choose(Screens::FLOAT32, layers, pool)
+    }
+
+    fn choose(
+        &mut self,
+        screens: Screens,
+        layers: &[LayerSize],
+        pool: &ThreadPool,
+    ) -> Result<Backend, Error> {
+        let threads = pool.current_num_threads();
+        let backend = Backend::choose(self.wanted, screens, layers, threads)?;
+        self.note(&format!("similarities by {backend}"));
+        Ok(backend)
+    }
+
+    /// A bar for this much work, of which the processor does the multiply-adds in some precision; drawn on terminals only.
+    pub(super) fn progress(
+        &self,
+        what: &'static str,
+        amount: Amount,
+        precision: Precision,
+    ) -> Progress {
         if self.bars {
-            Progress::new(what, amount, self.precision)
+            Progress::new(what, amount, precision)
         } else {
             Progress::hidden()
         }
-    }
-
-    /// The numbers in which similarities are screened.
-    pub(super) fn precision(&self) -> Precision {
-        self.precision
     }
 }

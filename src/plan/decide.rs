@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::meter::Meter;
 use crate::schedule::{Load, per_task};
-use crate::similarity::{Error, Kernels, Nearest, NonFinite, Precision};
+use crate::similarity::{Engine, Error, Kernels, Nearest, NonFinite, Precision};
 use crate::weight::{Blend, ConvWeight};
 
 use super::partners::{Chosen, Partners};
@@ -32,8 +32,6 @@ pub struct Rules {
     pub seed: u64,
     /// What to do with kernels that hold a NaN or an infinity.
     pub non_finite: NonFinite,
-    /// In which numbers similarities are screened, on which no decision depends.
-    pub precision: Precision,
 }
 
 /// What was decided on one layer.
@@ -69,23 +67,21 @@ impl<'a> Task<'a> {
         rounds.saturating_add(threshold)
     }
 
-    /// The precision in which similarities are screened; `None` where few enough are needed to compute each by the
-    /// definition.
-    fn screen(&self, rules: &Rules) -> Option<Precision> {
-        match (rules.partner, self.parameters.tau) {
-            (Partner::Random, Threshold::Similarity(_)) => None,
-            _ => Some(rules.precision),
-        }
+    /// Whether similarities are screened: few enough may be needed to compute each by the definition.
+    pub fn is_screened(&self, rules: &Rules) -> bool {
+        let tau_is_given = matches!(self.parameters.tau, Threshold::Similarity(_));
+        !(rules.partner == Partner::Random && tau_is_given)
     }
 
-    /// What the layer takes to be worked on.
-    pub fn load(&self, rules: &Rules) -> Load<'a> {
+    /// What the layer takes to be worked on by the processor, where it screens in this precision.
+    pub fn load(&self, rules: &Rules, precision: Precision) -> Load<'a> {
         let layout = self.weight.layout();
         let (n, d) = (layout.kernels(), layout.kernel_len());
         let groups = self.weight.groups();
-        let units = self
-            .screen(rules)
-            .map_or(0, |precision| groups * precision.memory(n / groups, d));
+        let units = match self.is_screened(rules) {
+            true => groups * precision.memory(n / groups, d),
+            false => 0,
+        };
         let is_copied = rules.rounds.get() > 1 || !layout.is_contiguous();
         let copy = if is_copied { self.weight.bytes() } else { 0 };
         Load {
@@ -96,10 +92,10 @@ impl<'a> Task<'a> {
         }
     }
 
-    /// Decides on the layer, whose weight has these values. `meter` is told of the multiply-adds.
+    /// Decides on the layer, whose weight has these values, by an engine. `meter` is told of the multiply-adds.
     ///
-    /// The result depends on the values, the task and the rules only: not on threads, BLAS or machine, nor on which other
-    /// layers there are.
+    /// The result depends on the values, the task and the rules only: not on engine, threads, BLAS or machine, nor on which
+    /// other layers there are.
     ///
     /// # Errors
     ///
@@ -108,19 +104,20 @@ impl<'a> Task<'a> {
         &self,
         values: &[u8],
         rules: &Rules,
+        engine: Engine<'_>,
         meter: &dyn Meter,
     ) -> Result<Decision, Error> {
-        let screen = self.screen(rules);
+        let screen = self.is_screened(rules).then_some(engine);
         let kernels_of = |rows| Kernels::new(&self.weight, rows, rules.non_finite, screen);
         let mut kernels = kernels_of(self.weight.rows(values))?;
         let squares = kernels.squares();
         let tau = match self.parameters.tau {
             Threshold::Similarity(tau) => tau.get(),
             Threshold::Share(percent) => {
-                Nearest::of(&kernels, meter).threshold_for(percent.of(kernels.len()))
+                Nearest::of(&kernels, meter)?.threshold_for(percent.of(kernels.len()))
             }
         };
-        let first = self.partners(&kernels, tau, rules, 0, meter);
+        let first = self.partners(&kernels, tau, rules, 0, meter)?;
         let mut merges = merges(&kernels, &first, 0);
         let mut merged_last = merges.clone();
         for round in 1..rules.rounds.get() {
@@ -130,7 +127,7 @@ impl<'a> Task<'a> {
                 Blend::new(self.parameters.alpha.get()),
             );
             kernels = kernels_of(rows)?;
-            let partners = self.partners(&kernels, tau, rules, round, meter);
+            let partners = self.partners(&kernels, tau, rules, round, meter)?;
             merged_last = self::merges(&kernels, &partners, round);
             merges.extend_from_slice(&merged_last);
         }
@@ -152,12 +149,12 @@ impl<'a> Task<'a> {
         &self,
         values: &[u8],
         rules: &Rules,
+        engine: Engine<'_>,
         meter: &dyn Meter,
     ) -> Result<Nearest, Error> {
         let rows = self.weight.rows(values);
-        let screen = Some(rules.precision);
-        let kernels = Kernels::new(&self.weight, rows, rules.non_finite, screen)?;
-        Ok(Nearest::of(&kernels, meter))
+        let kernels = Kernels::new(&self.weight, rows, rules.non_finite, Some(engine))?;
+        Nearest::of(&kernels, meter)
     }
 
     /// What the decision does to the layer.
@@ -177,7 +174,7 @@ impl<'a> Task<'a> {
         rules: &Rules,
         round: u32,
         meter: &dyn Meter,
-    ) -> Partners {
+    ) -> Result<Partners, Error> {
         let draws = Draws::new(rules.seed, round, &self.weight.tensor().name);
         let prob = self.parameters.prob.get();
         let turns: Vec<Option<PartnerDraw>> = (0..kernels.len())
@@ -189,7 +186,7 @@ impl<'a> Task<'a> {
         match rules.partner {
             Partner::Eligible => Partners::eligible(kernels, tau, &turns, meter),
             Partner::Nearest => Partners::nearest(kernels, tau, &turns, meter),
-            Partner::Random => Partners::random(kernels, tau, &turns, meter),
+            Partner::Random => Ok(Partners::random(kernels, tau, &turns, meter)),
         }
     }
 }

@@ -1,14 +1,13 @@
 //! The only randomness: a stream of draws for each seed, round and layer.
 //!
-//! A stream is SplitMix64 (Steele, Lea and Flood, *Fast splittable pseudorandom number generators*, OOPSLA 2014), whose
+//! A stream is one of SplitMix64's, whose
 //! state after `c` steps is known without taking them. So every kernel has its own two draws at fixed places of the stream,
 //! whoever asks, in whatever order; and a stream's start is a hash of the seed, round and layer's name, so no layer's
 //! draws depend on which others are merged.
 
 use sha2::{Digest, Sha256};
 
-/// SplitMix64's increment: 2⁶⁴ divided by the golden ratio, made odd.
-const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+use crate::splitmix::Stream;
 
 /// Separates these hashes from other uses of SHA-256 over the same words.
 const DOMAIN: &[u8] = b"inmerge-draws-v1\0";
@@ -16,12 +15,12 @@ const DOMAIN: &[u8] = b"inmerge-draws-v1\0";
 /// The draws of one layer in one round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Draws {
-    key: u64,
+    stream: Stream,
 }
 
 /// A kernel's draw for its partner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PartnerDraw(u64);
+pub struct PartnerDraw(Stream);
 
 impl Draws {
     /// The stream of a layer in a round (counted from 0).
@@ -35,12 +34,12 @@ impl Draws {
         let mut key = [0; 8];
         key.copy_from_slice(&hash[..8]);
         Self {
-            key: u64::from_le_bytes(key),
+            stream: Stream(u64::from_le_bytes(key)),
         }
     }
 
     fn word(self, counter: u64) -> u64 {
-        step(self.key, counter)
+        self.stream.word(counter)
     }
 
     /// Whether a kernel takes its turn, which it does with probability `prob`.
@@ -52,48 +51,27 @@ impl Draws {
 
     /// A kernel's draw for its partner.
     pub fn partner(self, kernel: usize) -> PartnerDraw {
-        PartnerDraw(self.word(2 * kernel as u64 + 1))
+        PartnerDraw(Stream(self.word(2 * kernel as u64 + 1)))
     }
 }
 
 impl PartnerDraw {
     /// A number below `bound` (0 if that is 0), all equally likely to within `bound`·2⁻⁶⁴.
     pub fn below(self, bound: usize) -> usize {
-        ((u128::from(self.0) * bound as u128) >> 64) as usize
+        ((u128::from(self.0.0) * bound as u128) >> 64) as usize
     }
 
-    /// The rank of a candidate. Each order of candidates is as likely as any other, so the candidate of lowest rank is a
-    /// uniform choice among any set of them, found without knowing their number beforehand. Ranks never tie.
-    pub fn rank(self, candidate: usize) -> u64 {
-        step(self.0, candidate as u64)
+    /// Ranks the candidates, which are numbered by kernel. Each order of candidates is as likely as any other, so the
+    /// candidate of lowest rank is a uniform choice among any set of them, found without knowing their number beforehand.
+    /// Ranks never tie.
+    pub(super) fn ranks(self) -> Stream {
+        self.0
     }
-}
-
-/// The output of SplitMix64 after `counter` steps from `state`.
-fn step(state: u64, counter: u64) -> u64 {
-    let mut z = state.wrapping_add(counter.wrapping_add(1).wrapping_mul(GOLDEN));
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The first outputs of the reference implementation (`splitmix64.c`, Vigna) from state 1234567.
-    #[test]
-    fn the_generator_is_splitmix64() {
-        let outputs: Vec<u64> = (0..3).map(|counter| step(1_234_567, counter)).collect();
-        assert_eq!(
-            outputs,
-            [
-                6_457_827_717_110_365_317,
-                3_203_168_211_198_807_973,
-                9_817_491_932_198_370_423
-            ]
-        );
-    }
 
     #[test]
     fn certain_and_impossible_turns() {
@@ -111,7 +89,7 @@ mod tests {
             Draws::new(0, 0, "b"),
         ];
         for (i, a) in streams.iter().enumerate() {
-            assert!(streams[..i].iter().all(|b| a.key != b.key));
+            assert!(streams[..i].iter().all(|b| a.stream != b.stream));
         }
     }
 
@@ -139,7 +117,7 @@ mod tests {
 
     #[test]
     fn every_partner_is_equally_likely() {
-        let candidates = [3usize, 4, 9, 11, 40];
+        let candidates = [3u64, 4, 9, 11, 40];
         let (mut below, mut ranked) = ([0usize; 5], [0usize; 5]);
         let trials = 500 * 64;
         for seed in 0..500 {
@@ -148,7 +126,7 @@ mod tests {
                 let draw = draws.partner(kernel);
                 below[draw.below(5)] += 1;
                 let lowest = (0..5)
-                    .min_by_key(|&place| draw.rank(candidates[place]))
+                    .min_by_key(|&place| draw.ranks().word(candidates[place]))
                     .unwrap();
                 ranked[lowest] += 1;
             }

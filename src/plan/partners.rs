@@ -1,13 +1,14 @@
 //! The three partner policies.
 
-use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
 use crate::meter::Meter;
 use crate::schedule::per_task;
-use crate::similarity::{Group, Kernels, Scan};
+use crate::similarity::tile::Preference;
+use crate::similarity::{Error, Group, Kernels, Scan};
+use crate::splitmix::Stream;
 
 use super::PartnerDraw;
 
@@ -33,27 +34,28 @@ pub(super) struct Chosen {
 impl Partners {
     /// `eligible`: uniformly among all kernels more similar than `tau`. `turns` is by kernel and
     /// `meter` is told of multiply-adds, as in all three.
+    ///
+    /// # Errors
+    ///
+    /// Where a device fails; as in all three but `random`.
     pub(super) fn eligible(
         kernels: &Kernels<'_>,
         tau: f64,
         turns: &[Option<PartnerDraw>],
         meter: &dyn Meter,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let mut round = Self::none(kernels, Some(0));
         for group in kernels.groups() {
             let choices = Choices::new(&group, turns);
             let scan = Scan::new(&group, tau, |_| false);
             group.for_each_tile(meter, |tile| {
-                let (mut rows, mut columns) = (Side::new(tile.rows()), Side::new(tile.columns()));
-                scan.visit(
-                    tile,
-                    Some(&mut |a, b| {
-                        rows.offer(a, choices.rank(a, b));
-                        columns.offer(b, choices.rank(b, a));
-                    }),
-                );
-                choices.take([rows, columns]);
-            });
+                scan.visit(tile, &mut |a, b| choices.offer(a, b))?;
+                let (rows, columns) = (tile.rows(), tile.columns());
+                let preferred = tile.preferred(tau as f32, &choices.streams, group.kernel(0))?;
+                choices.take(rows.start, preferred.rows);
+                choices.take(columns.start, preferred.columns);
+                Ok(())
+            })?;
             let partners = choices.finish().into_iter().map(|best| {
                 best.map(|(_, kernel)| Chosen {
                     kernel,
@@ -62,7 +64,7 @@ impl Partners {
             });
             round.add(&group, &scan, partners);
         }
-        round
+        Ok(round)
     }
 
     /// `nearest`: the most similar kernel, if it is more similar than `tau`.
@@ -71,11 +73,11 @@ impl Partners {
         tau: f64,
         turns: &[Option<PartnerDraw>],
         meter: &dyn Meter,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let mut round = Self::none(kernels, Some(0));
         for group in kernels.groups() {
             let scan = Scan::new(&group, tau, |place| turns[group.kernel(place)].is_some());
-            group.for_each_tile(meter, |tile| scan.visit(tile, None));
+            group.for_each_tile(meter, |tile| scan.visit(tile, &mut |_, _| ()))?;
             let partners = scan.nearest().into_iter().map(|neighbour| {
                 let above = neighbour.filter(|neighbour| neighbour.similarity > tau)?;
                 Some(Chosen {
@@ -85,7 +87,7 @@ impl Partners {
             });
             round.add(&group, &scan, partners);
         }
-        round
+        Ok(round)
     }
 
     /// `random`: uniformly among all other kernels of the group, if that one happens to be more similar than `tau`.
@@ -141,76 +143,47 @@ impl Partners {
     }
 }
 
-/// The eligible candidate of lowest rank, with its rank.
-type Best = Option<(u64, usize)>;
-
-/// Each kernel's choice among the pairs above the threshold.
+/// Each kernel's choice among the pairs above the threshold: the candidate of lowest rank.
 struct Choices<'g, 'k, 'a> {
     group: &'g Group<'k, 'a>,
-    /// By place.
-    draws: Vec<Option<PartnerDraw>>,
-    best: Mutex<Vec<Best>>,
+    /// By place: what ranks the candidates, of the kernels that take their turn.
+    streams: Vec<Option<Stream>>,
+    best: Mutex<Vec<Preference>>,
 }
 
 impl<'g, 'k, 'a> Choices<'g, 'k, 'a> {
     fn new(group: &'g Group<'k, 'a>, turns: &[Option<PartnerDraw>]) -> Self {
-        let places = 0..group.len();
+        let stream = |place| Some(turns[group.kernel(place)]?.ranks());
         Self {
             group,
-            draws: places.map(|place| turns[group.kernel(place)]).collect(),
+            streams: (0..group.len()).map(stream).collect(),
             best: Mutex::new(vec![None; group.len()]),
         }
     }
 
-    fn rank(&self, place: usize, candidate: usize) -> Best {
-        let candidate = self.group.kernel(candidate);
-        self.draws[place].map(|draw| (draw.rank(candidate), candidate))
-    }
-
-    fn take(&self, sides: [Side; 2]) {
-        let mut best = self.best.lock().unwrap_or_else(PoisonError::into_inner);
-        for side in sides {
-            side.merge_into(&mut best);
+    /// Offers the kernels at two places to each other.
+    fn offer(&self, a: usize, b: usize) {
+        for (place, candidate) in [(a, b), (b, a)] {
+            let candidate = self.group.kernel(candidate);
+            let rank = |stream: Stream| (stream.word(candidate as u64), candidate);
+            self.take(place, [self.streams[place].map(rank)]);
         }
     }
 
-    fn finish(self) -> Vec<Best> {
+    /// Takes the choices of the kernels from a place on into account.
+    fn take(&self, start: usize, choices: impl IntoIterator<Item = Preference>) {
+        let mut best = self.best.lock().unwrap_or_else(PoisonError::into_inner);
+        for (best, choice) in best[start..].iter_mut().zip(choices) {
+            if choice.is_some() && best.is_none_or(|best| choice < Some(best)) {
+                *best = choice;
+            }
+        }
+    }
+
+    fn finish(self) -> Vec<Preference> {
         self.best
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The best candidates of the kernels along one side of a tile.
-struct Side {
-    start: usize,
-    best: Vec<Best>,
-}
-
-impl Side {
-    fn new(places: Range<usize>) -> Self {
-        Self {
-            start: places.start,
-            best: vec![None; places.len()],
-        }
-    }
-
-    fn offer(&mut self, place: usize, candidate: Best) {
-        keep_lower(&mut self.best[place - self.start], candidate);
-    }
-
-    fn merge_into(self, all: &mut [Best]) {
-        for (best, candidate) in all[self.start..].iter_mut().zip(self.best) {
-            keep_lower(best, candidate);
-        }
-    }
-}
-
-fn keep_lower(best: &mut Best, candidate: Best) {
-    if let Some(candidate) = candidate
-        && best.is_none_or(|best| candidate < best)
-    {
-        *best = Some(candidate);
     }
 }
 
@@ -245,7 +218,7 @@ mod tests {
                 .collect();
             // One of the similarities there are, so that some pairs are at the threshold and not above it.
             let tau = kernels.similarity(0, 1);
-            let chosen = Partners::eligible(&kernels, tau, &turns, &());
+            let chosen = Partners::eligible(&kernels, tau, &turns, &()).unwrap();
 
             let above = |i: usize, j: usize| i != j && kernels.similarity(i, j) > tau;
             let chosen_kernels: Vec<Option<usize>> = chosen
@@ -258,7 +231,7 @@ mod tests {
                     let draw = turns[i]?;
                     (0..n)
                         .filter(|&j| above(i, j))
-                        .min_by_key(|&j| draw.rank(j))
+                        .min_by_key(|&j| draw.ranks().word(j as u64))
                 })
                 .collect();
             assert_eq!(chosen_kernels, expected);
@@ -268,7 +241,7 @@ mod tests {
                 Some(pairs.filter(|&(i, j)| above(i, j)).count() as u64)
             );
 
-            let nearest = Partners::nearest(&kernels, tau, &turns, &());
+            let nearest = Partners::nearest(&kernels, tau, &turns, &()).unwrap();
             assert_eq!(nearest.pairs_above, chosen.pairs_above);
             assert_eq!(nearest.greatest, chosen.greatest);
         }

@@ -22,7 +22,7 @@ pub struct MergeReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<String>,
     /// Where similarities were computed.
-    pub backend: &'static str,
+    pub backend: String,
     /// The plan's parameters.
     pub parameters: Parameters,
     /// The layers that took part.
@@ -92,6 +92,8 @@ pub struct FinishedRun<'a> {
     pub max_similarities: &'a [Option<f64>],
     /// Unordered pairs above the threshold, where they were counted.
     pub pairs_above_tau: Option<u64>,
+    /// Where similarities were computed.
+    pub backend: String,
     /// What the user should know of the layers.
     pub layer_warnings: Vec<String>,
     /// What the user should know of the run.
@@ -125,7 +127,7 @@ impl MergeReport {
             input: run.source.path().display().to_string(),
             output: run.output.map(|output| output.display().to_string()),
             report: run.report.map(|report| report.display().to_string()),
-            backend: "cpu",
+            backend: run.backend.clone(),
             parameters: run.plan.parameters,
             totals: Totals {
                 layers: layers.len(),

@@ -1,18 +1,17 @@
 //! The kernels that are compared with each other, and their similarities tile by tile.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use ndarray::{Array2, ArrayViewMut2};
 use rayon::prelude::*;
 
 use crate::meter::Meter;
 use crate::schedule::per_task;
 
-use super::units::{SLACK, Units, guard_band};
-use super::{Kernels, cpu};
+use super::kernels::Computed;
+use super::processor::{ProcessorTile, Source, Units};
+use super::{Error, Kernels, Tile, cuda};
 
 /// Kernels along a side of a tile. 256² float32 are 256 KiB, which stay in a core's second-level cache while they are read.
 const TILE: usize = 256;
@@ -20,15 +19,12 @@ const TILE: usize = 256;
 /// Multiply-adds in the time in which a byte is read, about, for products of bytes.
 const PRODUCTS_PER_BYTE: usize = 25;
 
-/// Numbers of each kernel that are made float32 at once, for 256 of them 512 KiB.
-const REFINED_AT_ONCE: usize = 512;
-
 /// The kernels of a layer that are compared with each other. Each has a place among them, from 0.
 #[derive(Clone, Debug)]
 pub struct Group<'k, 'a> {
     kernels: &'k Kernels<'a>,
     start: usize,
-    units: &'k Units,
+    computed: Computed<'k>,
     errors: Vec<f32>,
     /// For every place the first one that holds the same kernel; found out only where two are the same.
     twins: OnceLock<Vec<usize>>,
@@ -38,13 +34,13 @@ impl<'k, 'a> Group<'k, 'a> {
     pub(super) fn new(
         kernels: &'k Kernels<'a>,
         start: usize,
-        units: &'k Units,
+        computed: Computed<'k>,
         errors: Vec<f32>,
     ) -> Self {
         Self {
             kernels,
             start,
-            units,
+            computed,
             errors,
             twins: OnceLock::new(),
         }
@@ -102,156 +98,68 @@ impl<'k, 'a> Group<'k, 'a> {
 
     /// Shows every pair once, in tiles of the upper triangle, to `visit`, and tells `meter` of the multiply-adds: on several
     /// threads at once and in no fixed order where there is more than one tile.
-    pub fn for_each_tile(&self, meter: &dyn Meter, visit: impl Fn(&mut Tile<'_>) + Sync) {
-        let part = |start: usize| start..(start + TILE).min(self.len());
-        let starts = || (0..self.len()).step_by(TILE);
-        let places: Vec<(usize, usize)> = starts()
-            .flat_map(|row| {
-                let columns = starts().filter(move |&column| column >= row);
-                columns.map(move |column| (row, column))
-            })
-            .collect();
+    ///
+    /// # Errors
+    ///
+    /// The first one of a visit, or of a device on which the tiles are computed.
+    pub fn for_each_tile(
+        &self,
+        meter: &dyn Meter,
+        visit: impl Fn(&mut dyn Tile) -> Result<(), Error> + Sync,
+    ) -> Result<(), Error> {
+        let visit = |tile: &mut dyn Tile| {
+            visit(tile)?;
+            meter.multiplied(tile.pairs() as u64 * self.kernels.rows().row_len() as u64);
+            Ok(())
+        };
+        match self.computed {
+            Computed::Processor(units) => self.for_each_processor_tile(units, |tile| visit(tile)),
+            Computed::Device(layer) => {
+                let norms = self.kernels.norms();
+                let group = cuda::Group {
+                    rows: self.kernels.rows(),
+                    norms: &norms,
+                    start: self.start,
+                    len: self.len(),
+                };
+                layer.for_each_tile(&group, &visit)
+            }
+        }
+    }
+
+    fn for_each_processor_tile(
+        &self,
+        units: &Units,
+        visit: impl Fn(&mut ProcessorTile<'_>) -> Result<(), Error> + Sync,
+    ) -> Result<(), Error> {
+        let source = Source {
+            kernels: self.kernels,
+            start: self.start,
+            units,
+            errors: &self.errors,
+        };
+        let places: Vec<(Range<usize>, Range<usize>)> = upper_tiles(self.len(), TILE).collect();
         places
             .into_par_iter()
             .with_min_len(per_task(
                 TILE * TILE * self.kernels.rows().row_len() / PRODUCTS_PER_BYTE,
             ))
-            .for_each_init(Vec::new, |buffer: &mut Vec<f32>, (row, column)| {
-                let (rows, columns) = (part(row), part(column));
-                buffer.resize(rows.len() * columns.len(), 0.0);
-                self.units
-                    .products(rows.clone(), columns.clone(), &mut buffer[..]);
-                let mut tile = Tile {
-                    kernels: self.kernels,
-                    start: self.start,
-                    errors_of_rows: Cow::Borrowed(&self.errors[rows.clone()]),
-                    errors_of_columns: Cow::Borrowed(&self.errors[columns.clone()]),
-                    rows,
-                    columns,
-                    values: buffer,
-                    is_coarse: self.units.are_coarse(),
-                };
-                visit(&mut tile);
-                meter.multiplied(tile.products());
-            });
+            .try_for_each_init(Vec::new, |buffer: &mut Vec<f32>, (rows, columns)| {
+                visit(&mut ProcessorTile::new(source, rows, columns, buffer))
+            })
     }
 }
 
-/// Screened similarities of the kernels at some places (rows) with those at some (columns).
-#[derive(Debug)]
-pub struct Tile<'v> {
-    kernels: &'v Kernels<'v>,
-    start: usize,
-    rows: Range<usize>,
-    columns: Range<usize>,
-    errors_of_rows: Cow<'v, [f32]>,
-    errors_of_columns: Cow<'v, [f32]>,
-    values: &'v mut [f32],
-    is_coarse: bool,
-}
-
-/// One row of a tile.
-///
-/// A screened similarity is off by no more than the error bounds of its row and column together; sums and differences of
-/// the three may be compared in float32 as they are. Kernels that take no part have NaN for a bound, for which no
-/// comparison holds.
-#[derive(Clone, Copy, Debug)]
-pub struct TileRow<'v> {
-    /// The place of the row's kernel.
-    pub place: usize,
-    /// Its error bound.
-    pub error: f32,
-    /// The place of the first column that counts: on the diagonal the one after the row, so that each pair is seen once.
-    pub first: usize,
-    /// The screened similarities from that column on.
-    pub values: &'v [f32],
-    /// The columns' error bounds from there on.
-    pub errors: &'v [f32],
-}
-
-impl Tile<'_> {
-    /// Places along the rows.
-    pub fn rows(&self) -> Range<usize> {
-        self.rows.clone()
-    }
-
-    /// Places along the columns.
-    pub fn columns(&self) -> Range<usize> {
-        self.columns.clone()
-    }
-
-    /// Number of pairs in it, or nearly so.
-    pub fn pairs(&self) -> usize {
-        if self.rows == self.columns {
-            self.values.len() / 2
-        } else {
-            self.values.len()
-        }
-    }
-
-    /// Multiply-adds that it took.
-    fn products(&self) -> u64 {
-        self.pairs() as u64 * self.kernels.rows().row_len() as u64
-    }
-
-    /// Computes the similarities again in float32, if they were screened in bytes: for tiles in which those leave many
-    /// pairs open. Whether it did.
-    pub(super) fn refine(&mut self) -> bool {
-        if !self.is_coarse {
-            return false;
-        }
-        self.is_coarse = false;
-        self.values.fill(0.0);
-        let shape = (self.rows.len(), self.columns.len());
-        let d = self.kernels.rows().row_len();
-        for from in (0..d).step_by(REFINED_AT_ONCE) {
-            let part = from..d.min(from + REFINED_AT_ONCE);
-            let rows = self.unit_vectors(&self.rows, &part);
-            let columns = self.unit_vectors(&self.columns, &part);
-            let out = ArrayViewMut2::from_shape(shape, &mut *self.values).expect("a tile");
-            cpu::add_products(rows.view(), columns.view(), out);
-        }
-        let error = (guard_band(d) / 2.0 + SLACK) as f32;
-        for errors in [&mut self.errors_of_rows, &mut self.errors_of_columns] {
-            // NaN, for kernels that take no part, stays NaN.
-            errors
-                .to_mut()
-                .iter_mut()
-                .for_each(|old| *old = error + 0.0 * *old);
-        }
-        true
-    }
-
-    /// A part of the unit vectors at some places; zero for kernels that take no part.
-    fn unit_vectors(&self, places: &Range<usize>, part: &Range<usize>) -> Array2<f32> {
-        let mut units = Array2::zeros((places.len(), part.len()));
-        for (place, unit) in places.clone().zip(units.rows_mut()) {
-            let unit = unit.into_slice().expect("row-major rows");
-            self.kernels.write_unit(self.start + place, part, unit);
-        }
-        units
-    }
-
-    /// Row by row.
-    #[inline(always)]
-    pub fn by_row(&self) -> impl Iterator<Item = TileRow<'_>> {
-        let start = self.columns.start;
-        let errors_of_columns = &*self.errors_of_columns;
-        let rows = self.rows.clone().zip(&*self.errors_of_rows);
-        rows.zip(self.values.chunks_exact(self.columns.len())).map(
-            move |((place, &error), values)| {
-                let first = start.max(place + 1);
-                let skipped = (first - start).min(values.len());
-                TileRow {
-                    place,
-                    error,
-                    first,
-                    values: &values[skipped..],
-                    errors: &errors_of_columns[skipped..],
-                }
-            },
-        )
-    }
+/// The places of the tiles that cover the upper triangle of a square of `n`, with at most `side` places along a side.
+pub(super) fn upper_tiles(
+    n: usize,
+    side: usize,
+) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+    let part = move |start: usize| start..(start + side).min(n);
+    (0..n).step_by(side).flat_map(move |row| {
+        let columns = (row..n).step_by(side);
+        columns.map(move |column| (part(row), part(column)))
+    })
 }
 
 #[cfg(test)]
@@ -277,8 +185,11 @@ mod tests {
 
     /// Shows every pair to `see`, once it has checked that its screened similarity is within the bounds.
     fn for_each_pair(group: &Group<'_, '_>, refine: bool, see: impl Fn(usize, usize) + Sync) {
-        group.for_each_tile(&(), |tile| {
-            if refine {
+        let Computed::Processor(units) = group.computed else {
+            panic!("not the processor's");
+        };
+        let check = |tile: &mut ProcessorTile<'_>| {
+            if refine && units.are_coarse() {
                 tile.refine();
             }
             for row in tile.by_row() {
@@ -294,7 +205,9 @@ mod tests {
                     see(row.place, column);
                 }
             }
-        });
+            Ok(())
+        };
+        group.for_each_processor_tile(units, check).unwrap();
     }
 
     #[test]

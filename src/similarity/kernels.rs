@@ -11,8 +11,8 @@ use crate::simd::{self, Loop};
 use crate::weight::{ConvWeight, Element, Rows, with_element};
 
 use super::exact::{self, LANES};
-use super::units::{BATCH, Batch, Units};
-use super::{Error, Group, Precision, units};
+use super::processor::{BATCH, Batch, Units, write_unit};
+use super::{Engine, Error, Group, Precision, cuda};
 
 /// What to do with kernels that hold a NaN or an infinity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,13 +24,30 @@ pub enum NonFinite {
 }
 
 /// The kernels of one layer with their norms, of which each is compared with those of its own group only.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Kernels<'a> {
     rows: Rows<'a>,
     measures: Vec<Measure>,
     group: usize,
-    /// By group; empty where nothing is to be screened.
-    units: Vec<Units>,
+    screen: Screen,
+}
+
+/// What similarities are screened with.
+#[derive(Debug)]
+enum Screen {
+    /// Nothing: each is computed by the definition.
+    None,
+    /// Unit vectors, by group.
+    Processor(Vec<Units>),
+    /// Unit vectors on a device.
+    Device(cuda::Layer),
+}
+
+/// What a group's similarities are computed from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Computed<'k> {
+    Processor(&'k Units),
+    Device(&'k cuda::Layer),
 }
 
 /// What is known of a kernel once its numbers have been read.
@@ -51,21 +68,37 @@ impl Measure {
 
 impl<'a> Kernels<'a> {
     /// Reads every kernel of a weight, whose rows may have been merged already, once: takes its norm and, to screen
-    /// similarities in some precision, its unit vector.
+    /// similarities by some engine, its unit vector.
     ///
     /// # Errors
     ///
     /// [`Error::NonFinite`], with the layer's name, where kernels hold a NaN or an infinity and those are refused. A norm
-    /// beyond float64 counts as infinite.
+    /// beyond float64 counts as infinite. [`Error::Device`] where a device fails.
     pub fn new(
         weight: &ConvWeight<'_>,
         rows: Rows<'a>,
         non_finite: NonFinite,
-        screen: Option<Precision>,
+        screen: Option<Engine<'_>>,
     ) -> Result<Self, Error> {
         let kernels = weight.layout().kernels();
         let group = kernels / weight.groups();
-        let (units, measures) = read(&rows, kernels, group, screen);
+        let (screen, measures) = match screen {
+            Some(Engine::Device(device, precision)) => {
+                let (layer, measured) =
+                    cuda::Layer::load(device, precision, &rows, kernels, group)?;
+                let measures = measured.into_iter().map(|(square, error)| Measure {
+                    square,
+                    norm: square.sqrt(),
+                    error,
+                });
+                (Screen::Device(layer), measures.collect())
+            }
+            Some(Engine::Processor(precision)) => {
+                let (units, measures) = read(&rows, kernels, group, Some(precision));
+                (Screen::Processor(units), measures)
+            }
+            None => (Screen::None, read(&rows, kernels, group, None).1),
+        };
         let mut broken = (0..kernels).filter(|&kernel| !measures[kernel].norm.is_finite());
         if non_finite == NonFinite::Refuse
             && let Some(first) = broken.next()
@@ -81,7 +114,7 @@ impl<'a> Kernels<'a> {
             rows,
             measures,
             group,
-            units,
+            screen,
         })
     }
 
@@ -130,10 +163,15 @@ impl<'a> Kernels<'a> {
     /// The groups in which kernels are compared; none where nothing is to be screened.
     pub fn groups(&self) -> impl Iterator<Item = Group<'_, 'a>> {
         let starts = (0..self.len()).step_by(self.group);
-        starts.zip(&self.units).map(|(start, units)| {
+        starts.enumerate().map_while(|(group, start)| {
+            let computed = match &self.screen {
+                Screen::None => return None,
+                Screen::Processor(units) => Computed::Processor(&units[group]),
+                Screen::Device(layer) => Computed::Device(layer),
+            };
             let measures = &self.measures[start..start + self.group];
             let errors = measures.iter().map(|measure| measure.error).collect();
-            Group::new(self, start, units, errors)
+            Some(Group::new(self, start, computed, errors))
         })
     }
 
@@ -148,7 +186,7 @@ impl<'a> Kernels<'a> {
         if measure.takes_part() {
             with_element!(self.rows.float(), E => {
                 let row = &row[part.start * E::SIZE..part.end * E::SIZE];
-                units::write_unit::<E>(row, measure.norm, unit);
+                write_unit::<E>(row, measure.norm, unit);
             });
         }
     }
@@ -285,7 +323,13 @@ pub(crate) fn kernels_of(
     };
     let weight = ConvWeight::new(&tensor, Kind::Conv, groups).expect("a weight");
     let rows = Rows::gather(values, FloatType::F32, weight.layout());
-    Kernels::new(&weight, rows, NonFinite::Refuse, Some(precision)).expect("finite kernels")
+    Kernels::new(
+        &weight,
+        rows,
+        NonFinite::Refuse,
+        Some(Engine::Processor(precision)),
+    )
+    .expect("finite kernels")
 }
 
 #[cfg(test)]

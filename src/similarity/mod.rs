@@ -4,22 +4,32 @@
 //! ([`Precision`]), off by no more than a proven bound; whatever lies nearer to a decision than that bound is
 //! decided by the definition. So every machine, BLAS and thread count comes to the same decisions.
 
-mod bytes;
-mod cpu;
+mod backend;
+mod bound;
+mod cost;
+mod cuda;
+mod engine;
 mod error;
 pub mod exact;
 mod group;
+pub mod hundredths;
 mod kernels;
 mod nearest;
+mod processor;
 mod scan;
-mod units;
+pub mod tile;
 
-pub use cpu::{blas_description, use_one_blas_thread};
+pub use backend::{Backend, Screens, Wanted};
+pub use bound::guard_band;
+pub use cost::LayerSize;
+pub use cuda::{DevicePrecision, Error as DeviceError};
+pub use engine::Engine;
 pub use error::Error;
-pub use group::{Group, Tile, TileRow};
+pub use group::Group;
 #[cfg(test)]
 pub(crate) use kernels::kernels_of;
 pub use kernels::{Kernels, NonFinite};
 pub use nearest::{Nearest, Neighbour};
+pub use processor::{Precision, blas_description, use_one_blas_thread};
 pub use scan::Scan;
-pub use units::{Precision, guard_band};
+pub use tile::Tile;

@@ -2,7 +2,7 @@
 
 use crate::meter::Meter;
 
-use super::{Group, Kernels, Scan};
+use super::{Error, Group, Kernels, Scan};
 
 /// Another kernel and how similar it is, by the float64 definition.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,14 +21,18 @@ impl Nearest {
     /// Finds for every kernel the one of greatest similarity in its group, ties going to the lowest number. Kernels that
     /// take no part have no neighbour and are nobody's.
     /// `meter` is told of the multiply-adds.
-    pub fn of(kernels: &Kernels<'_>, meter: &dyn Meter) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// Where a device fails.
+    pub fn of(kernels: &Kernels<'_>, meter: &dyn Meter) -> Result<Self, Error> {
         let mut nearest = Self::of_none(kernels.len());
         for group in kernels.groups() {
             let scan = Scan::new(&group, -1.0, |_| true);
-            group.for_each_tile(meter, |tile| scan.visit(tile, None));
+            group.for_each_tile(meter, |tile| scan.visit(tile, &mut |_, _| ()))?;
             nearest.add(&group, &scan);
         }
-        nearest
+        Ok(nearest)
     }
 
     /// Of no kernel out of `n`: those of the groups are added.
@@ -121,7 +125,7 @@ mod tests {
         let values: Vec<f32> = (0..300).flat_map(|i| [1.0, (i % 3) as f32, 0.5]).collect();
         with_kernels(&values, 300, 1, |kernels| {
             assert_eq!(
-                Nearest::of(kernels, &()).by_kernel(),
+                Nearest::of(kernels, &()).unwrap().by_kernel(),
                 by_definition(kernels)
             );
         });
@@ -138,13 +142,15 @@ mod tests {
             })
             .collect();
         with_kernels(&values, n, 1, |kernels| {
-            let nearest = Nearest::of(kernels, &());
+            let nearest = Nearest::of(kernels, &()).unwrap();
             let expected = by_definition(kernels);
             assert_eq!(nearest.by_kernel(), expected);
 
             let group = kernels.groups().next().unwrap();
             let scan = Scan::new(&group, 0.5, |place| place % 3 == 0);
-            group.for_each_tile(&(), |tile| scan.visit(tile, None));
+            group
+                .for_each_tile(&(), |tile| scan.visit(tile, &mut |_, _| ()))
+                .unwrap();
             assert_eq!(scan.greatest(), nearest.greatest());
             for (place, found) in scan.nearest().into_iter().enumerate() {
                 let wanted = expected[place].filter(|n| place % 3 == 0 && n.similarity > 0.5);
@@ -181,7 +187,7 @@ mod tests {
                 .map(|(i, &v)| f32::from_bits((f32::from(v)).to_bits() + if v == 0 { 0 } else { (i as u32 * jitter) % 3 }))
                 .collect();
             with_kernels(&values, 24, groups, |kernels| {
-                let nearest = Nearest::of(kernels, &());
+                let nearest = Nearest::of(kernels, &()).unwrap();
                 prop_assert_eq!(nearest.by_kernel(), by_definition(kernels));
                 Ok(())
             })

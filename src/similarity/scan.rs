@@ -7,9 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rayon::prelude::*;
 
 use crate::schedule::per_task;
-use crate::simd::{self, Loop};
 
-use super::{Group, Neighbour, Tile};
+use super::tile::{Found, OpenPair, Screened, Search, Tile};
+use super::{Error, Group, Neighbour};
 
 /// Rivals of one kernel kept before they are thinned out; ties aside, a handful lie within the error bounds.
 const MANY_RIVALS: usize = 64;
@@ -17,15 +17,8 @@ const MANY_RIVALS: usize = 64;
 /// As many for the most similar pair.
 const MANY_PAIRS: usize = 4096;
 
-/// A tile is computed again in float32 where bytes leave more than one pair in so many open: as many exact tests take as
-/// long.
-const MANY_OPEN: usize = 16;
-
 /// Rivals that a kernel is left with in the end, about.
 const RIVALS: usize = 4;
-
-/// Columns looked at together: where none of them counts, as almost everywhere, that is all.
-const LANES: usize = 32;
 
 /// What is found out tile by tile.
 #[derive(Debug)]
@@ -113,61 +106,81 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
         }
     }
 
-    /// Takes a tile into account, in two passes over values that are still in cache: what the greatest similarities surely
-    /// reach, then the pairs that count. `above` is told the places of every pair above the threshold.
-    pub fn visit(&self, tile: &mut Tile<'_>, mut above: Option<&mut dyn FnMut(usize, usize)>) {
-        let (mut bounds, mut found) = self.find(tile, above.is_some());
-        if found.open.len() > tile.pairs() / MANY_OPEN && tile.refine() {
-            (bounds, found) = self.find(tile, above.is_some());
+    /// Takes a tile into account, in two passes: what the greatest similarities surely reach, then the pairs that count.
+    /// `above` is told the places of the pairs above the threshold that the screen leaves undecided.
+    ///
+    /// # Errors
+    ///
+    /// Those of the tile.
+    pub fn visit(
+        &self,
+        tile: &mut dyn Tile,
+        above: &mut dyn FnMut(usize, usize),
+    ) -> Result<(), Error> {
+        loop {
+            let bounds = self.bounds(tile)?;
+            let search = Search {
+                tau: self.tau as f32,
+                rows: &bounds.rows,
+                columns: &bounds.columns,
+                pair: bounds.pair,
+            };
+            let starts = [tile.rows().start, tile.columns().start];
+            let screened = tile.find(&search, &mut |found| {
+                self.take(found, &bounds, starts, above);
+            })?;
+            if screened == Screened::Whole {
+                return Ok(());
+            }
         }
+    }
+
+    /// What the greatest similarities of a tile must be able to reach, once it is noted what they surely reach.
+    fn bounds(&self, tile: &mut dyn Tile) -> Result<Bounds, Error> {
+        let reached = tile.reached()?;
+        let pair = {
+            let greatest = reached.rows.iter();
+            let greatest = greatest.fold(f32::NEG_INFINITY, |m, &v| m.max(v));
+            let mut pairs = lock(&self.pairs);
+            pairs.bound = pairs.bound.max(greatest);
+            pairs.bound
+        };
+        Ok(Bounds {
+            rows: self.raise_bounds(tile.rows().start, &reached.rows),
+            columns: self.raise_bounds(tile.columns().start, &reached.columns),
+            pair,
+        })
+    }
+
+    /// Takes what a tile, which starts at these places, holds.
+    fn take(
+        &self,
+        found: Found,
+        bounds: &Bounds,
+        starts: [usize; 2],
+        above: &mut dyn FnMut(usize, usize),
+    ) {
         let mut pairs_above = found.pairs_above;
-        if let Some(above) = &mut above {
-            found.above.into_iter().for_each(|(a, b)| above(a, b));
-        }
         for pair in found.open {
-            if !pair.is_undecided {
-                self.sort_in(tile, &bounds, pair);
-            } else if self.decide(&pair) {
-                pairs_above += 1;
-                if let Some(above) = &mut above {
+            if pair.is_undecided || pair.similarity.is_some() {
+                let is_above = self.decide(&pair);
+                if pair.is_undecided && is_above {
+                    pairs_above += 1;
                     above(pair.a, pair.b);
                 }
+            } else {
+                self.sort_in(starts, bounds, pair);
             }
         }
         self.pairs_above.fetch_add(pairs_above, Ordering::Relaxed);
     }
 
-    /// Both passes; the pairs surely above the threshold are listed if asked for.
-    fn find(&self, tile: &Tile<'_>, list_above: bool) -> (Bounds, Found) {
-        let reached = simd::widest(FindReached { tile });
-        let pair_bound = {
-            let greatest = reached
-                .rows
-                .iter()
-                .fold(f32::NEG_INFINITY, |m, &v| m.max(v));
-            let mut pairs = lock(&self.pairs);
-            pairs.bound = pairs.bound.max(greatest);
-            pairs.bound
-        };
-        let bounds = Bounds {
-            rows: self.raise_bounds(tile.rows().start, &reached.rows),
-            columns: self.raise_bounds(tile.columns().start, &reached.columns),
-            pair: pair_bound,
-        };
-        let found = simd::widest(FindPairs {
-            tile,
-            bounds: &bounds,
-            tau: self.tau as f32,
-            list_above,
-        });
-        (bounds, found)
-    }
-
-    /// Whether a pair that the screen leaves open is above the threshold. As its similarity is known then, all who look
-    /// for the greatest are told.
+    /// Whether a pair is above the threshold by the definition. As its similarity is known then, all who look for the
+    /// greatest are told.
     fn decide(&self, pair: &OpenPair) -> bool {
         let &OpenPair { a, b, .. } = pair;
-        let similarity = self.group.similarity(a, b);
+        let known = pair.similarity;
+        let similarity = known.unwrap_or_else(|| self.group.similarity(a, b));
         for (place, rival) in [(a, b), (b, a)] {
             if let Some(rivals) = &self.rivals[place] {
                 lock(rivals).take(similarity, rival);
@@ -194,11 +207,11 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
     }
 
     /// Adds a pair to the lists to which it belongs.
-    fn sort_in(&self, tile: &Tile<'_>, bounds: &Bounds, pair: OpenPair) {
+    fn sort_in(&self, starts: [usize; 2], bounds: &Bounds, pair: OpenPair) {
         let OpenPair { a, b, at_most, .. } = pair;
         for (bounds, start, place, rival) in [
-            (&bounds.rows, tile.rows().start, a, b),
-            (&bounds.columns, tile.columns().start, b, a),
+            (&bounds.rows, starts[0], a, b),
+            (&bounds.columns, starts[1], b, a),
         ] {
             if let Some(rivals) = &self.rivals[place]
                 && at_most >= bounds[place - start]
@@ -268,57 +281,6 @@ fn lock<R>(rivals: &Mutex<Rivals<R>>) -> MutexGuard<'_, Rivals<R>> {
     rivals.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What the greatest similarities of a tile's kernels surely reach, by row and by column.
-struct Reached {
-    rows: Vec<f32>,
-    columns: Vec<f32>,
-}
-
-struct FindReached<'t, 'v> {
-    tile: &'t Tile<'v>,
-}
-
-impl Loop for FindReached<'_, '_> {
-    type Output = Reached;
-
-    #[inline(always)]
-    fn run(self) -> Reached {
-        let first_column = self.tile.columns().start;
-        let mut rows = Vec::with_capacity(self.tile.rows().len());
-        let mut columns = vec![f32::NEG_INFINITY; self.tile.columns().len()];
-        for row in self.tile.by_row() {
-            let mut reached = [f32::NEG_INFINITY; LANES];
-            let columns = &mut columns[row.first - first_column..];
-            let mut values = row.values.chunks_exact(LANES);
-            let mut errors = row.errors.chunks_exact(LANES);
-            let mut columns = columns.chunks_exact_mut(LANES);
-            for ((values, errors), columns) in
-                values.by_ref().zip(errors.by_ref()).zip(columns.by_ref())
-            {
-                for lane in 0..LANES {
-                    let at_least = values[lane] - errors[lane] - row.error;
-                    reached[lane] = greater(at_least, reached[lane]);
-                    columns[lane] = greater(at_least, columns[lane]);
-                }
-            }
-            let rest = values.remainder().iter().zip(errors.remainder());
-            for ((value, error), column) in rest.zip(columns.into_remainder()) {
-                let at_least = value - error - row.error;
-                reached[0] = greater(at_least, reached[0]);
-                *column = greater(at_least, *column);
-            }
-            rows.push(reached.into_iter().fold(f32::NEG_INFINITY, greater));
-        }
-        Reached { rows, columns }
-    }
-}
-
-/// The greater of two numbers; the second if the first is NaN.
-#[inline(always)]
-fn greater(a: f32, b: f32) -> f32 {
-    if a > b { a } else { b }
-}
-
 /// What a similarity must be able to reach to count.
 struct Bounds {
     /// For the kernels along a tile's rows.
@@ -327,88 +289,4 @@ struct Bounds {
     columns: Vec<f32>,
     /// For the most similar pair of the group.
     pair: f32,
-}
-
-/// Two places whose kernels must be compared.
-struct OpenPair {
-    a: usize,
-    b: usize,
-    /// The most that their similarity can be.
-    at_most: f32,
-    /// Whether it may be on either side of the threshold.
-    is_undecided: bool,
-}
-
-/// What a tile holds that counts.
-#[derive(Default)]
-struct Found {
-    /// Pairs that may be someone's nearest, or on either side of the threshold.
-    open: Vec<OpenPair>,
-    /// The number of pairs surely above the threshold.
-    pairs_above: u64,
-    /// These pairs themselves, if they are to be listed.
-    above: Vec<(usize, usize)>,
-}
-
-struct FindPairs<'t, 'v> {
-    tile: &'t Tile<'v>,
-    bounds: &'t Bounds,
-    tau: f32,
-    list_above: bool,
-}
-
-impl Loop for FindPairs<'_, '_> {
-    type Output = Found;
-
-    #[inline(always)]
-    fn run(self) -> Found {
-        let (first_row, first_column) = (self.tile.rows().start, self.tile.columns().start);
-        let tau = self.tau;
-        let mut found = Found::default();
-        for row in self.tile.by_row() {
-            let bound = self.bounds.rows[row.place - first_row].min(self.bounds.pair);
-            let bounds = &self.bounds.columns[row.first - first_column..];
-            let values = row.values.chunks(LANES).zip(row.errors.chunks(LANES));
-            let firsts = (row.first..).step_by(LANES);
-            for (first, ((values, errors), bounds)) in firsts.zip(values.zip(bounds.chunks(LANES)))
-            {
-                let (mut possibly, mut surely, mut rivals) = (0u32, 0u32, 0u32);
-                for ((value, error), column_bound) in values.iter().zip(errors).zip(bounds) {
-                    let at_most = value + error + row.error;
-                    possibly += u32::from(at_most >= tau);
-                    surely += u32::from(value - error - row.error > tau);
-                    rivals += u32::from((at_most >= bound) | (at_most >= *column_bound));
-                }
-                // Almost everywhere this is all.
-                if possibly + rivals == 0 {
-                    continue;
-                }
-                if possibly == surely && rivals == 0 && !self.list_above {
-                    found.pairs_above += u64::from(surely);
-                    continue;
-                }
-                let columns = values.iter().zip(errors).zip(bounds);
-                for (b, ((value, error), column_bound)) in (first..).zip(columns) {
-                    let at_most = value + error + row.error;
-                    let is_above = value - error - row.error > tau;
-                    let is_undecided = at_most >= tau && !is_above;
-                    if is_above {
-                        found.pairs_above += 1;
-                        if self.list_above {
-                            found.above.push((row.place, b));
-                        }
-                    }
-                    if is_undecided || at_most >= bound || at_most >= *column_bound {
-                        found.open.push(OpenPair {
-                            a: row.place,
-                            b,
-                            at_most,
-                            is_undecided,
-                        });
-                    }
-                }
-            }
-        }
-        found
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -89,6 +90,22 @@ impl<'a> Rows<'a> {
             original: Cow::Owned(rows),
             merged: BTreeMap::new(),
         }
+    }
+
+    /// Some kernels as they are now, one after the other.
+    pub fn bytes(&self, kernels: Range<usize>) -> Cow<'_, [u8]> {
+        let as_in_file =
+            &self.original[kernels.start * self.row_bytes..kernels.end * self.row_bytes];
+        let mut merged = self.merged.range(kernels.clone()).peekable();
+        if merged.peek().is_none() {
+            return Cow::Borrowed(as_in_file);
+        }
+        let mut bytes = as_in_file.to_vec();
+        for (kernel, row) in merged {
+            bytes[(kernel - kernels.start) * self.row_bytes..][..self.row_bytes]
+                .copy_from_slice(row);
+        }
+        Cow::Owned(bytes)
     }
 
     /// Bytes in a row.

@@ -17,7 +17,7 @@ use bytemuck::allocation::zeroed_vec;
 use crate::simd::{self, Loop};
 use crate::weight::Element;
 
-use super::units::SLACK;
+use super::super::bound::SLACK;
 
 /// Vectors in a panel: one 32-bit lane of a 512-bit register each.
 pub(super) const PANEL: usize = 16;
@@ -35,7 +35,7 @@ struct Line([i32; PANEL]);
 
 /// Vectors of bytes, in panels of [`PANEL`]: for every four numbers of the vectors a [`Line`].
 #[derive(Clone, Debug)]
-pub(super) struct Panels {
+pub(in super::super) struct Panels {
     lines: usize,
     data: Vec<Line>,
     /// By vector: s, by which its integers are multiplied.
@@ -45,7 +45,7 @@ pub(super) struct Panels {
 }
 
 /// One panel, to be written.
-pub(super) struct PanelMut<'p> {
+pub(in super::super) struct PanelMut<'p> {
     data: &'p mut [Line],
     scales: &'p mut [f32],
     offsets: &'p mut [i32],

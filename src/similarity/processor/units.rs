@@ -9,8 +9,9 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 use crate::simd::{self, Loop};
 use crate::weight::Element;
 
+use super::super::bound::{SLACK, guard_band};
+use super::blas;
 use super::bytes::{self, Panels};
-use super::cpu;
 
 /// The number type in which similarities are screened. Decisions do not depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,30 +60,15 @@ impl Precision {
     }
 }
 
-/// How far a screened similarity of kernels of `d` numbers can lie from its float64 definition in [`Precision::Single`].
-///
-/// With u = 2⁻²⁴: rounding the unit vectors to float32 costs at most 2u + u², and a float32 dot product of unit vectors
-/// at most d·u, in any order of summation, with or without fused multiply-adds (Jeannerod and Rump, *Improved error
-/// bounds for inner products in floating-point arithmetic*, SIAM J. Matrix Anal. Appl. 34(2), 2013). What is left of
-/// the 8u covers products of the two, underflow (at most d·2⁻¹²⁵ even where subnormals are flushed to zero), and
-/// the float64 definition's own rounding, (d+4)·2⁻⁵³.
-pub fn guard_band(d: usize) -> f64 {
-    (d as f64 + 8.0) * 2f64.powi(-24)
-}
-
-/// What every error bound holds on top, so that comparing it in float32 needs no further thought: sums and differences
-/// of numbers below 4 are rounded by at most 2⁻²³ each.
-pub(super) const SLACK: f64 = 1.0 / (1 << 20) as f64;
-
 /// The unit vectors of some kernels.
 #[derive(Clone, Debug)]
-pub(super) enum Units {
+pub(in super::super) enum Units {
     Single { d: usize, numbers: Vec<f32> },
     Byte(Panels),
 }
 
 /// Vectors written at a time: those that share a panel of bytes.
-pub(super) const BATCH: usize = bytes::PANEL;
+pub(in super::super) const BATCH: usize = bytes::PANEL;
 
 impl Units {
     /// Room for `n` vectors of `d` numbers, all zero.
@@ -124,9 +110,9 @@ impl Units {
                 let shape = (rows.len(), columns.len());
                 let out = ArrayViewMut2::from_shape(shape, out).expect("a tile");
                 if rows == columns {
-                    cpu::self_products(part(&rows), out);
+                    blas::self_products(part(&rows), out);
                 } else {
-                    cpu::products(part(&rows), part(&columns), out);
+                    blas::products(part(&rows), part(&columns), out);
                 }
             }
             Self::Byte(panels) => panels.products(rows, columns, out),
@@ -135,14 +121,14 @@ impl Units {
 }
 
 /// Up to [`BATCH`] neighbouring vectors.
-pub(super) enum Batch<'u> {
+pub(in super::super) enum Batch<'u> {
     Single { d: usize, numbers: &'u mut [f32] },
     Byte(bytes::PanelMut<'u>),
 }
 
 impl Batch<'_> {
     /// Writes one of the batch's vectors: a kernel as stored, scaled to unit length. `norm` is its length, at least
-    /// [`EPSILON`](super::exact::EPSILON) and finite, and `greatest` its greatest magnitude. What it adds to the error
+    /// [`EPSILON`](crate::similarity::exact::EPSILON) and finite, and `greatest` its greatest magnitude. What it adds to the error
     /// bound of every product with it.
     pub fn write<E: Element>(
         &mut self,
@@ -163,7 +149,7 @@ impl Batch<'_> {
 }
 
 /// Writes a kernel's unit vector, or a part of it, rounded to float32 once.
-pub(super) fn write_unit<E: Element>(kernel: &[u8], norm: f64, unit: &mut [f32]) {
+pub(in super::super) fn write_unit<E: Element>(kernel: &[u8], norm: f64, unit: &mut [f32]) {
     simd::widest(WriteUnit::<E> {
         kernel,
         norm,

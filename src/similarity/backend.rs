@@ -1,0 +1,229 @@
+//! Where a run computes similarities.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
+
+use super::cost::{DeviceRates, LayerSize};
+use super::cuda::{self, Device, DevicePrecision};
+use super::{Engine, Error, Precision};
+
+/// Where the user wants similarities computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// On a GPU where that is faster, otherwise on the processor.
+    #[default]
+    Auto,
+    /// On the processor.
+    Cpu,
+    /// On the GPU of this number.
+    Cuda(usize),
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
+        }
+    }
+}
+
+impl FromStr for Wanted {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let expected = "it is none of auto, cpu, cuda and cuda:N";
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => {
+                let ordinal = text.strip_prefix("cuda:").ok_or(expected)?;
+                let ordinal = ordinal.parse::<u16>().map_err(|_| expected)?;
+                Ok(Self::Cuda(ordinal.into()))
+            }
+        }
+    }
+}
+
+/// In which numbers the user wants similarities screened; none for the fastest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Screens {
+    /// On the processor.
+    pub processor: Option<Precision>,
+    /// On a GPU.
+    pub device: Option<DevicePrecision>,
+}
+
+impl Screens {
+    /// Float32 everywhere.
+    pub const FLOAT32: Self = Self {
+        processor: Some(Precision::Single),
+        device: Some(DevicePrecision::Single),
+    };
+}
+
+/// Where a run computes similarities. No decision depends on it.
+#[derive(Debug)]
+pub struct Backend {
+    processor: Precision,
+    device: Option<InUse>,
+    /// Why no GPU is in use that would have been faster.
+    missed: Option<String>,
+}
+
+/// A GPU in use.
+#[derive(Debug)]
+struct InUse {
+    device: Arc<Device>,
+    precision: DevicePrecision,
+    /// Its number.
+    ordinal: usize,
+    /// For `auto`, how fast it is: then the processor takes what it is faster at, and everything if the GPU fails.
+    rates: Option<DeviceRates>,
+    failure: OnceLock<cuda::Error>,
+}
+
+impl Backend {
+    /// Chooses for layers of these sizes, on so many threads.
+    ///
+    /// # Errors
+    ///
+    /// Where the user wants a GPU that cannot be used.
+    pub fn choose(
+        wanted: Wanted,
+        screens: Screens,
+        layers: &[LayerSize],
+        threads: usize,
+    ) -> Result<Self, cuda::Error> {
+        let mut backend = Self {
+            processor: screens.processor.unwrap_or_else(Precision::fastest),
+            device: None,
+            missed: None,
+        };
+        let at_once = threads.min(layers.len());
+        match wanted {
+            Wanted::Cpu => (),
+            Wanted::Cuda(ordinal) => {
+                backend.device = Some(InUse::open(ordinal, screens.device, at_once)?);
+            }
+            Wanted::Auto => {}
+        }
+        Ok(backend)
+    }
+
+    /// Has a layer of this size worked on. On a GPU, if there is one that is faster; if that fails and the user has not asked
+    /// for it, again on the processor, as then on all that follow.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`.
+    pub fn on_layer<R>(
+        &self,
+        size: LayerSize,
+        work: impl Fn(Engine<'_>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        if let Some(device) = self
+            .device
+            .as_ref()
+            .filter(|device| device.takes(size, self))
+        {
+            match work(Engine::Device(&device.device, device.precision)) {
+                Err(Error::Device(error)) if device.rates.is_some() => {
+                    // Of several layers that fail at once the first tells.
+                    let _ = device.failure.set(error);
+                }
+                done => return done,
+            }
+        }
+        work(Engine::Processor(self.processor))
+    }
+
+    /// Its name in reports: `cpu`, or `cuda:` and the number of the GPU.
+    pub fn name(&self) -> String {
+        match &self.device {
+            Some(device) if device.failure.get().is_none() => format!("cuda:{}", device.ordinal),
+            _ => "cpu".to_owned(),
+        }
+    }
+
+    /// The precision in which the processor screens.
+    pub fn processor(&self) -> Precision {
+        self.processor
+    }
+
+    /// What the user should know: that a GPU would have been faster, or has failed.
+    pub fn warning(&self) -> Option<String> {
+        let failure = self.device.as_ref().and_then(|device| device.failure.get());
+        let failed = failure.map(|error| format!("{error}; the processor has done the rest"));
+        failed.or_else(|| self.missed.clone())
+    }
+}
+
+/// For people: where similarities are computed, and how they are screened.
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.device {
+            Some(InUse {
+                device,
+                precision,
+                rates,
+                ..
+            }) => {
+                let rest = if rates.is_some() {
+                    ", small layers on the processor"
+                } else {
+                    ""
+                };
+                write!(f, "{} with {precision} similarities{rest}", device.name())
+            }
+            None => write!(f, "the processor with {} similarities", self.processor),
+        }
+    }
+}
+
+impl InUse {
+    fn open(
+        ordinal: usize,
+        precision: Option<DevicePrecision>,
+        layers: usize,
+    ) -> Result<Self, cuda::Error> {
+        let device = Device::open(ordinal, layers)?;
+        Ok(Self {
+            precision: device.precision(precision)?,
+            device: Arc::new(device),
+            ordinal,
+            rates: None,
+            failure: OnceLock::new(),
+        })
+    }
+
+    /// Whether it takes a layer of this size.
+    fn takes(&self, size: LayerSize, backend: &Backend) -> bool {
+        let is_faster = |rates: &DeviceRates| rates.wins(size, backend.processor, self.precision);
+        self.failure.get().is_none() && self.rates.as_ref().is_none_or(is_faster)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backends_have_names() {
+        for (text, wanted) in [
+            ("auto", Wanted::Auto),
+            ("cpu", Wanted::Cpu),
+            ("cuda", Wanted::Cuda(0)),
+            ("cuda:0", Wanted::Cuda(0)),
+            ("cuda:12", Wanted::Cuda(12)),
+        ] {
+            assert_eq!(text.parse(), Ok(wanted));
+        }
+        for text in ["", "gpu", "cuda:", "cuda:x", "cuda:-1", "CUDA"] {
+            assert!(text.parse::<Wanted>().is_err(), "{text}");
+        }
+    }
+}

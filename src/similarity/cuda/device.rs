@@ -1,0 +1,210 @@
+//! A GPU that is in use.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cudarc::driver::{CudaContext, CudaFunction, CudaStream, DriverError};
+use cudarc::nvrtc::Ptx;
+
+use super::blas::Blas;
+use super::error::{Cause, Error};
+use super::precision::DevicePrecision;
+
+/// The kernels, compiled ahead for a low virtual architecture, from which the driver makes what its GPU takes.
+const PTX: &str = include_str!("../../../kernels/inmerge.ptx");
+
+/// The share of the free memory that is taken: the rest is for cuBLAS's workspaces and whoever else runs there.
+const MEMORY_SHARE: f64 = 0.8;
+
+/// The variable that limits the memory taken.
+const MEMORY_VARIABLE: &str = "INMERGE_GPU_MEMORY";
+
+/// A GPU with our kernels on it.
+pub struct Device {
+    name: String,
+    capability: (i32, i32),
+    context: Arc<CudaContext>,
+    pub(super) functions: Functions,
+    /// Bytes that a layer may take.
+    share: usize,
+    idle: Mutex<Vec<Lane>>,
+}
+
+/// What runs one after the other: a stream, and cuBLAS on it.
+pub(super) struct Lane {
+    pub stream: Arc<CudaStream>,
+    pub blas: Blas,
+}
+
+/// The kernels, by name.
+pub(super) struct Functions {
+    pub measure: CudaFunction,
+    pub write_units: CudaFunction,
+    pub reached: CudaFunction,
+    pub open_pairs: CudaFunction,
+    pub best_ranked: CudaFunction,
+    pub least_losses: CudaFunction,
+    pub intervals: CudaFunction,
+    pub cells: CudaFunction,
+    pub dots: CudaFunction,
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Device").field(&self.name).finish()
+    }
+}
+
+impl Device {
+    /// Takes a GPU into use, of whose memory `layers` at a time are to have the same share each. Its libraries must be
+    /// there.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none of this number, or it does not take the kernels.
+    pub(in super::super) fn open(ordinal: usize, layers: usize) -> Result<Self, Error> {
+        let limit = memory_limit()?;
+        let mut name = format!("cuda:{ordinal}");
+        let started = |name: &str, error: DriverError| {
+            Error::at(name, "as it was started", Cause::from(error))
+        };
+        let context = CudaContext::new(ordinal).map_err(|error| started(&name, error))?;
+        if let Ok(model) = context.name() {
+            name = format!("cuda:{ordinal} ({})", model.trim());
+        }
+        let (functions, capability, free) = Functions::load(&context)
+            .and_then(|functions| {
+                let capability = context.compute_capability()?;
+                Ok((functions, capability, context.mem_get_info()?.0))
+            })
+            .map_err(|error| started(&name, error))?;
+        let budget = (free as f64 * MEMORY_SHARE) as usize;
+        Ok(Self {
+            name,
+            capability,
+            context,
+            functions,
+            share: budget.min(limit.unwrap_or(usize::MAX)) / layers.max(1),
+            idle: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Its number and model.
+    pub(in super::super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The precision asked for, or the best.
+    ///
+    /// # Errors
+    ///
+    /// Where it has not the one asked for.
+    pub(in super::super) fn precision(
+        &self,
+        wanted: Option<DevicePrecision>,
+    ) -> Result<DevicePrecision, Error> {
+        let precision = wanted.unwrap_or(DevicePrecision::best(self.capability));
+        if precision.is_supported(self.capability) {
+            return Ok(precision);
+        }
+        let (major, minor) = self.capability;
+        Err(Error::Unsupported {
+            device: self.name.clone(),
+            major,
+            minor,
+            precision: precision.to_string(),
+        })
+    }
+
+    /// Bytes that a layer may take.
+    pub(super) fn share(&self) -> usize {
+        self.share
+    }
+
+    /// An error of this device.
+    pub(super) fn error(&self, doing: &'static str, cause: impl Into<Cause>) -> Error {
+        Error::at(&self.name, doing, cause.into())
+    }
+
+    /// A lane, one that was given back if there is one.
+    pub(super) fn lane(&self) -> Result<Lane, Error> {
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        match idle {
+            Some(lane) => Ok(lane),
+            None => self
+                .new_lane()
+                .map_err(|cause| self.error("as cuBLAS was started", cause)),
+        }
+    }
+
+    fn new_lane(&self) -> Result<Lane, Cause> {
+        let stream = self.context.new_stream()?;
+        let blas = Blas::new(Arc::clone(&stream))?;
+        Ok(Lane { stream, blas })
+    }
+
+    /// Keeps a lane for whoever needs one next.
+    pub(super) fn give_back(&self, lane: Lane) {
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(lane);
+    }
+}
+
+impl Functions {
+    fn load(context: &Arc<CudaContext>) -> Result<Self, DriverError> {
+        let module = context.load_module(Ptx::from_src(PTX))?;
+        let function = |name| module.load_function(name);
+        Ok(Self {
+            measure: function("measure")?,
+            write_units: function("write_units")?,
+            reached: function("reached")?,
+            open_pairs: function("open_pairs")?,
+            best_ranked: function("best_ranked")?,
+            least_losses: function("least_losses")?,
+            intervals: function("intervals")?,
+            cells: function("cells")?,
+            dots: function("dots")?,
+        })
+    }
+}
+
+/// The bytes that the user allows to be taken, if they say.
+fn memory_limit() -> Result<Option<usize>, Error> {
+    let Some(text) = std::env::var_os(MEMORY_VARIABLE) else {
+        return Ok(None);
+    };
+    let text = text.to_string_lossy();
+    match size(&text) {
+        Some(bytes) => Ok(Some(bytes)),
+        None => Err(Error::MemoryLimit(text.into_owned())),
+    }
+}
+
+/// A number of bytes, or one of KiB, MiB or GiB.
+fn size(text: &str) -> Option<usize> {
+    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
+    let of_unit = |(unit, shift)| Some((text.strip_suffix(unit)?, shift));
+    let (number, shift) = units.into_iter().find_map(of_unit).unwrap_or((text, 0));
+    number.trim().parse::<usize>().ok()?.checked_mul(1 << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(size("4096"), Some(4096));
+        assert_eq!(size("512MiB"), Some(512 << 20));
+        assert_eq!(size("2 GiB"), Some(2 << 30));
+        for wrong in ["", "MiB", "1.5GiB", "-1", "2GB", "99999999999GiB"] {
+            assert_eq!(size(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Why a GPU cannot do what it was asked for.
+
+use cudarc::cublas::result::CublasError;
+use cudarc::driver::{DriverError, sys::CUresult};
+
+/// A GPU cannot be used, or has failed. Nothing was decided with what it computed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "every variant's message says what it means")]
+pub enum Error {
+    #[error(
+        "{device}: out of memory {doing}; close what else runs on it, let this program take less with INMERGE_GPU_MEMORY=2GiB or the like, or use --backend cpu"
+    )]
+    OutOfMemory { device: String, doing: &'static str },
+    #[error(
+        "{device}: {have} MiB of its memory for each of the layers worked on at once, which are too few for kernels of {kernel_bytes} bytes; give more with INMERGE_GPU_MEMORY, or use fewer --threads or --backend cpu"
+    )]
+    TooSmall {
+        device: String,
+        have: usize,
+        kernel_bytes: usize,
+    },
+    #[error(
+        "{device}: failed {doing} ({problem}); try again, look at it with `nvidia-smi`, or use --backend cpu"
+    )]
+    Failed {
+        device: String,
+        doing: &'static str,
+        problem: String,
+    },
+    #[error(
+        "{device}: has compute capability {major}.{minor}, which has no {precision} products; use --screen f32"
+    )]
+    Unsupported {
+        device: String,
+        major: i32,
+        minor: i32,
+        precision: String,
+    },
+    #[error(
+        "INMERGE_GPU_MEMORY={0}: is no size; give a number of bytes, or one with KiB, MiB or GiB"
+    )]
+    MemoryLimit(String),
+}
+
+/// What a library says went wrong.
+pub(super) enum Cause {
+    OutOfMemory,
+    Other(String),
+}
+
+impl From<DriverError> for Cause {
+    fn from(error: DriverError) -> Self {
+        match error.0 {
+            CUresult::CUDA_ERROR_OUT_OF_MEMORY => Self::OutOfMemory,
+            _ => Self::Other(error.to_string()),
+        }
+    }
+}
+
+impl From<CublasError> for Cause {
+    fn from(error: CublasError) -> Self {
+        use cudarc::cublas::sys::cublasStatus_t::CUBLAS_STATUS_ALLOC_FAILED;
+        match error.0 {
+            CUBLAS_STATUS_ALLOC_FAILED => Self::OutOfMemory,
+            _ => Self::Other(error.to_string()),
+        }
+    }
+}
+
+impl Error {
+    /// What went wrong on a device, and at what.
+    pub(super) fn at(device: &str, doing: &'static str, cause: Cause) -> Self {
+        let device = device.to_owned();
+        match cause {
+            Cause::OutOfMemory => Self::OutOfMemory { device, doing },
+            Cause::Other(problem) => Self::Failed {
+                device,
+                doing,
+                problem,
+            },
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! How a layer is laid out in a part of a GPU's memory.
+
+/// Kernels in a panel and along a side of a tile. 2048² float32 are 16 MiB, which stay in the second-level cache of large
+/// GPUs while they are read; smaller tiles would keep fewer multiprocessors busy.
+const SIDE: usize = 2048;
+
+/// Pairs that a tile may leave open before it is looked at in strips.
+const OPEN: usize = 1 << 18;
+
+/// Bytes for one of them: its places and its similarity.
+const OPEN_BYTES: usize = 24;
+
+/// Bytes for each place along a side of a tile: what is asked of its kernel and what is found, twice over.
+const PLACE_BYTES: usize = 160;
+
+/// Bytes for each kernel beside its numbers: error bound and square.
+const KERNEL_BYTES: usize = 16;
+
+/// What a layer is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// Kernels.
+    pub kernels: usize,
+    /// Kernels that are compared with each other.
+    pub group: usize,
+    /// Bytes of a kernel as stored.
+    pub row_bytes: usize,
+    /// Bytes of its unit vector.
+    pub unit_bytes: usize,
+}
+
+/// How a layer is laid out: panels of kernels, of which some are resident at a time, and tiles within one or between two of
+/// them, in lanes that run side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct MemoryPlan {
+    /// Kernels in a panel.
+    pub panel: usize,
+    /// Panels that are resident at a time.
+    pub resident: usize,
+    /// Places along a side of a tile at most.
+    pub side: usize,
+    /// Lanes.
+    pub lanes: usize,
+    /// Open pairs that a lane has room for; at least a row of a tile.
+    pub open: usize,
+}
+
+impl MemoryPlan {
+    /// A plan within so many bytes, for a host with so many threads; `None` where there is none.
+    ///
+    /// Tiles are as large as they can be: first with all panels resident and two lanes, so that one computes while
+    /// the other is looked at, then with one lane, for which two panels must be resident.
+    pub fn new(bytes: usize, shape: Shape, threads: usize) -> Option<Self> {
+        let mut panel = SIDE.min(shape.kernels);
+        loop {
+            let panels = shape.kernels.div_ceil(panel);
+            let side = panel.min(shape.group);
+            let tiles = shape.group.div_ceil(side) * shape.kernels.div_ceil(shape.group);
+            let most = if tiles > 1 { threads.clamp(1, 2) } else { 1 };
+            for lanes in (1..=most).rev() {
+                let open = (side * side).min(OPEN);
+                let lane = side * side * size_of::<f32>() + open * OPEN_BYTES + side * PLACE_BYTES;
+                let panel_bytes = panel * (shape.row_bytes + shape.unit_bytes + KERNEL_BYTES);
+                let resident = bytes.saturating_sub(lanes * lane) / panel_bytes;
+                let needed = if lanes > 1 { panels } else { panels.min(2) };
+                if resident >= needed {
+                    return Some(Self {
+                        panel,
+                        resident: resident.min(panels),
+                        side,
+                        lanes,
+                        open,
+                    });
+                }
+            }
+            if panel == 1 {
+                return None;
+            }
+            panel = panel.div_ceil(2);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    fn wide() -> Shape {
+        Shape {
+            kernels: 8192,
+            group: 8192,
+            row_bytes: 2304 * 4,
+            unit_bytes: 2304 * 4,
+        }
+    }
+
+    #[test]
+    fn a_layer_that_fits_is_resident_and_has_two_lanes() {
+        let plan = MemoryPlan::new(512 * MIB, wide(), 8).unwrap();
+        let expected = MemoryPlan {
+            panel: SIDE,
+            resident: 4,
+            side: SIDE,
+            lanes: 2,
+            open: OPEN,
+        };
+        assert_eq!(plan, expected);
+        assert_eq!(MemoryPlan::new(512 * MIB, wide(), 1).unwrap().lanes, 1);
+    }
+
+    #[test]
+    fn a_layer_that_does_not_fit_is_streamed_in_ever_smaller_panels() {
+        let plan = MemoryPlan::new(120 * MIB, wide(), 8).unwrap();
+        assert_eq!((plan.panel, plan.resident, plan.lanes), (SIDE, 2, 1));
+        let plan = MemoryPlan::new(MIB, wide(), 8).unwrap();
+        assert!(plan.panel < 32 && plan.resident >= 2, "{plan:?}");
+        assert_eq!(MemoryPlan::new(1000, wide(), 8), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_plan_keeps_to_its_bytes(
+            megabytes in 1usize..1000,
+            kernels in 1usize..20_000,
+            groups in 1usize..50,
+            d in 1usize..5000,
+            threads in 1usize..20,
+        ) {
+            let shape = Shape { kernels: kernels * groups, group: kernels, row_bytes: d * 4, unit_bytes: d.next_multiple_of(8) * 4 };
+            if let Some(plan) = MemoryPlan::new(megabytes * MIB, shape, threads) {
+                let panels = plan.resident * plan.panel * (shape.row_bytes + shape.unit_bytes);
+                let tiles = plan.lanes * (plan.side * plan.side * 4 + plan.open * OPEN_BYTES);
+                prop_assert!(panels + tiles <= megabytes * MIB);
+                prop_assert!(plan.open >= plan.side && plan.side <= plan.panel);
+                prop_assert!(plan.resident >= shape.kernels.div_ceil(plan.panel).min(2));
+            }
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Similarities computed by an NVIDIA GPU: Gram matrices by cuBLAS, and everything around them by the kernels in `kernels/`.
+//!
+//! Kernels are copied as they are stored. The GPU measures them by the float64 definition, in its order of summation, and
+//! makes their unit vectors; cuBLAS multiplies those, tile by tile; the tile is looked at where it lies, what the screen
+//! leaves open is compared there by the definition, and what comes of it is copied back. So no matrix of all similarities
+//! crosses the bus, and the GPU comes to the same decisions as the processor.
+
+mod blas;
+mod device;
+mod error;
+mod layer;
+mod memory;
+mod precision;
+mod tile;
+
+pub use device::Device;
+pub use error::Error;
+pub use layer::{Group, Layer};
+pub use precision::DevicePrecision;

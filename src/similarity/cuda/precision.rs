@@ -1,0 +1,101 @@
+//! The number types in which a GPU screens similarities, and their error bounds.
+
+use std::fmt;
+
+use cudarc::cublas::sys::{cublasComputeType_t, cudaDataType};
+
+use super::super::bound::{SLACK, guard_band};
+
+/// The number type in which a GPU screens similarities. Decisions do not depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DevicePrecision {
+    /// Float32.
+    Single,
+    /// Float32 with 10 bits of mantissa, multiplied by tensor cores (compute capability 8.0 and later).
+    Tf32,
+    /// Bfloat16, multiplied by tensor cores (compute capability 8.0 and later): half the memory, twice the rate.
+    Bf16,
+}
+
+impl fmt::Display for DevicePrecision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Single => "f32",
+            Self::Tf32 => "tf32",
+            Self::Bf16 => "bf16",
+        })
+    }
+}
+
+impl DevicePrecision {
+    /// Which one to take on a GPU of this compute capability.
+    ///
+    /// Bfloat16 would be multiplied twice as fast as TF32, but either takes less time than the copy of the weights to the
+    /// GPU, and TF32 leaves a quarter as many pairs open.
+    pub(super) fn best(capability: (i32, i32)) -> Self {
+        if Self::Tf32.is_supported(capability) {
+            Self::Tf32
+        } else {
+            Self::Single
+        }
+    }
+
+    /// Whether a GPU of this compute capability has it.
+    pub(super) fn is_supported(self, (major, _): (i32, i32)) -> bool {
+        self == Self::Single || major >= 8
+    }
+
+    /// As the kernels number it.
+    pub(super) fn code(self) -> u32 {
+        match self {
+            Self::Single => 0,
+            Self::Tf32 => 1,
+            Self::Bf16 => 2,
+        }
+    }
+
+    /// Bytes of a number.
+    pub(super) fn size(self) -> usize {
+        match self {
+            Self::Single | Self::Tf32 => 4,
+            Self::Bf16 => 2,
+        }
+    }
+
+    /// What cuBLAS calls the unit vectors' numbers, and the arithmetic.
+    pub(super) fn arithmetic(self) -> (cudaDataType, cublasComputeType_t) {
+        match self {
+            // Pedantic, so that no environment variable puts emulated products in the place of float32's.
+            Self::Single => (
+                cudaDataType::CUDA_R_32F,
+                cublasComputeType_t::CUBLAS_COMPUTE_32F_PEDANTIC,
+            ),
+            Self::Tf32 => (
+                cudaDataType::CUDA_R_32F,
+                cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
+            ),
+            Self::Bf16 => (
+                cudaDataType::CUDA_R_16BF,
+                cublasComputeType_t::CUBLAS_COMPUTE_32F,
+            ),
+        }
+    }
+
+    /// What every kernel of `d` numbers adds to the error bound of a similarity, beside what rounding its own unit vector
+    /// costs.
+    ///
+    /// In float32 that is [`guard_band`]. The kernels round unit vectors to TF32 and bfloat16 themselves, so that the products
+    /// of tensor cores are exact and what the rounding costs is known, e = ‖û − u‖: by Cauchy and Schwarz, e + e²/2 is each
+    /// vector's share. What is left is the sum. Tensor cores add k ≥ 4 products and the sum so far at a time, each
+    /// aligned to the greatest and cut off, and cut off the result (Fasi, Higham, Mikaitis and Pranesh, *Numerical
+    /// behavior of NVIDIA tensor cores*, PeerJ Comput. Sci. 7, 2021): k + 2 errors of at most 2⁻²³ for k products, so at
+    /// most 1.5·d·2⁻²³ in all, as no partial sum of two unit vectors' products exceeds 1 by more than the rounding of the vectors,
+    /// 2⁻⁸ at most. (d + 8)·2⁻²² has room for both.
+    pub(super) fn share(self, d: usize) -> f64 {
+        let sum = match self {
+            Self::Single => guard_band(d),
+            Self::Tf32 | Self::Bf16 => (d as f64 + 8.0) * 2f64.powi(-22),
+        };
+        sum / 2.0 + SLACK
+    }
+}

@@ -1,0 +1,595 @@
+//! Tiles that a GPU computes and looks at: only what comes of it is copied back.
+
+use std::ops::Range;
+
+use cudarc::driver::{CudaSlice, DeviceRepr, LaunchArgs, LaunchConfig, PushKernelArg};
+
+use crate::splitmix::Stream;
+
+use super::super::Error as SimilarityError;
+use super::super::exact;
+use super::super::tile::{
+    CellSum, Counted, Found, OpenPair, Preference, Preferred, Reached, Screened, Search, Tile,
+    Wanted,
+};
+use super::device::Lane;
+use super::error::Cause;
+use super::layer::{Group, Layer, Part, ROWS_A_BLOCK, blocks, type_code};
+use super::memory::MemoryPlan;
+
+/// Columns that a block looks at, one a thread, and rows that each thread goes through.
+const BLOCK: (usize, usize) = (256, 64);
+
+/// Where the histogram's counter of open pairs is: after as many places as make every byte one.
+const OPEN_COUNTER: usize = 256;
+
+/// What a lane keeps on the GPU for one tile at a time.
+pub(super) struct Buffers {
+    /// The screened similarities, row by row.
+    pub values: CudaSlice<f32>,
+    open: CudaSlice<RawPair>,
+    dots: CudaSlice<f64>,
+    counts: CudaSlice<u64>,
+    /// By row and by column: what pairs must reach.
+    bounds: [CudaSlice<f32>; 2],
+    /// What they surely reach, or, in thirds, what losses do.
+    keys: [CudaSlice<u32>; 2],
+    /// What ranks candidates, and the least ranks; of the cells of a map, their sums.
+    words: [CudaSlice<u64>; 4],
+}
+
+/// A pair as the kernels write it.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+struct RawPair {
+    row: u32,
+    column: u32,
+    at_most: f32,
+    undecided: u32,
+}
+
+// SAFETY: it is laid out as `OpenPair` in kernels/types.cuh, four 32-bit numbers, of which every bit pattern is one.
+unsafe impl DeviceRepr for RawPair {}
+
+impl Buffers {
+    pub fn new(lane: &Lane, plan: &MemoryPlan) -> Result<Self, Cause> {
+        let (stream, side) = (&lane.stream, plan.side);
+        let words = || stream.alloc_zeros::<u64>(side);
+        // SAFETY: what is read of all these was written before: values by cuBLAS, pairs as many as are counted, their
+        // products by `dots`.
+        let (values, open, dots) = unsafe {
+            (
+                stream.alloc(side * side)?,
+                stream.alloc(plan.open)?,
+                stream.alloc(plan.open)?,
+            )
+        };
+        Ok(Self {
+            values,
+            open,
+            dots,
+            counts: stream.alloc_zeros(OPEN_COUNTER + 1)?,
+            bounds: [stream.alloc_zeros(side)?, stream.alloc_zeros(side)?],
+            keys: [stream.alloc_zeros(3 * side)?, stream.alloc_zeros(side)?],
+            words: [words()?, words()?, words()?, words()?],
+        })
+    }
+}
+
+/// A tile on a GPU.
+pub(super) struct DeviceTile<'t> {
+    layer: &'t Layer,
+    group: &'t Group<'t>,
+    /// Kernels of the layer.
+    rows: Range<usize>,
+    columns: Range<usize>,
+    row_part: Part<'t>,
+    column_part: Part<'t>,
+    lane: &'t Lane,
+    buffers: &'t mut Buffers,
+    /// The values, once they were asked for.
+    copy: Vec<f32>,
+}
+
+impl<'t> DeviceTile<'t> {
+    /// The tile whose values are in the buffers.
+    pub fn new(
+        layer: &'t Layer,
+        group: &'t Group<'t>,
+        [rows, columns]: [Range<usize>; 2],
+        [row_part, column_part]: [Part<'t>; 2],
+        lane: &'t Lane,
+        buffers: &'t mut Buffers,
+    ) -> Self {
+        Self {
+            layer,
+            group,
+            rows,
+            columns,
+            row_part,
+            column_part,
+            lane,
+            buffers,
+            copy: Vec::new(),
+        }
+    }
+
+    fn error(&self, doing: &'static str) -> impl Fn(Cause) -> SimilarityError + use<'t> {
+        let layer = self.layer;
+        move |cause| layer.device.error(doing, cause).into()
+    }
+
+    /// The facts with which the arguments of every kernel for tiles begin.
+    fn frame(&self) -> Frame {
+        Frame {
+            rows: self.rows.len() as u32,
+            columns: self.columns.len() as u32,
+            diagonal: u32::from(self.rows == self.columns),
+        }
+    }
+
+    fn reached_by_kernels(&mut self) -> Result<Reached, Cause> {
+        let frame = self.frame();
+        let stream = &self.lane.stream;
+        let Buffers {
+            values,
+            keys: [row_keys, column_keys],
+            ..
+        } = &mut *self.buffers;
+        stream.memset_zeros(row_keys)?;
+        stream.memset_zeros(column_keys)?;
+        let mut launch = stream.launch_builder(&self.layer.device.functions.reached);
+        frame.begin(&mut launch, values, &self.row_part, &self.column_part);
+        launch.arg(&mut *row_keys).arg(&mut *column_keys);
+        // SAFETY: the arguments are those of `reached` in kernels/; there are as many keys as rows and as columns.
+        unsafe { launch.launch(frame.blocks(self.rows.len())) }?;
+        let reached = |keys: &CudaSlice<u32>, count: usize| {
+            let keys = stream.clone_dtoh(&keys.slice(..count))?;
+            Ok::<_, Cause>(
+                keys.into_iter()
+                    .map(|key| match key {
+                        0 => f32::NEG_INFINITY,
+                        key => number(key),
+                    })
+                    .collect(),
+            )
+        };
+        Ok(Reached {
+            rows: reached(row_keys, self.rows.len())?,
+            columns: reached(column_keys, self.columns.len())?,
+        })
+    }
+
+    /// Goes through the tile in strips whose open pairs fit the buffer: in one where they do.
+    fn in_strips(
+        &mut self,
+        counters: usize,
+        mut launch: impl FnMut(&mut Self, Range<usize>) -> Result<(), Cause>,
+        mut take: impl FnMut(&Self, Vec<u64>, Vec<(OpenPair, f64)>),
+    ) -> Result<(), Cause> {
+        let capacity = self.buffers.open.len();
+        let surely_fits = (capacity / self.columns.len()).max(1);
+        let mut height = self.rows.len();
+        let mut first = 0;
+        while first < self.rows.len() {
+            let strip = first..self.rows.len().min(first + height);
+            self.lane.stream.memset_zeros(&mut self.buffers.counts)?;
+            launch(self, strip.clone())?;
+            let counts = self
+                .lane
+                .stream
+                .clone_dtoh(&self.buffers.counts.slice(..=counters))?;
+            let open = counts[counters] as usize;
+            if open > capacity {
+                if strip.len() <= surely_fits {
+                    return Err(Cause::Other(format!(
+                        "it counts {open} pairs where there are fewer"
+                    )));
+                }
+                height = surely_fits;
+                continue;
+            }
+            let open = self.compared(open)?;
+            take(self, counts, open);
+            first = strip.end;
+        }
+        Ok(())
+    }
+
+    /// The open pairs, of which there are so many in the buffer, with their similarities by the definition.
+    fn compared(&mut self, count: usize) -> Result<Vec<(OpenPair, f64)>, Cause> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let stream = &self.lane.stream;
+        let Buffers { open, dots, .. } = &mut *self.buffers;
+        let type_code = type_code(self.layer.float);
+        let (d, pairs) = (self.layer.d as u64, count as u32);
+        let mut launch = stream.launch_builder(&self.layer.device.functions.dots);
+        launch
+            .arg(&self.row_part.rows)
+            .arg(&self.column_part.rows)
+            .arg(&type_code)
+            .arg(&d);
+        launch.arg(&*open).arg(&pairs).arg(&mut *dots);
+        // SAFETY: the arguments are those of `dots` in kernels/; the first `count` pairs were written by the kernel that
+        // counted them, with places within both parts, and there is room for as many products.
+        unsafe { launch.launch(blocks(count.div_ceil(ROWS_A_BLOCK), 256)) }?;
+        let pairs = stream.clone_dtoh(&open.slice(..count))?;
+        let dots = stream.clone_dtoh(&dots.slice(..count))?;
+        let compared = |(pair, dot): (RawPair, f64)| {
+            let (a, b) = (
+                self.rows.start + pair.row as usize,
+                self.columns.start + pair.column as usize,
+            );
+            let similarity = exact::cosine(dot, self.group.norms[a], self.group.norms[b]);
+            let pair = OpenPair {
+                a: a - self.group.start,
+                b: b - self.group.start,
+                at_most: pair.at_most,
+                is_undecided: pair.undecided != 0,
+                similarity: Some(similarity),
+            };
+            (pair, similarity)
+        };
+        Ok(pairs.into_iter().zip(dots).map(compared).collect())
+    }
+
+    fn find_pairs(
+        &mut self,
+        search: &Search<'_>,
+        take: &mut dyn FnMut(Found),
+    ) -> Result<(), Cause> {
+        let stream = &self.lane.stream;
+        let Buffers {
+            bounds: [rows, columns],
+            ..
+        } = &mut *self.buffers;
+        stream.memcpy_htod(search.rows, rows)?;
+        stream.memcpy_htod(search.columns, columns)?;
+        let (pair, tau) = (search.pair, search.tau);
+        let launch = |tile: &mut Self, strip: Range<usize>| {
+            let frame = tile.frame();
+            let Buffers {
+                values,
+                open,
+                counts,
+                bounds: [rows, columns],
+                ..
+            } = &mut *tile.buffers;
+            let (first, end, capacity) = (strip.start as u32, strip.end as u32, open.len() as u32);
+            let mut launch = tile
+                .lane
+                .stream
+                .launch_builder(&tile.layer.device.functions.open_pairs);
+            frame.begin(&mut launch, values, &tile.row_part, &tile.column_part);
+            launch
+                .arg(&first)
+                .arg(&end)
+                .arg(&*rows)
+                .arg(&*columns)
+                .arg(&pair)
+                .arg(&tau);
+            launch.arg(&mut *open).arg(&capacity).arg(&mut *counts);
+            // SAFETY: the arguments are those of `open_pairs` in kernels/; the bounds of all rows and columns were copied
+            // above, `open` has room for `capacity` pairs and there are two counters and more.
+            unsafe { launch.launch(frame.blocks(strip.len())) }?;
+            Ok(())
+        };
+        self.in_strips(1, launch, |_, counts, open| {
+            take(Found {
+                open: open.into_iter().map(|(pair, _)| pair).collect(),
+                pairs_above: counts[0],
+            });
+        })
+    }
+
+    fn best_ranked(
+        &mut self,
+        tau: f32,
+        streams: &[Option<Stream>],
+        start: usize,
+    ) -> Result<Preferred, Cause> {
+        let frame = self.frame();
+        let (rows, columns) = (self.rows(), self.columns());
+        let streams = [&streams[rows.clone()], &streams[columns.clone()]];
+        let stream = &self.lane.stream;
+        let Buffers {
+            values,
+            words: [row_states, column_states, row_best, column_best],
+            ..
+        } = &mut *self.buffers;
+        // Kernels that choose nobody have any state: their choice is not looked at.
+        let states = |streams: &[Option<Stream>]| -> Vec<u64> {
+            streams
+                .iter()
+                .map(|stream| stream.map_or(0, |stream| stream.0))
+                .collect()
+        };
+        stream.memcpy_htod(&states(streams[0]), row_states)?;
+        stream.memcpy_htod(&states(streams[1]), column_states)?;
+        stream.memcpy_htod(&vec![u64::MAX; rows.len()], row_best)?;
+        stream.memcpy_htod(&vec![u64::MAX; columns.len()], column_best)?;
+        let first_row = (start + rows.start) as u64;
+        let first_column = (start + columns.start) as u64;
+        let mut launch = stream.launch_builder(&self.layer.device.functions.best_ranked);
+        frame.begin(&mut launch, values, &self.row_part, &self.column_part);
+        launch
+            .arg(&tau)
+            .arg(&*row_states)
+            .arg(&*column_states)
+            .arg(&first_row)
+            .arg(&first_column);
+        launch.arg(&mut *row_best).arg(&mut *column_best);
+        // SAFETY: the arguments are those of `best_ranked` in kernels/; states and ranks of all rows and columns were copied
+        // above.
+        unsafe { launch.launch(frame.blocks(rows.len())) }?;
+        let preferences = |best: &CudaSlice<u64>, streams: &[Option<Stream>]| {
+            let best = stream.clone_dtoh(&best.slice(..streams.len()))?;
+            let preference = |(&stream, word): (&Option<Stream>, u64)| -> Preference {
+                let stream = stream.filter(|_| word != u64::MAX)?;
+                Some((word, stream.counter_of(word) as usize))
+            };
+            Ok::<_, Cause>(streams.iter().zip(best).map(preference).collect())
+        };
+        Ok(Preferred {
+            rows: preferences(row_best, streams[0])?,
+            columns: preferences(column_best, streams[1])?,
+        })
+    }
+
+    fn least_by_row(&mut self) -> Result<Vec<f32>, Cause> {
+        let frame = self.frame();
+        let count = 3 * self.rows.len();
+        let stream = &self.lane.stream;
+        let Buffers {
+            values,
+            keys: [keys, _],
+            ..
+        } = &mut *self.buffers;
+        stream.memcpy_htod(&vec![u32::MAX; count], keys)?;
+        let mut launch = stream.launch_builder(&self.layer.device.functions.least_losses);
+        frame.begin(&mut launch, values, &self.row_part, &self.column_part);
+        launch.arg(&mut *keys);
+        // SAFETY: the arguments are those of `least_losses` in kernels/; there are three keys for every row.
+        unsafe { launch.launch(frame.blocks(self.rows.len())) }?;
+        let keys = stream.clone_dtoh(&keys.slice(..count))?;
+        Ok(keys
+            .into_iter()
+            .map(|key| match key {
+                u32::MAX => f32::INFINITY,
+                key => number(key),
+            })
+            .collect())
+    }
+
+    fn count(
+        &mut self,
+        [similar, orthogonal, opposite]: [f32; 3],
+        take: &mut dyn FnMut(Counted),
+    ) -> Result<(), Cause> {
+        let launch = |tile: &mut Self, strip: Range<usize>| {
+            let frame = tile.frame();
+            let Buffers {
+                values,
+                open,
+                counts,
+                ..
+            } = &mut *tile.buffers;
+            let (first, end, capacity) = (strip.start as u32, strip.end as u32, open.len() as u32);
+            let mut launch = tile
+                .lane
+                .stream
+                .launch_builder(&tile.layer.device.functions.intervals);
+            frame.begin(&mut launch, values, &tile.row_part, &tile.column_part);
+            launch
+                .arg(&first)
+                .arg(&end)
+                .arg(&similar)
+                .arg(&orthogonal)
+                .arg(&opposite);
+            launch.arg(&mut *open).arg(&capacity).arg(&mut *counts);
+            // SAFETY: the arguments are those of `intervals` in kernels/; `open` has room for `capacity` pairs and there are
+            // 257 counters.
+            unsafe { launch.launch(frame.blocks(strip.len())) }?;
+            Ok(())
+        };
+        self.in_strips(OPEN_COUNTER, launch, |_, counts, open| {
+            take(Counted {
+                counts: std::array::from_fn(|interval: usize| counts[interval]),
+                open: open
+                    .into_iter()
+                    .map(|(pair, similarity)| (pair.a, pair.b, Some(similarity)))
+                    .collect(),
+            });
+        })
+    }
+
+    fn sums(&mut self, rows: &[usize], columns: &[usize]) -> Result<Vec<CellSum>, Cause> {
+        let frame = self.frame();
+        let stream = &self.lane.stream;
+        let relative = |cells: &[usize]| -> Vec<u32> {
+            cells.iter().map(|cell| (cell - cells[0]) as u32).collect()
+        };
+        let width = columns[columns.len() - 1] - columns[0] + 1;
+        let count = width * (rows[rows.len() - 1] - rows[0] + 1);
+        let (row_cells, column_cells) = (
+            stream.clone_htod(&relative(rows))?,
+            stream.clone_htod(&relative(columns))?,
+        );
+        let mut sums = stream.alloc_zeros::<u64>(count)?;
+        let mut pairs = stream.alloc_zeros::<u32>(count)?;
+        let mut maxima = stream.clone_htod(&vec![CellSum::EMPTY.max; count])?;
+        let width = width as u32;
+        let mut launch = stream.launch_builder(&self.layer.device.functions.cells);
+        frame.begin(
+            &mut launch,
+            &self.buffers.values,
+            &self.row_part,
+            &self.column_part,
+        );
+        launch.arg(&row_cells).arg(&column_cells).arg(&width);
+        launch.arg(&mut sums).arg(&mut pairs).arg(&mut maxima);
+        // SAFETY: the arguments are those of `cells` in kernels/; there is a cell for every row and column, and a sum, a number
+        // of pairs and a maximum for every cell.
+        unsafe { launch.launch(frame.blocks(self.rows.len())) }?;
+        let sums = stream.clone_dtoh(&sums)?;
+        let numbers = stream
+            .clone_dtoh(&pairs)?
+            .into_iter()
+            .zip(stream.clone_dtoh(&maxima)?);
+        let cell = |(sum, (pairs, max)): (u64, (u32, i32))| CellSum {
+            sum: sum as i64,
+            pairs,
+            max,
+        };
+        Ok(sums.into_iter().zip(numbers).map(cell).collect())
+    }
+}
+
+impl Tile for DeviceTile<'_> {
+    fn rows(&self) -> Range<usize> {
+        self.rows.start - self.group.start..self.rows.end - self.group.start
+    }
+
+    fn columns(&self) -> Range<usize> {
+        self.columns.start - self.group.start..self.columns.end - self.group.start
+    }
+
+    fn reached(&mut self) -> Result<Reached, SimilarityError> {
+        self.reached_by_kernels()
+            .map_err(self.error("looking for the greatest similarities"))
+    }
+
+    fn find(
+        &mut self,
+        search: &Search<'_>,
+        take: &mut dyn FnMut(Found),
+    ) -> Result<Screened, SimilarityError> {
+        self.find_pairs(search, take)
+            .map_err(self.error("looking for pairs"))?;
+        Ok(Screened::Whole)
+    }
+
+    fn preferred(
+        &mut self,
+        tau: f32,
+        streams: &[Option<Stream>],
+        start: usize,
+    ) -> Result<Preferred, SimilarityError> {
+        self.best_ranked(tau, streams, start)
+            .map_err(self.error("choosing partners"))
+    }
+
+    fn least_losses(&mut self, wanted: [Wanted; 3]) -> Result<[Vec<f32>; 3], SimilarityError> {
+        let losses = self
+            .least_by_row()
+            .map_err(self.error("looking for extremes"))?;
+        // Of each row one, so those of different pairs.
+        let mut of_relation = losses.chunks_exact(self.rows.len());
+        Ok(wanted.map(|Wanted { below, count }| {
+            let losses = of_relation.next().unwrap_or_default();
+            let mut least: Vec<f32> = losses
+                .iter()
+                .copied()
+                .filter(|&loss| loss < below)
+                .collect();
+            least.sort_unstable_by(f32::total_cmp);
+            least.truncate(count);
+            least
+        }))
+    }
+
+    fn count_by_interval(
+        &mut self,
+        losses: [f32; 3],
+        take: &mut dyn FnMut(Counted),
+    ) -> Result<(), SimilarityError> {
+        self.count(losses, take)
+            .map_err(self.error("counting similarities"))
+    }
+
+    fn sum_by_cell(
+        &mut self,
+        rows: &[usize],
+        columns: &[usize],
+    ) -> Result<Vec<CellSum>, SimilarityError> {
+        self.sums(rows, columns)
+            .map_err(self.error("drawing similarities"))
+    }
+
+    fn values(&mut self) -> Result<&[f32], SimilarityError> {
+        let count = self.rows.len() * self.columns.len();
+        let values = self.buffers.values.slice(..count);
+        self.copy = self.lane.stream.clone_dtoh(&values).map_err(|cause| {
+            self.layer
+                .device
+                .error("copying similarities from it", cause)
+        })?;
+        Ok(&self.copy)
+    }
+}
+
+/// The facts with which the arguments of every kernel for tiles begin.
+#[derive(Clone, Copy)]
+struct Frame {
+    rows: u32,
+    columns: u32,
+    diagonal: u32,
+}
+
+impl Frame {
+    fn begin<'l>(
+        &'l self,
+        launch: &mut LaunchArgs<'l>,
+        values: &'l CudaSlice<f32>,
+        rows: &'l Part<'_>,
+        columns: &'l Part<'_>,
+    ) {
+        launch.arg(values).arg(&self.rows).arg(&self.columns);
+        launch
+            .arg(&rows.errors)
+            .arg(&columns.errors)
+            .arg(&self.diagonal);
+    }
+
+    /// The blocks for so many of the rows, and all columns.
+    fn blocks(self, rows: usize) -> LaunchConfig {
+        LaunchConfig {
+            grid_dim: (
+                self.columns.div_ceil(BLOCK.0 as u32),
+                rows.div_ceil(BLOCK.1) as u32,
+                1,
+            ),
+            block_dim: (BLOCK.0 as u32, 1, 1),
+            shared_mem_bytes: 0,
+        }
+    }
+}
+
+/// The number that a key stands for: keys are ordered like the numbers.
+fn number(key: u32) -> f32 {
+    f32::from_bits(if key >> 31 == 1 {
+        key ^ (1 << 31)
+    } else {
+        !key
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_numbers_in_their_order() {
+        let key = |number: f32| match number.to_bits() {
+            bits if bits >> 31 == 1 => !bits,
+            bits => bits | 1 << 31,
+        };
+        let numbers = [f32::NEG_INFINITY, -1.5, -1e-40, -0.0, 0.0, 1e-40, 0.25, 3.0];
+        assert!(numbers.map(key).is_sorted());
+        for x in numbers {
+            assert_eq!(number(key(x)).to_bits(), x.to_bits());
+        }
+    }
+}
