@@ -12,7 +12,7 @@ use inmerge_ckpt::plan::{
     Cosine, Decision, Fraction, LayerParameters, Merge, Parameters, Partner, Plan, PlannedLayer,
     Recipe, Rules, SourceId, Task, Threshold,
 };
-use inmerge_ckpt::similarity::{NonFinite, Precision};
+use inmerge_ckpt::similarity::{Engine, NonFinite, Precision};
 use inmerge_ckpt::weight::ConvWeight;
 use proptest::prelude::*;
 use safetensors::tensor::{Dtype, TensorView};
@@ -95,12 +95,12 @@ fn decisions(source: &Checkpoint, parameters: &Parameters) -> Vec<(String, Decis
         rounds: parameters.rounds,
         seed: parameters.seed,
         non_finite: NonFinite::Refuse,
-        precision: Precision::fastest(),
     };
+    let engine = Engine::Processor(Precision::fastest());
     let decision = |task: &Task<'_>| {
         let tensor = task.weight.tensor();
         let values = source.values(tensor).expect("a readable file");
-        let decision = task.decide(&values, &rules, &());
+        let decision = task.decide(&values, &rules, engine, &());
         (tensor.name.clone(), decision.expect("finite kernels"))
     };
     tasks.iter().map(decision).collect()
