@@ -1,12 +1,13 @@
 # What a newcomer needs: `make demo` shows the program at work, `make test` checks everything.
-# Both work on a bare Debian or Ubuntu with rustup's cargo, cc and make; OpenBLAS is installed where it is missing.
+# Both work on a bare Debian or Ubuntu with rustup's cargo, cc and make; OpenBLAS, and for the tests a C++ compiler, is
+# installed where it is missing.
 
 CARGO ?= cargo
 DEMO := fixtures/checkpoints/demo.safetensors
 # The layers of the sample report, which is to stay small.
 SAMPLE := --include 'layer4.*'
 
-.PHONY: all demo test bench bless sample install openblas
+.PHONY: all demo test bench bless sample kernels install openblas cxx
 
 all: openblas
 	$(CARGO) build --release
@@ -15,10 +16,10 @@ demo: all
 	@mkdir -p target
 	$(CARGO) run --release --quiet -- merge $(DEMO) target/demo.safetensors --tau 0.9 --force --report target/demo
 
-test: openblas
+test: openblas cxx
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
-	$(CARGO) test
+	INMERGE_REQUIRE_CXX=1 $(CARGO) test
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
 
 # Times the program beside its peers (benches/README.md). More: make bench BENCH="--only resnet50 --rounds 9", BENCH=--scaling
@@ -32,6 +33,10 @@ bless:
 # Makes the sample report anew.
 sample: all
 	$(CARGO) run --release --quiet -- analyze $(DEMO) --report reports/sample $(SAMPLE)
+
+# Compiles the CUDA kernels anew (needs python3 with pip, which fetches NVIDIA's compiler into target/; no GPU).
+kernels:
+	python3 kernels/build.py
 
 install: openblas
 	$(CARGO) install --path . --locked
@@ -47,5 +52,18 @@ openblas:
 	else \
 		echo "OpenBLAS is missing. Install it first: openblas-devel (Fedora, RHEL: dnf), openblas-devel (openSUSE: zypper)," \
 			"openblas (Arch: pacman; macOS: brew), openblas-dev (Alpine: apk)." >&2; \
+		exit 1; \
+	fi
+
+# The tests run the CUDA kernels on the processor (tests/fake_cuda). Compiling is the test.
+cxx:
+	@if echo '#include <cmath>' | c++ -x c++ -std=c++17 -c - -o /dev/null 2>/dev/null; then :; \
+	elif command -v apt-get >/dev/null; then \
+		echo "A C++ compiler is missing: installing g++"; \
+		if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
+		$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends g++ >/dev/null; \
+	else \
+		echo "A C++ compiler is missing. Install it first: gcc-c++ (Fedora, RHEL: dnf; openSUSE: zypper), gcc (Arch: pacman)," \
+			"g++ (Alpine: apk), the command line tools (macOS: xcode-select --install)." >&2; \
 		exit 1; \
 	fi

@@ -3,6 +3,8 @@
 // Each test file is a crate of its own and uses a part of this.
 #![allow(dead_code, unused_macros)]
 
+pub mod fake_cuda;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
