@@ -5,7 +5,9 @@
 //! decided by the definition. So every machine, BLAS and thread count comes to the same decisions.
 
 mod bytes;
+pub mod cost;
 mod cpu;
+pub mod cuda;
 mod error;
 pub mod exact;
 mod group;
