@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
-use super::cost::{DeviceRates, LayerSize};
-use super::cuda::{self, Device, DevicePrecision};
+use super::cost::{Accelerator, Choice, Format, LayerCost, LayerSize, Processor, START};
+use super::cuda::{self, Device, DevicePrecision, inventory, libraries};
 use super::{Engine, Error, Precision};
 
 /// Where the user wants similarities computed.
@@ -82,8 +82,25 @@ struct InUse {
     /// Its number.
     ordinal: usize,
     /// For `auto`, how fast it is: then the processor takes what it is faster at, and everything if the GPU fails.
-    rates: Option<DeviceRates>,
+    rates: Option<Rates>,
     failure: OnceLock<cuda::Error>,
+}
+
+/// How fast both are.
+#[derive(Clone, Copy, Debug)]
+struct Rates {
+    processor: Processor,
+    gpu: Accelerator,
+}
+
+impl Rates {
+    fn is_faster_on_gpu(&self, layer: &LayerSize) -> bool {
+        let cost = LayerCost {
+            processor: self.processor.seconds(layer),
+            gpu: self.gpu.seconds(layer),
+        };
+        cost.is_less_on_gpu()
+    }
 }
 
 impl Backend {
@@ -109,7 +126,17 @@ impl Backend {
             Wanted::Cuda(ordinal) => {
                 backend.device = Some(InUse::open(ordinal, screens.device, at_once)?);
             }
-            Wanted::Auto => {}
+            Wanted::Auto => {
+                let processor = Processor::new(backend.processor, threads);
+                match faster_gpu(&processor, screens.device, layers, at_once) {
+                    Ok(device) => backend.device = device,
+                    Err(error) => {
+                        backend.missed = Some(format!(
+                            "{error}; it would have been faster than the processor, which does it all"
+                        ));
+                    }
+                }
+            }
         }
         Ok(backend)
     }
@@ -128,7 +155,7 @@ impl Backend {
         if let Some(device) = self
             .device
             .as_ref()
-            .filter(|device| device.takes(size, self))
+            .filter(|device| device.takes(&size))
         {
             match work(Engine::Device(&device.device, device.precision)) {
                 Err(Error::Device(error)) if device.rates.is_some() => {
@@ -201,10 +228,44 @@ impl InUse {
     }
 
     /// Whether it takes a layer of this size.
-    fn takes(&self, size: LayerSize, backend: &Backend) -> bool {
-        let is_faster = |rates: &DeviceRates| rates.wins(size, backend.processor, self.precision);
-        self.failure.get().is_none() && self.rates.as_ref().is_none_or(is_faster)
+    fn takes(&self, size: &LayerSize) -> bool {
+        let is_faster = |rates: Rates| rates.is_faster_on_gpu(size);
+        self.failure.get().is_none() && self.rates.is_none_or(is_faster)
     }
+}
+
+/// The first GPU, where it is faster for these layers than the processor, its start included.
+///
+/// # Errors
+///
+/// Where it would be, but cannot be used.
+fn faster_gpu(
+    processor: &Processor,
+    precision: Option<DevicePrecision>,
+    layers: &[LayerSize],
+    at_once: usize,
+) -> Result<Option<InUse>, cuda::Error> {
+    let on_processor: f64 = layers.iter().map(|layer| processor.seconds(layer)).sum();
+    if on_processor < START {
+        // Not even looked for: that alone takes longer than most checkpoints.
+        return Ok(None);
+    }
+    let Ok(gpu) = inventory::first(libraries::survey()) else {
+        return Ok(None);
+    };
+    let format = Format::from(precision.unwrap_or_else(|| gpu.best_precision()));
+    let rates = Rates {
+        processor: *processor,
+        gpu: Accelerator::new(gpu.multiprocessors, gpu.clock, gpu.capability, format),
+    };
+    if !Choice::new(layers, &rates.processor, &rates.gpu).uses_gpu() {
+        return Ok(None);
+    }
+    let device = InUse::open(gpu.ordinal, precision, at_once)?;
+    Ok(Some(InUse {
+        rates: Some(rates),
+        ..device
+    }))
 }
 
 #[cfg(test)]

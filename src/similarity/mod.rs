@@ -6,8 +6,8 @@
 
 mod backend;
 mod bound;
-mod cost;
-mod cuda;
+pub mod cost;
+pub mod cuda;
 mod engine;
 mod error;
 pub mod exact;

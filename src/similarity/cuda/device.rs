@@ -8,6 +8,7 @@ use cudarc::nvrtc::Ptx;
 
 use super::blas::Blas;
 use super::error::{Cause, Error};
+use super::libraries;
 use super::precision::DevicePrecision;
 
 /// The kernels, compiled ahead for a low virtual architecture, from which the driver makes what its GPU takes.
@@ -56,13 +57,13 @@ impl fmt::Debug for Device {
 }
 
 impl Device {
-    /// Takes a GPU into use, of whose memory `layers` at a time are to have the same share each. Its libraries must be
-    /// there.
+    /// Takes a GPU into use, of whose memory `layers` at a time are to have the same share each.
     ///
     /// # Errors
     ///
-    /// Where there is none of this number, or it does not take the kernels.
+    /// Where a library is missing, or there is no GPU of this number, or it does not take the kernels.
     pub(in super::super) fn open(ordinal: usize, layers: usize) -> Result<Self, Error> {
+        libraries::load()?;
         let limit = memory_limit()?;
         let mut name = format!("cuda:{ordinal}");
         let started = |name: &str, error: DriverError| {

@@ -3,10 +3,16 @@
 use cudarc::cublas::result::CublasError;
 use cudarc::driver::{DriverError, sys::CUresult};
 
+use super::libraries::Missing;
+
 /// A GPU cannot be used, or has failed. Nothing was decided with what it computed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "every variant's message says what it means")]
 pub enum Error {
+    #[error(transparent)]
+    Missing(#[from] Missing),
+    #[error("--backend {wanted}: there is no such GPU ({problem})")]
+    NoSuchGpu { wanted: String, problem: String },
     #[error(
         "{device}: out of memory {doing}; close what else runs on it, let this program take less with INMERGE_GPU_MEMORY=2GiB or the like, or use --backend cpu"
     )]

@@ -4,13 +4,20 @@
 //! makes their unit vectors; cuBLAS multiplies those, tile by tile; the tile is looked at where it lies, what the screen
 //! leaves open is compared there by the definition, and what comes of it is copied back. So no matrix of all similarities
 //! crosses the bus, and the GPU comes to the same decisions as the processor.
+//!
+//! Nothing of CUDA is linked. The driver and cuBLAS are loaded when they are first needed, from wherever this machine has
+//! them ([`libraries`]), and a machine without them is told so in a value.
 
 mod blas;
 mod device;
 mod error;
+pub mod inventory;
 mod layer;
+pub mod libraries;
 mod memory;
+mod places;
 mod precision;
+mod shared;
 mod tile;
 
 pub use device::Device;

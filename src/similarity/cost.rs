@@ -1,0 +1,380 @@
+//! What a layer's similarities take, in seconds, on the processor and on a GPU: by this `--backend auto` chooses.
+//!
+//! The comparison need not be precise, as a wrong choice costs time only: where it is close either will do. So the model
+//! is a handful of rates. **Only those of the processor are measured. Those of GPUs are data sheets' or assumed, and are
+//! not yet measured.**
+//!
+//! Both sides take n²·d/g products of n kernels of d numbers in g groups. The processor computes each pair of kernels
+//! once, half of these; a GPU is taken to compute all, as its tiles are large.
+//!
+//! | | | from |
+//! |---|---|---|
+//! | processor, a thread: multiply-adds in int8 | 45·10⁹ /s | measured |
+//! | in float32 | 23·10⁹ /s | measured |
+//! | reading, normalising and the rest, by bytes of the weight | 1.0·10⁹ /s | measured |
+//! | GPU: multiply-adds a cycle | see [`Format::per_cycle`] | data sheets |
+//! | share of that peak which cuBLAS and the screen reach together | ½ | assumed |
+//! | bytes of the weight over the bus, from memory that is not pinned | 6·10⁹ /s | assumed (PCIe 3.0 ×16, about half) |
+//! | for each layer: launches, the wait for the results | 0.3 ms | assumed |
+//! | for each run: starting the driver, a context, cuBLAS | 0.6 s | assumed |
+//!
+//! The processor's rates are those of a whole `merge --dry-run --tau 20% --skip-shallow 0` on one thread of an AMD EPYC
+//! (Zen 4, OpenBLAS 0.3.21), the best of three or four, in seconds, beside what the model says:
+//!
+//! | | products | MB | int8 | model | float32 | model |
+//! |---|---|---|---|---|---|---|
+//! | densenet121 | 0.45·10⁹ | 28 | 0.055 | 0.037 | 0.059 | 0.047 |
+//! | vgg19 | 4.81·10⁹ | 80 | 0.213 | 0.187 | 0.294 | 0.289 |
+//! | resnet50 | 9.73·10⁹ | 94 | 0.317 | 0.310 | 0.537 | 0.517 |
+//! | `[4096,512,3,3]` | 38.7·10⁹ | 75 | 1.19 | 0.93 | 1.76 | 1.76 |
+//! | `[8192,256,3,3]` | 77.3·10⁹ | 75 | 1.48 | 1.79 | 3.47 | 3.44 |
+//!
+//! Bare products are faster (230·10⁹ /s in int8, see `bytes.rs`); looking at them and the exact tests take the rest, most
+//! in int8, which leaves more open. Two threads took 0.50 to 0.57 of one's time. Small layers, whose products run at a
+//! lower rate, are those with few products for their bytes, which the third rate covers.
+
+use crate::weight::ConvWeight;
+
+use super::Precision;
+
+/// The size of a layer, which is all that its time is taken to depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerSize {
+    /// Number of kernels.
+    pub kernels: usize,
+    /// Numbers of each kernel.
+    pub length: usize,
+    /// Parts of the kernels that are not compared with each other.
+    pub groups: usize,
+    /// Bytes of the weight.
+    pub bytes: usize,
+}
+
+impl LayerSize {
+    /// The size of a layer with this weight.
+    pub fn of(weight: &ConvWeight<'_>) -> Self {
+        Self {
+            kernels: weight.layout().kernels(),
+            length: weight.layout().kernel_len(),
+            groups: weight.groups(),
+            bytes: weight.bytes(),
+        }
+    }
+
+    /// The multiply-adds of all products of kernels of one group.
+    fn products(&self) -> f64 {
+        let kernels = self.kernels as f64;
+        kernels * kernels * self.length as f64 / self.groups.max(1) as f64
+    }
+}
+
+/// Processor: bytes of a weight read, normalised and so on in a second, by one thread.
+const READ: f64 = 1.0e9;
+
+/// GPU: the share of its peak that is reached.
+const SHARE_OF_PEAK: f64 = 0.5;
+
+/// GPU: bytes a second that come over the bus from pageable memory.
+const BUS: f64 = 6.0e9;
+
+/// GPU: seconds that every layer takes, however small.
+const LAYER: f64 = 0.3e-3;
+
+/// GPU: seconds that every run takes.
+pub const START: f64 = 0.6;
+
+/// The clock rate that is assumed where the driver tells none, in Hz: below that of every GPU that we know.
+const CLOCK: u64 = 1_000_000_000;
+
+/// How fast the processor is.
+#[derive(Clone, Copy, Debug)]
+pub struct Processor {
+    multiply_adds: f64,
+    bytes: f64,
+}
+
+impl Processor {
+    /// This one, on so many threads, with similarities screened in this precision.
+    pub fn new(precision: Precision, threads: usize) -> Self {
+        let rate = match precision {
+            Precision::Byte => 45.0e9,
+            Precision::Single => 23.0e9,
+        };
+        let threads = threads as f64;
+        Self {
+            multiply_adds: rate * threads,
+            bytes: READ * threads,
+        }
+    }
+
+    /// Seconds that a layer takes.
+    pub fn seconds(&self, layer: &LayerSize) -> f64 {
+        layer.products() / 2.0 / self.multiply_adds + layer.bytes as f64 / self.bytes
+    }
+}
+
+/// The numbers that a GPU multiplies; it adds in float32 always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Float32.
+    Single,
+    /// Float32 of which 10 bits of the mantissa count.
+    Tf32,
+    /// Bfloat16.
+    Bf16,
+}
+
+impl Format {
+    /// Multiply-adds a cycle of a multiprocessor of this compute capability, of dense matrices. Where cards of one
+    /// capability differ (GeForce's tensor cores run at half the rate of the others') the lower; capabilities that are not
+    /// known, or do not have the format, count as the best that is known below them, or as float32.
+    ///
+    /// From NVIDIA's data sheets, as peak / (2 · multiprocessors · boost clock): T4, A100, RTX 3090, RTX 4090, H100 SXM,
+    /// B200, RTX 5090.
+    pub fn per_cycle(self, capability: (u32, u32)) -> f64 {
+        let [single, tf32, bf16] = match capability {
+            (..8, _) => [64.0, 64.0, 64.0],
+            (8, 0) => [64.0, 512.0, 1024.0],
+            (8, _) => [128.0, 128.0, 256.0],
+            (9, _) => [128.0, 1024.0, 2048.0],
+            (10, _) => [128.0, 2048.0, 4096.0],
+            _ => [128.0, 128.0, 256.0],
+        };
+        match self {
+            Self::Single => single,
+            Self::Tf32 => tf32,
+            Self::Bf16 => bf16,
+        }
+    }
+}
+
+/// How fast a GPU is taken to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Accelerator {
+    multiply_adds: f64,
+}
+
+impl Accelerator {
+    /// One of so many multiprocessors of this clock rate (in Hz; 0 where it is not known) and compute capability, that
+    /// multiplies numbers of this format.
+    pub fn new(multiprocessors: u32, clock: u64, capability: (u32, u32), format: Format) -> Self {
+        let clock = if clock == 0 { CLOCK } else { clock };
+        let cycles = f64::from(multiprocessors) * clock as f64;
+        Self {
+            multiply_adds: SHARE_OF_PEAK * cycles * format.per_cycle(capability),
+        }
+    }
+
+    /// Seconds that a layer takes, the copy of its weight with it.
+    pub fn seconds(&self, layer: &LayerSize) -> f64 {
+        layer.products() / self.multiply_adds + layer.bytes as f64 / BUS + LAYER
+    }
+}
+
+/// What a layer takes on either.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LayerCost {
+    /// Seconds on the processor.
+    pub processor: f64,
+    /// Seconds on the GPU, once it has been started.
+    pub gpu: f64,
+}
+
+impl LayerCost {
+    /// Whether the GPU is faster, once it has been started.
+    pub fn is_less_on_gpu(&self) -> bool {
+        self.gpu < self.processor
+    }
+}
+
+/// Where the layers of a run are best computed, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice {
+    /// By layer, in their order.
+    pub layers: Vec<LayerCost>,
+}
+
+impl Choice {
+    /// Compares the two for every layer of a run.
+    pub fn new(layers: &[LayerSize], processor: &Processor, gpu: &Accelerator) -> Self {
+        let cost = |layer| LayerCost {
+            processor: processor.seconds(layer),
+            gpu: gpu.seconds(layer),
+        };
+        Self {
+            layers: layers.iter().map(cost).collect(),
+        }
+    }
+
+    /// Seconds that the run takes without the GPU.
+    pub fn without_gpu(&self) -> f64 {
+        self.layers.iter().map(|layer| layer.processor).sum()
+    }
+
+    /// Seconds that it takes with the layers that are faster there on the GPU, its start included.
+    pub fn with_gpu(&self) -> f64 {
+        let fastest = self
+            .layers
+            .iter()
+            .map(|layer| layer.gpu.min(layer.processor));
+        START + fastest.sum::<f64>()
+    }
+
+    /// Whether the layers that are faster on the GPU make up for its start.
+    pub fn uses_gpu(&self) -> bool {
+        self.with_gpu() < self.without_gpu()
+    }
+
+    /// Whether a layer is best computed on the GPU.
+    pub fn is_for_gpu(&self, layer: usize) -> bool {
+        self.uses_gpu() && self.layers[layer].is_less_on_gpu()
+    }
+}
+
+/// From which size on a GPU is faster, in kernels n of a float32 layer `[n, n, 3, 3]`; `None` where it never is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakEven {
+    /// In a run that uses the GPU anyway.
+    pub layer: Option<usize>,
+    /// Where the layer is alone, and has to make up for the start.
+    pub run: Option<usize>,
+}
+
+impl BreakEven {
+    /// Tries the multiples of 8 up to 65536: beyond that a layer takes minutes on a processor.
+    pub fn between(processor: &Processor, gpu: &Accelerator) -> Self {
+        let first = |wins: &dyn Fn(&Choice) -> bool| {
+            (8..=65_536usize).step_by(8).find(|&kernels| {
+                let layer = LayerSize {
+                    kernels,
+                    length: kernels * 9,
+                    groups: 1,
+                    bytes: kernels * kernels * 9 * size_of::<f32>(),
+                };
+                wins(&Choice::new(&[layer], processor, gpu))
+            })
+        };
+        Self {
+            layer: first(&|choice| choice.layers[0].is_less_on_gpu()),
+            run: first(&Choice::uses_gpu),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn float32(kernels: usize, length: usize, groups: usize) -> LayerSize {
+        LayerSize {
+            kernels,
+            length,
+            groups,
+            bytes: kernels * length * 4,
+        }
+    }
+
+    /// The rates as an A100 of 108 multiprocessors has them.
+    fn a100(format: Format) -> Accelerator {
+        Accelerator::new(108, 1_410_000_000, (8, 0), format)
+    }
+
+    #[test]
+    fn the_processor_s_seconds_are_near_the_measured_ones() {
+        let wide4096 = float32(4096, 4608, 1);
+        let wide8192 = float32(8192, 2304, 1);
+        for (precision, layer, measured) in [
+            (Precision::Byte, wide4096, 1.19),
+            (Precision::Byte, wide8192, 1.48),
+            (Precision::Single, wide4096, 1.76),
+            (Precision::Single, wide8192, 3.47),
+        ] {
+            let seconds = Processor::new(precision, 1).seconds(&layer);
+            assert!(
+                (0.75..1.25).contains(&(seconds / measured)),
+                "{precision} {layer:?}: {seconds} for {measured}"
+            );
+            let on_two = Processor::new(precision, 2).seconds(&layer);
+            assert!((on_two * 2.0 - seconds).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn data_sheets_peaks_follow_from_the_rates() {
+        // Multiprocessors, boost clock, capability, format, 10¹² operations a second (a multiply-add is two).
+        for (multiprocessors, clock, capability, format, peak) in [
+            (40, 1.59e9, (7, 5), Format::Single, 8.1),
+            (108, 1.41e9, (8, 0), Format::Single, 19.5),
+            (108, 1.41e9, (8, 0), Format::Tf32, 156.0),
+            (108, 1.41e9, (8, 0), Format::Bf16, 312.0),
+            (82, 1.695e9, (8, 6), Format::Tf32, 35.6),
+            (82, 1.695e9, (8, 6), Format::Bf16, 71.2),
+            (128, 2.52e9, (8, 9), Format::Tf32, 82.6),
+            (132, 1.83e9, (9, 0), Format::Tf32, 494.7),
+            (132, 1.83e9, (9, 0), Format::Bf16, 989.4),
+            (170, 2.407e9, (12, 0), Format::Bf16, 209.5),
+        ] {
+            let of_rates = 2.0 * f64::from(multiprocessors) * clock * format.per_cycle(capability);
+            assert!(
+                (of_rates / 1e12 / peak - 1.0).abs() < 0.01,
+                "{capability:?} {format:?}: {of_rates}"
+            );
+        }
+    }
+
+    #[test]
+    fn groups_divide_the_products_on_both_sides() {
+        let processor = Processor::new(Precision::Single, 1);
+        let gpu = a100(Format::Single);
+        let (whole, parted) = (float32(1024, 1024, 1), float32(1024, 1024, 32));
+        let without_bytes = |seconds: f64, rate: f64| seconds - whole.bytes as f64 / rate;
+        let ratio = without_bytes(processor.seconds(&whole), READ)
+            / without_bytes(processor.seconds(&parted), READ);
+        assert!((ratio - 32.0).abs() < 1e-6, "{ratio}");
+        let ratio = (without_bytes(gpu.seconds(&whole), BUS) - LAYER)
+            / (without_bytes(gpu.seconds(&parted), BUS) - LAYER);
+        assert!((ratio - 32.0).abs() < 1e-6, "{ratio}");
+    }
+
+    #[test]
+    fn small_layers_stay_and_small_runs_do_not_start_a_gpu() {
+        let processor = Processor::new(Precision::Byte, 2);
+        let gpu = a100(Format::Tf32);
+        let (small, large) = (float32(64, 576, 1), float32(8192, 2304, 1));
+        let choice = Choice::new(&[small, large, large], &processor, &gpu);
+        assert!(choice.uses_gpu());
+        assert!(!choice.is_for_gpu(0) && choice.is_for_gpu(1) && choice.is_for_gpu(2));
+        assert!(choice.with_gpu() < choice.without_gpu());
+
+        // Alone, a layer of 512 kernels is faster on the GPU by less than it takes to start it.
+        let choice = Choice::new(&[float32(512, 4608, 1)], &processor, &gpu);
+        assert!(choice.layers[0].is_less_on_gpu());
+        assert!(!choice.uses_gpu() && !choice.is_for_gpu(0));
+        assert!(!Choice::new(&[], &processor, &gpu).uses_gpu());
+    }
+
+    #[test]
+    fn break_even_is_the_first_size_that_wins() {
+        let processor = Processor::new(Precision::Byte, 2);
+        let gpu = a100(Format::Tf32);
+        let even = BreakEven::between(&processor, &gpu);
+        let (layer, run) = (even.layer.unwrap(), even.run.unwrap());
+        assert!(layer < run, "{even:?}");
+        let cost = |n: usize| Choice::new(&[float32(n, 9 * n, 1)], &processor, &gpu);
+        assert!(cost(layer).layers[0].is_less_on_gpu());
+        assert!(!cost(layer - 8).layers[0].is_less_on_gpu());
+        assert!(cost(run).uses_gpu() && !cost(run - 8).uses_gpu());
+
+        // A GPU that hardly computes never wins.
+        let slow = Accelerator::new(1, 1_000_000, (7, 5), Format::Single);
+        assert_eq!(BreakEven::between(&processor, &slow).run, None);
+    }
+
+    #[test]
+    fn a_clock_that_is_not_told_is_assumed() {
+        let layer = float32(8192, 2304, 1);
+        let unknown = Accelerator::new(40, 0, (7, 5), Format::Single).seconds(&layer);
+        let assumed = Accelerator::new(40, CLOCK, (7, 5), Format::Single).seconds(&layer);
+        assert_eq!(unknown, assumed);
+    }
+}
