@@ -162,7 +162,7 @@ impl<'a> Session<'a> {
     ) -> Result<Backend, Error> {
         let threads = pool.current_num_threads();
         let backend = Backend::choose(self.wanted, screens, layers, threads)?;
-        self.note(&format!("similarities by {backend}"));
+        self.note(&format!("similarities computed on {backend}"));
         Ok(backend)
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
-use super::cost::{Accelerator, Choice, Format, LayerCost, LayerSize, Processor, START};
+use super::cost::{Accelerator, Choice, LayerCost, LayerSize, Processor, START};
 use super::cuda::{self, Device, DevicePrecision, inventory, libraries};
 use super::{Engine, Error, Precision};
 
@@ -152,11 +152,7 @@ impl Backend {
         size: LayerSize,
         work: impl Fn(Engine<'_>) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        if let Some(device) = self
-            .device
-            .as_ref()
-            .filter(|device| device.takes(&size))
-        {
+        if let Some(device) = self.device.as_ref().filter(|device| device.takes(&size)) {
             match work(Engine::Device(&device.device, device.precision)) {
                 Err(Error::Device(error)) if device.rates.is_some() => {
                     // Of several layers that fail at once the first tells.
@@ -192,21 +188,19 @@ impl Backend {
 /// For people: where similarities are computed, and how they are screened.
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.device {
-            Some(InUse {
-                device,
-                precision,
-                rates,
-                ..
-            }) => {
-                let rest = if rates.is_some() {
-                    ", small layers on the processor"
-                } else {
-                    ""
-                };
-                write!(f, "{} with {precision} similarities{rest}", device.name())
-            }
-            None => write!(f, "the processor with {} similarities", self.processor),
+        let Some(InUse {
+            device,
+            precision,
+            rates,
+            ..
+        }) = &self.device
+        else {
+            return write!(f, "the processor, screened in {}", self.processor);
+        };
+        write!(f, "{}, screened in {precision}", device.name())?;
+        match rates {
+            Some(_) => write!(f, ", small layers on the processor in {}", self.processor),
+            None => Ok(()),
         }
     }
 }
@@ -250,10 +244,10 @@ fn faster_gpu(
         // Not even looked for: that alone takes longer than most checkpoints.
         return Ok(None);
     }
-    let Ok(gpu) = inventory::first(libraries::survey()) else {
+    let Ok(Some(gpu)) = inventory::first(libraries::survey()) else {
         return Ok(None);
     };
-    let format = Format::from(precision.unwrap_or_else(|| gpu.best_precision()));
+    let format = precision.unwrap_or_else(|| gpu.best_precision()).format();
     let rates = Rates {
         processor: *processor,
         gpu: Accelerator::new(gpu.multiprocessors, gpu.clock, gpu.capability, format),

@@ -107,6 +107,9 @@ impl<'k, 'a> Group<'k, 'a> {
         meter: &dyn Meter,
         visit: impl Fn(&mut dyn Tile) -> Result<(), Error> + Sync,
     ) -> Result<(), Error> {
+        if self.len() < 2 {
+            return Ok(());
+        }
         let visit = |tile: &mut dyn Tile| {
             visit(tile)?;
             meter.multiplied(tile.pairs() as u64 * self.kernels.rows().row_len() as u64);

@@ -1,8 +1,10 @@
 //! A GPU that is in use.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ops::Deref;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use cudarc::driver::sys::CUresult;
 use cudarc::driver::{CudaContext, CudaFunction, CudaStream, DriverError};
 use cudarc::nvrtc::Ptx;
 
@@ -17,24 +19,42 @@ const PTX: &str = include_str!("../../../kernels/inmerge.ptx");
 /// The share of the free memory that is taken: the rest is for cuBLAS's workspaces and whoever else runs there.
 const MEMORY_SHARE: f64 = 0.8;
 
+/// Lanes at a time: enough to copy a layer while others are computed and looked at. Each has a cuBLAS, which takes up to 32 MiB.
+const LANES: usize = 4;
+
 /// The variable that limits the memory taken.
 const MEMORY_VARIABLE: &str = "INMERGE_GPU_MEMORY";
 
 /// A GPU with our kernels on it.
 pub struct Device {
     name: String,
-    capability: (i32, i32),
+    capability: (u32, u32),
     context: Arc<CudaContext>,
     pub(super) functions: Functions,
     /// Bytes that a layer may take.
     share: usize,
-    idle: Mutex<Vec<Lane>>,
+    lanes: Mutex<Lanes>,
+    given_back: Condvar,
+}
+
+/// The lanes that there are.
+#[derive(Default)]
+struct Lanes {
+    idle: Vec<Lane>,
+    /// How many are lent.
+    lent: usize,
 }
 
 /// What runs one after the other: a stream, and cuBLAS on it.
 pub(super) struct Lane {
     pub stream: Arc<CudaStream>,
     pub blas: Blas,
+}
+
+/// A lane while somebody has it.
+pub(super) struct LentLane<'d> {
+    device: &'d Device,
+    lane: Option<Lane>,
 }
 
 /// The kernels, by name.
@@ -66,8 +86,13 @@ impl Device {
         libraries::load()?;
         let limit = memory_limit()?;
         let mut name = format!("cuda:{ordinal}");
-        let started = |name: &str, error: DriverError| {
-            Error::at(name, "as it was started", Cause::from(error))
+        let started = |name: &str, error: DriverError| match error.0 {
+            CUresult::CUDA_ERROR_INVALID_DEVICE | CUresult::CUDA_ERROR_NO_DEVICE => {
+                Error::NoSuchGpu {
+                    device: name.to_owned(),
+                }
+            }
+            _ => Error::at(name, "as it was started", Cause::from(error)),
         };
         let context = CudaContext::new(ordinal).map_err(|error| started(&name, error))?;
         if let Ok(model) = context.name() {
@@ -75,7 +100,8 @@ impl Device {
         }
         let (functions, capability, free) = Functions::load(&context)
             .and_then(|functions| {
-                let capability = context.compute_capability()?;
+                let (major, minor) = context.compute_capability()?;
+                let capability = (major.unsigned_abs(), minor.unsigned_abs());
                 Ok((functions, capability, context.mem_get_info()?.0))
             })
             .map_err(|error| started(&name, error))?;
@@ -86,7 +112,8 @@ impl Device {
             context,
             functions,
             share: budget.min(limit.unwrap_or(usize::MAX)) / layers.max(1),
-            idle: Mutex::new(Vec::new()),
+            lanes: Mutex::default(),
+            given_back: Condvar::new(),
         })
     }
 
@@ -127,19 +154,27 @@ impl Device {
         Error::at(&self.name, doing, cause.into())
     }
 
-    /// A lane, one that was given back if there is one.
-    pub(super) fn lane(&self) -> Result<Lane, Error> {
-        let idle = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
-        match idle {
-            Some(lane) => Ok(lane),
-            None => self
-                .new_lane()
-                .map_err(|cause| self.error("as cuBLAS was started", cause)),
+    /// A lane to itself, as soon as one of [`LANES`] is free. Who has one must not wait for another, nor for whoever may.
+    pub(super) fn lane(&self) -> Result<LentLane<'_>, Error> {
+        let mut lanes = self.lanes();
+        while lanes.lent >= LANES {
+            lanes = self
+                .given_back
+                .wait(lanes)
+                .unwrap_or_else(PoisonError::into_inner);
         }
+        lanes.lent += 1;
+        let idle = lanes.idle.pop();
+        drop(lanes);
+        let mut lent = LentLane {
+            device: self,
+            lane: idle,
+        };
+        if lent.lane.is_none() {
+            let lane = self.new_lane();
+            lent.lane = Some(lane.map_err(|cause| self.error("as cuBLAS was started", cause))?);
+        }
+        Ok(lent)
     }
 
     fn new_lane(&self) -> Result<Lane, Cause> {
@@ -148,12 +183,27 @@ impl Device {
         Ok(Lane { stream, blas })
     }
 
-    /// Keeps a lane for whoever needs one next.
-    pub(super) fn give_back(&self, lane: Lane) {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(lane);
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Deref for LentLane<'_> {
+    type Target = Lane;
+
+    fn deref(&self) -> &Lane {
+        self.lane
+            .as_ref()
+            .expect("a lane, from when it is lent until it is given back")
+    }
+}
+
+impl Drop for LentLane<'_> {
+    fn drop(&mut self) {
+        let mut lanes = self.device.lanes();
+        lanes.idle.extend(self.lane.take());
+        lanes.lent -= 1;
+        self.device.given_back.notify_one();
     }
 }
 

@@ -3,6 +3,7 @@
 use cudarc::cublas::result::CublasError;
 use cudarc::driver::{DriverError, sys::CUresult};
 
+use super::inventory::Failure;
 use super::libraries::Missing;
 
 /// A GPU cannot be used, or has failed. Nothing was decided with what it computed.
@@ -11,8 +12,8 @@ use super::libraries::Missing;
 pub enum Error {
     #[error(transparent)]
     Missing(#[from] Missing),
-    #[error("--backend {wanted}: there is no such GPU ({problem})")]
-    NoSuchGpu { wanted: String, problem: String },
+    #[error("{device}: there is no such GPU; `inmerge-ckpt doctor` lists those there are")]
+    NoSuchGpu { device: String },
     #[error(
         "{device}: out of memory {doing}; close what else runs on it, let this program take less with INMERGE_GPU_MEMORY=2GiB or the like, or use --backend cpu"
     )]
@@ -25,9 +26,7 @@ pub enum Error {
         have: usize,
         kernel_bytes: usize,
     },
-    #[error(
-        "{device}: failed {doing} ({problem}); try again, look at it with `nvidia-smi`, or use --backend cpu"
-    )]
+    #[error("{device}: failed {doing} ({problem}); try again, or use --backend cpu")]
     Failed {
         device: String,
         doing: &'static str,
@@ -38,8 +37,8 @@ pub enum Error {
     )]
     Unsupported {
         device: String,
-        major: i32,
-        minor: i32,
+        major: u32,
+        minor: u32,
         precision: String,
     },
     #[error(
@@ -58,7 +57,7 @@ impl From<DriverError> for Cause {
     fn from(error: DriverError) -> Self {
         match error.0 {
             CUresult::CUDA_ERROR_OUT_OF_MEMORY => Self::OutOfMemory,
-            _ => Self::Other(error.to_string()),
+            _ => Self::Other(Failure::from(error).to_string()),
         }
     }
 }
@@ -68,7 +67,7 @@ impl From<CublasError> for Cause {
         use cudarc::cublas::sys::cublasStatus_t::CUBLAS_STATUS_ALLOC_FAILED;
         match error.0 {
             CUBLAS_STATUS_ALLOC_FAILED => Self::OutOfMemory,
-            _ => Self::Other(error.to_string()),
+            status => Self::Other(format!("{status:?}")),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fs;
 use cudarc::driver::sys::CUdevice_attribute_enum as Attribute;
 use cudarc::driver::{CudaContext, DriverError, result, sys};
 
+use super::DevicePrecision;
 use super::libraries::{Missing, Survey};
 
 /// The lowest compute capability that our kernels are built for.
@@ -30,6 +31,11 @@ pub struct Gpu {
 }
 
 impl Gpu {
+    /// The precision in which it screens similarities best.
+    pub fn best_precision(&self) -> DevicePrecision {
+        DevicePrecision::best(self.capability)
+    }
+
     /// Whether it can run our kernels.
     pub fn is_usable(&self) -> bool {
         self.capability >= LOWEST_CAPABILITY && self.free.is_ok()
@@ -137,6 +143,11 @@ pub fn gpus(survey: &Survey) -> Result<Vec<Gpu>, NoGpu> {
     ordinals
         .map(|ordinal| gpu(ordinal).map_err(failed))
         .collect()
+}
+
+/// The first GPU that can run our kernels.
+pub fn first(survey: &Survey) -> Result<Option<Gpu>, NoGpu> {
+    Ok(gpus(survey)?.into_iter().find(Gpu::is_usable))
 }
 
 fn gpu(ordinal: usize) -> Result<Gpu, DriverError> {

@@ -122,7 +122,7 @@ impl Layer {
                 read().map_err(|cause| device.error("measuring kernels", cause))?;
             measured.extend(squares.into_iter().zip(errors));
         }
-        device.give_back(lane);
+        drop(lane);
         Ok((layer, measured))
     }
 
@@ -150,8 +150,6 @@ impl Layer {
                 self.visit_tile(group, rows, columns, &lane, &mut buffers, visit)
                     .inspect_err(|_| next.store(tiles.len(), Ordering::Relaxed))?;
             }
-            drop(buffers);
-            self.device.give_back(lane);
             Ok(())
         };
         if self.plan.lanes.min(tiles.len()) < 2 {

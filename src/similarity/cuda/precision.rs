@@ -32,7 +32,7 @@ impl DevicePrecision {
     ///
     /// Bfloat16 would be multiplied twice as fast as TF32, but either takes less time than the copy of the weights to the
     /// GPU, and TF32 leaves a quarter as many pairs open.
-    pub(super) fn best(capability: (i32, i32)) -> Self {
+    pub(super) fn best(capability: (u32, u32)) -> Self {
         if Self::Tf32.is_supported(capability) {
             Self::Tf32
         } else {
@@ -41,7 +41,7 @@ impl DevicePrecision {
     }
 
     /// Whether a GPU of this compute capability has it.
-    pub(super) fn is_supported(self, (major, _): (i32, i32)) -> bool {
+    pub(super) fn is_supported(self, (major, _): (u32, u32)) -> bool {
         self == Self::Single || major >= 8
     }
 
@@ -51,6 +51,16 @@ impl DevicePrecision {
             Self::Single => 0,
             Self::Tf32 => 1,
             Self::Bf16 => 2,
+        }
+    }
+
+    /// The same for the cost model.
+    pub(in super::super) fn format(self) -> super::super::cost::Format {
+        use super::super::cost::Format;
+        match self {
+            Self::Single => Format::Single,
+            Self::Tf32 => Format::Tf32,
+            Self::Bf16 => Format::Bf16,
         }
     }
 
