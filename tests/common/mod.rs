@@ -41,8 +41,17 @@ pub struct Run {
 
 /// Runs the program to its end.
 pub fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Run {
+    run_with(args, |_| ())
+}
+
+/// Runs the program to its end, in an environment made ready for it.
+pub fn run_with<S: AsRef<OsStr>>(
+    args: impl IntoIterator<Item = S>,
+    prepare: impl FnOnce(&mut Command),
+) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_inmerge-ckpt"));
     command.args(args).env("NO_COLOR", "1");
+    prepare(&mut command);
     let line = format!("{command:?}");
     let output = command.output().expect("the program starts");
     let text = |bytes| String::from_utf8(bytes).expect("the program writes UTF-8");

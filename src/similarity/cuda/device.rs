@@ -10,6 +10,7 @@ use cudarc::nvrtc::Ptx;
 
 use super::blas::Blas;
 use super::error::{Cause, Error};
+use super::inventory::LOWEST_CAPABILITY;
 use super::libraries;
 use super::precision::DevicePrecision;
 
@@ -98,12 +99,17 @@ impl Device {
         if let Ok(model) = context.name() {
             name = format!("cuda:{ordinal} ({})", model.trim());
         }
-        let (functions, capability, free) = Functions::load(&context)
-            .and_then(|functions| {
-                let (major, minor) = context.compute_capability()?;
-                let capability = (major.unsigned_abs(), minor.unsigned_abs());
-                Ok((functions, capability, context.mem_get_info()?.0))
-            })
+        let capability = context.compute_capability();
+        let capability = capability.map_err(|error| started(&name, error))?;
+        let capability = (capability.0.unsigned_abs(), capability.1.unsigned_abs());
+        if capability < LOWEST_CAPABILITY {
+            return Err(Error::TooOld {
+                device: name,
+                capability,
+            });
+        }
+        let (functions, free) = Functions::load(&context)
+            .and_then(|functions| Ok((functions, context.mem_get_info()?.0)))
             .map_err(|error| started(&name, error))?;
         let budget = (free as f64 * MEMORY_SHARE) as usize;
         Ok(Self {

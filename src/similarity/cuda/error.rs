@@ -12,6 +12,14 @@ use super::libraries::Missing;
 pub enum Error {
     #[error(transparent)]
     Missing(#[from] Missing),
+    #[error(
+        "{device}: is of compute capability {}.{}, and 7.5 or later is needed; use --backend cpu",
+        capability.0, capability.1
+    )]
+    TooOld {
+        device: String,
+        capability: (u32, u32),
+    },
     #[error("{device}: there is no such GPU; `inmerge-ckpt doctor` lists those there are")]
     NoSuchGpu { device: String },
     #[error(

@@ -1,0 +1,600 @@
+//! The program on a GPU: on a stand-in for NVIDIA's driver and cuBLAS, which runs the project's kernels on the processor
+//! (tests/fake_cuda), and on a real one where `make gpu-check` finds it.
+
+#[macro_use]
+mod common;
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{Run, contents, fake_cuda, fixture, read_json};
+use half::{bf16, f16};
+use safetensors::tensor::{Dtype, TensorView};
+use tempfile::TempDir;
+
+/// The program with the stand-in in the place of a GPU.
+struct Gpu {
+    library_path: OsString,
+    settings: Vec<(&'static str, String)>,
+}
+
+impl Gpu {
+    /// `None`, said once, where the stand-in cannot be built.
+    fn new() -> Option<Self> {
+        let folder = fake_cuda::folder()?;
+        Some(Self {
+            library_path: fake_cuda::library_path(folder),
+            settings: Vec::new(),
+        })
+    }
+
+    /// With one more setting, of the stand-in or of the program.
+    fn with(&self, name: &'static str, value: impl ToString) -> Self {
+        let mut settings = self.settings.clone();
+        settings.push((name, value.to_string()));
+        Self {
+            library_path: self.library_path.clone(),
+            settings,
+        }
+    }
+
+    fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Run {
+        common::run_with(args, |command: &mut Command| {
+            command.env("LD_LIBRARY_PATH", &self.library_path);
+            for variable in [
+                "INMERGE_CUBLAS",
+                "INMERGE_GPU_MEMORY",
+                "CUDA_HOME",
+                "CUDA_PATH",
+            ] {
+                command.env_remove(variable);
+            }
+            command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        })
+    }
+}
+
+/// Merges on the processor and on the GPU, and compares the bytes that come of it.
+fn assert_same(gpu: &Gpu, input: &Path, flags: &[&str], device_flags: &[&str]) {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let args = |side: &str, more: &[&str]| -> Vec<OsString> {
+        let files = [
+            "merge".into(),
+            input.into(),
+            path(&format!("{side}.safetensors")).into_os_string(),
+            "--plan".into(),
+            path(&format!("{side}.json")).into_os_string(),
+            "--no-sync".into(),
+            "--allow-nonfinite".into(),
+        ];
+        let more = flags.iter().chain(more).map(OsString::from);
+        files.into_iter().chain(more).collect()
+    };
+    let cpu = common::run(args("cpu", &["--backend=cpu"]));
+    let device = gpu.run(args("gpu", &[&["--backend=cuda"], device_flags].concat()));
+    assert_eq!(cpu.code, device.code, "{cpu}\n{device}");
+    for ending in ["safetensors", "json"] {
+        let read = |side: &str| fs::read(path(&format!("{side}.{ending}"))).ok();
+        assert!(
+            read("cpu") == read("gpu"),
+            "{ending} differs on the GPU, with {:?}: {device}",
+            gpu.settings
+        );
+    }
+}
+
+/// Kernels in clusters of eight, of a linear congruential generator's numbers.
+fn clustered(n: usize, d: usize) -> Vec<f32> {
+    let mut state = 7u32;
+    let mut noise = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / 16_777_216.0 - 0.5
+    };
+    let centres: Vec<f32> = (0..n.div_ceil(8) * d).map(|_| noise()).collect();
+    (0..n * d)
+        .map(|i| centres[i % centres.len()] + noise())
+        .collect()
+}
+
+/// A checkpoint of 1×1 convolutions with these kernels: shape, numbers.
+fn checkpoint(folder: &Path, dtype: Dtype, layers: &[(usize, usize, Vec<f32>)]) -> PathBuf {
+    let bytes = |numbers: &[f32]| -> Vec<u8> {
+        let numbers = numbers.iter();
+        match dtype {
+            Dtype::F64 => numbers.flat_map(|&x| f64::from(x).to_le_bytes()).collect(),
+            Dtype::F16 => numbers
+                .flat_map(|&x| f16::from_f32(x).to_le_bytes())
+                .collect(),
+            Dtype::BF16 => numbers
+                .flat_map(|&x| bf16::from_f32(x).to_le_bytes())
+                .collect(),
+            _ => numbers.flat_map(|x| x.to_le_bytes()).collect(),
+        }
+    };
+    let data: Vec<Vec<u8>> = layers
+        .iter()
+        .map(|(_, _, numbers)| bytes(numbers))
+        .collect();
+    let tensors: HashMap<String, TensorView<'_>> = layers
+        .iter()
+        .zip(&data)
+        .enumerate()
+        .map(|(i, ((n, d, _), data))| {
+            let view = TensorView::new(dtype, vec![*n, *d, 1, 1], data).unwrap();
+            (format!("features.{i}.weight"), view)
+        })
+        .collect();
+    let path = folder.join("checkpoint.safetensors");
+    safetensors::serialize_to_file(&tensors, None, &path).unwrap();
+    path
+}
+
+const ALL_LAYERS: [&str; 2] = [
+    "--skip-shallow=0",
+    "--kinds=conv,pointwise,depthwise,transposed,linear",
+];
+
+/// Every checkpoint of the fixtures, by every policy and screen, has the same plan and bytes on both.
+#[test]
+fn fixtures_merge_to_the_same_bytes() {
+    let Some(gpu) = Gpu::new() else { return };
+    let mut files: Vec<PathBuf> = contents(&fixture("checkpoints")).into_keys().collect();
+    files.retain(|file| {
+        file.extension()
+            .is_some_and(|ending| ending == "safetensors")
+    });
+    assert!(files.len() >= 20, "{files:?}");
+    for (i, file) in files.iter().enumerate() {
+        let file = fixture("checkpoints").join(file);
+        for (k, partner) in ["eligible", "nearest", "random"].into_iter().enumerate() {
+            let partner = format!("--partner={partner}");
+            let tau = ["0.1", "0.3", "0.5", "0.9", "20%"][(i + k) % 5];
+            let screen = ["f32", "tf32", "bf16", "auto"][(i + k) % 4];
+            let (tau, screen) = (format!("--tau={tau}"), format!("--screen={screen}"));
+            let rounds = if i % 3 == 0 {
+                "--rounds=2"
+            } else {
+                "--rounds=1"
+            };
+            let flags = [&ALL_LAYERS[..], &[&partner, &tau, rounds, "--prob=0.7"]].concat();
+            assert_same(&gpu, &file, &flags, &[&screen]);
+        }
+    }
+}
+
+/// Odd shapes and every type, with errors of the products as large as any rounding makes them.
+#[test]
+fn odd_shapes_merge_to_the_same_bytes_whatever_rounding_does() {
+    let Some(gpu) = Gpu::new() else { return };
+    let folder = TempDir::new().unwrap();
+    let shapes = [
+        (1, 27),
+        (2, 27),
+        (63, 1),
+        (64, 16),
+        (65, 100),
+        (257, 15),
+        (130, 36),
+    ];
+    let mut layers: Vec<_> = shapes
+        .iter()
+        .map(|&(n, d)| (n, d, clustered(n, d)))
+        .collect();
+    // Kernels of no and nearly no length, copies, an opposite and a multiple of another.
+    let special = &mut layers[6].2;
+    for (kernel, of, factor) in [
+        (5, 5, 0.0),
+        (17, 17, 1e-12),
+        (20, 3, 1.0),
+        (21, 3, -1.0),
+        (22, 3, 2.0),
+    ] {
+        for t in 0..36 {
+            special[kernel * 36 + t] = factor * special[of * 36 + t];
+        }
+    }
+    for dtype in [Dtype::F32, Dtype::F64, Dtype::F16, Dtype::BF16] {
+        let file = checkpoint(folder.path(), dtype, &layers);
+        // What float32 may be off by is (d + 8)·2⁻²⁴, and what tensor cores may is four times that.
+        for (screen, noise) in [("f32", 5e-7), ("tf32", 2e-6), ("bf16", 2e-6)] {
+            let noisy = gpu.with("FAKE_CUDA_NOISE", noise);
+            let screen = format!("--screen={screen}");
+            for flags in [
+                ["--partner=eligible", "--tau=0.5"],
+                ["--partner=nearest", "--tau=5%"],
+            ] {
+                assert_same(
+                    &noisy,
+                    &file,
+                    &[&ALL_LAYERS[..], &flags].concat(),
+                    &[&screen],
+                );
+            }
+        }
+    }
+}
+
+/// Small integers: many similarities are exactly the threshold, and many the greatest.
+#[test]
+fn ties_at_the_threshold_are_decided_alike() {
+    let Some(gpu) = Gpu::new() else { return };
+    let folder = TempDir::new().unwrap();
+    let numbers: Vec<f32> = clustered(300, 8)
+        .iter()
+        .map(|x| (3.0 * x).round())
+        .collect();
+    let file = checkpoint(folder.path(), Dtype::F32, &[(300, 8, numbers)]);
+    for tau in ["0", "0.5", "0.25", "-0.5", "1", "-1"] {
+        let tau = format!("--tau={tau}");
+        for partner in ["--partner=eligible", "--partner=nearest"] {
+            let flags = [&ALL_LAYERS[..], &[&tau, partner, "--prob=1"]].concat();
+            assert_same(&gpu, &file, &flags, &["--screen=bf16"]);
+        }
+    }
+}
+
+/// Calls that the stand-in wrote down: function, and the rest of the line.
+fn calls(log: &Path) -> Vec<(String, String)> {
+    let text = fs::read_to_string(log).expect("a log");
+    let call = |line: &str| {
+        let (function, rest) = line.split_once(' ').unwrap_or((line, ""));
+        (function.to_owned(), rest.to_owned())
+    };
+    text.lines().map(call).collect()
+}
+
+/// Bytes that calls of a function were about.
+fn bytes_of(calls: &[(String, String)], function: &str) -> u64 {
+    let bytes = |rest: &str| {
+        rest.split(' ')
+            .next()
+            .and_then(|number| number.parse::<u64>().ok())
+    };
+    calls
+        .iter()
+        .filter(|(name, _)| name.starts_with(function))
+        .map(|(name, rest)| bytes(rest).unwrap_or_else(|| panic!("{name} {rest}")))
+        .sum()
+}
+
+/// No matrix of similarities is copied: 1100 kernels have 4.8 MB of them.
+#[test]
+fn only_what_counts_crosses_the_bus() {
+    let Some(gpu) = Gpu::new() else { return };
+    let folder = TempDir::new().unwrap();
+    let (n, d) = (1100, 24);
+    let file = checkpoint(folder.path(), Dtype::F32, &[(n, d, clustered(n, d))]);
+    let log = folder.path().join("log");
+    let logged = gpu.with("FAKE_CUDA_LOG", log.display());
+    for flags in [
+        ["--partner=eligible", "--tau=0.2"],
+        ["--partner=nearest", "--tau=0.5"],
+    ] {
+        let _ = fs::remove_file(&log);
+        assert_same(&logged, &file, &[&ALL_LAYERS[..], &flags].concat(), &[]);
+        let calls = calls(&log);
+        let (to, from) = (
+            bytes_of(&calls, "cuMemcpyHtoD"),
+            bytes_of(&calls, "cuMemcpyDtoH"),
+        );
+        let weight = (n * d * 4) as u64;
+        assert!(
+            (weight..weight + 100_000).contains(&to),
+            "{to} bytes to the GPU"
+        );
+        assert!(from < 500_000, "{from} bytes from the GPU");
+        assert!(
+            calls.iter().any(|(name, _)| name.contains("GemmEx")),
+            "{calls:?}"
+        );
+    }
+}
+
+/// Of a memory that holds a few kernels at a time, all come to their turn.
+#[test]
+fn layers_larger_than_the_memory_are_streamed() {
+    let Some(gpu) = Gpu::new() else { return };
+    let folder = TempDir::new().unwrap();
+    let (n, d) = (300, 60);
+    let file = checkpoint(folder.path(), Dtype::F32, &[(n, d, clustered(n, d))]);
+    let log = folder.path().join("log");
+    let gpu = gpu.with("FAKE_CUDA_LOG", log.display());
+    let mut copied = Vec::new();
+    for memory in ["4GiB", "100KiB", "40KiB"] {
+        let _ = fs::remove_file(&log);
+        let small = gpu.with("INMERGE_GPU_MEMORY", memory);
+        let flags = [&ALL_LAYERS[..], &["--tau=0.4", "--partner=nearest"]].concat();
+        assert_same(&small, &file, &flags, &["--threads=1"]);
+        copied.push(bytes_of(&calls(&log), "cuMemcpyHtoD"));
+    }
+    // Panels that do not stay are copied again and again.
+    assert!(
+        copied[0] < 90_000 && copied[1] > 100_000 && copied[2] > copied[1],
+        "{copied:?}"
+    );
+
+    let none = gpu.with("INMERGE_GPU_MEMORY", "500");
+    let run = none.run(args![
+        "merge",
+        &file,
+        "--dry-run",
+        "--skip-shallow=0",
+        "--backend=cuda"
+    ]);
+    assert_eq!(run.code, Some(1), "{run}");
+    assert!(run.stderr.contains("INMERGE_GPU_MEMORY"), "{run}");
+    let wrong = gpu.with("INMERGE_GPU_MEMORY", "1,5 GB");
+    let run = wrong.run(args![
+        "merge",
+        &file,
+        "--dry-run",
+        "--skip-shallow=0",
+        "--backend=cuda"
+    ]);
+    assert_eq!(run.code, Some(1), "{run}");
+    assert!(run.stderr.contains("1,5 GB"), "{run}");
+}
+
+/// 700 equal kernels have 244,650 pairs that are all everybody's nearest, and a tile of 600 000 places: more than are kept.
+#[test]
+fn more_open_pairs_than_there_is_room_for_are_looked_at_in_strips() {
+    let Some(gpu) = Gpu::new() else { return };
+    let folder = TempDir::new().unwrap();
+    let n = 800;
+    let file = checkpoint(folder.path(), Dtype::F32, &[(n, 4, vec![1.0; n * 4])]);
+    let log = folder.path().join("log");
+    let gpu = gpu.with("FAKE_CUDA_LOG", log.display());
+    for flags in [
+        ["--partner=nearest", "--tau=0.5"],
+        // All pairs are exactly at the threshold.
+        ["--partner=eligible", "--tau=1"],
+    ] {
+        let _ = fs::remove_file(&log);
+        assert_same(&gpu, &file, &[&ALL_LAYERS[..], &flags].concat(), &[]);
+        let calls = calls(&log);
+        let strips = calls
+            .iter()
+            .filter(|(_, rest)| rest.starts_with("open_pairs"))
+            .count();
+        assert!(strips > 2, "{strips}");
+    }
+}
+
+fn read_lines(file: &Path) -> Vec<String> {
+    let text = fs::read_to_string(file).expect("a text file");
+    text.lines().map(str::to_owned).collect()
+}
+
+/// A report's numbers are the same.
+#[test]
+fn reports_have_the_same_numbers() {
+    let Some(gpu) = Gpu::new() else { return };
+    let folder = TempDir::new().unwrap();
+    let wide = folder.path().join("wide");
+    fs::create_dir(&wide).unwrap();
+    let (n, d) = (600, 18);
+    let mut numbers = clustered(n, d);
+    numbers[7 * d] = f32::NAN;
+    let wide = checkpoint(
+        &wide,
+        Dtype::F32,
+        &[(n, d, numbers), (40, 9, vec![0.5; 360])],
+    );
+    for (i, file) in [
+        fixture("checkpoints/demo.safetensors"),
+        fixture("checkpoints/grouped.safetensors"),
+        fixture("checkpoints/ties.safetensors"),
+        fixture("checkpoints/zeros.safetensors"),
+        wide,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let report = |side: &str| folder.path().join(format!("{side}{i}"));
+        let args = |side, backend| {
+            args![
+                "analyze",
+                &file,
+                "--report",
+                report(side),
+                "--no-sync",
+                "--skip-shallow=0",
+                backend
+            ]
+        };
+        common::run(args("cpu", "--backend=cpu")).done();
+        gpu.run(args("gpu", "--backend=cuda")).done();
+        let json = |side| read_json(&report(side).join("report.json"));
+        let difference = common::json_difference("", &json("cpu"), &json("gpu"));
+        assert_eq!(difference, None, "{}", file.display());
+        let files = |side| read_lines(&report(side).join("report.files"));
+        assert_eq!(files("cpu"), files("gpu"));
+    }
+}
+
+/// Whatever call fails, the run says so in one sentence and leaves no trace.
+#[test]
+fn a_gpu_that_fails_is_told_of_and_leaves_everything_as_it_was() {
+    let Some(gpu) = Gpu::new() else { return };
+    let folder = TempDir::new().unwrap();
+    let input = fixture("checkpoints/demo.safetensors");
+    let output = folder.path().join("out.safetensors");
+    fs::write(&output, "the old one").unwrap();
+    let mut failures = 0;
+    for function in [
+        "cuInit",
+        "cuDevicePrimaryCtxRetain",
+        "cuModuleLoadData",
+        "cuStreamCreate",
+        "cublasCreate_v2",
+        "cuMemAllocAsync",
+        "cuMemcpyHtoDAsync_v2",
+        "cuLaunchKernel",
+        "cublasGemmEx",
+        "cuMemcpyDtoHAsync_v2",
+    ] {
+        for call in [1, 2, 9, 40] {
+            for code in ["", ":700"] {
+                if !code.is_empty() && function.starts_with("cublas") {
+                    continue;
+                }
+                let failing = gpu.with("FAKE_CUDA_FAIL", format!("{function}:{call}{code}"));
+                let run = failing.run(args!["merge", &input, &output, "--force", "--backend=cuda"]);
+                if run.code == Some(0) {
+                    // The run does not get to that call.
+                    fs::write(&output, "the old one").unwrap();
+                    continue;
+                }
+                failures += 1;
+                assert_eq!(run.code, Some(1), "{function}:{call}{code} {run}");
+                assert!(
+                    run.stderr.starts_with("error: "),
+                    "{function}:{call}{code} {run}"
+                );
+                assert_eq!(
+                    run.stderr.lines().count(),
+                    1,
+                    "{function}:{call}{code} {run}"
+                );
+                assert!(
+                    run.stderr.contains("cuda:0"),
+                    "{function}:{call}{code} {run}"
+                );
+                assert_eq!(fs::read(&output).unwrap(), b"the old one", "{run}");
+                assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "{run}");
+            }
+        }
+    }
+    assert!(failures > 30, "{failures}");
+}
+
+/// What `--backend cuda` says where there is no GPU, or not the right one.
+#[test]
+fn what_is_missing_is_named_with_the_remedy() {
+    let Some(gpu) = Gpu::new() else { return };
+    let args = |more: &'static str| {
+        args![
+            "merge",
+            fixture("checkpoints/demo.safetensors"),
+            "--dry-run",
+            "--backend=cuda",
+            more
+        ]
+    };
+    for (setting, value, more, said) in [
+        ("FAKE_CUDA_DEVICES", "0", "-q", "no such GPU"),
+        ("FAKE_CUDA_DEVICES", "1", "--backend=cuda:1", "no such GPU"),
+        ("FAKE_CUDA_DRIVER", "11080", "-q", "CUDA 12 or later"),
+        ("FAKE_CUDA_CAPABILITY", "7.0", "-q", "7.5"),
+        (
+            "FAKE_CUDA_CAPABILITY",
+            "7.5",
+            "--screen=tf32",
+            "--screen f32",
+        ),
+        ("FAKE_CUDA_MEMORY", "1000", "-q", "memory"),
+    ] {
+        let run = gpu
+            .with(setting, value)
+            .run(if more.starts_with("--backend") {
+                args![
+                    "merge",
+                    fixture("checkpoints/demo.safetensors"),
+                    "--dry-run",
+                    more
+                ]
+            } else {
+                args(more)
+            });
+        assert_eq!(run.code, Some(1), "{setting}={value} {run}");
+        assert!(run.stderr.contains(said), "{setting}={value} {run}");
+        assert_eq!(run.stderr.lines().count(), 1, "{run}");
+    }
+    // Where tensor cores are missing, float32 is taken.
+    gpu.with("FAKE_CUDA_CAPABILITY", "7.5")
+        .run(args("-q"))
+        .done();
+}
+
+/// 0.8 GB of zeros, which a file system keeps in no room, are worth a GPU, by the model of costs. With it gone, the processor
+/// does it all.
+#[test]
+fn auto_takes_a_gpu_where_it_pays_and_does_without_it_when_it_fails() {
+    let Some(gpu) = Gpu::new() else { return };
+    let folder = TempDir::new().unwrap();
+    let input = folder.path().join("huge.safetensors");
+    let (n, d) = (8, 12_500_000usize);
+    let numbers = n * d * 8;
+    let small = checkpoint(folder.path(), Dtype::F64, &[(40, 9, clustered(40, 9))]);
+    let small = fs::read(small).unwrap();
+    let small = &small[small.len() - 40 * 9 * 8..];
+    let header = format!(
+        r#"{{"a.weight":{{"dtype":"F64","shape":[40,9,1,1],"data_offsets":[0,2880]}},"b.weight":{{"dtype":"F64","shape":[{n},{d},1,1],"data_offsets":[2880,{}]}}}}"#,
+        2880 + numbers
+    );
+    let mut start = (header.len() as u64).to_le_bytes().to_vec();
+    start.extend_from_slice(header.as_bytes());
+    start.extend_from_slice(small);
+    fs::write(&input, &start).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(&input).unwrap();
+    file.set_len((start.len() + numbers) as u64).unwrap();
+
+    let args = |backend| {
+        args![
+            "merge",
+            &input,
+            "--dry-run",
+            "--skip-shallow=0",
+            "--tau=0.3",
+            "--threads=1",
+            "--json",
+            backend
+        ]
+    };
+    let without_time = |run: Run| {
+        let mut json = run.done().json();
+        json["seconds"].take();
+        json
+    };
+    let mut expected = without_time(common::run(args("--backend=cpu")));
+    assert_eq!(expected["backend"], "cpu");
+
+    let mut on_gpu = without_time(gpu.run(args("--backend=auto")));
+    assert_eq!(on_gpu["backend"].take(), "cuda:0");
+    expected["backend"].take();
+    assert_eq!(on_gpu, expected);
+
+    for (setting, value) in [
+        ("FAKE_CUDA_FAIL", "cuLaunchKernel:2:700"),
+        ("INMERGE_GPU_MEMORY", "1MiB"),
+    ] {
+        let mut lost = without_time(gpu.with(setting, value).run(args("--backend=auto")));
+        let warnings = lost["warnings"].take();
+        let last = warnings
+            .as_array()
+            .and_then(|warnings| warnings.last())
+            .unwrap_or_else(|| panic!("{value}: no warning"));
+        assert!(
+            last.as_str().unwrap().contains("the processor"),
+            "{value} {warnings}"
+        );
+        assert_eq!(lost["backend"].take(), "cpu", "{value}");
+        assert_eq!(lost["layers"], expected["layers"], "{value}");
+        assert_eq!(lost["totals"], expected["totals"], "{value}");
+    }
+    // A checkpoint that takes the processor no time is not even worth the look.
+    let log = folder.path().join("log");
+    let demo = fixture("checkpoints/demo.safetensors");
+    gpu.with("FAKE_CUDA_LOG", log.display())
+        .run(args!["merge", demo, "--dry-run"])
+        .done();
+    assert!(
+        !log.exists(),
+        "{}",
+        fs::read_to_string(&log).unwrap_or_default()
+    );
+}
