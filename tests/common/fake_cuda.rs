@@ -120,7 +120,10 @@ fn digest(compiler: &Compiler) -> String {
         sha.update(fs::read(&file).expect("the sources can be read"));
     }
     let digest = sha.finalize();
-    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    digest[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn compile(
