@@ -6,7 +6,7 @@ every driver since 525 loads (a later one's PTX wants a later driver). Where tar
 there; --nvrtc names another folder to which it has been unpacked.
 
 The first lines of the PTX say from which sources it was made: the SHA-256 of all kernels/*.cu and *.cuh, in the order of
-their names, each as its name, a zero byte, its contents and a zero byte. tests/kernels.rs compares.
+their names, each as its name, a zero byte, its contents and a zero byte. tests/kernels compares.
 """
 
 import argparse

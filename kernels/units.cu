@@ -12,8 +12,7 @@ __device__ double rounded_to(double x) {
         // rounds.
         constexpr double SHIFT = BITS == 10 ? 0x1.8p-84 : 0x1.8p-81;
         static_assert(BITS == 10 || BITS == 7, "2^(-126 - BITS + 52)");
-        const double magnitude = __dsub_rn(__dadd_rn(fabs(x), SHIFT), SHIFT);
-        return x < 0.0 ? -magnitude : magnitude;
+        return copysign(__dsub_rn(__dadd_rn(fabs(x), SHIFT), SHIFT), x);
     }
     u64 bits = static_cast<u64>(__double_as_longlong(x));
     const u64 is_odd = bits >> DROPPED & 1;

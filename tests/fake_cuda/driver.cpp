@@ -95,7 +95,7 @@ bool is_pinned(const void* address, size_t bytes) {
 }
 
 void on_signal(int signal) {
-    const char* parts[] = {"fake CUDA: a kernel or copy touched memory that is not its own; the last was ", running, "\n"};
+    const char* parts[] = {"fake CUDA: a kernel touched memory that is not its own, or the program did; running: ", running, "\n"};
     for (const char* part : parts) {
         if (write(STDERR_FILENO, part, std::strlen(part)) < 0) {
             break;
@@ -103,6 +103,14 @@ void on_signal(int signal) {
     }
     std::signal(signal, SIG_DFL);
     raise(signal);
+}
+
+/// On the stack that Rust has set up for the handler of its own.
+void handle_signals() {
+    struct sigaction action {};
+    action.sa_handler = on_signal;
+    action.sa_flags = SA_ONSTACK | SA_NODEFER;
+    sigaction(SIGSEGV, &action, nullptr);
 }
 
 int allocate(Address* address, size_t bytes) {
@@ -259,11 +267,7 @@ EXPORT int cuInit(unsigned) {
     }
     if (!is_initialised) {
         is_initialised = true;
-        // On the stack that Rust has set up for the handler of its own.
-        struct sigaction action {};
-        action.sa_handler = on_signal;
-        action.sa_flags = SA_ONSTACK | SA_NODEFER;
-        sigaction(SIGSEGV, &action, nullptr);
+        handle_signals();
     }
     return SUCCESS;
 }
@@ -578,6 +582,7 @@ EXPORT int cuLaunchKernel(const std::string* function, unsigned grid_x, unsigned
     const auto named = [work, name = function->c_str()] {
         running = name;
         work();
+        running = "none";
     };
     return enqueue(stream, named) ? SUCCESS : INVALID_HANDLE;
 }
@@ -605,6 +610,9 @@ EXPORT bool fake_launch(const char* name, unsigned grid_x, unsigned grid_y, unsi
     if (!has_kernel(name)) {
         return false;
     }
+    handle_signals();
+    running = name;
     bind(name, {grid_x, grid_y, 1}, {block, 1, 1}, arguments)();
+    running = "none";
     return true;
 }
