@@ -115,7 +115,7 @@ pub enum Format {
 impl Format {
     /// Multiply-adds a cycle of a multiprocessor of this compute capability, of dense matrices. Where cards of one
     /// capability differ (GeForce's tensor cores run at half the rate of the others') the lower; capabilities that are not
-    /// known, or do not have the format, count as the best that is known below them, or as float32.
+    /// listed count as 8.6 does, and formats that a capability lacks as float32.
     ///
     /// From NVIDIA's data sheets, as peak / (2 · multiprocessors · boost clock): T4, A100, RTX 3090, RTX 4090, H100 SXM,
     /// B200, RTX 5090.
