@@ -163,6 +163,7 @@ impl DoctorReport {
         text += &self.driver.to_text("driver", &format!("{driver}for CUDA "));
         text += &self.cublas.to_text("cuBLAS", "");
         text += &match &self.no_gpu {
+            Some(_) if self.driver.found.is_none() => paragraph("GPUs", "none without a driver"),
             Some(reason) => paragraph("GPUs", &format!("none: {reason}")),
             None => paragraph("GPUs", &self.gpu_table()),
         };

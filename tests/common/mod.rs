@@ -39,8 +39,17 @@ pub struct Run {
 
 /// Runs the program to its end.
 pub fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Run {
+    run_with(args, &[])
+}
+
+/// Runs the program to its end with these variables set.
+pub fn run_with<S: AsRef<OsStr>>(
+    args: impl IntoIterator<Item = S>,
+    environment: &[(&str, &Path)],
+) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_inmerge-ckpt"));
     command.args(args).env("NO_COLOR", "1");
+    command.envs(environment.iter().copied());
     let line = format!("{command:?}");
     let output = command.output().expect("the program starts");
     let text = |bytes| String::from_utf8(bytes).expect("the program writes UTF-8");

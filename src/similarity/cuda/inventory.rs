@@ -108,7 +108,7 @@ pub enum NoGpu {
     Hidden(String),
     /// There is none.
     #[error(
-        "the NVIDIA driver finds no GPU; see what nvidia-smi says, and in a container start it with its GPUs"
+        "the NVIDIA driver finds no GPU; see what nvidia-smi says, and in a container that it was given them"
     )]
     None,
 }
