@@ -31,7 +31,8 @@ use crate::similarity::{DevicePrecision, NonFinite, Precision, Screens, Wanted};
         inmerge-ckpt merge in.safetensors out.safetensors --dry-run --plan plan.json   decide only\n  \
         inmerge-ckpt apply plan.json in.safetensors out.safetensors  do what a plan says\n  \
         inmerge-ckpt diff in.safetensors out.safetensors             what changed\n  \
-        inmerge-ckpt analyze epoch3.safetensors                      how redundant each layer is, as a page with figures\n\n\
+        inmerge-ckpt analyze epoch3.safetensors                      how redundant each layer is, as a page with figures\n  \
+        inmerge-ckpt doctor                                          which GPUs and libraries there are\n\n\
         Exit codes: 0 done; 1 failed, the output untouched; 2 wrong usage; 3 --require-merges and nothing merged."
 )]
 pub struct Cli {
@@ -140,6 +141,15 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Say what differs between two checkpoints, kernel by kernel
     Diff(Diff),
+    /// Say what there is to compute with: BLAS, GPUs, the libraries these take, and what auto would choose
+    #[command(
+        long_about = "Say what there is to compute with.\n\nWhich BLAS and how many threads; which GPUs; where the NVIDIA \
+        driver's library and cuBLAS were found, or every place that was tried and what is wrong there; and what --backend \
+        auto would choose, and why. Exits with 0 whatever it finds.\n\ncuBLAS is looked for where the system's loader looks \
+        (LD_LIBRARY_PATH too), in CUDA_HOME, CUDA_PATH and /usr/local/cuda*, and among the packages of VIRTUAL_ENV, of \
+        CONDA_PREFIX, of the python3 on PATH and in ~/.local; in INMERGE_CUBLAS alone, a file or a folder, if that is set."
+    )]
+    Doctor,
     /// Print a completion script for a shell
     #[command(
         long_about = "Print a completion script for a shell.\n\nFor bash: inmerge-ckpt completions bash > ~/.local/share/bash-completion/completions/inmerge-ckpt"

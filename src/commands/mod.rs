@@ -4,6 +4,7 @@ mod analyze;
 mod apply;
 mod completions;
 mod diff;
+mod doctor;
 mod inspect;
 mod merge;
 mod progress;
@@ -58,6 +59,7 @@ pub fn run(
         Command::Apply(args) => apply::run(args, session),
         Command::Inspect(args) => inspect::run(args, session),
         Command::Diff(args) => diff::run(args, session),
+        Command::Doctor => doctor::run(session),
         Command::Completions { shell } => completions::run(*shell, session),
     }
 }

@@ -179,4 +179,9 @@ impl<'a> Session<'a> {
             Progress::hidden()
         }
     }
+
+    /// The numbers in which the processor screens similarities.
+    pub(super) fn processor_precision(&self) -> Precision {
+        self.screens.processor.unwrap_or_else(Precision::fastest)
+    }
 }

@@ -64,7 +64,7 @@ impl PartnerDraw {
     /// Ranks the candidates, which are numbered by kernel. Each order of candidates is as likely as any other, so the
     /// candidate of lowest rank is a uniform choice among any set of them, found without knowing their number beforehand.
     /// Ranks never tie.
-    pub(super) fn ranks(self) -> Stream {
+    pub fn ranks(self) -> Stream {
         self.0
     }
 }

@@ -2,6 +2,7 @@
 
 mod bitmap;
 mod changes;
+mod doctor;
 pub mod document;
 pub mod figures;
 pub mod folder;
@@ -18,6 +19,9 @@ mod table;
 pub mod tables;
 
 pub use changes::{DiffReport, TensorDifference};
+pub use doctor::{
+    AutoReport, DoctorReport, FoundReport, GpuReport, LibraryReport, ProcessorReport, TriedReport,
+};
 pub use inspection::{InspectReport, InspectedLayer};
 pub use merging::{FinishedRun, MergeReport, MergedLayer, Totals};
 pub use nothing_merged::NothingMerged;

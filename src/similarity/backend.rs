@@ -244,13 +244,20 @@ fn faster_gpu(
         // Not even looked for: that alone takes longer than most checkpoints.
         return Ok(None);
     }
-    let Ok(Some(gpu)) = inventory::first(libraries::survey()) else {
+    // Where there is none, there is nothing to tell.
+    let gpus = inventory::gpus(libraries::survey()).unwrap_or_default();
+    let Some(gpu) = gpus.into_iter().find(inventory::Gpu::is_recent) else {
         return Ok(None);
     };
-    let format = precision.unwrap_or_else(|| gpu.best_precision()).format();
+    let precision_there = precision.unwrap_or_else(|| gpu.best_precision());
     let rates = Rates {
         processor: *processor,
-        gpu: Accelerator::new(gpu.multiprocessors, gpu.clock, gpu.capability, format),
+        gpu: Accelerator::new(
+            gpu.multiprocessors,
+            gpu.clock,
+            gpu.capability,
+            precision_there,
+        ),
     };
     if !Choice::new(layers, &rates.processor, &rates.gpu).uses_gpu() {
         return Ok(None);

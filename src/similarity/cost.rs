@@ -4,15 +4,14 @@
 //! is a handful of rates. **Only those of the processor are measured. Those of GPUs are data sheets' or assumed, and are
 //! not yet measured.**
 //!
-//! Both sides take n²·d/g products of n kernels of d numbers in g groups. The processor computes each pair of kernels
-//! once, half of these; a GPU is taken to compute all, as its tiles are large.
+//! Both sides take n²·d/2g multiply-adds for n kernels of d numbers in g groups: each pair of kernels is computed once.
 //!
 //! | | | from |
 //! |---|---|---|
 //! | processor, a thread: multiply-adds in int8 | 45·10⁹ /s | measured |
 //! | in float32 | 23·10⁹ /s | measured |
 //! | reading, normalising and the rest, by bytes of the weight | 1.0·10⁹ /s | measured |
-//! | GPU: multiply-adds a cycle | see [`Format::per_cycle`] | data sheets |
+//! | GPU: multiply-adds a cycle | see `multiply_adds_per_cycle` | data sheets |
 //! | share of that peak which cuBLAS and the screen reach together | ½ | assumed |
 //! | bytes of the weight over the bus, from memory that is not pinned | 6·10⁹ /s | assumed (PCIe 3.0 ×16, about half) |
 //! | for each layer: launches, the wait for the results | 0.3 ms | assumed |
@@ -36,6 +35,7 @@
 use crate::weight::ConvWeight;
 
 use super::Precision;
+use super::cuda::DevicePrecision;
 
 /// The size of a layer, which is all that its time is taken to depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +61,10 @@ impl LayerSize {
         }
     }
 
-    /// The multiply-adds of all products of kernels of one group.
+    /// The multiply-adds for all pairs of kernels of one group.
     fn products(&self) -> f64 {
         let kernels = self.kernels as f64;
-        kernels * kernels * self.length as f64 / self.groups.max(1) as f64
+        kernels * kernels * self.length as f64 / self.groups.max(1) as f64 / 2.0
     }
 }
 
@@ -109,42 +109,29 @@ impl Processor {
 
     /// Seconds that a layer takes.
     pub fn seconds(&self, layer: &LayerSize) -> f64 {
-        layer.products() / 2.0 / self.multiply_adds + layer.bytes as f64 / self.bytes
+        layer.products() / self.multiply_adds + layer.bytes as f64 / self.bytes
     }
 }
 
-/// The numbers that a GPU multiplies; it adds in float32 always.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Float32.
-    Single,
-    /// Float32 of which 10 bits of the mantissa count.
-    Tf32,
-    /// Bfloat16.
-    Bf16,
-}
-
-impl Format {
-    /// Multiply-adds a cycle of a multiprocessor of this compute capability, of dense matrices. Where cards of one
-    /// capability differ (GeForce's tensor cores run at half the rate of the others') the lower; capabilities that are not
-    /// known, or do not have the format, count as the best that is known below them, or as float32.
-    ///
-    /// From NVIDIA's data sheets, as peak / (2 · multiprocessors · boost clock): T4, A100, RTX 3090, RTX 4090, H100 SXM,
-    /// B200, RTX 5090.
-    pub fn per_cycle(self, capability: (u32, u32)) -> f64 {
-        let [single, tf32, bf16] = match capability {
-            (..8, _) => [64.0, 64.0, 64.0],
-            (8, 0) => [64.0, 512.0, 1024.0],
-            (8, _) => [128.0, 128.0, 256.0],
-            (9, _) => [128.0, 1024.0, 2048.0],
-            (10, _) => [128.0, 2048.0, 4096.0],
-            _ => [128.0, 128.0, 256.0],
-        };
-        match self {
-            Self::Single => single,
-            Self::Tf32 => tf32,
-            Self::Bf16 => bf16,
-        }
+/// Multiply-adds a cycle of a multiprocessor of this compute capability, of dense matrices. Where cards of one
+/// capability differ (GeForce's tensor cores run at half the rate of the others') the lower; capabilities that are not
+/// listed count as 8.6 does, and formats that a capability lacks as float32.
+///
+/// From NVIDIA's data sheets, as peak / (2 · multiprocessors · boost clock): T4, A100, RTX 3090, RTX 4090, H100 SXM,
+/// B200, RTX 5090.
+fn multiply_adds_per_cycle(precision: DevicePrecision, capability: (u32, u32)) -> f64 {
+    let [single, tf32, bf16] = match capability {
+        (..8, _) => [64.0, 64.0, 64.0],
+        (8, 0) => [64.0, 512.0, 1024.0],
+        (8, _) => [128.0, 128.0, 256.0],
+        (9, _) => [128.0, 1024.0, 2048.0],
+        (10, _) => [128.0, 2048.0, 4096.0],
+        _ => [128.0, 128.0, 256.0],
+    };
+    match precision {
+        DevicePrecision::Single => single,
+        DevicePrecision::Tf32 => tf32,
+        DevicePrecision::Bf16 => bf16,
     }
 }
 
@@ -156,12 +143,17 @@ pub struct Accelerator {
 
 impl Accelerator {
     /// One of so many multiprocessors of this clock rate (in Hz; 0 where it is not known) and compute capability, that
-    /// multiplies numbers of this format.
-    pub fn new(multiprocessors: u32, clock: u64, capability: (u32, u32), format: Format) -> Self {
+    /// screens in this precision.
+    pub fn new(
+        multiprocessors: u32,
+        clock: u64,
+        capability: (u32, u32),
+        precision: DevicePrecision,
+    ) -> Self {
         let clock = if clock == 0 { CLOCK } else { clock };
         let cycles = f64::from(multiprocessors) * clock as f64;
         Self {
-            multiply_adds: SHARE_OF_PEAK * cycles * format.per_cycle(capability),
+            multiply_adds: SHARE_OF_PEAK * cycles * multiply_adds_per_cycle(precision, capability),
         }
     }
 
@@ -275,8 +267,8 @@ mod tests {
     }
 
     /// The rates as an A100 of 108 multiprocessors has them.
-    fn a100(format: Format) -> Accelerator {
-        Accelerator::new(108, 1_410_000_000, (8, 0), format)
+    fn a100(precision: DevicePrecision) -> Accelerator {
+        Accelerator::new(108, 1_410_000_000, (8, 0), precision)
     }
 
     #[test]
@@ -302,22 +294,25 @@ mod tests {
     #[test]
     fn data_sheets_peaks_follow_from_the_rates() {
         // Multiprocessors, boost clock, capability, format, 10¹² operations a second (a multiply-add is two).
-        for (multiprocessors, clock, capability, format, peak) in [
-            (40, 1.59e9, (7, 5), Format::Single, 8.1),
-            (108, 1.41e9, (8, 0), Format::Single, 19.5),
-            (108, 1.41e9, (8, 0), Format::Tf32, 156.0),
-            (108, 1.41e9, (8, 0), Format::Bf16, 312.0),
-            (82, 1.695e9, (8, 6), Format::Tf32, 35.6),
-            (82, 1.695e9, (8, 6), Format::Bf16, 71.2),
-            (128, 2.52e9, (8, 9), Format::Tf32, 82.6),
-            (132, 1.83e9, (9, 0), Format::Tf32, 494.7),
-            (132, 1.83e9, (9, 0), Format::Bf16, 989.4),
-            (170, 2.407e9, (12, 0), Format::Bf16, 209.5),
+        for (multiprocessors, clock, capability, precision, peak) in [
+            (40, 1.59e9, (7, 5), DevicePrecision::Single, 8.1),
+            (108, 1.41e9, (8, 0), DevicePrecision::Single, 19.5),
+            (108, 1.41e9, (8, 0), DevicePrecision::Tf32, 156.0),
+            (108, 1.41e9, (8, 0), DevicePrecision::Bf16, 312.0),
+            (82, 1.695e9, (8, 6), DevicePrecision::Tf32, 35.6),
+            (82, 1.695e9, (8, 6), DevicePrecision::Bf16, 71.2),
+            (128, 2.52e9, (8, 9), DevicePrecision::Tf32, 82.6),
+            (132, 1.83e9, (9, 0), DevicePrecision::Tf32, 494.7),
+            (132, 1.83e9, (9, 0), DevicePrecision::Bf16, 989.4),
+            (170, 2.407e9, (12, 0), DevicePrecision::Bf16, 209.5),
         ] {
-            let of_rates = 2.0 * f64::from(multiprocessors) * clock * format.per_cycle(capability);
+            let of_rates = 2.0
+                * f64::from(multiprocessors)
+                * clock
+                * multiply_adds_per_cycle(precision, capability);
             assert!(
                 (of_rates / 1e12 / peak - 1.0).abs() < 0.01,
-                "{capability:?} {format:?}: {of_rates}"
+                "{capability:?} {precision}: {of_rates}"
             );
         }
     }
@@ -325,7 +320,7 @@ mod tests {
     #[test]
     fn groups_divide_the_products_on_both_sides() {
         let processor = Processor::new(Precision::Single, 1);
-        let gpu = a100(Format::Single);
+        let gpu = a100(DevicePrecision::Single);
         let (whole, parted) = (float32(1024, 1024, 1), float32(1024, 1024, 32));
         let without_bytes = |seconds: f64, rate: f64| seconds - whole.bytes as f64 / rate;
         let ratio = without_bytes(processor.seconds(&whole), READ)
@@ -339,7 +334,7 @@ mod tests {
     #[test]
     fn small_layers_stay_and_small_runs_do_not_start_a_gpu() {
         let processor = Processor::new(Precision::Byte, 2);
-        let gpu = a100(Format::Tf32);
+        let gpu = a100(DevicePrecision::Tf32);
         let (small, large) = (float32(64, 576, 1), float32(8192, 2304, 1));
         let choice = Choice::new(&[small, large, large], &processor, &gpu);
         assert!(choice.uses_gpu());
@@ -356,7 +351,7 @@ mod tests {
     #[test]
     fn break_even_is_the_first_size_that_wins() {
         let processor = Processor::new(Precision::Byte, 2);
-        let gpu = a100(Format::Tf32);
+        let gpu = a100(DevicePrecision::Tf32);
         let even = BreakEven::between(&processor, &gpu);
         let (layer, run) = (even.layer.unwrap(), even.run.unwrap());
         assert!(layer < run, "{even:?}");
@@ -366,15 +361,15 @@ mod tests {
         assert!(cost(run).uses_gpu() && !cost(run - 8).uses_gpu());
 
         // A GPU that hardly computes never wins.
-        let slow = Accelerator::new(1, 1_000_000, (7, 5), Format::Single);
+        let slow = Accelerator::new(1, 1_000_000, (7, 5), DevicePrecision::Single);
         assert_eq!(BreakEven::between(&processor, &slow).run, None);
     }
 
     #[test]
     fn a_clock_that_is_not_told_is_assumed() {
         let layer = float32(8192, 2304, 1);
-        let unknown = Accelerator::new(40, 0, (7, 5), Format::Single).seconds(&layer);
-        let assumed = Accelerator::new(40, CLOCK, (7, 5), Format::Single).seconds(&layer);
+        let unknown = Accelerator::new(40, 0, (7, 5), DevicePrecision::Single).seconds(&layer);
+        let assumed = Accelerator::new(40, CLOCK, (7, 5), DevicePrecision::Single).seconds(&layer);
         assert_eq!(unknown, assumed);
     }
 }

@@ -151,9 +151,9 @@ proptest! {
         for pair in tile.pairs().filter(|pair| pair.at_least() > tau) {
             let (row, column) = (first_row + pair.row, first_column + pair.column);
             let best = &mut row_best[pair.row];
-            *best = draws.partner(row).rank(column).min(*best);
+            *best = draws.partner(row).ranks().word(column as u64).min(*best);
             let best = &mut column_best[pair.column];
-            *best = draws.partner(column).rank(row).min(*best);
+            *best = draws.partner(column).ranks().word(row as u64).min(*best);
         }
         prop_assert_eq!(on_rows.read(), row_best);
         prop_assert_eq!(on_columns.read(), column_best);

@@ -20,8 +20,6 @@ pub struct Gpu {
     pub name: String,
     /// Bytes of its memory.
     pub memory: u64,
-    /// Of these, bytes that are free; or why it cannot be used so far as to tell.
-    pub free: Result<u64, Failure>,
     /// Its compute capability.
     pub capability: (u32, u32),
     /// Number of its multiprocessors.
@@ -36,18 +34,21 @@ impl Gpu {
         DevicePrecision::best(self.capability)
     }
 
-    /// Whether it can run our kernels.
-    pub fn is_usable(&self) -> bool {
-        self.capability >= LOWEST_CAPABILITY && self.free.is_ok()
+    /// Whether our kernels are built for it.
+    pub fn is_recent(&self) -> bool {
+        self.capability >= LOWEST_CAPABILITY
     }
 
-    /// Why it cannot run our kernels.
-    pub fn problem(&self) -> Option<String> {
-        if self.capability < LOWEST_CAPABILITY {
-            let (major, minor) = LOWEST_CAPABILITY;
-            return Some(format!("its compute capability is below {major}.{minor}"));
-        }
-        self.free.as_ref().err().map(ToString::to_string)
+    /// The bytes of its memory that are free.
+    ///
+    /// Takes a context, which is a few hundred MB of that and some tenths of a second.
+    ///
+    /// # Errors
+    ///
+    /// Where it is broken or busy.
+    pub fn free_memory(&self) -> Result<u64, Failure> {
+        let context = CudaContext::new(self.ordinal)?;
+        Ok(context.mem_get_info()?.0 as u64)
     }
 }
 
@@ -114,7 +115,7 @@ pub enum NoGpu {
     Hidden(String),
     /// There is none.
     #[error(
-        "the NVIDIA driver finds no GPU; see what nvidia-smi says, and in a container start it with its GPUs"
+        "the NVIDIA driver finds no GPU; see what nvidia-smi says, and in a container that it was given them"
     )]
     None,
 }
@@ -145,11 +146,6 @@ pub fn gpus(survey: &Survey) -> Result<Vec<Gpu>, NoGpu> {
         .collect()
 }
 
-/// The first GPU that can run our kernels.
-pub fn first(survey: &Survey) -> Result<Option<Gpu>, NoGpu> {
-    Ok(gpus(survey)?.into_iter().find(Gpu::is_usable))
-}
-
 fn gpu(ordinal: usize) -> Result<Gpu, DriverError> {
     let device = result::device::get(ordinal as i32)?;
     let attribute = |attribute| {
@@ -159,13 +155,10 @@ fn gpu(ordinal: usize) -> Result<Gpu, DriverError> {
     };
     // SAFETY: as above.
     let memory = unsafe { result::device::total_mem(device) }?;
-    // Takes a context, which is a few hundred MB of the GPU's memory, and fails where the GPU is broken or busy.
-    let free = CudaContext::new(ordinal).and_then(|context| context.mem_get_info());
     Ok(Gpu {
         ordinal,
         name: result::device::get_name(device)?,
         memory: memory as u64,
-        free: free.map(|(free, _)| free as u64).map_err(Failure::from),
         capability: (
             attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
             attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,

@@ -54,16 +54,6 @@ impl DevicePrecision {
         }
     }
 
-    /// The same for the cost model.
-    pub(in super::super) fn format(self) -> super::super::cost::Format {
-        use super::super::cost::Format;
-        match self {
-            Self::Single => Format::Single,
-            Self::Tf32 => Format::Tf32,
-            Self::Bf16 => Format::Bf16,
-        }
-    }
-
     /// Bytes of a number.
     pub(super) fn size(self) -> usize {
         match self {

@@ -1,0 +1,480 @@
+//! The result of `doctor`.
+
+use serde::Serialize;
+
+use crate::similarity::cost::{Accelerator, BreakEven, Processor};
+use crate::similarity::cuda::inventory::{Failure, Gpu, LOWEST_CAPABILITY, NoGpu};
+use crate::similarity::cuda::libraries::{Loaded, Missing, Search};
+use crate::similarity::{Precision, blas_description};
+
+use super::table::{Align, bytes, count, counted, table};
+use super::{TOOL, printable};
+
+/// What `doctor --json` prints.
+#[derive(Clone, Debug, Serialize)]
+pub struct DoctorReport {
+    /// The program and its version.
+    pub tool: &'static str,
+    /// What computes without a GPU.
+    pub processor: ProcessorReport,
+    /// The library of the NVIDIA driver.
+    pub driver: LibraryReport,
+    /// The version of the NVIDIA driver itself, where the system tells.
+    pub nvidia_driver: Option<String>,
+    /// The library of the products.
+    pub cublas: LibraryReport,
+    /// The GPUs, by their ordinal.
+    pub gpus: Vec<GpuReport>,
+    /// Why there are none.
+    pub no_gpu: Option<String>,
+    /// What `--backend auto` chooses.
+    pub auto: AutoReport,
+}
+
+/// The processor and its BLAS.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProcessorReport {
+    /// OpenBLAS's own words on its version and build.
+    pub blas: String,
+    /// Threads that this run would compute on.
+    pub threads: usize,
+    /// The numbers in which it would screen similarities.
+    pub screen: String,
+    /// Whether the processor has instructions for products of 8-bit integers.
+    pub fast_int8: bool,
+}
+
+/// Where a library was found, and where it was not.
+#[derive(Clone, Debug, Serialize)]
+pub struct LibraryReport {
+    /// The one that is used.
+    pub found: Option<FoundReport>,
+    /// The places tried before it, in order.
+    pub tried: Vec<TriedReport>,
+}
+
+/// A library that is used.
+#[derive(Clone, Debug, Serialize)]
+pub struct FoundReport {
+    /// Its file.
+    pub path: String,
+    /// Of the driver the CUDA that it is made for, of cuBLAS its own.
+    pub version: String,
+    /// What led to it: a variable's name, or words.
+    pub source: String,
+    /// The file that was chosen first, where the system's loader takes the above in its place.
+    pub chosen: Option<String>,
+}
+
+/// A place without a usable library.
+#[derive(Clone, Debug, Serialize)]
+pub struct TriedReport {
+    /// What led to it.
+    pub source: String,
+    /// The place.
+    pub path: String,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// One GPU.
+#[derive(Clone, Debug, Serialize)]
+pub struct GpuReport {
+    /// N of `--backend cuda:N`.
+    pub ordinal: usize,
+    /// Its name.
+    pub name: String,
+    /// Its memory.
+    pub memory_bytes: u64,
+    /// What of it is free.
+    pub free_bytes: Option<u64>,
+    /// Such as `"8.0"`.
+    pub compute_capability: String,
+    /// Their number.
+    pub multiprocessors: u32,
+    /// Their greatest clock rate.
+    pub clock_mhz: u64,
+    /// Why it cannot be used.
+    pub problem: Option<String>,
+}
+
+/// The bytes of a GPU's memory that are free, or why it cannot be used so far as to tell.
+pub type FreeMemory = Result<u64, Failure>;
+
+/// Why a GPU cannot be used.
+fn problem(gpu: &Gpu, free: &FreeMemory) -> Option<String> {
+    if !gpu.is_recent() {
+        let (major, minor) = LOWEST_CAPABILITY;
+        return Some(format!("its compute capability is below {major}.{minor}"));
+    }
+    free.as_ref().err().map(ToString::to_string)
+}
+
+/// What `--backend auto` chooses, and why.
+#[derive(Clone, Debug, Serialize)]
+pub struct AutoReport {
+    /// `cpu`, or `cuda:N` where large layers go to that GPU.
+    pub backend: String,
+    /// Why.
+    pub reason: String,
+    /// From how many kernels n on a float32 layer `[n,n,3,3]` goes to the GPU in a run that uses it.
+    pub layer_kernels: Option<usize>,
+    /// And from how many if it is alone.
+    pub run_kernels: Option<usize>,
+}
+
+impl DoctorReport {
+    /// Reports on what there is: `threads` and `screen` are those of this run.
+    pub fn new(
+        threads: usize,
+        screen: Precision,
+        searches: [&Search; 2],
+        loaded: Result<Loaded, Missing>,
+        gpus: Result<Vec<(Gpu, FreeMemory)>, NoGpu>,
+        nvidia_driver: Option<String>,
+    ) -> Self {
+        let [driver, cublas] = searches.map(LibraryReport::new);
+        let processor = Processor::new(screen, threads);
+        Self {
+            tool: TOOL,
+            processor: ProcessorReport {
+                blas: blas_description(),
+                threads,
+                screen: screen.to_string(),
+                fast_int8: Precision::fastest() == Precision::Byte,
+            },
+            driver,
+            nvidia_driver,
+            cublas,
+            no_gpu: gpus.as_ref().err().map(ToString::to_string),
+            auto: AutoReport::new(&processor, loaded, &gpus),
+            gpus: gpus.iter().flatten().map(GpuReport::new).collect(),
+        }
+    }
+
+    /// One paragraph a thing, under its name.
+    pub fn to_text(&self) -> String {
+        let ProcessorReport {
+            blas,
+            threads,
+            screen,
+            fast_int8,
+        } = &self.processor;
+        let instructions = match fast_int8 {
+            true => "has instructions for int8 (AVX-512 VNNI)",
+            false => "has no instructions for int8 (AVX-512 VNNI)",
+        };
+        let threads = counted(*threads as u64, "thread");
+        let mut text = paragraph(
+            "processor",
+            &format!("{threads}, similarities screened in {screen}; it {instructions}"),
+        );
+        text += &paragraph("BLAS", blas);
+        let version = self.nvidia_driver.as_deref();
+        let driver = version.map_or_else(String::new, |version| format!("{version}, "));
+        text += &self.driver.to_text("driver", &format!("{driver}for CUDA "));
+        text += &self.cublas.to_text("cuBLAS", "");
+        text += &match &self.no_gpu {
+            Some(_) if self.driver.found.is_none() => paragraph("GPUs", "none without a driver"),
+            Some(reason) => paragraph("GPUs", &format!("none: {reason}")),
+            None => paragraph("GPUs", &self.gpu_table()),
+        };
+        text + &paragraph("auto", &self.auto.to_text())
+    }
+
+    fn gpu_table(&self) -> String {
+        let columns = [
+            ("--backend", Align::Left),
+            ("name", Align::Left),
+            ("memory", Align::Right),
+            ("free", Align::Right),
+            ("capability", Align::Right),
+            ("multiprocessors", Align::Right),
+            ("clock", Align::Right),
+            ("can be used", Align::Left),
+        ];
+        let rows = self.gpus.iter().map(|gpu| {
+            vec![
+                format!("cuda:{}", gpu.ordinal),
+                gpu.name.clone(),
+                bytes(gpu.memory_bytes),
+                gpu.free_bytes.map_or_else(|| "-".to_owned(), bytes),
+                gpu.compute_capability.clone(),
+                gpu.multiprocessors.to_string(),
+                format!("{} MHz", gpu.clock_mhz),
+                match &gpu.problem {
+                    None => "yes".to_owned(),
+                    Some(problem) => format!("no: {problem}"),
+                },
+            ]
+        });
+        let table = table(&columns, rows);
+        let lines: Vec<&str> = table.lines().map(|line| line.trim_start()).collect();
+        lines.join("\n")
+    }
+}
+
+impl LibraryReport {
+    fn new(search: &Search) -> Self {
+        let found = search.found.as_ref().map(|library| FoundReport {
+            path: library.path.display().to_string(),
+            version: library.version.to_string(),
+            source: library.source.to_string(),
+            chosen: library
+                .chosen
+                .as_ref()
+                .map(|path| path.display().to_string()),
+        });
+        let tried = search.tried.iter().map(|attempt| TriedReport {
+            source: attempt.source.to_string(),
+            path: attempt.path.display().to_string(),
+            problem: attempt.fault.to_string(),
+        });
+        Self {
+            found,
+            tried: tried.collect(),
+        }
+    }
+
+    /// What was found, or else all that was tried.
+    fn to_text(&self, name: &str, before_version: &str) -> String {
+        let Some(found) = &self.found else {
+            let tried = self.tried.iter().map(|tried| {
+                let TriedReport {
+                    source,
+                    path,
+                    problem,
+                } = tried;
+                format!("\n{source}: {path}: {problem}")
+            });
+            return paragraph(
+                name,
+                &format!("none that can be used{}", tried.collect::<String>()),
+            );
+        };
+        let chosen = found.chosen.as_ref().map(|chosen| {
+            format!("\nthe system's loader takes it in the place of {chosen}, which was chosen")
+        });
+        paragraph(
+            name,
+            &format!(
+                "{before_version}{}\n{} ({}){}",
+                found.version,
+                found.path,
+                found.source,
+                chosen.unwrap_or_default()
+            ),
+        )
+    }
+}
+
+impl GpuReport {
+    fn new((gpu, free): &(Gpu, FreeMemory)) -> Self {
+        let (major, minor) = gpu.capability;
+        Self {
+            ordinal: gpu.ordinal,
+            name: gpu.name.clone(),
+            memory_bytes: gpu.memory,
+            free_bytes: free.as_ref().ok().copied(),
+            compute_capability: format!("{major}.{minor}"),
+            multiprocessors: gpu.multiprocessors,
+            clock_mhz: gpu.clock / 1_000_000,
+            problem: problem(gpu, free),
+        }
+    }
+}
+
+impl AutoReport {
+    fn new(
+        processor: &Processor,
+        loaded: Result<Loaded, Missing>,
+        gpus: &Result<Vec<(Gpu, FreeMemory)>, NoGpu>,
+    ) -> Self {
+        let cpu = |reason: String| Self {
+            backend: "cpu".to_owned(),
+            reason,
+            layer_kernels: None,
+            run_kernels: None,
+        };
+        let gpus = match gpus {
+            Ok(gpus) => gpus,
+            Err(reason) => return cpu(reason.to_string()),
+        };
+        let is_usable = |(gpu, free): &&(Gpu, FreeMemory)| problem(gpu, free).is_none();
+        let Some((gpu, _)) = gpus.iter().find(is_usable) else {
+            return cpu("no GPU can be used".to_owned());
+        };
+        if let Err(missing) = loaded {
+            return cpu(missing.to_string());
+        }
+        let precision = gpu.best_precision();
+        let speed = Accelerator::new(gpu.multiprocessors, gpu.clock, gpu.capability, precision);
+        let even = BreakEven::between(processor, &speed);
+        let Some(run) = even.run else {
+            return cpu("by the cost model the processor is faster for all layers".to_owned());
+        };
+        Self {
+            backend: format!("cuda:{}", gpu.ordinal),
+            reason: "by the cost model the GPU is faster for large layers, where a run has enough of them to make up \
+                for its start"
+                .to_owned(),
+            layer_kernels: even.layer,
+            run_kernels: Some(run),
+        }
+    }
+
+    fn to_text(&self) -> String {
+        let (Some(layer), Some(run)) = (self.layer_kernels, self.run_kernels) else {
+            return format!("{}: {}", self.backend, self.reason);
+        };
+        format!(
+            "{}: {}\na float32 layer [n,n,3,3] goes there from n = {} on, and from n = {} on if it is the only one\n\
+            (estimated: the GPU's rates are those of data sheets)",
+            self.backend,
+            self.reason,
+            count(layer as u64),
+            count(run as u64)
+        )
+    }
+}
+
+/// Columns before the text of a paragraph.
+const INDENT: usize = 11;
+
+/// A name, and beside it a text of one or more lines.
+fn paragraph(name: &str, text: &str) -> String {
+    let mut lines = String::new();
+    for (number, line) in printable(text).lines().enumerate() {
+        let name = if number == 0 { name } else { "" };
+        lines += &format!("{name:INDENT$}{line}\n");
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::similarity::cuda::inventory::Failure;
+    use crate::similarity::cuda::libraries::{Attempt, Fault, Library, Source, Version};
+
+    fn library(path: &str, major: u32, patch: Option<u32>) -> Library {
+        Library {
+            source: Source::SystemLoader,
+            path: path.into(),
+            version: Version {
+                major,
+                minor: 4,
+                patch,
+            },
+            chosen: None,
+        }
+    }
+
+    fn found(library: Library) -> Search {
+        Search {
+            found: Some(library),
+            tried: Vec::new(),
+        }
+    }
+
+    fn a100() -> Gpu {
+        Gpu {
+            ordinal: 1,
+            name: "NVIDIA A100".to_owned(),
+            memory: 42_000_000_000,
+            capability: (8, 0),
+            multiprocessors: 108,
+            clock: 1_410_000_000,
+        }
+    }
+
+    /// The report of a machine with these GPUs, and both libraries.
+    fn with(gpus: Vec<(Gpu, FreeMemory)>) -> DoctorReport {
+        let driver = library("/usr/lib/libcuda.so.1", 12, None);
+        let cublas = library("/opt/libcublas.so.12", 12, Some(1));
+        let searches = [&found(driver.clone()), &found(cublas.clone())];
+        let loaded = Ok(Loaded { driver, cublas });
+        let version = Some("550.54.14".to_owned());
+        DoctorReport::new(2, Precision::Byte, searches, loaded, Ok(gpus), version)
+    }
+
+    #[test]
+    fn a_machine_with_gpus_says_from_which_size_on_one_is_used() {
+        let old = Gpu {
+            ordinal: 0,
+            name: "Tesla P4".to_owned(),
+            capability: (6, 1),
+            ..a100()
+        };
+        let free = Ok(41_000_000_000);
+        let report = with(vec![(old, free.clone()), (a100(), free)]);
+        assert_eq!(report.auto.backend, "cuda:1");
+        let (layer, run) = (
+            report.auto.layer_kernels.unwrap(),
+            report.auto.run_kernels.unwrap(),
+        );
+        assert!(0 < layer && layer < run);
+        let text = report.to_text();
+        for line in [
+            "driver     550.54.14, for CUDA 12.4\n           /usr/lib/libcuda.so.1 (system loader)\n",
+            "cuBLAS     12.4.1\n           /opt/libcublas.so.12 (system loader)\n",
+            "cuda:1     NVIDIA A100  42.0 GB  41.0 GB         8.0              108  1410 MHz  yes\n",
+            "no: its compute capability is below 7.5\n",
+            &format!("from n = {} on", count(run as u64)),
+        ] {
+            assert!(text.contains(line), "no {line:?} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_gpu_that_cannot_be_used_is_not_chosen() {
+        let busy = Failure {
+            code: 2,
+            name: "CUDA_ERROR_OUT_OF_MEMORY".to_owned(),
+            remedy: "wait",
+        };
+        let report = with(vec![(a100(), Err(busy))]);
+        assert_eq!(report.auto.backend, "cpu");
+        assert_eq!(report.auto.reason, "no GPU can be used");
+        assert_eq!(report.gpus[0].free_bytes, None);
+        let problem = report.gpus[0].problem.as_deref();
+        assert_eq!(problem, Some("CUDA_ERROR_OUT_OF_MEMORY (2): wait"));
+    }
+
+    #[test]
+    fn every_place_is_named_where_none_is_of_use() {
+        let attempt = |path: &str, fault| Attempt {
+            source: Source::UsrLocal,
+            path: path.into(),
+            fault,
+        };
+        let search = Search {
+            found: None,
+            tried: vec![
+                attempt("/usr/local/cuda-11.8/lib64", Fault::NoLibrary),
+                attempt("/usr/local/cu\u{1b}[31mda", Fault::Empty),
+            ],
+        };
+        let missing = Missing::Driver(Fault::NotThere);
+        let report = DoctorReport::new(
+            1,
+            Precision::Single,
+            [&Search::default(), &search],
+            Err(missing.clone()),
+            Err(missing.into()),
+            None,
+        );
+        assert_eq!(report.auto.backend, "cpu");
+        assert!(report.auto.reason.contains("no NVIDIA driver"));
+        let text = report.to_text();
+        assert!(text.contains("processor  1 thread, similarities screened in f32;"));
+        assert!(
+            text.contains(
+                "cuBLAS     none that can be used\n           \
+            CUDA toolkit: /usr/local/cuda-11.8/lib64: not a shared library\n           \
+            CUDA toolkit: /usr/local/cu\\u{1b}[31mda: no libcublas in it\n"
+            ),
+            "{text}"
+        );
+    }
+}
