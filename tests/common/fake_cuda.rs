@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -35,15 +36,16 @@ const DRIVER_FLAGS: [&str; 4] = [
 ///
 /// They are built by the first test that asks, and again only when something has changed of which they are made.
 pub fn folder() -> Option<&'static Path> {
-    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    static FOLDER: OnceLock<Result<Option<PathBuf>, String>> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| match compiler() {
-        Ok(compiler) => Some(build(&compiler)),
+        Ok(compiler) => build(&compiler).map(Some),
+        Err(why) if env::var_os("INMERGE_REQUIRE_CXX").is_some() => Err(why),
         Err(why) => {
-            assert!(env::var_os("INMERGE_REQUIRE_CXX").is_none(), "{why}");
             skipped(&why);
-            None
+            Ok(None)
         }
     });
+    let folder = folder.as_ref().unwrap_or_else(|why| panic!("{why}"));
     folder.as_deref()
 }
 
@@ -82,7 +84,8 @@ fn compiler() -> Result<Compiler, String> {
     }
 }
 
-fn build(compiler: &Compiler) -> PathBuf {
+/// The folder with the libraries, or why they do not compile.
+fn build(compiler: &Compiler) -> Result<PathBuf, String> {
     let desk = Path::new(env!("CARGO_TARGET_TMPDIR"));
     // Several test programs run at once; the first builds, the others wait.
     let lock = File::create(desk.join("fake_cuda.lock")).expect("the target folder is writable");
@@ -91,13 +94,18 @@ fn build(compiler: &Compiler) -> PathBuf {
     if !folder.exists() {
         let unfinished = TempDir::new_in(desk).expect("the target folder is writable");
         let driver = unfinished.path().join("libcuda.so.1");
-        compile(compiler, &driver, &DRIVER, &DRIVER_FLAGS, &[]);
+        compile(compiler, &driver, &DRIVER, &DRIVER_FLAGS, &[])?;
         let cublas = unfinished.path().join("libcublas.so.12");
         let flags = ["-O3", "-march=native", "-Wl,-rpath,$ORIGIN"];
-        compile(compiler, &cublas, &["cublas.cpp"], &flags, &[&driver]);
+        compile(compiler, &cublas, &["cublas.cpp"], &flags, &[&driver])?;
+        // The names that are tried first, so that no real library is found before these.
+        for (library, name) in [(&driver, "libcuda.so"), (&cublas, "libcublas.so")] {
+            let link = unfinished.path().join(name);
+            symlink(library.file_name().expect("a file"), link).expect("a link can be made");
+        }
         fs::rename(unfinished.keep(), &folder).expect("both are in the target folder");
     }
-    folder
+    Ok(folder)
 }
 
 fn sources() -> [PathBuf; 2] {
@@ -132,7 +140,7 @@ fn compile(
     sources_of_it: &[&str],
     flags: &[&str],
     libraries: &[&Path],
-) {
+) -> Result<(), String> {
     let [folder, _] = sources();
     let name = library.file_name().expect("a file").display();
     let mut command = Command::new(&compiler.program);
@@ -146,9 +154,9 @@ fn compile(
         .args(sources_of_it.iter().map(|source| folder.join(source)))
         .args(libraries);
     let output = command.output().expect("the compiler starts");
-    assert!(
-        output.status.success(),
-        "{command:?}\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    if output.status.success() {
+        return Ok(());
+    }
+    let messages = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{command:?}\n{messages}"))
 }

@@ -59,7 +59,7 @@ std::set<Module*> modules;
 const char* volatile running = "none";
 
 size_t memory_bytes() {
-    return static_cast<size_t>(number_of("FAKE_CUDA_MEMORY", 4.0 * (1 << 30)));
+    return static_cast<size_t>(number_of("FAKE_CUDA_MEMORY", 1 << 30));
 }
 
 int device_count() {
