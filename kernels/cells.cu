@@ -1,4 +1,4 @@
-// The similarity map of a layer: sums and maxima over the pairs of each cell (src/analysis/map.rs).
+// The similarity map of a layer: sums and maxima over the pairs of each cell (src/similarity/processor/cells.rs does the same).
 
 /// 1 in the fixed point in which similarities are summed, so that the order of the sum does not show.
 constexpr float ONE = 1 << 30;

@@ -1,5 +1,5 @@
 // What a plan needs of a tile: row and column maxima, the pairs around and above the threshold, and the random choice
-// among those above (src/similarity/scan.rs).
+// among those above (src/similarity/processor/pairs.rs does the same).
 
 /// The greatest that each row's and each column's similarities surely reach, as keys.
 /// Block and grid of a tile.
@@ -49,7 +49,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK)
     }
 }
 
-/// A candidate's rank in the order of a draw: `step` of src/plan/draws.rs, SplitMix64.
+/// A candidate's rank in the order of a draw: SplitMix64 as in src/splitmix.rs.
 __device__ inline u64 rank(u64 state, u64 candidate) {
     u64 z = state + (candidate + 1) * 0x9E3779B97F4A7C15ull;
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;

@@ -1,5 +1,5 @@
 // How the similarities of a tile are spread: how many lie between the thresholds, and what the extremes reach
-// (src/analysis/tally.rs).
+// (src/similarity/processor/counts.rs does the same).
 
 /// Intervals of a histogram; place INTERVALS of the counts is for pairs that are left open.
 constexpr u32 INTERVALS = 256;

@@ -20,7 +20,7 @@ use super::shared::{self, Format, Shared};
 pub use super::places::{OVERRIDE, Source};
 
 /// The functions of the driver without which cudarc panics where we use it.
-const DRIVER_FUNCTIONS: [&CStr; 14] = [
+const DRIVER_FUNCTIONS: [&CStr; 32] = [
     c"cuInit",
     c"cuDriverGetVersion",
     c"cuGetErrorName",
@@ -35,14 +35,31 @@ const DRIVER_FUNCTIONS: [&CStr; 14] = [
     c"cuCtxSetCurrent",
     c"cuCtxGetCurrent",
     c"cuMemGetInfo_v2",
+    c"cuModuleLoadData",
+    c"cuModuleUnload",
+    c"cuModuleGetFunction",
+    c"cuStreamCreate",
+    c"cuStreamDestroy_v2",
+    c"cuStreamSynchronize",
+    c"cuStreamWaitEvent",
+    c"cuEventCreate",
+    c"cuEventDestroy_v2",
+    c"cuEventRecord",
+    c"cuMemAlloc_v2",
+    c"cuMemAllocAsync",
+    c"cuMemFree_v2",
+    c"cuMemFreeAsync",
+    c"cuMemcpyHtoDAsync_v2",
+    c"cuMemcpyDtoHAsync_v2",
+    c"cuMemsetD8Async",
+    c"cuLaunchKernel",
 ];
 
 /// The functions of cuBLAS that we use.
-const CUBLAS_FUNCTIONS: [&CStr; 6] = [
+const CUBLAS_FUNCTIONS: [&CStr; 5] = [
     c"cublasCreate_v2",
     c"cublasDestroy_v2",
     c"cublasSetStream_v2",
-    c"cublasSetMathMode",
     c"cublasGemmEx",
     c"cublasGetVersion_v2",
 ];
