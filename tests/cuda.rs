@@ -472,6 +472,45 @@ fn a_gpu_that_fails_is_told_of_and_leaves_everything_as_it_was() {
     assert!(failures > 30, "{failures}");
 }
 
+/// Products that are off by more than any rounding does are noticed.
+#[test]
+fn a_gpu_that_computes_wrongly_is_not_trusted() {
+    let Some(gpu) = Gpu::new() else { return };
+    let wrong = gpu.with("FAKE_CUDA_NOISE", 0.01);
+    for partner in ["--partner=eligible", "--partner=nearest"] {
+        let run = wrong.run(args![
+            "merge",
+            fixture("checkpoints/demo.safetensors"),
+            "--dry-run",
+            "--backend=cuda",
+            "--tau=0.9",
+            partner
+        ]);
+        assert_eq!(run.code, Some(1), "{run}");
+        assert!(run.stderr.contains("computes wrongly"), "{run}");
+    }
+}
+
+/// `doctor` tells of the GPU.
+#[test]
+fn doctor_shows_the_gpu_and_what_auto_makes_of_it() {
+    let Some(gpu) = Gpu::new() else { return };
+    let report = gpu.run(["doctor", "--json"]).done().json();
+    assert_eq!(report["gpus"][0]["name"], "Fake GPU");
+    assert_eq!(report["gpus"][0]["problem"], serde_json::Value::Null);
+    assert_eq!(report["auto"]["backend"], "cuda:0");
+    assert_eq!(report["no_gpu"], serde_json::Value::Null);
+
+    let old = gpu.with("FAKE_CUDA_CAPABILITY", "7.0");
+    let report = old.run(["doctor", "--json"]).done().json();
+    assert_eq!(report["auto"]["backend"], "cpu");
+    let problem = report["gpus"][0]["problem"].as_str();
+    assert!(
+        problem.is_some_and(|problem| problem.contains("7.5")),
+        "{report}"
+    );
+}
+
 /// What `--backend cuda` says where there is no GPU, or not the right one.
 #[test]
 fn what_is_missing_is_named_with_the_remedy() {

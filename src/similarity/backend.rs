@@ -95,11 +95,7 @@ struct Rates {
 
 impl Rates {
     fn is_faster_on_gpu(&self, layer: &LayerSize) -> bool {
-        let cost = LayerCost {
-            processor: self.processor.seconds(layer),
-            gpu: self.gpu.seconds(layer),
-        };
-        cost.is_less_on_gpu()
+        LayerCost::new(layer, &self.processor, &self.gpu).is_less_on_gpu()
     }
 }
 

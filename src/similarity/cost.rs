@@ -173,6 +173,14 @@ pub struct LayerCost {
 }
 
 impl LayerCost {
+    /// By this processor and this GPU.
+    pub fn new(layer: &LayerSize, processor: &Processor, gpu: &Accelerator) -> Self {
+        Self {
+            processor: processor.seconds(layer),
+            gpu: gpu.seconds(layer),
+        }
+    }
+
     /// Whether the GPU is faster, once it has been started.
     pub fn is_less_on_gpu(&self) -> bool {
         self.gpu < self.processor
@@ -189,10 +197,7 @@ pub struct Choice {
 impl Choice {
     /// Compares the two for every layer of a run.
     pub fn new(layers: &[LayerSize], processor: &Processor, gpu: &Accelerator) -> Self {
-        let cost = |layer| LayerCost {
-            processor: processor.seconds(layer),
-            gpu: gpu.seconds(layer),
-        };
+        let cost = |layer| LayerCost::new(layer, processor, gpu);
         Self {
             layers: layers.iter().map(cost).collect(),
         }
@@ -215,11 +220,6 @@ impl Choice {
     /// Whether the layers that are faster on the GPU make up for its start.
     pub fn uses_gpu(&self) -> bool {
         self.with_gpu() < self.without_gpu()
-    }
-
-    /// Whether a layer is best computed on the GPU.
-    pub fn is_for_gpu(&self, layer: usize) -> bool {
-        self.uses_gpu() && self.layers[layer].is_less_on_gpu()
     }
 }
 
@@ -338,13 +338,14 @@ mod tests {
         let (small, large) = (float32(64, 576, 1), float32(8192, 2304, 1));
         let choice = Choice::new(&[small, large, large], &processor, &gpu);
         assert!(choice.uses_gpu());
-        assert!(!choice.is_for_gpu(0) && choice.is_for_gpu(1) && choice.is_for_gpu(2));
+        let on_gpu = choice.layers.iter().map(LayerCost::is_less_on_gpu);
+        assert!(on_gpu.eq([false, true, true]));
         assert!(choice.with_gpu() < choice.without_gpu());
 
         // Alone, a layer of 512 kernels is faster on the GPU by less than it takes to start it.
         let choice = Choice::new(&[float32(512, 4608, 1)], &processor, &gpu);
         assert!(choice.layers[0].is_less_on_gpu());
-        assert!(!choice.uses_gpu() && !choice.is_for_gpu(0));
+        assert!(!choice.uses_gpu());
         assert!(!Choice::new(&[], &processor, &gpu).uses_gpu());
     }
 

@@ -40,6 +40,8 @@ pub enum Error {
         doing: &'static str,
         problem: String,
     },
+    #[error("{device}: computes wrongly ({what}); do not trust it, and use --backend cpu")]
+    Wrong { device: String, what: &'static str },
     #[error(
         "{device}: has compute capability {major}.{minor}, which has no {precision} products; use --screen f32"
     )]
@@ -55,9 +57,11 @@ pub enum Error {
     MemoryLimit(String),
 }
 
-/// What a library says went wrong.
+/// What went wrong.
 pub(super) enum Cause {
     OutOfMemory,
+    /// What the GPU computed is not what the processor computes, or beyond its error bound.
+    Wrong(&'static str),
     Other(String),
 }
 
@@ -86,6 +90,7 @@ impl Error {
         let device = device.to_owned();
         match cause {
             Cause::OutOfMemory => Self::OutOfMemory { device, doing },
+            Cause::Wrong(what) => Self::Wrong { device, what },
             Cause::Other(problem) => Self::Failed {
                 device,
                 doing,

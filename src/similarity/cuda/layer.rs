@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cudarc::driver::{CudaSlice, CudaView, LaunchConfig, PushKernelArg};
 
 use crate::checkpoint::FloatType;
-use crate::weight::Rows;
+use crate::weight::{Rows, with_element};
 
+use super::super::exact;
 use super::super::tile::Tile;
 use super::super::{Error as SimilarityError, group::upper_tiles};
 use super::blas::UnitRows;
@@ -116,6 +117,7 @@ impl Layer {
             let panel = layer.panel(number, rows, &lane)?;
             let read = || {
                 let squares = lane.stream.clone_dtoh(&panel.squares)?;
+                check_squares(rows, panel.start, &squares)?;
                 Ok::<_, Cause>((squares, lane.stream.clone_dtoh(&panel.errors)?))
             };
             let (squares, errors) =
@@ -306,6 +308,22 @@ impl Layer {
             squares,
         })
     }
+}
+
+/// Checks that the GPU has measured the first and the last of some kernels as the processor does.
+fn check_squares(rows: &Rows<'_>, start: usize, squares: &[f64]) -> Result<(), Cause> {
+    for place in [0, squares.len() - 1] {
+        let row = rows.row(start + place);
+        let square = with_element!(rows.float(), E => exact::dot::<E>(row, row));
+        if square.to_bits() != squares[place].to_bits()
+            && !(square.is_nan() && squares[place].is_nan())
+        {
+            return Err(Cause::Wrong(
+                "the norm of a kernel is another than the processor's",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// So many blocks of so many threads, in one dimension.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use cudarc::driver::{CudaSlice, DeviceRepr, LaunchArgs, LaunchConfig, PushKernelArg};
 
 use crate::splitmix::Stream;
+use crate::weight::with_element;
 
 use super::super::Error as SimilarityError;
 use super::super::exact;
@@ -165,7 +166,7 @@ impl<'t> DeviceTile<'t> {
         &mut self,
         counters: usize,
         mut launch: impl FnMut(&mut Self, Range<usize>) -> Result<(), Cause>,
-        mut take: impl FnMut(&Self, Vec<u64>, Vec<(OpenPair, f64)>),
+        mut take: impl FnMut(Vec<u64>, Vec<(OpenPair, f64)>) -> Result<(), Cause>,
     ) -> Result<(), Cause> {
         let capacity = self.buffers.open.len();
         let surely_fits = (capacity / self.columns.len()).max(1);
@@ -190,7 +191,7 @@ impl<'t> DeviceTile<'t> {
                 continue;
             }
             let open = self.compared(open)?;
-            take(self, counts, open);
+            take(counts, open)?;
             first = strip.end;
         }
         Ok(())
@@ -232,7 +233,22 @@ impl<'t> DeviceTile<'t> {
             };
             (pair, similarity)
         };
+        self.check_dot(pairs[0], dots[0])?;
         Ok(pairs.into_iter().zip(dots).map(compared).collect())
+    }
+
+    /// Checks that the GPU has multiplied the kernels of a pair as the processor does.
+    fn check_dot(&self, pair: RawPair, dot: f64) -> Result<(), Cause> {
+        let rows = self.group.rows;
+        let x = rows.row(self.rows.start + pair.row as usize);
+        let y = rows.row(self.columns.start + pair.column as usize);
+        let expected = with_element!(rows.float(), E => exact::dot::<E>(x, y));
+        match expected.to_bits() == dot.to_bits() {
+            true => Ok(()),
+            false => Err(Cause::Wrong(
+                "the product of two kernels is another than the processor's",
+            )),
+        }
     }
 
     fn find_pairs(
@@ -276,11 +292,19 @@ impl<'t> DeviceTile<'t> {
             unsafe { launch.launch(frame.blocks(strip.len())) }?;
             Ok(())
         };
-        self.in_strips(1, launch, |_, counts, open| {
+        self.in_strips(1, launch, |counts, open| {
+            let is_beyond =
+                |(pair, similarity): &(OpenPair, f64)| *similarity > f64::from(pair.at_most);
+            if open.iter().any(is_beyond) {
+                return Err(Cause::Wrong(
+                    "a product is off by more than its error bound",
+                ));
+            }
             take(Found {
                 open: open.into_iter().map(|(pair, _)| pair).collect(),
                 pairs_above: counts[0],
             });
+            Ok(())
         })
     }
 
@@ -394,7 +418,7 @@ impl<'t> DeviceTile<'t> {
             unsafe { launch.launch(frame.blocks(strip.len())) }?;
             Ok(())
         };
-        self.in_strips(OPEN_COUNTER, launch, |_, counts, open| {
+        self.in_strips(OPEN_COUNTER, launch, |counts, open| {
             take(Counted {
                 counts: std::array::from_fn(|interval: usize| counts[interval]),
                 open: open
@@ -402,6 +426,7 @@ impl<'t> DeviceTile<'t> {
                     .map(|(pair, similarity)| (pair.a, pair.b, Some(similarity)))
                     .collect(),
             });
+            Ok(())
         })
     }
 
