@@ -1,8 +1,12 @@
 //! How alike the kernels of a layer are: the exact definition, and the fast screen that spares most of its use.
 //!
 //! A similarity is *defined* as a float64 value ([`exact`]). All of a layer's are computed at once in lower precision
-//! ([`Precision`]), off by no more than a proven bound; whatever lies nearer to a decision than that bound is
-//! decided by the definition. So every machine, BLAS and thread count comes to the same decisions.
+//! ([`Precision`], [`DevicePrecision`]), off by no more than a proven bound; whatever lies nearer to a decision than that
+//! bound is decided by the definition. So every machine, BLAS, GPU and thread count comes to the same decisions.
+//!
+//! Where they are computed is a run's [`Backend`] and a layer's [`Engine`]. Whoever asks of them sees [`Tile`]s, which answer
+//! where they lie: in the processor's memory (`processor`) or a GPU's ([`cuda`]). What is found goes through one
+//! [`Scan`], whichever it was.
 
 mod backend;
 mod bound;
