@@ -201,7 +201,9 @@ fn odd_shapes_merge_to_the_same_bytes_whatever_rounding_does() {
         let file = checkpoint(folder.path(), dtype, &layers);
         // What float32 may be off by is (d + 8)·2⁻²⁴, and what tensor cores may is four times that.
         for (screen, noise) in [("f32", 5e-7), ("tf32", 2e-6), ("bf16", 2e-6)] {
-            let noisy = gpu.with("FAKE_CUDA_NOISE", noise);
+            let noisy = gpu
+                .with("FAKE_CUDA_NOISE", noise)
+                .with("FAKE_CUDA_LATE_UPLOADS", 1);
             let screen = format!("--screen={screen}");
             for flags in [
                 ["--partner=eligible", "--tau=0.5"],
@@ -559,14 +561,14 @@ fn what_is_missing_is_named_with_the_remedy() {
         .done();
 }
 
-/// 0.8 GB of zeros, which a file system keeps in no room, are worth a GPU, by the model of costs. With it gone, the processor
+/// 1.6 GB of zeros, which a file system keeps in no room, are worth a GPU, by the model of costs. With it gone, the processor
 /// does it all.
 #[test]
 fn auto_takes_a_gpu_where_it_pays_and_does_without_it_when_it_fails() {
     let Some(gpu) = Gpu::new() else { return };
     let folder = TempDir::new().unwrap();
     let input = folder.path().join("huge.safetensors");
-    let (n, d) = (8, 12_500_000usize);
+    let (n, d) = (16, 12_500_000usize);
     let numbers = n * d * 8;
     let small = checkpoint(folder.path(), Dtype::F64, &[(40, 9, clustered(40, 9))]);
     let small = fs::read(small).unwrap();

@@ -15,7 +15,7 @@
 //! | share of that peak which cuBLAS and the screen reach together | ½ | assumed |
 //! | bytes of the weight over the bus, from memory that is not pinned | 6·10⁹ /s | assumed (PCIe 3.0 ×16, about half) |
 //! | for each layer: launches, the wait for the results | 0.3 ms | assumed |
-//! | for each run: starting the driver, a context, cuBLAS | 0.6 s | assumed |
+//! | for each run: starting the driver, a context, cuBLAS; the driver's compilation of our kernels | 1.0 s | assumed |
 //!
 //! The processor's rates are those of a whole `merge --dry-run --tau 20% --skip-shallow 0` on one thread of an AMD EPYC
 //! (Zen 4, OpenBLAS 0.3.21), the best of three or four, in seconds, beside what the model says:
@@ -81,7 +81,7 @@ const BUS: f64 = 6.0e9;
 const LAYER: f64 = 0.3e-3;
 
 /// GPU: seconds that every run takes.
-pub const START: f64 = 0.6;
+pub const START: f64 = 1.0;
 
 /// The clock rate that is assumed where the driver tells none, in Hz: below that of every GPU that we know.
 const CLOCK: u64 = 1_000_000_000;
@@ -119,7 +119,7 @@ impl Processor {
 ///
 /// From NVIDIA's data sheets, as peak / (2 · multiprocessors · boost clock): T4, A100, RTX 3090, RTX 4090, H100 SXM,
 /// B200, RTX 5090.
-fn multiply_adds_per_cycle(precision: DevicePrecision, capability: (u32, u32)) -> f64 {
+pub(super) fn multiply_adds_per_cycle(precision: DevicePrecision, capability: (u32, u32)) -> f64 {
     let [single, tf32, bf16] = match capability {
         (..8, _) => [64.0, 64.0, 64.0],
         (8, 0) => [64.0, 512.0, 1024.0],

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::ptr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use cudarc::driver::sys::CUresult;
-use cudarc::driver::{CudaContext, CudaFunction, CudaStream, DriverError};
+use cudarc::driver::sys::{self, CUresult};
+use cudarc::driver::{CudaContext, CudaFunction, CudaStream, DevicePtr, DeviceRepr, DriverError};
 use cudarc::nvrtc::Ptx;
 
 use super::blas::Blas;
@@ -21,7 +22,7 @@ const PTX: &str = include_str!("../../../kernels/inmerge.ptx");
 const MEMORY_SHARE: f64 = 0.8;
 
 /// Lanes at a time: enough to copy a layer while others are computed and looked at. Each has a cuBLAS, which takes up to 32 MiB.
-const LANES: usize = 4;
+pub(super) const LANES: usize = 4;
 
 /// The variable that limits the memory taken.
 const MEMORY_VARIABLE: &str = "INMERGE_GPU_MEMORY";
@@ -50,6 +51,33 @@ struct Lanes {
 pub(super) struct Lane {
     pub stream: Arc<CudaStream>,
     pub blas: Blas,
+}
+
+impl Lane {
+    /// Copies from the GPU, and waits until that is done.
+    pub fn read<T: DeviceRepr>(&self, from: &impl DevicePtr<T>) -> Result<Vec<T>, Cause> {
+        let copy = self.stream.clone_dtoh(from)?;
+        if let Err(error) = self.stream.synchronize() {
+            // It may yet be written.
+            std::mem::forget(copy);
+            return Err(error.into());
+        }
+        Ok(copy)
+    }
+
+    /// Waits when it is dropped: for copies to the GPU, from memory that was there before it.
+    pub fn wait_at_the_end(&self) -> impl Drop + use<'_> {
+        WaitAtTheEnd(&self.stream)
+    }
+}
+
+struct WaitAtTheEnd<'l>(&'l CudaStream);
+
+impl Drop for WaitAtTheEnd<'_> {
+    fn drop(&mut self) {
+        // What fails here fails again where its result is asked for.
+        let _ = self.0.synchronize();
+    }
 }
 
 /// A lane while somebody has it.
@@ -108,19 +136,23 @@ impl Device {
                 capability,
             });
         }
-        let (functions, free) = Functions::load(&context)
-            .and_then(|functions| Ok((functions, context.mem_get_info()?.0)))
-            .map_err(|error| started(&name, error))?;
-        let budget = (free as f64 * MEMORY_SHARE) as usize;
-        Ok(Self {
+        let functions = keep_freed_memory(&context).and_then(|()| Functions::load(&context));
+        let mut device = Self {
+            functions: functions.map_err(|error| started(&name, error))?,
             name,
             capability,
             context,
-            functions,
-            share: budget.min(limit.unwrap_or(usize::MAX)) / layers.max(1),
+            share: 0,
             lanes: Mutex::default(),
             given_back: Condvar::new(),
-        })
+        };
+        // With cuBLAS on it, which takes its part of the memory, too.
+        drop(device.lane()?);
+        let free = device.context.mem_get_info();
+        let (free, _) = free.map_err(|error| started(&device.name, error))?;
+        let budget = (free as f64 * MEMORY_SHARE) as usize;
+        device.share = budget.min(limit.unwrap_or(usize::MAX)) / layers.max(1);
+        Ok(device)
     }
 
     /// Its number and model.
@@ -211,6 +243,20 @@ impl Drop for LentLane<'_> {
         lanes.lent -= 1;
         self.device.given_back.notify_one();
     }
+}
+
+/// Has the driver keep the memory that is given back, which it would return to the system at every wait and take anew.
+fn keep_freed_memory(context: &CudaContext) -> Result<(), DriverError> {
+    if !context.has_async_alloc() {
+        return Ok(());
+    }
+    let mut pool = ptr::null_mut();
+    let mut most = u64::MAX;
+    // SAFETY: the device is the context's, and the driver writes its pool, which lives as long as it, to `pool`.
+    unsafe { sys::cuDeviceGetDefaultMemPool(&raw mut pool, context.cu_device()) }.result()?;
+    let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    // SAFETY: the pool was just given, and the value of this attribute is a 64-bit number.
+    unsafe { sys::cuMemPoolSetAttribute(pool, attribute, (&raw mut most).cast()) }.result()
 }
 
 impl Functions {

@@ -76,9 +76,16 @@ impl From<DriverError> for Cause {
 
 impl From<CublasError> for Cause {
     fn from(error: CublasError) -> Self {
-        use cudarc::cublas::sys::cublasStatus_t::CUBLAS_STATUS_ALLOC_FAILED;
+        use cudarc::cublas::sys::cublasStatus_t as Status;
         match error.0 {
-            CUBLAS_STATUS_ALLOC_FAILED => Self::OutOfMemory,
+            Status::CUBLAS_STATUS_ALLOC_FAILED => Self::OutOfMemory,
+            // Which cuBLAS says, too, where it cannot get the memory to begin with.
+            Status::CUBLAS_STATUS_NOT_INITIALIZED => {
+                Self::Other("cuBLAS does not start; is the memory full?".to_owned())
+            }
+            Status::CUBLAS_STATUS_ARCH_MISMATCH | Status::CUBLAS_STATUS_NOT_SUPPORTED => {
+                Self::Other("cuBLAS does not know this GPU; a newer one may".to_owned())
+            }
             status => Self::Other(format!("{status:?}")),
         }
     }

@@ -87,6 +87,13 @@ impl From<DriverError> for Failure {
             Code::CUDA_ERROR_DEVICE_UNAVAILABLE => {
                 "another program has it for itself; wait for it or choose another GPU"
             }
+            Code::CUDA_ERROR_JIT_COMPILER_NOT_FOUND => {
+                "libnvidia-ptxjitcompiler.so.1 is missing, which belongs to the driver; install it whole"
+            }
+            Code::CUDA_ERROR_JIT_COMPILATION_DISABLED => "unset CUDA_DISABLE_PTX_JIT",
+            Code::CUDA_ERROR_UNSUPPORTED_PTX_VERSION => {
+                "the driver is too old; install one of 525 or later"
+            }
             _ => "see what nvidia-smi says",
         };
         let name = match error.error_name() {

@@ -116,9 +116,10 @@ impl Layer {
         for number in 0..kernels.div_ceil(plan.panel) {
             let panel = layer.panel(number, rows, &lane)?;
             let read = || {
-                let squares = lane.stream.clone_dtoh(&panel.squares)?;
+                let squares = lane.read(&panel.squares)?;
+                let errors = lane.read(&panel.errors)?;
                 check_squares(rows, panel.start, &squares)?;
-                Ok::<_, Cause>((squares, lane.stream.clone_dtoh(&panel.errors)?))
+                Ok::<_, Cause>((squares, errors))
             };
             let (squares, errors) =
                 read().map_err(|cause| device.error("measuring kernels", cause))?;
@@ -154,16 +155,14 @@ impl Layer {
             }
             Ok(())
         };
-        if self.plan.lanes.min(tiles.len()) < 2 {
-            return run_lane();
-        }
+        let others = self.plan.lanes.min(tiles.len()).saturating_sub(1);
         std::thread::scope(|scope| {
-            let other = scope.spawn(run_lane);
+            let others: Vec<_> = (0..others).map(|_| scope.spawn(run_lane)).collect();
             let this = run_lane();
-            let other = other
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            this.and(other)
+            others.into_iter().fold(this, |result, other| {
+                let other = other.join();
+                result.and(other.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            })
         })
     }
 
@@ -183,18 +182,21 @@ impl Layer {
             self.part(&row_panel, rows.clone()),
             self.part(&column_panel, columns.clone()),
         ];
-        let shape = (self.d, self.stride);
         lane.blas
             .products(
                 self.precision,
-                shape,
+                self.stride,
                 &parts[0].units,
                 &parts[1].units,
                 &mut buffers.values,
             )
             .map_err(|cause| self.device.error("multiplying", cause))?;
         let mut tile = DeviceTile::new(self, group, [rows, columns], parts, lane, buffers);
-        visit(&mut tile)
+        let visited = visit(&mut tile);
+        // Panels may be dropped now, whatever came of the visit.
+        let waited = lane.stream.synchronize();
+        visited?;
+        Ok(waited.map_err(|error| self.device.error("finishing a tile", error))?)
     }
 
     /// The group's kernels in pieces of which each is within one panel and no longer than a tile's side.
@@ -240,8 +242,14 @@ impl Layer {
         let panel = match panel {
             Some(panel) => panel,
             None => {
-                while resident.len() >= self.plan.resident {
-                    resident.pop_front();
+                while resident.len() >= self.plan.resident
+                    && let Some((_, oldest)) = resident.pop_front()
+                {
+                    // Memory comes back in the order of the stream that it was taken on: before more is taken on this one.
+                    let stream = Arc::clone(oldest.rows.stream());
+                    drop(oldest);
+                    let waited = stream.synchronize();
+                    waited.map_err(|error| self.device.error("making room", error))?;
                 }
                 let start = number * self.plan.panel;
                 let kernels = start..self.kernels.min(start + self.plan.panel);
@@ -262,7 +270,9 @@ impl Layer {
         let (stream, functions) = (&lane.stream, &self.device.functions);
         let count = kernels.len();
         let start = kernels.start;
-        let bytes = stream.clone_htod(&*rows.bytes(kernels))?;
+        let stored = rows.bytes(kernels);
+        let _wait = lane.wait_at_the_end();
+        let bytes = stream.clone_htod(&*stored)?;
         // SAFETY: all three are written in full by the kernels below before anything reads them.
         let (mut units, mut errors, mut squares) = unsafe {
             (

@@ -20,7 +20,7 @@ use super::shared::{self, Format, Shared};
 pub use super::places::{OVERRIDE, Source};
 
 /// The functions of the driver without which cudarc panics where we use it.
-const DRIVER_FUNCTIONS: [&CStr; 32] = [
+const DRIVER_FUNCTIONS: [&CStr; 35] = [
     c"cuInit",
     c"cuDriverGetVersion",
     c"cuGetErrorName",
@@ -35,6 +35,9 @@ const DRIVER_FUNCTIONS: [&CStr; 32] = [
     c"cuCtxSetCurrent",
     c"cuCtxGetCurrent",
     c"cuMemGetInfo_v2",
+    c"cuCtxSynchronize",
+    c"cuDeviceGetDefaultMemPool",
+    c"cuMemPoolSetAttribute",
     c"cuModuleLoadData",
     c"cuModuleUnload",
     c"cuModuleGetFunction",

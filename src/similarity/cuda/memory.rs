@@ -1,5 +1,7 @@
 //! How a layer is laid out in a part of a GPU's memory.
 
+use super::device::LANES;
+
 /// Kernels in a panel and along a side of a tile. 2048² float32 are 16 MiB, which stay in the second-level cache of large
 /// GPUs while they are read; smaller tiles would keep fewer multiprocessors busy.
 const SIDE: usize = 2048;
@@ -48,15 +50,15 @@ pub(super) struct MemoryPlan {
 impl MemoryPlan {
     /// A plan within so many bytes, for a host with so many threads; `None` where there is none.
     ///
-    /// Tiles are as large as they can be: first with all panels resident and two lanes, so that one computes while
-    /// the other is looked at, then with one lane, for which two panels must be resident.
+    /// Tiles are as large as they can be: first with all panels resident and several lanes, so that some compute while
+    /// others are looked at, then with one lane, for which two panels must be resident.
     pub fn new(bytes: usize, shape: Shape, threads: usize) -> Option<Self> {
         let mut panel = SIDE.min(shape.kernels);
         loop {
             let panels = shape.kernels.div_ceil(panel);
             let side = panel.min(shape.group);
             let tiles = shape.group.div_ceil(side) * shape.kernels.div_ceil(shape.group);
-            let most = if tiles > 1 { threads.clamp(1, 2) } else { 1 };
+            let most = tiles.min(threads).clamp(1, LANES);
             for lanes in (1..=most).rev() {
                 let open = (side * side).min(OPEN);
                 let lane = side * side * size_of::<f32>() + open * OPEN_BYTES + side * PLACE_BYTES;
@@ -99,13 +101,13 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_that_fits_is_resident_and_has_two_lanes() {
+    fn a_layer_that_fits_is_resident_and_has_all_lanes() {
         let plan = MemoryPlan::new(512 * MIB, wide(), 8).unwrap();
         let expected = MemoryPlan {
             panel: SIDE,
             resident: 4,
             side: SIDE,
-            lanes: 2,
+            lanes: LANES,
             open: OPEN,
         };
         assert_eq!(plan, expected);

@@ -1,4 +1,8 @@
 //! Tiles that a GPU computes and looks at: only what comes of it is copied back.
+//!
+//! Copies from and to memory that is not pinned may go on when the call returns (CUDA's *API synchronization behavior*
+//! promises nothing for good). So each question ends with a wait for its lane, before anything copied is read and while
+//! everything copied from is there, whether it succeeds or not.
 
 use std::ops::Range;
 
@@ -144,20 +148,20 @@ impl<'t> DeviceTile<'t> {
         launch.arg(&mut *row_keys).arg(&mut *column_keys);
         // SAFETY: the arguments are those of `reached` in kernels/; there are as many keys as rows and as columns.
         unsafe { launch.launch(frame.blocks(self.rows.len())) }?;
-        let reached = |keys: &CudaSlice<u32>, count: usize| {
-            let keys = stream.clone_dtoh(&keys.slice(..count))?;
-            Ok::<_, Cause>(
-                keys.into_iter()
-                    .map(|key| match key {
-                        0 => f32::NEG_INFINITY,
-                        key => number(key),
-                    })
-                    .collect(),
-            )
+        let [row_keys, column_keys] = [
+            self.lane.read(&row_keys.slice(..self.rows.len()))?,
+            self.lane.read(&column_keys.slice(..self.columns.len()))?,
+        ];
+        let reached = |keys: Vec<u32>| {
+            let number = |key| match key {
+                0 => f32::NEG_INFINITY,
+                key => number(key),
+            };
+            keys.into_iter().map(number).collect()
         };
         Ok(Reached {
-            rows: reached(row_keys, self.rows.len())?,
-            columns: reached(column_keys, self.columns.len())?,
+            rows: reached(row_keys),
+            columns: reached(column_keys),
         })
     }
 
@@ -176,10 +180,7 @@ impl<'t> DeviceTile<'t> {
             let strip = first..self.rows.len().min(first + height);
             self.lane.stream.memset_zeros(&mut self.buffers.counts)?;
             launch(self, strip.clone())?;
-            let counts = self
-                .lane
-                .stream
-                .clone_dtoh(&self.buffers.counts.slice(..=counters))?;
+            let counts = self.lane.read(&self.buffers.counts.slice(..=counters))?;
             let open = counts[counters] as usize;
             if open > capacity {
                 if strip.len() <= surely_fits {
@@ -216,8 +217,8 @@ impl<'t> DeviceTile<'t> {
         // SAFETY: the arguments are those of `dots` in kernels/; the first `count` pairs were written by the kernel that
         // counted them, with places within both parts, and there is room for as many products.
         unsafe { launch.launch(blocks(count.div_ceil(ROWS_A_BLOCK), 256)) }?;
-        let pairs = stream.clone_dtoh(&open.slice(..count))?;
-        let dots = stream.clone_dtoh(&dots.slice(..count))?;
+        let pairs = self.lane.read(&open.slice(..count))?;
+        let dots = self.lane.read(&dots.slice(..count))?;
         let compared = |(pair, dot): (RawPair, f64)| {
             let (a, b) = (
                 self.rows.start + pair.row as usize,
@@ -261,6 +262,7 @@ impl<'t> DeviceTile<'t> {
             bounds: [rows, columns],
             ..
         } = &mut *self.buffers;
+        let _wait = self.lane.wait_at_the_end();
         stream.memcpy_htod(search.rows, rows)?;
         stream.memcpy_htod(search.columns, columns)?;
         let (pair, tau) = (search.pair, search.tau);
@@ -330,10 +332,13 @@ impl<'t> DeviceTile<'t> {
                 .map(|stream| stream.map_or(0, |stream| stream.0))
                 .collect()
         };
-        stream.memcpy_htod(&states(streams[0]), row_states)?;
-        stream.memcpy_htod(&states(streams[1]), column_states)?;
-        stream.memcpy_htod(&vec![u64::MAX; rows.len()], row_best)?;
-        stream.memcpy_htod(&vec![u64::MAX; columns.len()], column_best)?;
+        let states = streams.map(states);
+        let none = vec![u64::MAX; rows.len().max(columns.len())];
+        let _wait = self.lane.wait_at_the_end();
+        stream.memcpy_htod(&states[0], row_states)?;
+        stream.memcpy_htod(&states[1], column_states)?;
+        stream.memcpy_htod(&none[..rows.len()], row_best)?;
+        stream.memcpy_htod(&none[..columns.len()], column_best)?;
         let first_row = (start + rows.start) as u64;
         let first_column = (start + columns.start) as u64;
         let mut launch = stream.launch_builder(&self.layer.device.functions.best_ranked);
@@ -348,17 +353,18 @@ impl<'t> DeviceTile<'t> {
         // SAFETY: the arguments are those of `best_ranked` in kernels/; states and ranks of all rows and columns were copied
         // above.
         unsafe { launch.launch(frame.blocks(rows.len())) }?;
-        let preferences = |best: &CudaSlice<u64>, streams: &[Option<Stream>]| {
-            let best = stream.clone_dtoh(&best.slice(..streams.len()))?;
+        let row_best = self.lane.read(&row_best.slice(..rows.len()))?;
+        let column_best = self.lane.read(&column_best.slice(..columns.len()))?;
+        let preferences = |best: Vec<u64>, streams: &[Option<Stream>]| {
             let preference = |(&stream, word): (&Option<Stream>, u64)| -> Preference {
                 let stream = stream.filter(|_| word != u64::MAX)?;
                 Some((word, stream.counter_of(word) as usize))
             };
-            Ok::<_, Cause>(streams.iter().zip(best).map(preference).collect())
+            streams.iter().zip(best).map(preference).collect()
         };
         Ok(Preferred {
-            rows: preferences(row_best, streams[0])?,
-            columns: preferences(column_best, streams[1])?,
+            rows: preferences(row_best, streams[0]),
+            columns: preferences(column_best, streams[1]),
         })
     }
 
@@ -371,13 +377,15 @@ impl<'t> DeviceTile<'t> {
             keys: [keys, _],
             ..
         } = &mut *self.buffers;
-        stream.memcpy_htod(&vec![u32::MAX; count], keys)?;
+        let none = vec![u32::MAX; count];
+        let _wait = self.lane.wait_at_the_end();
+        stream.memcpy_htod(&none, keys)?;
         let mut launch = stream.launch_builder(&self.layer.device.functions.least_losses);
         frame.begin(&mut launch, values, &self.row_part, &self.column_part);
         launch.arg(&mut *keys);
         // SAFETY: the arguments are those of `least_losses` in kernels/; there are three keys for every row.
         unsafe { launch.launch(frame.blocks(self.rows.len())) }?;
-        let keys = stream.clone_dtoh(&keys.slice(..count))?;
+        let keys = self.lane.read(&keys.slice(..count))?;
         Ok(keys
             .into_iter()
             .map(|key| match key {
@@ -438,13 +446,13 @@ impl<'t> DeviceTile<'t> {
         };
         let width = columns[columns.len() - 1] - columns[0] + 1;
         let count = width * (rows[rows.len() - 1] - rows[0] + 1);
-        let (row_cells, column_cells) = (
-            stream.clone_htod(&relative(rows))?,
-            stream.clone_htod(&relative(columns))?,
-        );
+        let (rows, columns) = (relative(rows), relative(columns));
+        let none = vec![CellSum::EMPTY.max; count];
+        let _wait = self.lane.wait_at_the_end();
+        let (row_cells, column_cells) = (stream.clone_htod(&rows)?, stream.clone_htod(&columns)?);
         let mut sums = stream.alloc_zeros::<u64>(count)?;
         let mut pairs = stream.alloc_zeros::<u32>(count)?;
-        let mut maxima = stream.clone_htod(&vec![CellSum::EMPTY.max; count])?;
+        let mut maxima = stream.clone_htod(&none)?;
         let width = width as u32;
         let mut launch = stream.launch_builder(&self.layer.device.functions.cells);
         frame.begin(
@@ -458,11 +466,9 @@ impl<'t> DeviceTile<'t> {
         // SAFETY: the arguments are those of `cells` in kernels/; there is a cell for every row and column, and a sum, a number
         // of pairs and a maximum for every cell.
         unsafe { launch.launch(frame.blocks(self.rows.len())) }?;
-        let sums = stream.clone_dtoh(&sums)?;
-        let numbers = stream
-            .clone_dtoh(&pairs)?
-            .into_iter()
-            .zip(stream.clone_dtoh(&maxima)?);
+        let sums = self.lane.read(&sums)?;
+        let (pairs, maxima) = (self.lane.read(&pairs)?, self.lane.read(&maxima)?);
+        let numbers = pairs.into_iter().zip(maxima);
         let cell = |(sum, (pairs, max)): (u64, (u32, i32))| CellSum {
             sum: sum as i64,
             pairs,
@@ -546,11 +552,8 @@ impl Tile for DeviceTile<'_> {
     fn values(&mut self) -> Result<&[f32], SimilarityError> {
         let count = self.rows.len() * self.columns.len();
         let values = self.buffers.values.slice(..count);
-        self.copy = self.lane.stream.clone_dtoh(&values).map_err(|cause| {
-            self.layer
-                .device
-                .error("copying similarities from it", cause)
-        })?;
+        let copy = self.lane.read(&values);
+        self.copy = copy.map_err(self.error("copying similarities from it"))?;
         Ok(&self.copy)
     }
 }
