@@ -161,3 +161,17 @@ fn doctor_takes_no_input() {
     }
     assert!(run(args!["--help"]).done().stdout.contains("  doctor  "));
 }
+
+#[test]
+#[cfg(unix)]
+fn a_named_pipe_is_no_library_and_nobody_waits_for_it() {
+    let folder = TempDir::new().unwrap();
+    let pipe = folder.path().join("libcublas.so.12");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("mkfifo starts").success());
+    let run = run_with(["doctor", "--json"], |command| {
+        command.env("INMERGE_CUBLAS", &pipe);
+    });
+    let report = run.done().json();
+    assert!(report["cublas"]["found"].is_null(), "{report}");
+}

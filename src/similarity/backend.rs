@@ -5,7 +5,8 @@ use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
 use super::cost::{Accelerator, Choice, LayerCost, LayerSize, Processor, START};
-use super::cuda::{self, Device, DevicePrecision, inventory, libraries};
+use super::cuda::inventory::{self, NoGpu};
+use super::cuda::{self, Device, DevicePrecision, libraries};
 use super::{Engine, Error, Precision};
 
 /// Where the user wants similarities computed.
@@ -40,9 +41,13 @@ impl FromStr for Wanted {
             "cpu" => Ok(Self::Cpu),
             "cuda" => Ok(Self::Cuda(0)),
             _ => {
-                let ordinal = text.strip_prefix("cuda:").ok_or(expected)?;
-                let ordinal = ordinal.parse::<u16>().map_err(|_| expected)?;
-                Ok(Self::Cuda(ordinal.into()))
+                let digits = text.strip_prefix("cuda:").ok_or(expected)?;
+                let ordinal = digits.parse::<u16>().map_err(|_| expected)?;
+                // As it would be written: without a sign or zeros in front.
+                match ordinal.to_string() == digits {
+                    true => Ok(Self::Cuda(ordinal.into())),
+                    false => Err(expected),
+                }
             }
         }
     }
@@ -128,7 +133,7 @@ impl Backend {
                     Ok(device) => backend.device = device,
                     Err(error) => {
                         backend.missed = Some(format!(
-                            "{error}; it would have been faster than the processor, which does it all"
+                            "{error}; the processor does it all, which takes longer"
                         ));
                     }
                 }
@@ -240,8 +245,12 @@ fn faster_gpu(
         // Not even looked for: that alone takes longer than most checkpoints.
         return Ok(None);
     }
-    // Where there is none, there is nothing to tell.
-    let gpus = inventory::gpus(libraries::survey()).unwrap_or_default();
+    let gpus = match inventory::gpus(libraries::survey()) {
+        Ok(gpus) => gpus,
+        Err(NoGpu::NoStart(problem)) => return Err(cuda::Error::NoStart(problem)),
+        // Where there is none, there is nothing to tell.
+        Err(_) => return Ok(None),
+    };
     let Some(gpu) = gpus.into_iter().find(inventory::Gpu::is_recent) else {
         return Ok(None);
     };
@@ -280,7 +289,9 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(wanted));
         }
-        for text in ["", "gpu", "cuda:", "cuda:x", "cuda:-1", "CUDA"] {
+        for text in [
+            "", "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:+1", "cuda:00", "CUDA",
+        ] {
             assert!(text.parse::<Wanted>().is_err(), "{text}");
         }
     }

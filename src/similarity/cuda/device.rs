@@ -283,6 +283,9 @@ fn memory_limit() -> Result<Option<usize>, Error> {
         return Ok(None);
     };
     let text = text.to_string_lossy();
+    if text.is_empty() {
+        return Ok(None);
+    }
     match size(&text) {
         Some(bytes) => Ok(Some(bytes)),
         None => Err(Error::MemoryLimit(text.into_owned())),

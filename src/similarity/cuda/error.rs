@@ -12,6 +12,8 @@ use super::libraries::Missing;
 pub enum Error {
     #[error(transparent)]
     Missing(#[from] Missing),
+    #[error("the NVIDIA driver does not start ({0})")]
+    NoStart(Failure),
     #[error(
         "{device}: is of compute capability {}.{}, and 7.5 or later is needed; use --backend cpu",
         capability.0, capability.1
@@ -20,14 +22,16 @@ pub enum Error {
         device: String,
         capability: (u32, u32),
     },
-    #[error("{device}: there is no such GPU; `inmerge-ckpt doctor` lists those there are")]
+    #[error(
+        "{device}: there is no such GPU; `inmerge-ckpt doctor` says which there are, or why none"
+    )]
     NoSuchGpu { device: String },
     #[error(
         "{device}: out of memory {doing}; close what else runs on it, let this program take less with INMERGE_GPU_MEMORY=2GiB or the like, or use --backend cpu"
     )]
     OutOfMemory { device: String, doing: &'static str },
     #[error(
-        "{device}: {have} MiB of its memory for each of the layers worked on at once, which are too few for kernels of {kernel_bytes} bytes; give more with INMERGE_GPU_MEMORY, or use fewer --threads or --backend cpu"
+        "{device}: {have} bytes of its memory for each of the layers worked on at once, which are too few for kernels of {kernel_bytes} bytes; give more with INMERGE_GPU_MEMORY, or use fewer --threads or --backend cpu"
     )]
     TooSmall {
         device: String,
@@ -75,19 +79,23 @@ impl From<DriverError> for Cause {
 }
 
 impl From<CublasError> for Cause {
+    /// By the number: later versions may give others than those that `cublasStatus_t` has names for.
     fn from(error: CublasError) -> Self {
         use cudarc::cublas::sys::cublasStatus_t as Status;
-        match error.0 {
-            Status::CUBLAS_STATUS_ALLOC_FAILED => Self::OutOfMemory,
+        const ALLOC_FAILED: u32 = Status::CUBLAS_STATUS_ALLOC_FAILED as u32;
+        const NOT_INITIALIZED: u32 = Status::CUBLAS_STATUS_NOT_INITIALIZED as u32;
+        const ARCH_MISMATCH: u32 = Status::CUBLAS_STATUS_ARCH_MISMATCH as u32;
+        const NOT_SUPPORTED: u32 = Status::CUBLAS_STATUS_NOT_SUPPORTED as u32;
+        let problem = match error.0 as u32 {
+            ALLOC_FAILED => return Self::OutOfMemory,
             // Which cuBLAS says, too, where it cannot get the memory to begin with.
-            Status::CUBLAS_STATUS_NOT_INITIALIZED => {
-                Self::Other("cuBLAS does not start; is the memory full?".to_owned())
+            NOT_INITIALIZED => "cuBLAS does not start; is the memory full?".to_owned(),
+            ARCH_MISMATCH | NOT_SUPPORTED => {
+                "cuBLAS does not know this GPU; a newer one may".to_owned()
             }
-            Status::CUBLAS_STATUS_ARCH_MISMATCH | Status::CUBLAS_STATUS_NOT_SUPPORTED => {
-                Self::Other("cuBLAS does not know this GPU; a newer one may".to_owned())
-            }
-            status => Self::Other(format!("{status:?}")),
-        }
+            status => format!("cuBLAS gives status {status}"),
+        };
+        Self::Other(problem)
     }
 }
 

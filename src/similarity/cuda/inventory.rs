@@ -127,7 +127,7 @@ pub enum NoGpu {
     None,
 }
 
-/// The GPUs that the driver shows, by their ordinal; at least one.
+/// The GPUs that the driver shows and that answer, by their ordinal; at least one.
 ///
 /// # Errors
 ///
@@ -148,9 +148,12 @@ pub fn gpus(survey: &Survey) -> Result<Vec<Gpu>, NoGpu> {
     if ordinals.is_empty() {
         return Err(none());
     }
-    ordinals
-        .map(|ordinal| gpu(ordinal).map_err(failed))
-        .collect()
+    // One that does not answer does not hide the others.
+    let (gpus, failures): (Vec<_>, Vec<_>) = ordinals.map(gpu).partition(Result::is_ok);
+    match failures.into_iter().find_map(Result::err) {
+        Some(error) if gpus.is_empty() => Err(failed(error)),
+        _ => Ok(gpus.into_iter().flatten().collect()),
+    }
 }
 
 fn gpu(ordinal: usize) -> Result<Gpu, DriverError> {

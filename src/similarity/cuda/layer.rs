@@ -98,7 +98,7 @@ impl Layer {
         let plan =
             MemoryPlan::new(device.share(), shape, threads).ok_or_else(|| Error::TooSmall {
                 device: device.name().to_owned(),
-                have: device.share() >> 20,
+                have: device.share(),
                 kernel_bytes: rows.row_bytes(),
             })?;
         let layer = Self {

@@ -88,6 +88,10 @@ pub(super) enum Format {
 ///
 /// Where it cannot be read.
 pub(super) fn format_of(file: &Path) -> io::Result<Format> {
+    // Others, such as a named pipe, may have nobody to read from for ever.
+    if !file.metadata()?.is_file() {
+        return Ok(Format::NoLibrary);
+    }
     // The first fields of an ELF file: its magic, whether it is of 64 bits, their order; at 18 the processor.
     let mut head = Vec::new();
     File::open(file)?.take(20).read_to_end(&mut head)?;
