@@ -280,14 +280,14 @@ fn ties_at_the_threshold_are_decided_alike() {
 #[ignore = "for a real GPU: make gpu-check"]
 fn every_type_screen_policy_and_threshold_gives_the_same_bytes() {
     let Some(gpu) = Gpu::any() else { return };
-    let folder = TempDir::new().unwrap();
     let kernels = [1, 2, 63, 1025];
     let layers: Vec<_> = kernels
         .into_iter()
         .flat_map(|n| [1, 27, 4608].map(|d| (n, d, clustered(n, d))))
         .collect();
     let small = gpu.with("INMERGE_GPU_MEMORY", "12MiB");
-    for dtype in [Dtype::F32, Dtype::F64, Dtype::F16, Dtype::BF16] {
+    let of_type = |dtype| {
+        let folder = TempDir::new().unwrap();
         let file = checkpoint(folder.path(), dtype, &layers);
         for tau in ["0.1", "0.3", "0.5", "0.9", "20%"] {
             let tau = format!("--tau={tau}");
@@ -300,7 +300,13 @@ fn every_type_screen_policy_and_threshold_gives_the_same_bytes() {
                 assert_same(&small, &file, &flags, &["--threads=1"]);
             }
         }
-    }
+    };
+    std::thread::scope(|scope| {
+        for dtype in [Dtype::F32, Dtype::F64, Dtype::F16, Dtype::BF16] {
+            let of_type = &of_type;
+            scope.spawn(move || of_type(dtype));
+        }
+    });
 }
 
 /// The widest layer that networks have, of which a tile is a fraction.

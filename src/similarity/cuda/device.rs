@@ -9,6 +9,7 @@ use cudarc::driver::{CudaContext, CudaFunction, CudaStream, DriverError};
 use cudarc::nvrtc::Ptx;
 
 use super::blas::Blas;
+use super::clock::{Clock, DeviceTimes};
 use super::error::{Cause, Error};
 use super::inventory::LOWEST_CAPABILITY;
 use super::libraries;
@@ -32,6 +33,7 @@ pub struct Device {
     capability: (u32, u32),
     context: Arc<CudaContext>,
     pub(super) functions: Functions,
+    pub(super) clock: Clock,
     /// Bytes that a layer may take.
     share: usize,
     lanes: Mutex<Lanes>,
@@ -117,6 +119,7 @@ impl Device {
             capability,
             context,
             functions,
+            clock: Clock::default(),
             share: budget.min(limit.unwrap_or(usize::MAX)) / layers.max(1),
             lanes: Mutex::default(),
             given_back: Condvar::new(),
@@ -148,6 +151,11 @@ impl Device {
             minor,
             precision: precision.to_string(),
         })
+    }
+
+    /// What its layers took so far.
+    pub(in super::super) fn times(&self) -> DeviceTimes {
+        self.clock.times()
     }
 
     /// Bytes that a layer may take.
