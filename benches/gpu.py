@@ -29,9 +29,8 @@ CASES = {
 }
 # For trying this script where a GPU is a stand-in on the processor.
 SMALL_CASES = {"scale64": "[64,128,3,3]", "scale128": "[128,128,3,3]"}
-# All convolutions, and every kernel looks for its nearest partner. With alpha 1 it stays what it is, so that further rounds
-# find the same again.
-FLAGS = ["--dry-run", "--skip-shallow", "0", "--tau", "0.5", "--prob", "1", "--partner", "nearest"]
+# All convolutions, and every kernel looks for its nearest partner.
+FLAGS = ["--skip-shallow", "0", "--tau", "0.5", "--prob", "1", "--partner", "nearest"]
 TIMES_NOTE = re.compile(r"layers took ([\d.]+) s there, ([\d.]+) s of it to copy them")
 
 
@@ -74,8 +73,9 @@ class Bench:
         """Seconds for the layers of one round on the GPU, with and without the copies, once all is warm."""
 
         def noted(rounds):
-            flags = [*FLAGS, "--alpha", "1", "--backend", "cuda", "--screen", precision, "--rounds", rounds, "-v", *more]
-            _, _, stderr = self.ours("merge", path, *flags)
+            # With alpha 1 kernels stay what they are, so that every round finds the same.
+            flags = [*FLAGS, "--alpha", "1", "--rounds", rounds, "--backend", "cuda", "--screen", precision, *more]
+            _, _, stderr = self.ours("merge", path, "--dry-run", "-v", *flags)
             note = TIMES_NOTE.search(stderr)
             if not note:
                 raise Failure("the program did not say what its layers took")
@@ -95,7 +95,7 @@ class Bench:
     def whole_runs(self, path):
         """The processes that are compared from start to exit, by name."""
         output = self.desk / "out.safetensors"
-        ours = ["merge", path, output, "--force", "--no-sync", "-q", *FLAGS[1:]]
+        ours = ["merge", path, output, "--force", "--no-sync", "-q", *FLAGS]
         device = "cpu" if self.small else "cuda"
         script = [sys.executable, PEERS / "merge_torch.py", path, output]
         script += ["--tau", "0.5", "--skip-shallow", "0", "--device", device]
@@ -150,7 +150,7 @@ def parts(pairs, index):
 
 
 def device_tables(bench):
-    """On the device, by layer and precision; and what one copied, per second, in the largest."""
+    """Seconds on the device by case and precision, their ratios, and ours as measured."""
     rows, ratios, measured = [], [], {}
     for name, label in bench.cases.items():
         path = bench.checkpoint(name)
@@ -204,18 +204,21 @@ def tiny_layers(path, count):
 
 def rates_table(bench, measured):
     """What src/similarity/cost.rs assumes of a GPU, as this one has it."""
-    few, count = (1, 4) if bench.small else (1, 200)
-    one, many = (tiny_layers(bench.desk / f"tiny{n}.safetensors", n) for n in (few, few + count))
-    run = lambda path, backend: bench.ours("merge", path, *FLAGS, "-q", "--backend", backend)[0]
+    count = 4 if bench.small else 200
+    one, many = (tiny_layers(bench.desk / f"tiny{n}.safetensors", n) for n in (1, count))
+
+    def run(path, backend):
+        return bench.ours("merge", path, "--dry-run", *FLAGS, "-q", "--backend", backend)[0]
+
     results = bench.repeated(
         {
             "start": lambda: run(one, "cuda") - run(one, "cpu"),
-            "layer": lambda: (bench.on_device(many, "f32", "--threads", "1")[0]) / (few + count),
+            "layer": lambda: bench.on_device(many, "f32", "--threads", "1")[0] / count,
         }
     )
     rows = [
         ["START: a run on the GPU beyond one on the processor, s", cell(results["start"])],
-        [f"LAYER: each of {few + count} tiny layers, one after the other, copies included, s", cell(results["layer"])],
+        [f"LAYER: each of {count} tiny layers, one after the other, copies included, s", cell(results["layer"])],
     ]
     try:
         gpu = json.loads(bench.ours("doctor", "--json")[1])["gpus"][0]

@@ -529,6 +529,33 @@ fn reports_have_the_same_numbers() {
     }
 }
 
+/// `-v` says what layers took on the GPU, of which the copies were a part.
+#[test]
+fn what_layers_take_is_noted() {
+    let Some(gpu) = Gpu::any() else { return };
+    let demo = fixture("checkpoints/demo.safetensors");
+    let noted = |more: &str| {
+        let run = gpu.run(args![
+            "merge",
+            &demo,
+            "--dry-run",
+            "--backend=cuda",
+            "--threads=1",
+            more
+        ]);
+        run.done().stderr
+    };
+    assert!(!noted("--no-sync").contains("layers took"));
+    let notes = noted("-v");
+    let seconds = |after: &str| -> f64 {
+        let (_, rest) = notes.split_once(after).unwrap_or_else(|| panic!("{notes}"));
+        let number = rest.split(' ').next().unwrap();
+        number.parse().unwrap_or_else(|_| panic!("{notes}"))
+    };
+    let (working, copying) = (seconds("cuda:0: layers took "), seconds(" s there, "));
+    assert!(0.0 < copying && copying < working, "{notes}");
+}
+
 /// Whatever call fails, the run says so in one sentence and leaves no trace.
 #[test]
 fn a_gpu_that_fails_is_told_of_and_leaves_everything_as_it_was() {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Puts what tests/gpu/check.sh runs into target/gpu-check: the program, the tests of tests/cuda.rs, the maker of the
-# benchmarks' checkpoints, and the libraries that they are linked with. With the project's files it can be carried to a
-# machine that has a GPU and no Rust.
+# benchmarks' checkpoints, and the libraries that they are linked with. target/gpu-check.tar.gz holds the same: unpacked in a
+# copy of the project it serves a machine that has a GPU and no Rust.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 cargo=${CARGO:-cargo}
@@ -22,14 +22,15 @@ cp "$(executable whole <<<"$built")" "$bundle/whole"
 cp "$(executable cuda <<<"$tests")" "$bundle/cuda"
 strip "$bundle/inmerge-ckpt" "$bundle/whole" "$bundle/cuda"
 
-# glibc is every machine's own; it must be this one's or newer there.
+# glibc and libgcc_s are every machine's own, and must be of this one's version or newer there.
 for program in inmerge-ckpt whole cuda; do
     ldd "$bundle/$program" | awk '$2 == "=>" { print $3 }'
 done | sort -u | while read -r library; do
     case ${library##*/} in
-        libc.so.*|libm.so.*|libdl.so.*|librt.so.*|libpthread.so.*) ;;
+        libc.so.*|libgcc_s.so.*|libm.so.*|libdl.so.*|librt.so.*|libpthread.so.*) ;;
         *) cp -L "$library" "$bundle/lib/" ;;
     esac
 done
 git describe --always --dirty >"$bundle/commit" 2>/dev/null || echo unknown >"$bundle/commit"
-du -sh "$bundle"
+tar -czf "$bundle.tar.gz" -C target gpu-check
+du -sh "$bundle" "$bundle.tar.gz"
