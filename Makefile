@@ -7,7 +7,7 @@ DEMO := fixtures/checkpoints/demo.safetensors
 # The layers of the sample report, which is to stay small.
 SAMPLE := --include 'layer4.*'
 
-.PHONY: all demo test bench bless sample kernels install openblas cxx
+.PHONY: all demo test bench gpu-bundle gpu-check bless sample kernels install openblas cxx
 
 all: openblas
 	$(CARGO) build --release
@@ -25,6 +25,14 @@ test: openblas cxx
 # Times the program beside its peers (benches/README.md). More: make bench BENCH="--only resnet50 --rounds 9", BENCH=--scaling
 bench: openblas
 	$(CARGO) bench --bench whole -- $(BENCH)
+
+# Checks the program on this machine's NVIDIA GPU and times it there (benches/README.md). Parts: make gpu-check GPU="tests times"
+gpu-check: gpu-bundle
+	tests/gpu/check.sh $(GPU)
+
+# What tests/gpu/check.sh needs, which then takes no cargo: also as target/gpu-check.tar.gz, to carry to another machine.
+gpu-bundle: openblas
+	CARGO="$(CARGO)" tests/gpu/bundle.sh
 
 # Makes the fixtures and the expected results anew, by the independent numpy computation (needs python3 and numpy).
 bless:

@@ -27,6 +27,7 @@ def main():
     parser.add_argument("--tau", type=float, default=0.3)
     parser.add_argument("--alpha", type=float, default=0.8)
     parser.add_argument("--skip-shallow", type=int, default=10, metavar="N")
+    parser.add_argument("--device", default="cpu", help="where to compute: cpu, cuda")
     parser.add_argument("--order", metavar="FILE", help="names of the convolutions in execution order, one a line")
     args = parser.parse_args()
 
@@ -37,7 +38,7 @@ def main():
     else:
         names = [name for name, tensor in tensors.items() if tensor.ndim == 4]
     for name in names[args.skip_shallow :]:
-        tensors[name] = merge(tensors[name], args.tau, args.alpha)
+        tensors[name] = merge(tensors[name].to(args.device), args.tau, args.alpha).cpu()
     save_file(tensors, args.output)
 
 

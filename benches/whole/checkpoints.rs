@@ -43,7 +43,7 @@ pub struct Tensor {
 }
 
 impl Checkpoint {
-    /// One of [`ALL`], or `scaleN`: a layer of N kernels.
+    /// One of [`ALL`], `wide512` or `wide2048`, or `scaleN`: a layer of N kernels.
     pub fn named(name: &str) -> Option<Self> {
         let (model, dtype) = match name.rsplit_once('-') {
             Some((model, "f16")) => (model, Dtype::F16),
@@ -54,6 +54,8 @@ impl Checkpoint {
             "resnet18" => (10, network(torchvision!("resnet18"), dtype)),
             "resnet50" => (10, network(torchvision!("resnet50"), dtype)),
             "vgg19" => (10, network(torchvision!("vgg19"), dtype)),
+            "wide512" => (0, layer(512, 512)),
+            "wide2048" => (0, layer(2048, 512)),
             "wide4096" => (0, layer(4096, 512)),
             "wide8192" => (0, layer(8192, 256)),
             _ => (0, layer(model.strip_prefix("scale")?.parse().ok()?, 128)),

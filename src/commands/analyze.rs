@@ -83,6 +83,7 @@ pub(super) fn run(args: &Analyze, session: &mut Session<'_>) -> Result<Outcome, 
         .warnings
         .extend(warnings.iter().map(ToString::to_string));
     report.warnings.extend(backend.warning());
+    session.note_times(&backend);
     let summary = AnalysisSummary::new(&report, folder.path());
     session.document(&json, || summary.to_text())?;
     session.warn(&report.warnings);

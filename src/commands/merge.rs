@@ -129,6 +129,7 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
     }
     progress.finish();
     verdict.warnings.extend(job.backend.warning());
+    session.note_times(&job.backend);
     let output = destination.as_ref().filter(|_| is_written);
     let run = FinishedRun {
         source: &source,

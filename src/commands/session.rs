@@ -166,6 +166,13 @@ impl<'a> Session<'a> {
         Ok(backend)
     }
 
+    /// Notes what layers took on a GPU.
+    pub(super) fn note_times(&mut self, backend: &Backend) {
+        if let Some(times) = backend.device_times() {
+            self.note(&format!("{}: {times}", backend.name()));
+        }
+    }
+
     /// A bar for this much work, of which the processor does the multiply-adds in some precision; drawn on terminals only.
     pub(super) fn progress(
         &self,

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::cost::{Accelerator, Choice, LayerCost, LayerSize, Processor, START};
 use super::cuda::inventory::{self, NoGpu};
-use super::cuda::{self, Device, DevicePrecision, libraries};
+use super::cuda::{self, Device, DevicePrecision, DeviceTimes, libraries};
 use super::{Engine, Error, Precision};
 
 /// Where the user wants similarities computed.
@@ -171,6 +171,13 @@ impl Backend {
             Some(device) if device.failure.get().is_none() => format!("cuda:{}", device.ordinal),
             _ => "cpu".to_owned(),
         }
+    }
+
+    /// What layers took on the GPU so far, if one is in use that has not failed.
+    pub fn device_times(&self) -> Option<DeviceTimes> {
+        let device = self.device.as_ref()?;
+        let works = device.failure.get().is_none();
+        works.then(|| device.device.times())
     }
 
     /// The precision in which the processor screens.

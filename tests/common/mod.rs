@@ -6,7 +6,8 @@
 pub mod fake_cuda;
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::env;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write;
 use std::ops::Range;
@@ -22,11 +23,17 @@ pub fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }
 
-/// A path below `fixtures/`.
+/// A path below `fixtures/`: of the folder that the tests were built in, or of `INMERGE_PROJECT` where they were carried to
+/// another machine (tests/gpu/check.sh).
 pub fn fixture(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fixtures")
-        .join(path)
+    let project = env::var_os("INMERGE_PROJECT");
+    let project = project.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&project).join("fixtures").join(path)
+}
+
+/// The program under test: cargo's, or `INMERGE_PROGRAM`.
+fn program() -> OsString {
+    env::var_os("INMERGE_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_inmerge-ckpt").into())
 }
 
 /// A run of the program that has ended.
@@ -49,7 +56,7 @@ pub fn run_with<S: AsRef<OsStr>>(
     args: impl IntoIterator<Item = S>,
     prepare: impl FnOnce(&mut Command),
 ) -> Run {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_inmerge-ckpt"));
+    let mut command = Command::new(program());
     command.args(args).env("NO_COLOR", "1");
     prepare(&mut command);
     let line = format!("{command:?}");

@@ -10,6 +10,7 @@ use cudarc::driver::{CudaContext, CudaFunction, CudaStream, DevicePtr, DeviceRep
 use cudarc::nvrtc::Ptx;
 
 use super::blas::Blas;
+use super::clock::{Clock, DeviceTimes};
 use super::error::{Cause, Error};
 use super::inventory::LOWEST_CAPABILITY;
 use super::libraries;
@@ -33,6 +34,7 @@ pub struct Device {
     capability: (u32, u32),
     context: Arc<CudaContext>,
     pub(super) functions: Functions,
+    pub(super) clock: Clock,
     /// Bytes that a layer may take.
     share: usize,
     lanes: Mutex<Lanes>,
@@ -142,6 +144,7 @@ impl Device {
             name,
             capability,
             context,
+            clock: Clock::default(),
             share: 0,
             lanes: Mutex::default(),
             given_back: Condvar::new(),
@@ -180,6 +183,11 @@ impl Device {
             minor,
             precision: precision.to_string(),
         })
+    }
+
+    /// What its layers took so far.
+    pub(in super::super) fn times(&self) -> DeviceTimes {
+        self.clock.times()
     }
 
     /// Bytes that a layer may take.

@@ -86,6 +86,7 @@ impl Layer {
         kernels: usize,
         group: usize,
     ) -> Result<(Self, Vec<(f64, f32)>), Error> {
+        let _working = device.clock.working.run();
         let d = rows.row_len();
         let stride = d.next_multiple_of(ALIGNMENT);
         let shape = Shape {
@@ -139,6 +140,7 @@ impl Layer {
         group: &Group<'_>,
         visit: &(dyn Fn(&mut dyn Tile) -> Result<(), SimilarityError> + Sync),
     ) -> Result<(), SimilarityError> {
+        let _working = self.device.clock.working.run();
         let pieces = self.pieces(group);
         let tiles: Vec<(usize, usize)> = upper_tiles(pieces.len(), 1)
             .map(|(row, column)| (row.start, column.start))
@@ -272,7 +274,9 @@ impl Layer {
         let start = kernels.start;
         let stored = rows.bytes(kernels);
         let _wait = lane.wait_at_the_end();
+        let copying = self.device.clock.copying.run();
         let bytes = stream.clone_htod(&*stored)?;
+        drop(copying);
         // SAFETY: all three are written in full by the kernels below before anything reads them.
         let (mut units, mut errors, mut squares) = unsafe {
             (

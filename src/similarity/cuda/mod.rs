@@ -9,6 +9,7 @@
 //! them ([`libraries`]), and a machine without them is told so in a value.
 
 mod blas;
+mod clock;
 mod device;
 mod error;
 pub mod inventory;
@@ -20,6 +21,7 @@ mod precision;
 mod shared;
 mod tile;
 
+pub use clock::DeviceTimes;
 pub use device::Device;
 pub use error::Error;
 pub use layer::{Group, Layer};

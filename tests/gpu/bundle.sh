@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Puts what tests/gpu/check.sh runs into target/gpu-check: the program, the tests of tests/cuda.rs, the maker of the
+# benchmarks' checkpoints, and the libraries that they are linked with. target/gpu-check.tar.gz holds the same: unpacked in a
+# copy of the project it serves a machine that has a GPU and no Rust.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+cargo=${CARGO:-cargo}
+bundle=target/gpu-check
+
+rm -rf "$bundle"
+mkdir -p "$bundle/lib"
+
+# The program that cargo has built for a target of this name.
+executable() {
+    sed -n 's/.*"name":"'"$1"'".*"executable":"\([^"]*\)".*/\1/p' | tail -n 1
+}
+
+built=$("$cargo" build --release --bin inmerge-ckpt --bench whole --message-format json-render-diagnostics)
+tests=$("$cargo" test --no-run --test cuda --message-format json-render-diagnostics)
+cp "$(executable inmerge-ckpt <<<"$built")" "$bundle/inmerge-ckpt"
+cp "$(executable whole <<<"$built")" "$bundle/whole"
+cp "$(executable cuda <<<"$tests")" "$bundle/cuda"
+strip "$bundle/inmerge-ckpt" "$bundle/whole" "$bundle/cuda"
+
+# glibc and libgcc_s are every machine's own, and must be of this one's version or newer there.
+for program in inmerge-ckpt whole cuda; do
+    ldd "$bundle/$program" | awk '$2 == "=>" { print $3 }'
+done | sort -u | while read -r library; do
+    case ${library##*/} in
+        libc.so.*|libgcc_s.so.*|libm.so.*|libdl.so.*|librt.so.*|libpthread.so.*) ;;
+        *) cp -L "$library" "$bundle/lib/" ;;
+    esac
+done
+git describe --always --dirty >"$bundle/commit" 2>/dev/null || echo unknown >"$bundle/commit"
+tar -czf "$bundle.tar.gz" -C target gpu-check
+du -sh "$bundle" "$bundle.tar.gz"
