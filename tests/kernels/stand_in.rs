@@ -160,10 +160,17 @@ impl Driver<'_> {
             self.cuda,
             "cuMemcpyDtoHAsync_v2",
         );
+        let wait = Self::function::<unsafe extern "C" fn(*mut c_void) -> c_int>(
+            self.cuda,
+            "cuStreamSynchronize",
+        );
         let mut numbers = vec![0.0f32; len];
-        // SAFETY: both have so many.
-        let error = unsafe { copy(numbers.as_mut_ptr(), address, len * 4, std::ptr::null_mut()) };
-        assert_eq!(error, 0);
+        // SAFETY: both have so many, and `numbers` is there until it has been waited for.
+        let errors = unsafe {
+            let copied = copy(numbers.as_mut_ptr(), address, len * 4, std::ptr::null_mut());
+            [copied, wait(std::ptr::null_mut())]
+        };
+        assert_eq!(errors, [0, 0]);
         numbers
     }
 
