@@ -6,7 +6,9 @@
 
 use std::ops::Range;
 
-use cudarc::driver::{CudaSlice, DeviceRepr, LaunchArgs, LaunchConfig, PushKernelArg};
+use cudarc::driver::{
+    CudaFunction, CudaSlice, DeviceRepr, LaunchArgs, LaunchConfig, PushKernelArg,
+};
 
 use crate::splitmix::Stream;
 use crate::weight::with_element;
@@ -168,8 +170,7 @@ impl<'t> DeviceTile<'t> {
     /// Goes through the tile in strips whose open pairs fit the buffer: in one where they do.
     fn in_strips(
         &mut self,
-        counters: usize,
-        mut launch: impl FnMut(&mut Self, Range<usize>) -> Result<(), Cause>,
+        listing: &Listing<'_>,
         mut take: impl FnMut(Vec<u64>, Vec<(OpenPair, f64)>) -> Result<(), Cause>,
     ) -> Result<(), Cause> {
         let capacity = self.buffers.open.len();
@@ -178,10 +179,10 @@ impl<'t> DeviceTile<'t> {
         let mut first = 0;
         while first < self.rows.len() {
             let strip = first..self.rows.len().min(first + height);
-            self.lane.stream.memset_zeros(&mut self.buffers.counts)?;
-            launch(self, strip.clone())?;
-            let counts = self.lane.read(&self.buffers.counts.slice(..=counters))?;
-            let open = counts[counters] as usize;
+            self.list(listing, strip.clone())?;
+            let counter = listing.open_counter;
+            let counts = self.lane.read(&self.buffers.counts.slice(..=counter))?;
+            let open = counts[counter] as usize;
             if open > capacity {
                 if strip.len() <= surely_fits {
                     return Err(Cause::Other(format!(
@@ -195,6 +196,36 @@ impl<'t> DeviceTile<'t> {
             take(counts, open)?;
             first = strip.end;
         }
+        Ok(())
+    }
+
+    /// Counts the pairs of a strip, and lists those that are open.
+    fn list(&mut self, listing: &Listing<'_>, strip: Range<usize>) -> Result<(), Cause> {
+        let frame = self.frame();
+        let stream = &self.lane.stream;
+        let Buffers {
+            values,
+            open,
+            counts,
+            bounds: [rows, columns],
+            ..
+        } = &mut *self.buffers;
+        stream.memset_zeros(counts)?;
+        let (first, end, capacity) = (strip.start as u32, strip.end as u32, open.len() as u32);
+        let mut launch = stream.launch_builder(listing.function);
+        frame.begin(&mut launch, values, &self.row_part, &self.column_part);
+        launch.arg(&first).arg(&end);
+        if listing.has_bounds {
+            launch.arg(&*rows).arg(&*columns);
+        }
+        for number in listing.numbers {
+            launch.arg(number);
+        }
+        launch.arg(&mut *open).arg(&capacity).arg(&mut *counts);
+        // SAFETY: the arguments are those of `open_pairs` and `intervals` in kernels/, of which a listing is one; the bounds
+        // of all rows and columns are there where they are taken, `open` has room for `capacity` pairs, and there are 257
+        // counters, all that either has.
+        unsafe { launch.launch(frame.blocks(strip.len())) }?;
         Ok(())
     }
 
@@ -265,36 +296,13 @@ impl<'t> DeviceTile<'t> {
         let _wait = self.lane.wait_at_the_end();
         stream.memcpy_htod(search.rows, rows)?;
         stream.memcpy_htod(search.columns, columns)?;
-        let (pair, tau) = (search.pair, search.tau);
-        let launch = |tile: &mut Self, strip: Range<usize>| {
-            let frame = tile.frame();
-            let Buffers {
-                values,
-                open,
-                counts,
-                bounds: [rows, columns],
-                ..
-            } = &mut *tile.buffers;
-            let (first, end, capacity) = (strip.start as u32, strip.end as u32, open.len() as u32);
-            let mut launch = tile
-                .lane
-                .stream
-                .launch_builder(&tile.layer.device.functions.open_pairs);
-            frame.begin(&mut launch, values, &tile.row_part, &tile.column_part);
-            launch
-                .arg(&first)
-                .arg(&end)
-                .arg(&*rows)
-                .arg(&*columns)
-                .arg(&pair)
-                .arg(&tau);
-            launch.arg(&mut *open).arg(&capacity).arg(&mut *counts);
-            // SAFETY: the arguments are those of `open_pairs` in kernels/; the bounds of all rows and columns were copied
-            // above, `open` has room for `capacity` pairs and there are two counters and more.
-            unsafe { launch.launch(frame.blocks(strip.len())) }?;
-            Ok(())
+        let listing = Listing {
+            function: &self.layer.device.functions.open_pairs,
+            has_bounds: true,
+            numbers: &[search.pair, search.tau],
+            open_counter: 1,
         };
-        self.in_strips(1, launch, |counts, open| {
+        self.in_strips(&listing, |counts, open| {
             let is_beyond =
                 |(pair, similarity): &(OpenPair, f64)| *similarity > f64::from(pair.at_most);
             if open.iter().any(is_beyond) {
@@ -395,38 +403,14 @@ impl<'t> DeviceTile<'t> {
             .collect())
     }
 
-    fn count(
-        &mut self,
-        [similar, orthogonal, opposite]: [f32; 3],
-        take: &mut dyn FnMut(Counted),
-    ) -> Result<(), Cause> {
-        let launch = |tile: &mut Self, strip: Range<usize>| {
-            let frame = tile.frame();
-            let Buffers {
-                values,
-                open,
-                counts,
-                ..
-            } = &mut *tile.buffers;
-            let (first, end, capacity) = (strip.start as u32, strip.end as u32, open.len() as u32);
-            let mut launch = tile
-                .lane
-                .stream
-                .launch_builder(&tile.layer.device.functions.intervals);
-            frame.begin(&mut launch, values, &tile.row_part, &tile.column_part);
-            launch
-                .arg(&first)
-                .arg(&end)
-                .arg(&similar)
-                .arg(&orthogonal)
-                .arg(&opposite);
-            launch.arg(&mut *open).arg(&capacity).arg(&mut *counts);
-            // SAFETY: the arguments are those of `intervals` in kernels/; `open` has room for `capacity` pairs and there are
-            // 257 counters.
-            unsafe { launch.launch(frame.blocks(strip.len())) }?;
-            Ok(())
+    fn count(&mut self, losses: [f32; 3], take: &mut dyn FnMut(Counted)) -> Result<(), Cause> {
+        let listing = Listing {
+            function: &self.layer.device.functions.intervals,
+            has_bounds: false,
+            numbers: &losses,
+            open_counter: OPEN_COUNTER,
         };
-        self.in_strips(OPEN_COUNTER, launch, |counts, open| {
+        self.in_strips(&listing, |counts, open| {
             take(Counted {
                 counts: std::array::from_fn(|interval: usize| counts[interval]),
                 open: open
@@ -556,6 +540,16 @@ impl Tile for DeviceTile<'_> {
         self.copy = copy.map_err(self.error("copying similarities from it"))?;
         Ok(&self.copy)
     }
+}
+
+/// A kernel that counts the pairs of a strip and lists those that are open, and what it takes between the two.
+struct Listing<'l> {
+    function: &'l CudaFunction,
+    /// Whether it takes the bounds of rows and columns.
+    has_bounds: bool,
+    numbers: &'l [f32],
+    /// Which of its counters is that of the open pairs; the last.
+    open_counter: usize,
 }
 
 /// The facts with which the arguments of every kernel for tiles begin.
