@@ -15,6 +15,7 @@ use crate::report::{AnalysisSummary, Redundancy};
 use crate::schedule::{Load, work_on_layers};
 use crate::similarity::{LayerSize, Precision};
 
+use super::merging::Machine;
 use super::progress::Progress;
 use super::reporting::{self, About, Subject};
 use super::{Outcome, Session, selecting};
@@ -49,12 +50,11 @@ pub(super) fn run(args: &Analyze, session: &mut Session<'_>) -> Result<Outcome, 
     let sizes: Vec<LayerSize> = all().flat_map(Subject::sizes).collect();
     let backend = session.drawing_backend(&sizes, &pool)?;
     let amount = all().map(Subject::amount).sum();
+    let machine = Machine { pool, backend };
     let progress = session.progress("analysing", amount, Precision::Single);
-    let epochs = earlier.iter().map(|epoch| {
-        epoch.analyse(&backend, &pool, &progress, |_, numbers, _| {
-            Ok(point(&numbers))
-        })
-    });
+    let epochs = earlier
+        .iter()
+        .map(|epoch| epoch.analyse(&machine, &progress, |_, numbers, _| Ok(point(&numbers))));
     let mut epochs: Vec<Vec<EpochPoint>> = epochs.collect::<Result<_, _>>()?;
     let about = About {
         skip_shallow: settings.parameters.skip_shallow,
@@ -62,13 +62,13 @@ pub(super) fn run(args: &Analyze, session: &mut Session<'_>) -> Result<Outcome, 
         merging: None,
         warnings: layers.warnings.iter().map(ToString::to_string).collect(),
     };
-    let mut report = reporting::analyse(&last, about, &draft, &backend, &pool, &progress)?;
+    let mut report = reporting::analyse(&last, about, &draft, &machine, &progress)?;
     if !earlier.is_empty() {
         let numbers = report.layers.iter().map(|layer| &layer.numbers);
         epochs.push(numbers.map(point).collect());
         let subjects: Vec<&Subject<'_>> = all().collect();
         for (pair, epoch) in subjects.windows(2).zip(&mut epochs[1..]) {
-            let changes = changes(pair[0], pair[1], &pool, &progress)?;
+            let changes = changes(pair[0], pair[1], &machine.pool, &progress)?;
             for (point, change) in epoch.iter_mut().zip(changes) {
                 point.relative_change = change;
             }
@@ -76,14 +76,14 @@ pub(super) fn run(args: &Analyze, session: &mut Session<'_>) -> Result<Outcome, 
         report.evolution = Some(evolution(&args.inputs, &report, &epochs));
     }
     progress.now("saving");
-    let json = reporting::write_rest(&draft, &report, &pool)?;
-    let warnings = pool.install(|| draft.publish(args.durability()))?;
+    let json = reporting::write_rest(&draft, &report, &machine.pool)?;
+    let warnings = machine.pool.install(|| draft.publish(args.durability()))?;
     progress.finish();
     report
         .warnings
         .extend(warnings.iter().map(ToString::to_string));
-    report.warnings.extend(backend.warning());
-    session.note_times(&backend);
+    report.warnings.extend(machine.backend.warning());
+    session.note_times(&machine.backend);
     let summary = AnalysisSummary::new(&report, folder.path());
     session.document(&json, || summary.to_text())?;
     session.warn(&report.warnings);

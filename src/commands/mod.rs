@@ -7,6 +7,7 @@ mod diff;
 mod doctor;
 mod inspect;
 mod merge;
+mod merging;
 mod progress;
 mod reporting;
 mod selecting;

@@ -17,8 +17,9 @@ use crate::report::redundancy::{FigureKind, LayerFacts, LayerMerges, Redundancy,
 use crate::report::tables;
 use crate::report::{self, document};
 use crate::schedule::{Load, work_on_layers};
-use crate::similarity::{Backend, LayerSize};
+use crate::similarity::LayerSize;
 
+use super::merging::Machine;
 use super::progress::{Amount, Progress};
 use super::selecting;
 
@@ -103,18 +104,18 @@ impl<'a> Subject<'a> {
     /// Analyses every layer, and has `finish` make something of each while its drawings are at hand.
     pub fn analyse<R: Send + Sync>(
         &self,
-        backend: &Backend,
-        pool: &ThreadPool,
+        machine: &Machine,
         progress: &Progress,
         finish: impl Fn(usize, LayerNumbers, Option<LayerDrawings>) -> Result<R, Error> + Sync,
     ) -> Result<Vec<R>, Error> {
         let loads: Vec<Load<'_>> = self.layers.iter().map(|(_, task)| task.load()).collect();
-        pool.install(|| {
+        machine.pool.install(|| {
             work_on_layers(self.source, None, &loads, progress, |layer, values, _| {
                 let task = &self.layers[layer].1;
                 let size = LayerSize::of(&task.weight);
-                let analysed =
-                    backend.on_layer(size, |engine| task.analyse(values, engine, progress));
+                let analysed = machine
+                    .backend
+                    .on_layer(size, |engine| task.analyse(values, engine, progress));
                 let (numbers, drawings) = analysed.map_err(|error| Error::Similarity {
                     file: self.source.path().to_owned(),
                     error,
@@ -154,8 +155,7 @@ pub(super) fn analyse(
     subject: &Subject<'_>,
     about: About,
     draft: &ReportDraft<'_>,
-    backend: &Backend,
-    pool: &ThreadPool,
+    machine: &Machine,
     progress: &Progress,
 ) -> Result<Redundancy, Error> {
     let About {
@@ -164,7 +164,7 @@ pub(super) fn analyse(
         merging,
         mut warnings,
     } = about;
-    let layers = subject.analyse(backend, pool, progress, |place, numbers, drawings| {
+    let layers = subject.analyse(machine, progress, |place, numbers, drawings| {
         let (layer, task) = &subject.layers[place];
         let facts = LayerFacts {
             name: layer.name.clone(),
