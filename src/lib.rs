@@ -22,6 +22,7 @@ pub mod place;
 pub mod plan;
 pub mod report;
 pub mod schedule;
+pub mod sensitivity;
 pub mod settings;
 mod simd;
 pub mod similarity;

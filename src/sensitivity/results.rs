@@ -1,0 +1,137 @@
+//! All points of a sweep that are known, and what they come to over the repetitions.
+
+use super::{FinishedPoint, Outcome, Series, Sweep, Variation};
+
+/// A sweep as far as it has come.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Results {
+    /// What was swept.
+    pub sweep: Sweep,
+    /// What is known, in the order of [`Series::ALL`], within a series in that of depth or of the number that varies, then
+    /// by repetition. Those of earlier sweeps with the same base are among them.
+    pub points: Vec<FinishedPoint>,
+    /// Points of the sweep that are not finished.
+    pub missing: usize,
+}
+
+/// What can be drawn of a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Measure {
+    /// What the evaluator says.
+    Score,
+    /// The share of kernels that merged, of those in the layers that take part.
+    MergedShare,
+    /// ‖ΔW‖ / ‖W‖ over all layers.
+    RelativeChange,
+    /// Effective rank, as a share of the kernels.
+    EffectiveRank,
+    /// Mean similarity of a kernel to its nearest.
+    MeanNearest,
+}
+
+impl Measure {
+    /// Its value at a point, if it has one.
+    pub fn of(self, point: &FinishedPoint) -> Option<f64> {
+        match (self, &point.outcome) {
+            (Self::Score, Outcome::Scored { score }) => Some(*score),
+            (Self::MergedShare, _) => Some(point.merging.share()),
+            (Self::RelativeChange, _) => Some(point.merging.relative_change),
+            (Self::EffectiveRank, Outcome::Measured { effective_rank, .. }) => {
+                Some(*effective_rank)
+            }
+            (Self::MeanNearest, Outcome::Measured { mean_nearest, .. }) => *mean_nearest,
+            _ => None,
+        }
+    }
+}
+
+/// The repetitions of one setting.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting<'a> {
+    /// The curve or map it belongs to.
+    pub series: Series,
+    /// What differs from the base settings.
+    pub variation: &'a Variation,
+    /// Its repetitions; one at least.
+    pub points: &'a [FinishedPoint],
+}
+
+/// Mean and spread of some numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Average {
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// Sample standard deviation; `None` of a single number.
+    pub deviation: Option<f64>,
+    /// How many numbers.
+    pub count: usize,
+}
+
+impl Average {
+    /// Of numbers, if there are any.
+    pub fn of(numbers: impl Iterator<Item = f64>) -> Option<Self> {
+        let numbers: Vec<f64> = numbers.collect();
+        let count = numbers.len();
+        let mean = numbers.iter().sum::<f64>() / count as f64;
+        let squares = numbers.iter().map(|number| (number - mean).powi(2));
+        let deviation = || (squares.sum::<f64>() / (count - 1) as f64).sqrt();
+        (count > 0).then(|| Self {
+            mean,
+            deviation: (count > 1).then(deviation),
+            count,
+        })
+    }
+}
+
+impl Setting<'_> {
+    /// A measure over the repetitions that have it.
+    pub fn average(&self, measure: Measure) -> Option<Average> {
+        let values = self.points.iter().filter_map(|point| measure.of(point));
+        Average::of(values)
+    }
+
+    /// Repetitions that failed.
+    pub fn failed(&self) -> impl Iterator<Item = &FinishedPoint> {
+        let points = self.points.iter();
+        points.filter(|point| matches!(point.outcome, Outcome::Failed { .. }))
+    }
+
+    /// Whether no repetition merged anything though it was to: what it scores says nothing of merging.
+    pub fn merged_nothing(&self) -> bool {
+        self.series != Series::Baseline && self.points.iter().all(|p| p.merging.merged == 0)
+    }
+}
+
+impl Results {
+    /// The settings of a series, in the order of their points.
+    pub fn settings(&self, series: Series) -> impl Iterator<Item = Setting<'_>> {
+        let of_series = self.points.iter().position(|p| p.point.series == series);
+        let from = &self.points[of_series.unwrap_or(self.points.len())..];
+        let many = from.iter().take_while(|p| p.point.series == series).count();
+        let settings = from[..many].chunk_by(|a, b| a.point.variation == b.point.variation);
+        settings.map(move |points| Setting {
+            series,
+            variation: &points[0].point.variation,
+            points,
+        })
+    }
+
+    /// What is drawn: the evaluator's number, or what was measured of the weights instead.
+    pub fn measures(&self) -> &'static [Measure] {
+        match self.sweep.evaluator {
+            Some(_) => &[Measure::Score],
+            None => &[
+                Measure::RelativeChange,
+                Measure::EffectiveRank,
+                Measure::MeanNearest,
+                Measure::MergedShare,
+            ],
+        }
+    }
+
+    /// A measure of the checkpoint as it is, if that is known.
+    pub fn baseline(&self, measure: Measure) -> Option<f64> {
+        let baseline = self.settings(Series::Baseline).next()?;
+        Some(baseline.average(measure)?.mean)
+    }
+}
