@@ -166,7 +166,7 @@ struct Epoch {
 }
 
 /// Written on one line, whatever stands around it.
-struct Compact<T>(T);
+pub(super) struct Compact<T>(pub(super) T);
 
 impl<T: Serialize> Serialize for Compact<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

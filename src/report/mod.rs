@@ -14,6 +14,7 @@ mod printable;
 pub mod redundancy;
 #[cfg(test)]
 mod sample;
+pub mod sensitivity;
 mod summary;
 mod table;
 pub mod tables;
@@ -27,6 +28,7 @@ pub use merging::{FinishedRun, MergeReport, MergedLayer, Totals};
 pub use nothing_merged::NothingMerged;
 pub use printable::printable;
 pub use redundancy::Redundancy;
+pub use sensitivity::SensitivitySummary;
 pub use summary::AnalysisSummary;
 
 /// The page of a report.

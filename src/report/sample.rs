@@ -57,7 +57,7 @@ pub fn documented(file: &str) -> BTreeSet<String> {
     let (_, section) = text
         .split_once(&format!("## `{file}`"))
         .expect("the file has a heading");
-    let section = section.split("\n## ").next().unwrap_or_default();
+    let section = section.split("\n#").next().unwrap_or_default();
     section
         .lines()
         .filter_map(|line| line.strip_prefix("| `"))

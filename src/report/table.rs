@@ -60,6 +60,22 @@ pub(super) fn counted(number: u64, one: &str) -> String {
     format!("{} {one}{plural}", count(number))
 }
 
+/// A number of any size with so many significant digits, one at least.
+pub(super) fn significant(value: f64, digits: usize) -> String {
+    let size = value.abs();
+    let after = digits - 1;
+    match size {
+        _ if !value.is_finite() => "not finite".to_owned(),
+        0.0 => "0".to_owned(),
+        _ if !(1e-3..1e6).contains(&size) => format!("{value:.after$e}"),
+        _ => {
+            let before_point = size.log10().floor() as i32;
+            let decimals = (after as i32 - before_point).max(0) as usize;
+            format!("{value:.decimals$}")
+        }
+    }
+}
+
 /// Bytes in a unit that suits them.
 pub(super) fn bytes(number: u64) -> String {
     const UNITS: [(&str, u64); 3] = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
@@ -91,6 +107,8 @@ mod tests {
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(counted(1, "kernel"), "1 kernel");
         assert_eq!(bytes(46_807_480), "46.8 MB");
+        assert_eq!(significant(-12.3456, 4), "-12.35");
+        assert_eq!(significant(-1e12, 3), "-1.00e12");
         assert_eq!(shape(&[64, 3, 7, 7]), "[64,3,7,7]");
     }
 

@@ -7,6 +7,9 @@ use crate::analysis::SHARES;
 use super::document::rounded;
 use super::redundancy::Redundancy;
 
+/// Why rows can always be written.
+pub(super) const IN_MEMORY: &str = "memory takes every row, and all rows are as long as the header";
+
 /// One row a layer. Columns are called as the keys of `report.json` below a layer, and what is a list there is its length
 /// here.
 pub fn layers(report: &Redundancy) -> Vec<u8> {
@@ -167,7 +170,6 @@ fn table(
     rows: impl IntoIterator<Item = Vec<String>>,
 ) -> Vec<u8> {
     let mut writer = Writer::from_writer(Vec::new());
-    const IN_MEMORY: &str = "memory takes every row, and all rows are as long as the header";
     writer.write_record(header).expect(IN_MEMORY);
     for row in rows {
         writer.write_record(row).expect(IN_MEMORY);

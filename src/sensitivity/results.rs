@@ -30,6 +30,26 @@ pub enum Measure {
 }
 
 impl Measure {
+    /// All.
+    pub const ALL: [Self; 5] = [
+        Self::Score,
+        Self::MergedShare,
+        Self::RelativeChange,
+        Self::EffectiveRank,
+        Self::MeanNearest,
+    ];
+
+    /// Its name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Score => "score",
+            Self::MergedShare => "merged-share",
+            Self::RelativeChange => "relative-change",
+            Self::EffectiveRank => "effective-rank",
+            Self::MeanNearest => "mean-nearest",
+        }
+    }
+
     /// Its value at a point, if it has one.
     pub fn of(self, point: &FinishedPoint) -> Option<f64> {
         match (self, &point.outcome) {

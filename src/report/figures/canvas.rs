@@ -10,7 +10,7 @@ use plotters::coord::cartesian::Cartesian2d;
 use plotters::drawing::DrawingArea;
 use plotters::element::{PathElement, Rectangle};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color, RGBColor, ShapeStyle, TextStyle};
+use plotters::style::{Color, FontTransform, RGBColor, ShapeStyle, TextStyle};
 
 use super::Figure;
 use super::axis::Axis;
@@ -139,6 +139,12 @@ impl Canvas {
         drawn(self.area.draw_text(text, &style, (units(x), units(y))));
     }
 
+    /// Writes a text that is read from below, upright, and ends here; its letters have their middle here.
+    pub fn upright_text(&self, (x, y): (f64, f64), text: &str, look: Type) {
+        let style = style(look, HPos::Right, VPos::Center).transform(FontTransform::Rotate270);
+        drawn(self.area.draw_text(text, &style, (units(x), units(y))));
+    }
+
     /// Draws a line through points.
     pub fn line(&self, points: &[(f64, f64)], style: ShapeStyle) {
         let points: Vec<_> = points.iter().map(|&(x, y)| (units(x), units(y))).collect();
@@ -176,11 +182,21 @@ impl Canvas {
             (0, units(place.top)),
             (units(place.right()), units(place.height) + below),
         );
+        // Upright labels are written here: `plotters` sets them as if they were level.
+        let mut level = x.clone();
+        if x.upright {
+            for (at, label) in std::mem::take(&mut level.ticks) {
+                let x = place.left + x.share(at) * place.width;
+                let (axis, end) = (place.bottom(), place.bottom() + TICK_LENGTH);
+                self.line(&[(x, axis), (x, end)], line(SOFT, 1.0));
+                self.upright_text((x, end + TICK_LENGTH), &label, TICK);
+            }
+        }
         let mut chart = drawn(
             ChartBuilder::on(&area)
                 .x_label_area_size(below)
                 .y_label_area_size(left)
-                .build_cartesian_2d(x.clone(), y.clone()),
+                .build_cartesian_2d(level, y.clone()),
         );
         let tick = style(TICK, HPos::Center, VPos::Center);
         let mut mesh = chart.configure_mesh();

@@ -8,7 +8,8 @@ use super::axis::Axis;
 use super::canvas::{
     Canvas, Chart, LABEL, Lines, NOTE, Place, TICK, TICK_LENGTH, TITLE, Type, line,
 };
-use super::colours::SOFT;
+use super::colours::{ALARM, PAPER, SOFT};
+use super::font::Weight;
 use super::text::{room, shortened, wrapped};
 
 /// Room around a figure.
@@ -33,7 +34,23 @@ pub(super) enum Sign {
     Dot(RGBColor),
     /// A filled box.
     Bar(RGBColor, f64),
+    /// A hollow dot.
+    Ring(RGBColor),
+    /// A hollow box.
+    Frame(RGBColor),
+    Cross(RGBColor),
 }
+
+/// What must not be overlooked.
+const LOUD: Type = Type {
+    size: 12.0,
+    weight: Weight::SemiBold,
+    colour: ALARM,
+};
+/// Half of a cross's side, in pixels.
+pub(super) const CROSS: f64 = 3.5;
+/// Width of the line around what is hollow.
+pub(super) const RIM: f64 = 1.6;
 
 /// A title, a line that says what is shown of it, a legend and notes, in lines that fit a width.
 #[derive(Clone, Debug)]
@@ -42,6 +59,7 @@ pub(super) struct Words {
     width: f64,
     title: String,
     subtitle: Vec<String>,
+    alarm: Vec<String>,
     legend: Vec<Vec<(Sign, String)>>,
     notes: Vec<String>,
 }
@@ -74,14 +92,21 @@ impl Words {
             width,
             title: shortened(title, TITLE.weight, TITLE.size, width),
             subtitle: fitted(subtitle, NOTE),
+            alarm: Vec::new(),
             legend: rows,
             notes: notes.iter().flat_map(|note| fitted(note, NOTE)).collect(),
         }
     }
 
+    /// With a line below the subtitle that must not be overlooked.
+    pub fn alarmed(mut self, alarm: &str) -> Self {
+        self.alarm = wrapped(alarm, LOUD.weight, LOUD.size, self.width);
+        self
+    }
+
     /// Height of what is above the data, padding included.
     pub fn above(&self) -> f64 {
-        let lines = (1 + self.subtitle.len() + self.legend.len()) as f64;
+        let lines = (1 + self.subtitle.len() + self.alarm.len() + self.legend.len()) as f64;
         let gap = if self.legend.is_empty() { 10.0 } else { 14.0 };
         PADDING + lines * LEADING + gap
     }
@@ -99,6 +124,10 @@ impl Words {
         for line in &self.subtitle {
             baseline += LEADING;
             canvas.text((left, baseline), HPos::Left, line, NOTE);
+        }
+        for line in &self.alarm {
+            baseline += LEADING;
+            canvas.text((left, baseline), HPos::Left, line, LOUD);
         }
         baseline += 8.0;
         for row in &self.legend {
@@ -118,7 +147,9 @@ impl Words {
 
     /// Everything it says, for those who cannot see it.
     pub fn aloud(&self) -> String {
-        format!("{}: {}", self.title, self.subtitle.join(" "))
+        let lines = self.subtitle.iter().chain(&self.alarm);
+        let lines: Vec<&str> = lines.map(String::as_str).collect();
+        format!("{}: {}", self.title, lines.join(" "))
     }
 
     /// Width that it was laid out for.
@@ -155,6 +186,31 @@ fn draw_sign(canvas: &Canvas, sign: Sign, (x, y): (f64, f64)) {
             };
             canvas.rectangle(place, colour.mix(opacity).filled());
         }
+        Sign::Ring(colour) => ring(canvas, (x + SIGN / 2.0, y), 3.5, colour),
+        Sign::Frame(colour) => {
+            let place = Place {
+                left: x + 1.0,
+                top: y - 5.0,
+                width: SIGN - 2.0,
+                height: 10.0,
+            };
+            canvas.rectangle(place, line(colour, RIM));
+        }
+        Sign::Cross(colour) => cross(canvas, (x + SIGN / 2.0, y), CROSS, colour),
+    }
+}
+
+/// A hollow dot.
+pub(super) fn ring(canvas: &Canvas, middle: (f64, f64), radius: f64, colour: RGBColor) {
+    canvas.circle(middle, radius, PAPER.filled());
+    canvas.circle(middle, radius, line(colour, RIM));
+}
+
+/// Two lines across each other, of this half side.
+pub(super) fn cross(canvas: &Canvas, (x, y): (f64, f64), half: f64, colour: RGBColor) {
+    for rise in [-half, half] {
+        let ends = [(x - half, y - rise), (x + half, y + rise)];
+        canvas.line(&ends, line(colour, 1.8));
     }
 }
 
@@ -163,6 +219,8 @@ pub(super) struct ChartFigure {
     pub words: Words,
     pub x: Axis,
     pub y: Axis,
+    /// A second y axis, right of the data.
+    pub second: Option<Axis>,
     /// Height of the data.
     pub height: f64,
     /// Room right of the data.
@@ -177,7 +235,15 @@ impl ChartFigure {
 
     /// Room right of the data, such that no label of the x axis leaves the figure.
     pub fn least_right(x: &Axis) -> f64 {
-        PADDING.max(x.widest_label(TICK.size) / 2.0 + 2.0)
+        match x.upright {
+            true => PADDING,
+            false => PADDING.max(x.widest_label(TICK.size) / 2.0 + 2.0),
+        }
+    }
+
+    /// Room right of the data, for a second y axis.
+    pub fn right_of(second: &Axis) -> f64 {
+        Self::left(second)
     }
 
     /// Draws the axes, then the data by `plot`, then the words.
@@ -191,7 +257,11 @@ impl ChartFigure {
             height: self.height,
         };
         // Tick labels and the x axis' title.
-        let axis_end = place.bottom() + 2.0 * TICK_LENGTH + 2.0 * LEADING - 6.0;
+        let labels = match self.x.upright {
+            true => self.x.widest_label(TICK.size) + 4.0,
+            false => LEADING,
+        };
+        let axis_end = place.bottom() + 2.0 * TICK_LENGTH + labels + LEADING - 6.0;
         let canvas = Canvas::new(
             self.words.width() + 2.0 * PADDING,
             axis_end + self.words.below(),
@@ -204,12 +274,30 @@ impl ChartFigure {
             &self.y.title,
             TICK,
         );
+        if let Some(second) = &self.second {
+            let x = place.right();
+            canvas.line(&[(x, place.top), (x, place.bottom())], line(SOFT, 1.0));
+            right_ticks(&canvas, place, second);
+            let title = (PADDING + self.words.width(), place.top - Y_TITLE);
+            canvas.text(title, HPos::Right, &second.title, TICK);
+        }
         let middle = (place.left + place.width / 2.0, axis_end - 3.0);
         canvas.text(middle, HPos::Center, &self.x.title, TICK);
         self.words.write(&canvas, axis_end + 6.0);
         let label = self.words.aloud();
         drop(chart);
         canvas.finish(&label)
+    }
+}
+
+/// The ticks of an axis from a place's lower right corner to its upper one, with their labels.
+pub(super) fn right_ticks(canvas: &Canvas, place: Place, axis: &Axis) {
+    let x = place.right();
+    for (at, label) in &axis.ticks {
+        let y = place.bottom() - axis.share(*at) * place.height;
+        canvas.line(&[(x, y), (x + TICK_LENGTH, y)], line(SOFT, 1.0));
+        let text = (x + 2.0 * TICK_LENGTH, y + 4.0);
+        canvas.text(text, HPos::Left, label, TICK);
     }
 }
 

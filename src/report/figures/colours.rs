@@ -18,6 +18,11 @@ pub(super) const SECOND: RGBColor = RGBColor(0x7f, 0xb0, 0x8a);
 pub(super) const MARK: RGBColor = RGBColor(0xe8, 0x71, 0x0a);
 /// Data that do not take part, and cells that are not compared.
 pub(super) const APART: RGBColor = RGBColor(0xa8, 0xae, 0xb6);
+/// What failed, and what is not to be overlooked.
+pub(super) const ALARM: RGBColor = RGBColor(0xd1, 0x45, 0x3b);
+/// Text on cells: unlike [`INK`] and [`PAPER`] it is the same on a dark page, as the cells are.
+pub(super) const ON_LIGHT: RGBColor = RGBColor(0x10, 0x14, 0x18);
+pub(super) const ON_DARK: RGBColor = RGBColor(0xfc, 0xfc, 0xfd);
 /// Cells that are not compared: unlike any colour of [`diverging`], whose greyest is nearly white.
 const NOT_COMPARED: RGBColor = RGBColor(0xc4, 0xc8, 0xcd);
 
@@ -76,6 +81,20 @@ pub fn colour(similarity: f32) -> [u8; 3] {
 /// Colour of a depth, as a share of the way from the first to the last.
 pub(super) fn depth(share: f64) -> RGBColor {
     between(&DEPTHS, share)
+}
+
+/// The colour in which text can be read on another one.
+pub(super) fn text_on(colour: RGBColor) -> RGBColor {
+    // A little above 0.18, at which black and white have the same contrast as the WCAG reckon it: on blue, white is read
+    // more easily than they say.
+    const EVEN: f64 = 0.25;
+    let RGBColor(red, green, blue) = colour;
+    let linear = |part: u8| (f64::from(part) / 255.0).powf(2.2);
+    let luminance = 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue);
+    match luminance > EVEN {
+        true => ON_LIGHT,
+        false => ON_DARK,
+    }
 }
 
 /// The colour at a share of the way along equally spaced ones.

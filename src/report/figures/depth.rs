@@ -157,6 +157,7 @@ pub fn nearest_over_depth(layers: &[DepthPoint<'_>], skip_shallow: usize) -> Fig
         x,
         y,
         height: HEIGHT,
+        second: None,
         right: super::chart::PADDING,
     };
     let each = row.width / layers.len().max(1) as f64;
@@ -255,6 +256,7 @@ pub fn ranks_over_depth(layers: &[DepthPoint<'_>], skip_shallow: usize) -> Optio
         x,
         y,
         height: HEIGHT,
+        second: None,
         right: super::chart::PADDING,
     };
     Some(figure.draw(|_, chart, _| {

@@ -8,8 +8,8 @@ use crate::analysis::{EpochPoint, Evolution, Spread};
 use super::Figure;
 use super::axis::Axis;
 use super::canvas::{Canvas, Chart, Place, TICK, TICK_LENGTH, drawn, line};
-use super::chart::{ChartFigure, PADDING, Sign, Words, Y_TITLE, empty, frame};
-use super::colours::{ACCENT, APART, INK, SOFT, depth};
+use super::chart::{ChartFigure, PADDING, Sign, Words, Y_TITLE, empty, frame, right_ticks};
+use super::colours::{ACCENT, APART, INK, depth};
 use super::font::Weight;
 use super::raster;
 use super::text::{name, room, shortened, things};
@@ -114,11 +114,7 @@ impl Quantity {
             Scale::Percent => Axis::percent(greatest, self.axis),
             Scale::Plain => Axis::similarities(ends, self.axis),
             Scale::OfFirst => {
-                let mut axis = Axis::enclosing(least.min(99.0)..greatest.max(101.0), 5, self.axis);
-                for (_, label) in &mut axis.ticks {
-                    label.push_str("\u{a0}%");
-                }
-                axis
+                Axis::enclosing(least.min(99.0)..greatest.max(101.0), 5, self.axis).in_percent()
             }
         }
     }
@@ -170,6 +166,7 @@ impl Quantity {
             x: Axis::labelled(&epochs, length, TICK.size, "checkpoint"),
             y,
             height: HEIGHT,
+            second: None,
             right,
         };
         figure.draw(|canvas, chart, place| {
@@ -256,15 +253,9 @@ fn depth_bar(canvas: &Canvas, data: Place, (first, last): (usize, usize)) {
         .collect();
     canvas.image(bar, &raster::rgb(1, BAR_STEPS, &pixels));
     frame(canvas, bar);
-    let x = bar.right();
     let mut ticks = vec![first, (first + last) / 2, last];
     ticks.dedup();
-    for at in ticks {
-        let y = bar.top + (at - first) as f64 / (last - first) as f64 * bar.height;
-        canvas.line(&[(x, y), (x + TICK_LENGTH, y)], line(SOFT, 1.0));
-        let text = (x + 2.0 * TICK_LENGTH, y + 4.0);
-        canvas.text(text, HPos::Left, &at.to_string(), TICK);
-    }
+    right_ticks(canvas, bar, &Axis::falling(last, first, &ticks));
     canvas.text((bar.left, bar.top - Y_TITLE), HPos::Left, "depth", TICK);
 }
 

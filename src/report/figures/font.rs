@@ -84,7 +84,7 @@ mod tests {
     fn every_sign_that_figures_write_is_in_the_font() {
         let absent = |weight| width("\u{416}", weight, 1.0);
         for weight in [Weight::Regular, Weight::SemiBold] {
-            for sign in "\u{3c4}\u{3b1}\u{3bb}\u{3c3}+\u{2212}\u{2264}\u{2265}\u{d7}\u{b7}\u{2013}\u{b0}\u{2026}\u{2016}\u{2248}\u{2070}\u{2079}\u{207b}\u{fffd}%="
+            for sign in "\u{3c4}\u{3b1}\u{3bb}\u{3c3}+\u{2212}\u{2264}\u{2265}\u{d7}\u{b7}\u{2013}\u{b0}\u{2026}\u{2016}\u{2248}\u{b1}\u{2070}\u{2079}\u{207b}\u{fffd}%="
                 .chars()
             {
                 let sign_width = width(&sign.to_string(), weight, 1.0);

@@ -14,6 +14,7 @@ mod heading;
 mod kernels;
 mod nearest;
 mod raster;
+mod sensitivity;
 mod sheet;
 mod similarity;
 mod spectrum;
@@ -36,6 +37,7 @@ pub use depth::{nearest_over_depth, ranks_over_depth};
 pub use evolution::evolution;
 pub use kernels::kernels;
 pub use nearest::nearest;
+pub use sensitivity::sensitivity;
 pub use similarity::similarity;
 pub use spectrum::spectrum;
 pub use thresholds::{layer_thresholds, net_thresholds};
@@ -57,6 +59,13 @@ impl Figure {
     /// A whole SVG document.
     pub fn svg(&self) -> &str {
         &self.0
+    }
+
+    /// Its width in pixels.
+    pub fn width(&self) -> u32 {
+        let (_, rest) = self.0.split_once(" width=\"").unwrap_or_default();
+        let digits = rest.split('"').next().unwrap_or_default();
+        digits.parse().unwrap_or_default()
     }
 
     /// Rendered at twice its nominal size.
@@ -85,14 +94,15 @@ impl Figure {
         bitmap::png(size, Colours::Rgb, &colours, Compression::Balanced)
     }
 
-    /// For a page that shows it in its own colours: without background, and with the colours of text, lines and grid as the
-    /// CSS variables `--ink`, `--soft` and `--grid`.
+    /// For a page that shows it in its own colours: without background, and with the colours of text, lines, grid and what
+    /// is hollow as the CSS variables `--ink`, `--soft`, `--grid` and `--paper`.
     pub fn inline(&self) -> String {
         let mut svg = self.0.replacen(&sheet::background(), "", 1);
         for (colour, variable) in [
             (colours::INK, "ink"),
             (colours::SOFT, "soft"),
             (colours::GRID, "grid"),
+            (colours::PAPER, "paper"),
         ] {
             // In quotes it is an attribute: text has them escaped.
             let attribute = format!("\"{}\"", colours::hex(colour));

@@ -78,6 +78,7 @@ pub fn nearest(layer: &LayerFacts, nearest: &Nearest) -> Figure {
         ),
         y: Axis::counts(counts.iter().copied().max().unwrap_or(0), "kernels"),
         height: HEIGHT,
+        second: None,
         right: ChartFigure::least_right(&x),
         x,
     };

@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::fmt::Write;
 
-use plotters::style::{FontStyle, text_anchor};
+use plotters::style::{FontStyle, FontTransform, text_anchor};
 use plotters_backend::{
     BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind,
 };
@@ -313,11 +313,21 @@ impl DrawingBackend for Sheet {
             FontStyle::Bold => " font-weight=\"600\"",
             _ => "",
         };
+        let (x, y) = match style.transform() {
+            FontTransform::Rotate270 => (x + down.round() as i32, y),
+            _ => (x, y + down.round() as i32),
+        };
+        let turned = match style.transform() {
+            FontTransform::Rotate270 => {
+                format!(" transform=\"rotate(-90 {} {})\"", units(x), units(y))
+            }
+            _ => String::new(),
+        };
         writeln!(
             self.body,
-            "<text x=\"{}\" y=\"{}\" font-size=\"{}\"{weight}{anchor} {}>{}</text>",
+            "<text x=\"{}\" y=\"{}\" font-size=\"{}\"{weight}{anchor}{turned} {}>{}</text>",
             units(x),
-            units(y + down.round() as i32),
+            units(y),
             units(size.round() as i32),
             BackendColour::from(style.color()).attributes("fill"),
             escaped(text)

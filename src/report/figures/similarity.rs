@@ -8,9 +8,9 @@ use crate::report::redundancy::{LayerFacts, LayerMerges};
 
 use super::Figure;
 use super::axis::Axis;
-use super::canvas::{Canvas, LABEL, Lines, Place, TICK, TICK_LENGTH, Type, line};
-use super::chart::{LEADING, PADDING, Words, frame};
-use super::colours::{MARK, SOFT, diverging, palette};
+use super::canvas::{Canvas, LABEL, Lines, Place, TICK, TICK_LENGTH, Type};
+use super::chart::{LEADING, PADDING, Words, frame, right_ticks};
+use super::colours::{MARK, diverging, palette};
 use super::heading;
 use super::raster;
 use super::text::{count, room, things};
@@ -226,14 +226,9 @@ fn colour_bar(canvas: &Canvas, place: Place, ticks: &Axis) {
     let pixels: Vec<u8> = falling.flat_map(|c| [c.0, c.1, c.2]).collect();
     canvas.image(place, &raster::rgb(1, pixels.len() / 3, &pixels));
     frame(canvas, place);
-    let (x, up) = (place.right(), place.top - MARGIN - MARGIN_GAP - 7.0);
+    let up = place.top - MARGIN - MARGIN_GAP - 7.0;
     canvas.text((place.left, up), HPos::Left, &ticks.title, TICK);
-    for (at, label) in &ticks.ticks {
-        let y = place.top + (1.0 - at) / 2.0 * place.height;
-        canvas.line(&[(x, y), (x + TICK_LENGTH, y)], line(SOFT, 1.0));
-        let text = (x + 2.0 * TICK_LENGTH, y + 4.0);
-        canvas.text(text, HPos::Left, label, TICK);
-    }
+    right_ticks(canvas, place, ticks);
 }
 
 fn notes(

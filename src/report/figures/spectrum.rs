@@ -92,6 +92,7 @@ pub fn spectrum(layer: &LayerFacts, spectrum: &Spectrum) -> Figure {
             [] => Axis::powers(1.0, 1.0, "eigenvalue"),
         },
         height: HEIGHT,
+        second: None,
         right: ChartFigure::least_right(&x),
         x,
     };

@@ -58,6 +58,41 @@ pub(super) fn shortened(text: &str, weight: Weight, size: f64, into: f64) -> Str
     keeping(fits)
 }
 
+/// Names of which each fits into a room of pixels: of every word in all of them the same number of letters, so that what is
+/// told apart by numbers still is.
+pub(super) fn abbreviated(names: &[String], weight: Weight, size: f64, into: f64) -> Vec<String> {
+    const LETTERS: std::ops::RangeInclusive<usize> = 3..=16;
+    let fits = |name: &String| room(name, weight, size) <= into;
+    if names.iter().all(fits) {
+        return names.to_vec();
+    }
+    let with_letters = |letters: usize| -> Vec<String> {
+        let names = names.iter();
+        names.map(|name| first_letters(name, letters)).collect()
+    };
+    let fitting = LETTERS
+        .rev()
+        .map(with_letters)
+        .find(|names| names.iter().all(fits));
+    let names = fitting
+        .unwrap_or_else(|| with_letters(*LETTERS.start()))
+        .into_iter();
+    names
+        .map(|name| shortened(&name, weight, size, into))
+        .collect()
+}
+
+/// A text with the first so many letters of each of its words.
+fn first_letters(text: &str, count: usize) -> String {
+    let mut run = 0;
+    text.chars()
+        .filter(|c| {
+            run = if c.is_alphabetic() { run + 1 } else { 0 };
+            run <= count
+        })
+        .collect()
+}
+
 /// A text in lines that fit into a room of pixels, broken at spaces.
 pub(super) fn wrapped(text: &str, weight: Weight, size: f64, into: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
@@ -111,6 +146,22 @@ pub(super) fn decimal(number: f64, decimals: usize) -> String {
         Some(rest) => format!("\u{2212}{rest}"),
         None => text,
     }
+}
+
+/// A number with an exponent and as many decimals as tell multiples of a step apart.
+pub(super) fn with_exponent(number: f64, step: f64) -> String {
+    // A multiple of the step that is far below it is what rounding left of 0.
+    if number.abs() < step / 2.0 {
+        return "0".to_owned();
+    }
+    let power = |number: f64| (number.log10() + 1e-9).floor();
+    let decimals = (power(number.abs()) - power(step)).max(0.0) as usize;
+    minus(&format!("{number:.decimals$e}"))
+}
+
+/// With minus signs in place of hyphens.
+pub(super) fn minus(number: &str) -> String {
+    number.replace('-', "\u{2212}")
 }
 
 /// A threshold as it is: with at most four decimals, or else told to be rounded to them.
@@ -171,6 +222,17 @@ mod tests {
     }
 
     #[test]
+    fn names_are_abbreviated_alike() {
+        let names = ["denseblock1.denselayer12.conv2", "transition3.conv"].map(str::to_owned);
+        let short = |into| abbreviated(&names, Weight::Regular, 11.0, into);
+        assert_eq!(short(1000.0), names);
+        assert_eq!(short(140.0), ["dense1.dense12.conv2", "trans3.conv"]);
+        for name in short(40.0) {
+            assert!(room(&name, Weight::Regular, 11.0) <= 40.0, "{name}");
+        }
+    }
+
+    #[test]
     fn captions_are_wrapped() {
         let text = "each cell 16 \u{d7} 16 kernels: maximum above the diagonal, mean below";
         let lines = wrapped(text, Weight::Regular, 12.0, 150.0);
@@ -196,6 +258,9 @@ mod tests {
         assert_eq!(decimal(-0.5, 2), "\u{2212}0.50");
         assert_eq!(decimal(-0.001, 2), "0.00");
         assert_eq!(decimal(-2.5e300, 2), "\u{2212}2.5e300");
+        assert_eq!(with_exponent(-1.25e12, 5e10), "\u{2212}1.25e12");
+        assert_eq!(with_exponent(3e-9, 1e-9), "3e\u{2212}9");
+        assert_eq!(with_exponent(1e-30, 1e12), "0");
         assert_eq!(threshold(0.5), "0.5");
         assert_eq!(threshold(-1.0), "\u{2212}1");
         assert_eq!(threshold(0.123456), "\u{2248}\u{a0}0.1235");

@@ -65,13 +65,18 @@ pub fn net_thresholds(net: &NetNumbers) -> Figure {
     counts.draw("Choosing \u{3c4}", &subtitle, None, net.greatest)
 }
 
+/// A dashed line from one point of a chart to another.
+pub(super) fn dashed_line(chart: &mut Chart<'_>, ends: [(f64, f64); 2], colour: RGBColor) {
+    let [dash, gap] = DASH.map(|pixels| (pixels * UNITS) as i32);
+    drawn(chart.draw_series(DashedLineSeries::new(ends, dash, gap, line(colour, 1.5))));
+}
+
 /// A line from the bottom of a chart to its top.
 pub(super) fn upright(chart: &mut Chart<'_>, x: f64, colour: RGBColor, dashed: bool) {
     let y = chart.y_range();
     let ends = [(x, y.start), (x, y.end)];
     if dashed {
-        let [dash, gap] = DASH.map(|pixels| (pixels * UNITS) as i32);
-        drawn(chart.draw_series(DashedLineSeries::new(ends, dash, gap, line(colour, 1.5))));
+        dashed_line(chart, ends, colour);
     } else {
         drawn(chart.draw_series(LineSeries::new(ends, line(colour, 1.5))));
     }
@@ -160,6 +165,7 @@ impl Counts<'_> {
             words: Words::new(WIDTH, title, subtitle, legend, &notes),
             y: Axis::percent(100.0, "share above \u{3c4}"),
             height: HEIGHT,
+            second: None,
             right: ChartFigure::least_right(&x),
             x,
         };

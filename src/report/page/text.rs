@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use maud::{Markup, html};
 
-use crate::report::printable;
+use crate::report::{printable, table};
 
 /// A minus as long as a plus is wide: what stands before digits in print.
-fn with_minus(text: String) -> String {
+pub fn with_minus(text: String) -> String {
     match text.strip_prefix('-') {
         Some(digits) => format!("\u{2212}{digits}"),
         None => text,
@@ -21,17 +21,7 @@ pub fn decimals(value: f64, decimals: usize) -> String {
 
 /// A number of any size with four significant digits.
 pub fn significant(value: f64) -> String {
-    let size = value.abs();
-    with_minus(match size {
-        _ if !value.is_finite() => return "not finite".to_owned(),
-        0.0 => "0".to_owned(),
-        _ if !(1e-3..1e6).contains(&size) => format!("{value:.3e}"),
-        _ => {
-            let before_point = size.log10().floor() as i32;
-            let decimals = (3 - before_point).max(0) as usize;
-            format!("{value:.decimals$}")
-        }
-    })
+    with_minus(table::significant(value, 4))
 }
 
 /// A part of a whole in percent, without its sign.

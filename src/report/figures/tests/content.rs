@@ -189,7 +189,7 @@ fn thresholds_are_exact() {
     }
     let hints = &layer.numbers.hints;
     assert_eq!(
-        drawing.circles,
+        drawing.circles.len(),
         hints.len() + 1,
         "with the one of the legend"
     );
@@ -308,7 +308,7 @@ fn shallow_layers_are_grey_and_cut_off() {
     assert_eq!(drawing.shapes(&hex(APART)), 3 * 3);
     // Of the legend a box and a line.
     assert_eq!(drawing.shapes(&hex(ACCENT)), 14 * 3 + 2);
-    assert_eq!(drawing.circles, 17 + 1);
+    assert_eq!(drawing.circles.len(), 17 + 1);
     assert!(drawing.says("L_s = 3") && drawing.says("1 layer without depth"));
     let ranks = Drawing::of(&ranks_over_depth(&points, 3).unwrap());
     assert!(ranks.says("L_s = 3") && ranks.says("2 layers without spectrum"));

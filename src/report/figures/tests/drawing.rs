@@ -48,7 +48,16 @@ pub struct Drawing {
     pub pictures: Vec<Picture>,
     /// Data and colour (of stroke or fill) of its paths.
     pub paths: Vec<(String, String)>,
-    pub circles: usize,
+    pub circles: Vec<Circle>,
+}
+
+/// A dot or ring.
+#[derive(Clone, Debug)]
+pub struct Circle {
+    pub x: f64,
+    pub y: f64,
+    pub radius: f64,
+    pub fill: String,
 }
 
 fn number(node: Node<'_, '_>, attribute: &str) -> f64 {
@@ -69,7 +78,7 @@ impl Drawing {
             texts: Vec::new(),
             pictures: Vec::new(),
             paths: Vec::new(),
-            circles: 0,
+            circles: Vec::new(),
         };
         for node in root.children().filter(Node::is_element) {
             match node.tag_name().name() {
@@ -80,7 +89,12 @@ impl Drawing {
                     let data = node.attribute("d").unwrap();
                     drawing.paths.push((data.to_owned(), colour.to_owned()));
                 }
-                "circle" => drawing.circles += 1,
+                "circle" => drawing.circles.push(Circle {
+                    x: number(node, "cx"),
+                    y: number(node, "cy"),
+                    radius: number(node, "r"),
+                    fill: node.attribute("fill").unwrap().to_owned(),
+                }),
                 "rect" => assert_eq!(node.attribute("fill"), Some("#ffffff")),
                 other => panic!("<{other}> is not known"),
             }
@@ -99,6 +113,44 @@ impl Drawing {
     }
 }
 
+/// The corners of a path, in pixels, each of its parts by itself.
+pub fn corners(path: &str) -> Vec<Vec<(f64, f64)>> {
+    let mut parts: Vec<Vec<(f64, f64)>> = Vec::new();
+    let mut rest = path;
+    let mut command = 'M';
+    let (mut x, mut y) = (0.0, 0.0);
+    let next = |rest: &mut &str| -> f64 {
+        let trimmed = rest.trim_start();
+        let end = trimmed[1..].find([' ', 'M', 'l', 'h', 'v', 'z', '-']);
+        let (number, after) = trimmed.split_at(end.map_or(trimmed.len(), |end| end + 1));
+        *rest = after;
+        number
+            .parse()
+            .unwrap_or_else(|_| panic!("{number} in {path}"))
+    };
+    while !rest.trim_start().is_empty() {
+        rest = rest.trim_start();
+        if let Some(letter) = rest.chars().next().filter(char::is_ascii_alphabetic) {
+            command = letter;
+            rest = &rest[1..];
+        }
+        match command {
+            'M' => {
+                (x, y) = (next(&mut rest), next(&mut rest));
+                parts.push(Vec::new());
+                command = 'l';
+            }
+            'l' => (x, y) = (x + next(&mut rest), y + next(&mut rest)),
+            'h' => x += next(&mut rest),
+            'v' => y += next(&mut rest),
+            'z' => continue,
+            other => panic!("{other} in {path}"),
+        }
+        parts.last_mut().unwrap().push((x, y));
+    }
+    parts
+}
+
 fn text(node: Node<'_, '_>) -> Text {
     let text = node.text().unwrap_or_default().to_owned();
     let size = number(node, "font-size");
@@ -114,12 +166,27 @@ fn text(node: Node<'_, '_>) -> Text {
         Some("end") => x - wide,
         Some(other) => panic!("{other}"),
     };
-    Text {
-        text,
-        left,
-        top: y - 0.78 * size,
-        right: left + wide,
-        bottom: y + 0.24 * size,
+    let (above, below) = (0.78 * size, 0.24 * size);
+    match node.attribute("transform") {
+        None => Text {
+            text,
+            left,
+            top: y - above,
+            right: left + wide,
+            bottom: y + below,
+        },
+        Some(turned) => {
+            assert_eq!(turned, format!("rotate(-90 {x} {y})"));
+            // What was right of the turning point is above it now.
+            let from_point = left - x;
+            Text {
+                text,
+                left: x - above,
+                top: y - from_point - wide,
+                right: x + below,
+                bottom: y - from_point,
+            }
+        }
     }
 }
 

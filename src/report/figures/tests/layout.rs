@@ -5,7 +5,7 @@ use super::samples::{Sample, epochs, net, pictures};
 use crate::report::figures::*;
 
 /// Fails where a text leaves the figure or lies on another.
-fn check(what: &str, figure: &Figure) {
+pub fn check(what: &str, figure: &Figure) {
     let drawing = Drawing::of(figure);
     assert!(!drawing.texts.is_empty(), "{what}: no text");
     for (place, text) in drawing.texts.iter().enumerate() {

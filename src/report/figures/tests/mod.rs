@@ -5,3 +5,4 @@ mod drawing;
 mod golden;
 mod layout;
 mod samples;
+mod sensitivity;

@@ -1,0 +1,204 @@
+//! `results.json`: all numbers of a sweep, with documented keys (`reports/README.md`).
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::plan::{Parameters, SourceId};
+use crate::report::TOOL;
+use crate::report::document::Compact;
+use crate::sensitivity::{
+    Average, Evaluator, FinishedPoint, Measure, Results, Series, Setting, Variation,
+};
+
+use super::words;
+
+/// What `"format"` says.
+const FORMAT: &str = "inmerge-sensitivity";
+
+/// The version of the format.
+const VERSION: u64 = 1;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    format: &'static str,
+    version: u64,
+    tool: &'static str,
+    checkpoint: String,
+    source: &'a SourceId,
+    parameters: &'a Parameters,
+    evaluator: Option<&'a Evaluator>,
+    missing: usize,
+    series: Vec<SeriesOfSettings<'a>>,
+    points: Vec<Compact<&'a FinishedPoint>>,
+}
+
+#[derive(Serialize)]
+struct SeriesOfSettings<'a> {
+    series: Series,
+    settings: Vec<Compact<AveragedSetting<'a>>>,
+}
+
+#[derive(Serialize)]
+struct AveragedSetting<'a> {
+    set: &'a Variation,
+    label: String,
+    merged_nothing: bool,
+    failed: usize,
+    repeats: usize,
+    measures: BTreeMap<String, AveragedMeasure>,
+    kernels: usize,
+    merged: f64,
+}
+
+#[derive(Serialize)]
+struct AveragedMeasure {
+    mean: f64,
+    deviation: Option<f64>,
+    count: usize,
+}
+
+/// The sweep as far as it has come, as JSON: what its settings come to over their repetitions, and every finished point.
+pub fn results_json(results: &Results) -> Vec<u8> {
+    let sweep = &results.sweep;
+    let series = Series::ALL.into_iter().map(|series| SeriesOfSettings {
+        series,
+        settings: results.settings(series).map(averaged).collect(),
+    });
+    let document = Document {
+        format: FORMAT,
+        version: VERSION,
+        tool: TOOL,
+        checkpoint: sweep.checkpoint.to_string_lossy().into_owned(),
+        source: &sweep.source,
+        parameters: &sweep.parameters,
+        evaluator: sweep.evaluator.as_ref(),
+        missing: results.missing,
+        series: series
+            .filter(|series| !series.settings.is_empty())
+            .collect(),
+        points: results.points.iter().map(Compact).collect(),
+    };
+    let mut json = serde_json::to_vec_pretty(&document).expect("results have string keys only");
+    json.push(b'\n');
+    json
+}
+
+fn averaged<'a>(setting: Setting<'a>) -> Compact<AveragedSetting<'a>> {
+    let measures = Measure::ALL.into_iter().filter_map(|measure| {
+        let Average {
+            mean,
+            deviation,
+            count,
+        } = setting.average(measure)?;
+        let key = measure.name().replace('-', "_");
+        let average = AveragedMeasure {
+            mean,
+            deviation,
+            count,
+        };
+        Some((key, average))
+    });
+    let merged: usize = setting
+        .points
+        .iter()
+        .map(|point| point.merging.merged)
+        .sum();
+    Compact(AveragedSetting {
+        set: setting.variation,
+        label: words::setting(setting.variation),
+        merged_nothing: setting.merged_nothing(),
+        failed: setting.failed().count(),
+        repeats: setting.points.len(),
+        measures: measures.collect(),
+        kernels: setting.points[0].merging.kernels,
+        merged: merged as f64 / setting.points.len() as f64,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::{Value, json};
+
+    use super::super::sample::Sample;
+    use super::*;
+    use crate::report::sample::documented;
+    use crate::sensitivity::Outcome;
+
+    /// Every path to a value, lists as `[]`.
+    fn keys(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(members) => {
+                for (key, value) in members {
+                    let path = match path {
+                        "" => key.clone(),
+                        path => format!("{path}.{key}"),
+                    };
+                    found.insert(path.clone());
+                    // What is within a point is that of `points.jsonl`.
+                    if path != "points" {
+                        keys(value, &path, found);
+                    }
+                }
+            }
+            Value::Array(items) => {
+                for item in items {
+                    keys(item, &format!("{path}[]"), found);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn parsed(results: &Results) -> Value {
+        serde_json::from_slice(&results_json(results)).unwrap()
+    }
+
+    #[test]
+    fn every_key_is_documented_and_no_other() {
+        let mut found = BTreeSet::new();
+        for sample in [Sample::scored(), Sample::measured()] {
+            let sample = sample.layers(&["a.weight"]).taus(&["0.1"]).past(1);
+            let results = sample.grid(&[0.1], &[0.2]).skips(&[1]).repeats(2).results();
+            keys(&parsed(&results), "", &mut found);
+        }
+        assert_eq!(found, documented("results.json"));
+    }
+
+    #[test]
+    fn numbers_are_exact() {
+        let mut results = Sample::scored().taus(&["0.1", "20%"]).repeats(3).results();
+        for (point, score) in results
+            .points
+            .iter_mut()
+            .zip([0.1, 0.2, 0.6, 0.7, 0.7, 0.7])
+        {
+            point.outcome = Outcome::Scored { score };
+        }
+        results.points[1].outcome = Outcome::Failed {
+            why: "time is up".to_owned(),
+            output: String::new(),
+        };
+        results.missing = 5;
+        let json = parsed(&results);
+        assert_eq!(json["missing"], 5);
+        let series: Vec<&Value> = json["series"].as_array().unwrap().iter().collect();
+        assert_eq!(series.len(), 2);
+        let baseline = &series[0]["settings"][0];
+        assert_eq!(baseline["label"], "unmerged");
+        assert_eq!(baseline["failed"], 1);
+        assert_eq!(baseline["repeats"], 3);
+        assert_eq!(baseline["merged_nothing"], false);
+        let score = Average::of([0.1, 0.6].into_iter()).unwrap();
+        assert_eq!(
+            baseline["measures"]["score"],
+            json!({"mean": score.mean, "deviation": score.deviation, "count": 2})
+        );
+        let tau = &series[1]["settings"][1];
+        assert_eq!(tau["set"], json!({"tau": "20%"}));
+        let points: Vec<FinishedPoint> = serde_json::from_value(json["points"].clone()).unwrap();
+        assert_eq!(points, results.points);
+    }
+}

@@ -1,0 +1,18 @@
+//! A sensitivity sweep as tables, as JSON, and in words.
+
+mod document;
+#[cfg(test)]
+pub(in crate::report) mod sample;
+mod summary;
+mod table;
+pub(in crate::report) mod words;
+
+pub use document::results_json;
+pub use summary::SensitivitySummary;
+pub use table::results_csv;
+
+/// All numbers of a sweep, a row for each point.
+pub const RESULTS_TABLE: &str = "results.csv";
+
+/// The same, and what they come to over the repetitions.
+pub const RESULTS: &str = "results.json";

@@ -1,0 +1,189 @@
+//! What `sensitivity` prints.
+
+use std::path::Path;
+
+use crate::report::table::{Align, count, counted, optional, table};
+use crate::sensitivity::{Measure, Outcome, Results, Series, Setting};
+
+use super::words::{self, Written};
+
+/// A sweep in a terminal: a line for each setting, what is not to be overlooked, and where the rest is.
+#[derive(Debug)]
+pub struct SensitivitySummary<'a> {
+    results: &'a Results,
+    folder: &'a Path,
+}
+
+impl<'a> SensitivitySummary<'a> {
+    /// Of a sweep whose report is in this folder.
+    pub fn new(results: &'a Results, folder: &'a Path) -> Self {
+        Self { results, folder }
+    }
+
+    /// For a terminal.
+    pub fn to_text(&self) -> String {
+        let results = self.results;
+        // The first is the one to be read; without an evaluator the others fit beside it.
+        let measures: Vec<Measure> = match results.measures() {
+            [Measure::Score] => vec![Measure::Score],
+            all => all
+                .iter()
+                .copied()
+                .filter(|measure| *measure != Measure::MergedShare)
+                .collect(),
+        };
+        let names: Vec<String> = measures
+            .iter()
+            .map(|measure| words::measure(results, *measure))
+            .collect();
+        let mut columns = vec![("series", Align::Left), ("setting", Align::Left)];
+        for name in &names {
+            columns.extend([(name.as_str(), Align::Right), ("\u{b1} sd", Align::Right)]);
+        }
+        columns.extend([
+            ("runs", Align::Right),
+            ("kernels merged", Align::Right),
+            ("of", Align::Right),
+            ("", Align::Left),
+        ]);
+        let written: Vec<(Measure, Written)> = measures
+            .iter()
+            .map(|&measure| {
+                let settings = Series::ALL.into_iter().flat_map(|s| results.settings(s));
+                let means = settings.filter_map(|s| Some(s.average(measure)?.mean));
+                (measure, Written::of(measure, means))
+            })
+            .collect();
+        let settings = Series::ALL.into_iter().flat_map(|s| results.settings(s));
+        let mut text = table(&columns, settings.map(|setting| row(&setting, &written)));
+        text.push('\n');
+        text.push_str(&self.notes());
+        text
+    }
+
+    fn notes(&self) -> String {
+        let results = self.results;
+        let mut text = String::new();
+        let mut settings = 0;
+        let mut hollow = Vec::new();
+        for setting in words::settings(results) {
+            settings += 1;
+            if setting.merged_nothing() {
+                hollow.push(setting.variation.to_string());
+            }
+        }
+        if settings > 0 && hollow.len() == settings {
+            text += "NOTHING MERGED at any setting: this sweep says nothing of merging. Lower --tau, or give it as a share such \
+                     as 20%.\n";
+        } else if !hollow.is_empty() {
+            text += &format!(
+                "Nothing merged at {}: {}. What they score says nothing of merging.\n",
+                counted(hollow.len() as u64, "setting"),
+                words::listed(&hollow, 8),
+            );
+        }
+        let failures = || {
+            results.points.iter().filter_map(|p| match &p.outcome {
+                Outcome::Failed { why, .. } => Some((p, why)),
+                _ => None,
+            })
+        };
+        if let Some((point, why)) = failures().next() {
+            text += &format!(
+                "{} failed; the first, {}: {why}\n",
+                counted(words::failed(results) as u64, "point"),
+                point.point.variation,
+            );
+        }
+        if results.missing > 0 {
+            text += &format!(
+                "{} still to be done: the same command goes on with them.\n",
+                counted(results.missing as u64, "point"),
+            );
+        }
+        text += &format!("Wrote {}: open index.html there.\n", self.folder.display());
+        crate::report::printable(&text).into_owned()
+    }
+}
+
+fn row(setting: &Setting<'_>, measures: &[(Measure, Written)]) -> Vec<String> {
+    let mut row = vec![setting.series.to_string(), setting.variation.to_string()];
+    for (measure, written) in measures {
+        let average = setting.average(*measure);
+        row.push(optional(average, |average| written.write(average.mean)));
+        let deviation = average.and_then(|average| average.deviation);
+        row.push(optional(deviation, |deviation| {
+            written.write_deviation(deviation)
+        }));
+    }
+    let failed = setting.failed().count();
+    let share = setting.average(Measure::MergedShare);
+    let percent = Written::of(Measure::MergedShare, [1.0]);
+    row.push((setting.points.len() - failed).to_string());
+    row.push(optional(share, |share| percent.write(share.mean)));
+    row.push(count(setting.points[0].merging.kernels as u64));
+    let mut remarks = Vec::new();
+    if setting.merged_nothing() {
+        remarks.push("nothing merged".to_owned());
+    }
+    if failed > 0 {
+        remarks.push(format!("{failed} failed"));
+    }
+    row.push(remarks.join(", "));
+    row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::Sample;
+    use super::*;
+
+    fn text(results: &Results) -> String {
+        SensitivitySummary::new(results, Path::new("out dir")).to_text()
+    }
+
+    fn line<'a>(text: &'a str, start: &str) -> Vec<&'a str> {
+        let line = text
+            .lines()
+            .find(|line| line.trim_start().starts_with(start));
+        let line = line.unwrap_or_else(|| panic!("{start} in {text}"));
+        line.split_whitespace().collect()
+    }
+
+    #[test]
+    fn every_setting_has_a_line() {
+        let mut results = Sample::scored().taus(&["0.1", "0.9"]).repeats(2).results();
+        for (point, score) in results.points.iter_mut().zip([0.9, 0.9, 0.7, 0.8]) {
+            point.outcome = Outcome::Scored { score };
+        }
+        results.points[5].outcome = Outcome::Failed {
+            why: "it ended with exit status 3\u{1b}[31m".to_owned(),
+            output: String::new(),
+        };
+        results.missing = 4;
+        let text = text(&results);
+        assert_eq!(
+            line(&text, "baseline")[..5],
+            ["baseline", "unmerged", "0.900", "0", "2"]
+        );
+        let row = line(&text, "tau       tau 0.1");
+        assert_eq!(row[3..6], ["0.750", "0.071", "2"]);
+        assert!(text.contains("nothing merged, 1 failed"), "{text}");
+        assert!(text.contains("Nothing merged at 1 setting: tau 0.9."));
+        assert!(text.contains(
+            "1 point failed; the first, tau 0.9: it ended with exit status 3\\u{1b}[31m\n"
+        ));
+        assert!(text.contains("4 points still to be done"));
+        assert!(text.ends_with("Wrote out dir: open index.html there.\n"));
+    }
+
+    #[test]
+    fn a_sweep_that_merged_nothing_says_so() {
+        let results = Sample::measured().taus(&["0.8", "0.9"]).results();
+        let text = text(&results);
+        assert!(text.contains("NOTHING MERGED at any setting"), "{text}");
+        assert!(text.contains("relative weight change"));
+        let empty = Sample::scored().results();
+        assert!(!self::text(&empty).contains("merged at"));
+    }
+}
