@@ -24,7 +24,7 @@ pub fn section(evolution: &Evolution, figures: &[&(&str, Figure)]) -> Markup {
                 "."
             }
             div.drawings {
-                @for (stem, drawn) in figures { (figure::with_links(stem, drawn, &caption(stem))) }
+                @for (stem, drawn) in figures { (figure::with_links(super::FIGURES, stem, drawn, &caption(stem))) }
             }
             div.scroll role="region" aria-labelledby="epochs-title" tabindex="0" {
                 table.sortable #epoch-table {

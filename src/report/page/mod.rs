@@ -10,6 +10,7 @@ mod epochs;
 mod figure;
 mod heatmap;
 mod section;
+mod sensitivity;
 mod summary;
 mod table;
 mod text;
@@ -24,9 +25,13 @@ use super::figures::Figure;
 use super::redundancy::Redundancy;
 
 pub use section::section;
+pub use sensitivity::sensitivity_page;
 
 const STYLE: &str = include_str!("style.css");
-const SCRIPT: &str = include_str!("script.js");
+const SCRIPT: &str = concat!(include_str!("sort.js"), include_str!("script.js"));
+
+/// Where the page of an analysis has its figures.
+const FIGURES: &str = "figures/";
 
 /// Stem of the net's threshold figure. The page draws these curves itself, so that τ can move along them, and links to it.
 pub const NET_THRESHOLDS: &str = "net-thresholds";
@@ -55,7 +60,7 @@ pub fn page(report: &Redundancy, overviews: &[(&str, Figure)]) -> String {
         html lang="en" {
             head {
                 meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(policy());
+                meta http-equiv="Content-Security-Policy" content=(policy(SCRIPT));
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="generator" content=(super::TOOL);
@@ -95,11 +100,11 @@ pub fn page(report: &Redundancy, overviews: &[(&str, Figure)]) -> String {
 }
 
 /// Nothing from elsewhere, and no script but the page's own.
-fn policy() -> String {
+fn policy(script: &str) -> String {
     format!(
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{}'; base-uri 'none'; \
          form-action 'none'",
-        BASE64_STANDARD.encode(Sha256::digest(SCRIPT))
+        BASE64_STANDARD.encode(Sha256::digest(script))
     )
 }
 
@@ -114,7 +119,7 @@ fn depth(report: &Redundancy, figures: &[&(&str, Figure)]) -> Markup {
                 }
                 div.drawings {
                     @for (stem, drawn) in figures {
-                        (figure::with_links(stem, drawn, match *stem {
+                        (figure::with_links(FIGURES, stem, drawn, match *stem {
                             NEAREST_OVER_DEPTH => "Similarity of the kernels to their nearest neighbours over depth: median, quartiles and maximum of each layer.",
                             _ => "Ranks of each layer as shares of the greatest that they can be, over depth: low where kernels repeat each other.",
                         }))

@@ -1,4 +1,3 @@
-"use strict";
 (() => {
   const STEPS = 200;
   const data = JSON.parse(document.getElementById("data").textContent);
@@ -118,56 +117,10 @@
     });
   }
 
-  // Sorting: stable, with what is missing at the end either way.
-  const collator = new Intl.Collator("en", { numeric: true });
   const layerOf = new Map(layers.map((layer) => [layer.row, layer]));
   for (const table of all("table.sortable")) {
-    const body = table.tBodies[0];
-    const original = [...body.rows];
-    const headers = [...table.tHead.rows[0].cells];
-    let sorted = null;
-
-    const value = (row, column) => {
-      const cell = row.cells[column];
-      switch (headers[column].dataset.sort) {
-        case "live":
-          return layerOf.get(row).counts[cell.dataset.live][place];
-        case "number":
-        case "place":
-          return cell.dataset.v === "" ? null : Number(cell.dataset.v);
-        default:
-          return cell.textContent;
-      }
-    };
-    const sort = () => {
-      if (sorted === null) return;
-      const { column, falling } = sorted;
-      const keyed = original.map((row) => [value(row, column), row]);
-      keyed.sort(([a], [b]) => {
-        if (a === null || b === null) return (a === null) - (b === null);
-        const order = typeof a === "number" ? a - b : collator.compare(a, b);
-        return falling ? -order : order;
-      });
-      body.append(...keyed.map(([, row]) => row));
-    };
-    headers.forEach((header, column) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.append(...header.childNodes);
-      header.append(button);
-      button.addEventListener("click", () => {
-        const again = sorted !== null && sorted.column === column;
-        // Quantities are asked for largest first, names and places from the start.
-        const falling = again ? !sorted.falling : ["number", "live"].includes(header.dataset.sort);
-        for (const other of headers) other.removeAttribute("aria-sort");
-        header.setAttribute("aria-sort", falling ? "descending" : "ascending");
-        sorted = { column, falling };
-        sort();
-      });
-    });
-    headers[0].setAttribute("aria-sort", "ascending");
-    sorted = { column: 0, falling: false };
-    if (headers.some((header) => header.dataset.sort === "live")) liveTables.push(sort);
+    const sort = sortable(table, (row, cell) => layerOf.get(row).counts[cell.dataset.live][place]);
+    if (find('th[data-sort="live"]', table)) liveTables.push(sort);
   }
 
   const filter = document.getElementById("filter");

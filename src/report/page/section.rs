@@ -47,7 +47,7 @@ pub fn section(
                 }
                 div.drawings {
                     @for (kind, stem, drawn) in figures {
-                        @if *kind != FigureKind::Similarity { (figure::with_links(stem, drawn, caption(*kind))) }
+                        @if *kind != FigureKind::Similarity { (figure::with_links(super::FIGURES, stem, drawn, caption(*kind))) }
                     }
                 }
                 (health(&numbers.health))
@@ -144,7 +144,7 @@ fn maps(drawings: &LayerDrawings, figures: &[(FigureKind, String, Figure)]) -> M
                     "A cell stands for several pairs: above the diagonal their maximum, so that single similar pairs show, "
                     "below it their mean. "
                 }
-                @if let Some((_, stem, _)) = files { (figure::links(stem)) }
+                @if let Some((_, stem, _)) = files { (figure::links(super::FIGURES, stem)) }
             }
         }
     }

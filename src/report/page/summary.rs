@@ -66,7 +66,8 @@ fn merge(merging: &Parameters) -> Markup {
     }
 }
 
-fn tile(label: &str, value: &str, beside: Markup) -> Markup {
+/// One of the numbers to know first, and what is said beside it.
+pub fn tile(label: &str, value: &str, beside: Markup) -> Markup {
     html! {
         div.tile {
             dt { (label) }

@@ -71,7 +71,7 @@ pub fn section(report: &Redundancy, drawn: bool) -> Markup {
                     figcaption {
                         "Shares of the net's kernels and pairs above \u{3c4}. "
                         span.scripted { "Drag on the chart or use the bar. " }
-                        @if drawn { (figure::links(NET_THRESHOLDS)) }
+                        @if drawn { (figure::links(super::FIGURES, NET_THRESHOLDS)) }
                     }
                 }
                 div.outcome {
