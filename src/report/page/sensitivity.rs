@@ -464,7 +464,7 @@ mod tests {
 
     fn full() -> Results {
         let sample = Sample::scored()
-            .layers(&["conv1.weight", "conv2.weight"])
+            .layers(&["a", "b", "c", "d", "e", "f"])
             .past(2);
         let sample = sample
             .taus(&["0.1", "0.8", "0.9"])
@@ -501,10 +501,13 @@ mod tests {
         ];
         assert!(order.map(place).is_sorted(), "{places:?}");
         let rows = Series::ALL.map(|series| results.settings(series).count());
-        assert_eq!(count(&page, "<th scope=\"row\">"), rows.iter().sum());
+        assert_eq!(
+            count(&page, "<th scope=\"row\">"),
+            rows.iter().sum::<usize>()
+        );
         assert_eq!(count(&page, "<tr class=\"left-alone\">"), 2);
         assert!(
-            page.contains("Nothing merged at 2 of 13 settings"),
+            page.contains("Nothing merged at 2 of 17 settings"),
             "{page:.6000}"
         );
         assert!(page.contains("\u{3c4} 0.8, \u{3c4} 0.9."));
