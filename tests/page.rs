@@ -12,6 +12,9 @@ use std::path::Path;
 
 use browser::Browser;
 use common::{fixture, read_json, run, skipped};
+use inmerge_ckpt::report::figures::sensitivity;
+use inmerge_ckpt::report::page::sensitivity_page;
+use inmerge_ckpt::sensitivity::Results;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -398,4 +401,142 @@ fn a_link_opens_its_section_and_the_filter_leaves_what_it_names() {
         "all('#layer-table tbody tr').filter(row => row.offsetHeight > 0).map(row => row.cells[1].querySelector('bdi').textContent)",
     );
     assert_eq!(shown, json!(wanted));
+}
+
+/// A sweep over 60 layers with long names and some τ, twice each, of which some merged nothing and some failed.
+fn swept() -> Results {
+    let names: Vec<String> = (0..60)
+        .map(|n| {
+            format!(
+                "backbone.features.denseblock{}.denselayer{n}.conv1.weight",
+                n / 16
+            )
+        })
+        .collect();
+    let layers = names.iter().enumerate().map(|(place, name)| {
+        json!({"name": name, "depth": place + 1, "kind": "conv", "groups": 1, "kernels": 64, "tau": 0.3, "alpha": 0.8, "prob": 0.3})
+    });
+    let scopes = names.iter().enumerate().map(|(place, name)| {
+        (
+            "layer",
+            json!({"layers": {"label": name, "first": place + 1, "last": place + 1}}),
+        )
+    });
+    let taus = (1..8).map(|tenth| ("tau", json!({"tau": f64::from(tenth) / 10.0})));
+    let grid = (0..36).map(|n| {
+        (
+            "grid",
+            json!({"alpha": f64::from(n % 6) / 5.0, "prob": f64::from(n / 6) / 5.0}),
+        )
+    });
+    let settings = [("baseline", json!({}))]
+        .into_iter()
+        .chain(scopes)
+        .chain(taus)
+        .chain(grid);
+    let points: Vec<Value> = settings
+        .flat_map(|(series, set)| {
+            [0, 1].map(
+                |repeat| json!({"series": series, "set": set, "repeat": repeat, "seed": repeat}),
+            )
+        })
+        .collect();
+    let finished = points.iter().enumerate().map(|(place, point)| {
+        let outcome = match place % 11 {
+            10 => json!({"status": "failed", "why": "it ended with exit status 1", "output": format!("Traceback\n{}", "wide".repeat(400))}),
+            n => json!({"status": "scored", "score": 0.9 - n as f64 / 70.0}),
+        };
+        let merged = if place % 17 < 3 { 0 } else { place % 17 };
+        json!({
+            "point": point,
+            "merging": {"layers": 1, "kernels": 64, "merged": merged, "relative_change": merged as f64 / 900.0},
+            "outcome": outcome,
+            "seconds": 1.5
+        })
+    });
+    let finished: Vec<Value> = finished.collect();
+    let sweep = json!({
+        "checkpoint": "/runs/epoch-12.safetensors",
+        "source": {"file": "epoch-12.safetensors", "bytes": 46_807_480, "header_sha256": "0f3a"},
+        "content_sha256": "c51b".repeat(16),
+        "parameters": {"tau": 0.3, "alpha": 0.8, "prob": 0.3, "skip_shallow": 9, "partner": "eligible", "rounds": 1, "seed": 0},
+        "allow_nonfinite": false,
+        "layers": layers.collect::<Vec<Value>>(),
+        "evaluator": {"command": format!("python eval.py --weights {{checkpoint}} --data {}", "x".repeat(200)), "metric": "auroc", "seconds": 60},
+        "points": points
+    });
+    Results {
+        sweep: serde_json::from_value(sweep).unwrap(),
+        points: serde_json::from_value(Value::from(finished)).unwrap(),
+        missing: 3,
+    }
+}
+
+#[test]
+fn the_page_of_a_sweep_fits_sorts_and_asks_for_nothing() {
+    let Some(mut browser) = Browser::start() else {
+        skipped("the page of a sweep: no Chromium on PATH, and $CHROME names none");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("index.html");
+    let results = swept();
+    std::fs::write(&file, sensitivity_page(&results, &sensitivity(&results))).unwrap();
+    browser.resize(1600, 900);
+    browser.open(&file);
+    browser.evaluate(HELP);
+    for scheme in ["dark", "light"] {
+        let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        browser.call(
+            "Emulation.setEmulatedMedia",
+            json!({"media": "screen", "features": features}),
+        );
+        for width in [500, 700, 1000, 1600] {
+            browser.resize(width, 900);
+            assert_eq!(browser.evaluate("innerWidth"), width);
+            assert_eq!(
+                browser.evaluate(MISPLACED),
+                json!([]),
+                "{width} pixels, {scheme}"
+            );
+        }
+    }
+    assert_eq!(browser.evaluate("all('.drawing svg').length"), 3);
+
+    let sorted = browser.evaluate(SORTED);
+    let sorted = sorted.as_array().unwrap();
+    let of_score: Vec<&Value> = sorted
+        .iter()
+        .filter(|sort| sort["column"] == "auroc")
+        .collect();
+    assert_eq!(of_score.len(), 2, "a click for each way");
+    for sort in of_score {
+        let keys = sort["keys"].as_array().unwrap();
+        assert_eq!(keys.len(), 1 + 60 + 7 + 36);
+        let numbers: Vec<f64> = keys.iter().filter_map(Value::as_f64).collect();
+        let falling = sort["own"] == "descending";
+        let in_order = |two: &[f64]| {
+            if falling {
+                two[0] >= two[1]
+            } else {
+                two[0] <= two[1]
+            }
+        };
+        assert!(numbers.windows(2).all(in_order), "{numbers:?}");
+        assert!(numbers.first() != numbers.last());
+    }
+
+    let requests = browser.events(&["Network.requestWillBeSent"]);
+    let requested: Vec<&Value> = requests
+        .iter()
+        .map(|event| &event["params"]["request"]["url"])
+        .filter(|url| !url.as_str().is_some_and(|url| url.starts_with("data:")))
+        .collect();
+    assert_eq!(requested, [&json!(format!("file://{}", file.display()))]);
+    let complaints = browser.events(&[
+        "Runtime.exceptionThrown",
+        "Runtime.consoleAPICalled",
+        "Log.entryAdded",
+    ]);
+    assert_eq!(complaints, [] as [Value; 0]);
 }

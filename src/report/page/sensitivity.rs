@@ -21,7 +21,7 @@ const SCRIPT: &str = concat!(include_str!("sort.js"), include_str!("sweep.js"));
 const FAILURES: usize = 50;
 
 /// Figures that are wider than this, in pixels, have a row of the page for themselves.
-const WIDE: u32 = 720;
+const WIDE: u32 = 760;
 
 /// Figures that belong together.
 struct Part {
@@ -291,10 +291,7 @@ fn table(results: &Results) -> Markup {
             .collect(),
     }
     .into_iter()
-    .map(|measure| {
-        let means = settings().filter_map(|setting| Some(setting.average(measure)?.mean));
-        (measure, Written::of(measure, means))
-    })
+    .map(|measure| (measure, Written::in_table(results, measure)))
     .collect();
     html! {
         section #settings aria-labelledby="settings-title" {

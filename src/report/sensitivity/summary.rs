@@ -32,13 +32,16 @@ impl<'a> SensitivitySummary<'a> {
                 .filter(|measure| *measure != Measure::MergedShare)
                 .collect(),
         };
-        let names: Vec<String> = measures
-            .iter()
-            .map(|measure| words::measure(results, *measure))
+        let shown: Vec<Shown> = measures
+            .into_iter()
+            .map(|measure| Shown::new(results, measure))
             .collect();
         let mut columns = vec![("series", Align::Left), ("setting", Align::Left)];
-        for name in &names {
-            columns.extend([(name.as_str(), Align::Right), ("\u{b1} sd", Align::Right)]);
+        for shown in &shown {
+            columns.push((shown.name.as_str(), Align::Right));
+            if shown.spread {
+                columns.push(("\u{b1} sd", Align::Right));
+            }
         }
         columns.extend([
             ("runs", Align::Right),
@@ -46,16 +49,8 @@ impl<'a> SensitivitySummary<'a> {
             ("of", Align::Right),
             ("", Align::Left),
         ]);
-        let written: Vec<(Measure, Written)> = measures
-            .iter()
-            .map(|&measure| {
-                let settings = Series::ALL.into_iter().flat_map(|s| results.settings(s));
-                let means = settings.filter_map(|s| Some(s.average(measure)?.mean));
-                (measure, Written::of(measure, means))
-            })
-            .collect();
         let settings = Series::ALL.into_iter().flat_map(|s| results.settings(s));
-        let mut text = table(&columns, settings.map(|setting| row(&setting, &written)));
+        let mut text = table(&columns, settings.map(|setting| row(&setting, &shown)));
         text.push('\n');
         text.push_str(&self.notes());
         text
@@ -106,21 +101,46 @@ impl<'a> SensitivitySummary<'a> {
     }
 }
 
-fn row(setting: &Setting<'_>, measures: &[(Measure, Written)]) -> Vec<String> {
+/// A measure in the table.
+struct Shown {
+    measure: Measure,
+    name: String,
+    written: Written,
+    /// Whether any setting has a standard deviation.
+    spread: bool,
+}
+
+impl Shown {
+    fn new(results: &Results, measure: Measure) -> Self {
+        let mut settings = Series::ALL.into_iter().flat_map(|s| results.settings(s));
+        let deviation = |setting: Setting<'_>| setting.average(measure)?.deviation;
+        Self {
+            measure,
+            name: words::measure(results, measure),
+            written: Written::in_table(results, measure),
+            spread: settings.any(|setting| deviation(setting).is_some()),
+        }
+    }
+}
+
+fn row(setting: &Setting<'_>, measures: &[Shown]) -> Vec<String> {
     let mut row = vec![setting.series.to_string(), setting.variation.to_string()];
-    for (measure, written) in measures {
-        let average = setting.average(*measure);
+    for shown in measures {
+        let (average, written) = (setting.average(shown.measure), shown.written);
         row.push(optional(average, |average| written.write(average.mean)));
-        let deviation = average.and_then(|average| average.deviation);
-        row.push(optional(deviation, |deviation| {
-            written.write_deviation(deviation)
-        }));
+        if shown.spread {
+            let deviation = average.and_then(|average| average.deviation);
+            row.push(optional(deviation, |deviation| {
+                written.write_deviation(deviation)
+            }));
+        }
     }
     let failed = setting.failed().count();
     let share = setting.average(Measure::MergedShare);
-    let percent = Written::of(Measure::MergedShare, [1.0]);
     row.push((setting.points.len() - failed).to_string());
-    row.push(optional(share, |share| percent.write(share.mean)));
+    row.push(optional(share, |share| {
+        format!("{:.1} %", 100.0 * share.mean)
+    }));
     row.push(count(setting.points[0].merging.kernels as u64));
     let mut remarks = Vec::new();
     if setting.merged_nothing() {
@@ -164,10 +184,10 @@ mod tests {
         let text = text(&results);
         assert_eq!(
             line(&text, "baseline")[..5],
-            ["baseline", "unmerged", "0.900", "0", "2"]
+            ["baseline", "unmerged", "0.90000", "0", "2"]
         );
         let row = line(&text, "tau       tau 0.1");
-        assert_eq!(row[3..6], ["0.750", "0.071", "2"]);
+        assert_eq!(row[3..6], ["0.75000", "0.071", "2"]);
         assert!(text.contains("nothing merged, 1 failed"), "{text}");
         assert!(text.contains("Nothing merged at 1 setting: tau 0.9."));
         assert!(text.contains(

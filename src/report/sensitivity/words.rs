@@ -93,11 +93,15 @@ pub fn base(results: &Results, varied: &[Series]) -> Vec<String> {
 /// Names in a row, no more of them than so many.
 pub fn listed(names: &[String], most: usize) -> String {
     // One more takes no more room than to say that there is one.
+    let gap = match names.iter().any(|name| name.contains(", ")) {
+        true => "; ",
+        false => ", ",
+    };
     if names.len() <= most + 1 {
-        return names.join(", ");
+        return names.join(gap);
     }
-    let first = names[..most].join(", ");
-    format!("{first}, \u{2026} and {} more", names.len() - most)
+    let first = names[..most].join(gap);
+    format!("{first}{gap}\u{2026} and {} more", names.len() - most)
 }
 
 /// The settings of all series but the baseline, in their order.
@@ -145,6 +149,19 @@ impl Written {
         }
     }
 
+    /// For a table of all settings, whose numbers may be close in one part of it and far apart in another.
+    pub fn in_table(results: &Results, measure: Measure) -> Self {
+        let settings = Series::ALL
+            .into_iter()
+            .flat_map(|series| results.settings(series));
+        let means = settings.filter_map(|setting| Some(setting.average(measure)?.mean));
+        let written = Self::of(measure, means);
+        Self {
+            digits: written.digits.max(5),
+            ..written
+        }
+    }
+
     /// One of the numbers.
     pub fn write(self, number: f64) -> String {
         match self.percent {
@@ -177,6 +194,8 @@ mod tests {
         assert_eq!(listed(&names(3), 2), "0, 1, 2");
         assert_eq!(listed(&names(4), 2), "0, 1, \u{2026} and 2 more");
         assert_eq!(listed(&[], 2), "");
+        let two = ["\u{3b1} 0, p 1", "\u{3b1} 0, p 0"].map(str::to_owned);
+        assert_eq!(listed(&two, 8), "\u{3b1} 0, p 1; \u{3b1} 0, p 0");
     }
 
     #[test]
