@@ -176,7 +176,7 @@ fn warnings(results: &Results, failures: usize) -> Markup {
         );
     } else if !hollow.is_empty() {
         warnings.push(format!(
-            "Nothing merged at {} of {}, which figures show hollow: {}. What they score says nothing about merging.",
+            "Nothing merged at {} of {}, which figures show hollow: {}. What comes of them says nothing about merging.",
             hollow.len(),
             counted(settings.len() as u64, "setting"),
             words::listed(&hollow, 12)
@@ -260,7 +260,7 @@ fn caption(results: &Results, stem: &str) -> String {
     let measure = Measure::ALL
         .into_iter()
         .find(|measure| stem.ends_with(measure.name()));
-    let measured = measure.map_or_else(String::new, |measure| words::measure(results, measure));
+    let measured = measure.map_or_else(String::new, |measure| words::title(results, measure));
     let varied = match series_of(stem) {
         Some(Series::Layer) => "with each layer merged alone",
         Some(Series::Stage) => "with each stage merged alone",

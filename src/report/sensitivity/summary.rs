@@ -68,11 +68,11 @@ impl<'a> SensitivitySummary<'a> {
             }
         }
         if settings > 0 && hollow.len() == settings {
-            text += "NOTHING MERGED at any setting: this sweep says nothing of merging. Lower --tau, or give it as a share such \
+            text += "NOTHING MERGED at any setting: this sweep says nothing about merging. Lower --tau, or give it as a share such \
                      as 20%.\n";
         } else if !hollow.is_empty() {
             text += &format!(
-                "Nothing merged at {}: {}. What they score says nothing of merging.\n",
+                "Nothing merged at {}: {}. What comes of them says nothing about merging.\n",
                 counted(hollow.len() as u64, "setting"),
                 words::listed(&hollow, 8),
             );

@@ -16,6 +16,18 @@ pub fn measure(results: &Results, measure: Measure) -> String {
     }
 }
 
+/// The same at the beginning of a sentence. A metric is called as its evaluator calls it.
+pub fn title(results: &Results, measure: Measure) -> String {
+    let name = self::measure(results, measure);
+    let evaluator = results.sweep.evaluator.as_ref();
+    if measure == Measure::Score && evaluator.is_some_and(|e| e.metric.is_some()) {
+        return name;
+    }
+    let mut letters = name.chars();
+    let first = letters.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(letters).collect()
+}
+
 /// The sign of a parameter that varies as a number; nothing for others.
 pub fn sign(series: Series) -> &'static str {
     match series {

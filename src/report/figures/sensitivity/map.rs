@@ -11,12 +11,12 @@ use crate::report::figures::chart::{
 };
 use crate::report::figures::colours::{ALARM, GRID, INK, ON_DARK, depth, text_on};
 use crate::report::figures::raster;
-use crate::report::figures::text::{minus, name, room, things};
-use crate::report::sensitivity::words::{self, Written};
+use crate::report::figures::text::{minus, room, things};
+use crate::report::sensitivity::words;
 use crate::sensitivity::{Measure, Results, Series, Setting};
 
-use super::notes::{self, Hollow};
-use super::{axis_title, drawable, is_tau_share};
+use super::notes::{self, Remarks};
+use super::{Reading, is_tau_share};
 
 /// Pixels along the sides that a map is brought near to, and of a cell at least and at most.
 const SIDES: [f64; 2] = [560.0, 400.0];
@@ -121,99 +121,72 @@ impl Map<'_> {
             .replace(' ', "\u{a0}")
     }
 
-    fn draw(&self, measure: Measure) -> Figure {
+    fn words(&self, reading: &Reading, is_level_shown: bool, width: f64) -> Words {
         let results = self.results;
-        let scale = if words::is_share(measure) { 100.0 } else { 1.0 };
-        let mean = |setting: &Setting<'_>| setting.average(measure).map(|average| average.mean);
-        let drawn_mean = |setting: &Setting<'_>| drawable(scale * mean(setting)?);
-        let means: Vec<f64> = self.settings.iter().filter_map(drawn_mean).collect();
-        let ends = (
-            means.iter().copied().reduce(f64::min),
-            means.iter().copied().reduce(f64::max),
-        );
-        let baseline = results.baseline(measure);
-        let level = baseline.and_then(|baseline| drawable(scale * baseline));
-        let raw = self.settings.iter().filter_map(mean);
-        let written = Written::of(measure, raw.chain(baseline));
-        let measured = name(&words::measure(results, measure));
+        let remarks = Remarks::on(results, &self.settings, reading.measure, |s| self.call(s));
+        let mut below = remarks.notes("");
+        let cells = self.columns.len() * self.rows.len();
+        let absent = cells.saturating_sub(self.settings.len());
+        if absent > 0 {
+            let absent = things(absent as u64, "setting");
+            below.push(format!("Empty: {absent} not known."));
+        }
+        let mut legend = Vec::new();
+        let baseline = reading.baseline.map(|baseline| reading.write(baseline));
+        match baseline {
+            Some(baseline) if is_level_shown => {
+                legend.push((Sign::Line(INK, 2.0), format!("unmerged: {baseline}")));
+            }
+            // No line on the colour bar could stand for it.
+            Some(baseline) => {
+                below.insert(0, format!("Unmerged: {baseline}, beyond these colours."))
+            }
+            None => {}
+        }
+        remarks.explain(Sign::Frame(depth(0.5)), &mut legend);
+        let varying = format!("over {} and {}", words::sign(self.x), words::sign(self.y));
+        remarks.alarm(Words::new(
+            width,
+            &notes::title(results, reading.measure, &varying),
+            &notes::subtitle(results, &[self.x, self.y], &self.settings, "mean"),
+            legend,
+            &below,
+        ))
+    }
 
-        let cell = |axis: usize, count: usize| {
-            let even = (SIDES[axis] / count as f64).floor();
-            even.clamp(LEAST_CELL, LARGEST_CELL[axis])
-        };
-        let (wide, high) = (cell(0, self.columns.len()), cell(1, self.rows.len()));
-        let (width, height) = (
-            wide * self.columns.len() as f64,
-            high * self.rows.len() as f64,
-        );
+    fn draw(&self, measure: Measure) -> Figure {
+        let reading = Reading::of(self.results, &self.settings, measure);
+        let means: Vec<f64> = self
+            .settings
+            .iter()
+            .filter_map(|setting| reading.mean(setting))
+            .collect();
+        let colours = (!means.is_empty()).then(|| reading.axis(means));
+        let level = reading.baseline.and_then(|level| reading.drawable(level));
+        let level = level
+            .zip(colours.as_ref())
+            .map(|(level, axis)| axis.share(level));
+        let level = level.filter(|share| (0.0..=1.0).contains(share));
+
+        let cell = [
+            cell_side(0, self.columns.len()),
+            cell_side(1, self.rows.len()),
+        ];
+        let width = cell[0] * self.columns.len() as f64;
+        let height = cell[1] * self.rows.len() as f64;
         let titled = |series: Series| match series {
             Series::Tau => "threshold \u{3c4}",
             series => words::sign(series),
         };
         let x = Axis::labelled(&labels(&self.columns), width, TICK.size, titled(self.x));
         let y = Axis::stacked(&labels(&self.rows), height, TICK.size, titled(self.y));
-        let colours = ends.0.zip(ends.1).map(|(least, greatest)| {
-            let axis = Axis::measured(least, greatest, 5, &axis_title(&measured));
-            match words::is_share(measure) {
-                true => axis.in_percent(),
-                false => axis,
-            }
-        });
         let bar_width = colours.as_ref().map_or(0.0, |axis| {
             let labels = BAR + 2.0 * TICK_LENGTH + axis.widest_label(TICK.size);
             BAR_GAP + labels.max(room(&axis.title, TICK.weight, TICK.size))
         });
         let left = PADDING + y.widest_label(TICK.size) + 2.0 * TICK_LENGTH;
-
-        let call = |setting: &Setting<'_>| self.call(setting);
-        let hollow = Hollow::of(&self.settings, call);
-        let mut below: Vec<String> = hollow.note("").into_iter().collect();
-        below.extend(notes::others(results, &self.settings, "", call));
-        let absent = self.columns.len() * self.rows.len() - self.settings.len();
-        if absent > 0 {
-            below.push(format!(
-                "Empty: {} not known.",
-                things(absent as u64, "setting")
-            ));
-        }
-        if baseline.is_none() {
-            below.push("What the unmerged checkpoint comes to is not known.".to_owned());
-        }
-        // Where the baseline is beyond the colours, no line on the bar could stand for it.
-        let level_at = level
-            .zip(colours.as_ref())
-            .map(|(level, axis)| axis.share(level));
-        let level_at = level_at.filter(|share| (0.0..=1.0).contains(share));
-        let mut legend = Vec::new();
-        if let Some(baseline) = baseline {
-            let baseline = minus(&written.write(baseline));
-            match level_at {
-                Some(_) => legend.push((Sign::Line(INK, 2.0), format!("unmerged: {baseline}"))),
-                None => below.insert(0, format!("Unmerged: {baseline}, beyond these colours.")),
-            }
-        }
-        if hollow.any() {
-            legend.push((Sign::Frame(depth(0.5)), "nothing merged".to_owned()));
-        }
-        if self
-            .settings
-            .iter()
-            .any(|setting| setting.failed().next().is_some())
-        {
-            legend.push((Sign::Cross(ALARM), "failed".to_owned()));
-        }
-        let varying = format!("over {} and {}", words::sign(self.x), words::sign(self.y));
-        let words = Words::new(
-            (left - PADDING + width + bar_width).max(LEAST),
-            &notes::title(results, measure, &varying),
-            &notes::subtitle(results, &[self.x, self.y], &self.settings, "mean"),
-            legend,
-            &below,
-        );
-        let words = match hollow.alarm() {
-            Some(alarm) => words.alarmed(&alarm),
-            None => words,
-        };
+        let least_width = (left - PADDING + width + bar_width).max(LEAST);
+        let words = self.words(&reading, level.is_some(), least_width);
 
         let place = Place {
             left,
@@ -228,23 +201,9 @@ impl Map<'_> {
             height: height.max(LEAST_HEIGHT),
             ..place
         };
-        let end = axis_end.max(bar.bottom() + LEADING / 2.0);
-        let canvas = Canvas::new(words.width() + 2.0 * PADDING, end + 6.0 + words.below());
-        for setting in &self.settings {
-            let column = place_of(&self.columns, number(setting, self.x));
-            let row = place_of(&self.rows, number(setting, self.y));
-            let gap = if wide.min(high) < 8.0 { 0.0 } else { GAP };
-            let cell = Place {
-                left: place.left + column * wide + gap / 2.0,
-                top: place.bottom() - (row + 1.0) * high + gap / 2.0,
-                width: wide - gap,
-                height: high - gap,
-            };
-            let shown = drawn_mean(setting).zip(colours.as_ref());
-            let colour = shown.map(|(mean, axis)| depth(axis.share(mean)));
-            let text = mean(setting).map(|mean| minus(&written.write(mean)));
-            draw_cell(&canvas, cell, setting, colour, text.as_deref());
-        }
+        let end = axis_end.max(bar.bottom() + LEADING / 2.0) + 6.0;
+        let canvas = Canvas::new(words.width() + 2.0 * PADDING, end + words.below());
+        self.draw_cells(&canvas, place, cell, &reading, colours.as_ref());
         canvas.chart(place, &x, &y, Lines::Ticks);
         frame(&canvas, place);
         let title = (PADDING, place.top - Y_TITLE);
@@ -253,11 +212,43 @@ impl Map<'_> {
         let middle = place.left + (width / 2.0).max(half - TICK_LENGTH);
         canvas.text((middle, axis_end - 3.0), HPos::Center, &x.title, TICK);
         if let Some(axis) = &colours {
-            colour_bar(&canvas, bar, axis, level_at);
+            colour_bar(&canvas, bar, axis, level);
         }
-        words.write(&canvas, end + 6.0);
+        words.write(&canvas, end);
         canvas.finish(&words.aloud())
     }
+
+    fn draw_cells(
+        &self,
+        canvas: &Canvas,
+        map: Place,
+        [wide, high]: [f64; 2],
+        reading: &Reading,
+        colours: Option<&Axis>,
+    ) {
+        let gap = if wide.min(high) < 8.0 { 0.0 } else { GAP };
+        for setting in &self.settings {
+            let column = place_of(&self.columns, number(setting, self.x));
+            let row = place_of(&self.rows, number(setting, self.y));
+            let cell = Place {
+                left: map.left + column * wide + gap / 2.0,
+                top: map.bottom() - (row + 1.0) * high + gap / 2.0,
+                width: wide - gap,
+                height: high - gap,
+            };
+            let mean = reading.mean(setting).zip(colours);
+            let colour = mean.map(|(mean, axis)| depth(axis.share(mean)));
+            let average = setting.average(reading.measure);
+            let text = average.map(|average| reading.write(average.mean));
+            draw_cell(canvas, cell, setting, colour, text.as_deref());
+        }
+    }
+}
+
+/// Pixels of a cell along an axis with so many.
+fn cell_side(axis: usize, count: usize) -> f64 {
+    let even = (SIDES[axis] / count as f64).floor();
+    even.clamp(LEAST_CELL, LARGEST_CELL[axis])
 }
 
 /// One cell: filled if something merged, else its sides alone; crossed if it failed.
@@ -298,9 +289,7 @@ fn draw_cell(
         canvas.text((middle, centre + 4.0), HPos::Center, text, look);
     }
     if setting.failed().next().is_some() {
-        let half = (cell.width.min(cell.height) / 2.0 - 1.0)
-            .min(2.0 * CROSS)
-            .max(1.0);
+        let half = (cell.width.min(cell.height) / 2.0 - 1.0).clamp(1.0, 2.0 * CROSS);
         // Beside the number of the repetitions that did not fail.
         let at = match colour {
             None => (middle, centre),

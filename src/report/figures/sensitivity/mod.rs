@@ -2,14 +2,17 @@
 
 mod curve;
 mod map;
+mod marks;
 mod notes;
 
 use crate::plan::Threshold;
-use crate::sensitivity::{Results, Series, Setting};
+use crate::report::sensitivity::words::{self, Written};
+use crate::sensitivity::{Measure, Results, Series, Setting};
 
 use super::Figure;
+use super::axis::Axis;
 use super::canvas::TICK;
-use super::text::shortened;
+use super::text;
 
 /// A figure for each thing that varies and each of the measures that are drawn, as `(stem, figure)`: which layers merge
 /// (Figure 3a), τ (3b), α and p (2), L_s, and a map for each two that were crossed (2). Thresholds that are similarities and
@@ -32,12 +35,68 @@ fn is_tau_share(setting: &Setting<'_>) -> bool {
     matches!(setting.variation.tau, Some(Threshold::Share(_)))
 }
 
-/// What an evaluator calls its number, as far as it fits beside another title.
-fn axis_title(measured: &str) -> String {
-    shortened(measured, TICK.weight, TICK.size, 200.0)
+/// A measure as a figure shows it.
+struct Reading {
+    measure: Measure,
+    /// What it is called.
+    name: String,
+    /// Of the checkpoint as it is, where that is known.
+    baseline: Option<f64>,
+    written: Written,
 }
 
-/// A mean or spread as it can be drawn: there is nothing to see beyond the greatest, and no number may be none.
+impl Reading {
+    fn of(results: &Results, settings: &[Setting<'_>], measure: Measure) -> Self {
+        let baseline = results.baseline(measure);
+        let means = settings
+            .iter()
+            .filter_map(|setting| Some(setting.average(measure)?.mean));
+        Self {
+            measure,
+            name: text::name(&words::measure(results, measure)),
+            baseline,
+            written: Written::of(measure, means.chain(baseline)),
+        }
+    }
+
+    /// A mean or spread as it can be drawn, shares in percent.
+    fn drawable(&self, number: f64) -> Option<f64> {
+        let scale = if words::is_share(self.measure) {
+            100.0
+        } else {
+            1.0
+        };
+        drawable(scale * number)
+    }
+
+    /// The mean of a setting, to be drawn.
+    fn mean(&self, setting: &Setting<'_>) -> Option<f64> {
+        self.drawable(setting.average(self.measure)?.mean)
+    }
+
+    /// A number in words.
+    fn write(&self, number: f64) -> String {
+        text::minus(&self.written.write(number))
+    }
+
+    /// An axis around what is drawn; from 0 to 1 if that is nothing.
+    fn axis(&self, drawn: impl IntoIterator<Item = f64>) -> Axis {
+        let ends = drawn.into_iter().fold(None, |ends, number: f64| {
+            let (least, greatest) = ends.unwrap_or((number, number));
+            Some((number.min(least), number.max(greatest)))
+        });
+        let (least, greatest) = ends.unwrap_or((0.0, 1.0));
+        // No wider than fits beside another title.
+        let title = text::shortened(&self.name, TICK.weight, TICK.size, 200.0);
+        let axis = Axis::measured(least, greatest, 5, &title);
+        match words::is_share(self.measure) {
+            true => axis.in_percent(),
+            false => axis,
+        }
+    }
+}
+
+/// A number as it can be drawn: there is nothing to see beyond the greatest, and no number may be none.
 fn drawable(number: f64) -> Option<f64> {
     const GREATEST: f64 = 1e300;
     (!number.is_nan()).then(|| number.clamp(-GREATEST, GREATEST))

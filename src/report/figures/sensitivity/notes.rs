@@ -1,5 +1,7 @@
 //! What is written around the figures of a sweep.
 
+use crate::report::figures::chart::{Sign, Words};
+use crate::report::figures::colours::ALARM;
 use crate::report::figures::text::{name, things};
 use crate::report::sensitivity::words;
 use crate::sensitivity::{Measure, Results, Series, Setting};
@@ -7,27 +9,9 @@ use crate::sensitivity::{Measure, Results, Series, Setting};
 /// Names in a note at most.
 const NAMES: usize = 8;
 
-/// A measure's name at the beginning of a title.
+/// What is measured, and over what.
 pub fn title(results: &Results, measure: Measure, varying: &str) -> String {
-    let measured = name(&words::measure(results, measure));
-    // A metric is called as its evaluator calls it.
-    let given = |metric: &String| measure == Measure::Score && *metric == measured;
-    let metric = results
-        .sweep
-        .evaluator
-        .as_ref()
-        .and_then(|e| e.metric.as_ref());
-    let measured = match metric.is_some_and(given) {
-        true => measured,
-        false => capitalised(&measured),
-    };
-    format!("{measured} {varying}")
-}
-
-fn capitalised(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(char::to_uppercase);
-    first.into_iter().flatten().chain(letters).collect()
+    format!("{} {varying}", name(&words::title(results, measure)))
 }
 
 /// The checkpoint, what does not vary, and what is drawn of the repetitions.
@@ -54,79 +38,89 @@ pub fn subtitle(
     parts.join(" \u{b7} ")
 }
 
-/// Settings of a figure at which nothing merged.
-pub struct Hollow {
-    names: Vec<String>,
-    all: bool,
+/// What is to be known of a figure beside its numbers.
+pub struct Remarks {
+    /// The settings at which nothing merged, by name.
+    hollow: Vec<String>,
+    /// Whether they are all.
+    all_hollow: bool,
+    /// The settings of which a run failed, by name.
+    failing: Vec<String>,
+    failed: usize,
+    runs: usize,
+    missing: usize,
+    is_baseline_known: bool,
 }
 
-impl Hollow {
-    /// Of settings; `call` names them.
-    pub fn of(settings: &[Setting<'_>], call: impl Fn(&Setting<'_>) -> String) -> Self {
+impl Remarks {
+    /// On settings; `call` names them.
+    pub fn on(
+        results: &Results,
+        settings: &[Setting<'_>],
+        measure: Measure,
+        call: impl Fn(&Setting<'_>) -> String,
+    ) -> Self {
         let hollow = settings.iter().filter(|setting| setting.merged_nothing());
-        let names: Vec<String> = hollow.map(call).collect();
+        let hollow: Vec<String> = hollow.map(&call).collect();
+        let failed = |setting: &Setting<'_>| setting.failed().count();
+        let failing = settings.iter().filter(|setting| failed(setting) > 0);
         Self {
-            all: !names.is_empty() && names.len() == settings.len(),
-            names,
+            all_hollow: !hollow.is_empty() && hollow.len() == settings.len(),
+            hollow,
+            failing: failing.map(&call).collect(),
+            failed: settings.iter().map(failed).sum(),
+            runs: settings.iter().map(|setting| setting.points.len()).sum(),
+            missing: results.missing,
+            is_baseline_known: results.baseline(measure).is_some(),
         }
     }
 
-    /// Whether there are any.
-    pub fn any(&self) -> bool {
-        !self.names.is_empty()
+    /// Explains what is hollow and what is crossed, if anything is.
+    pub fn explain(&self, hollow: Sign, legend: &mut Vec<(Sign, String)>) {
+        if !self.hollow.is_empty() {
+            legend.push((hollow, "nothing merged".to_owned()));
+        }
+        if self.failed > 0 {
+            legend.push((Sign::Cross(ALARM), "failed".to_owned()));
+        }
     }
 
-    /// What must not be overlooked.
-    pub fn alarm(&self) -> Option<String> {
-        self.all.then(|| {
-            "NOTHING MERGED at any point of this figure: it does not show that the net is robust to merging."
-                .to_owned()
-        })
+    /// With what must not be overlooked.
+    pub fn alarm(&self, words: Words) -> Words {
+        match self.all_hollow {
+            true => words.alarmed(
+                "NOTHING MERGED at any point of this figure: it does not show that the net is robust to merging.",
+            ),
+            false => words,
+        }
     }
 
     /// What is said below the figure, with something before the names.
-    pub fn note(&self, prefix: &str) -> Option<String> {
-        self.any().then(|| {
-            format!(
+    pub fn notes(&self, prefix: &str) -> Vec<String> {
+        let mut notes = Vec::new();
+        if !self.hollow.is_empty() {
+            notes.push(format!(
                 "Hollow: nothing merged at {prefix}{}. What is drawn there says nothing about merging.",
-                words::listed(&self.names, NAMES)
-            )
-        })
+                words::listed(&self.hollow, NAMES)
+            ));
+        }
+        if self.failed > 0 {
+            notes.push(format!(
+                "\u{d7}: {} of {} failed, at {prefix}{}.",
+                self.failed,
+                things(self.runs as u64, "run"),
+                words::listed(&self.failing, NAMES)
+            ));
+        }
+        if self.missing > 0 {
+            notes.push(format!(
+                "The sweep is not finished: {} still to come.",
+                things(self.missing as u64, "point")
+            ));
+        }
+        if !self.is_baseline_known {
+            notes.push("What the unmerged checkpoint comes to is not known.".to_owned());
+        }
+        notes
     }
-}
-
-/// What failed, and what is not known yet.
-pub fn others(
-    results: &Results,
-    settings: &[Setting<'_>],
-    prefix: &str,
-    call: impl Fn(&Setting<'_>) -> String,
-) -> Vec<String> {
-    let mut notes = Vec::new();
-    let failing = settings
-        .iter()
-        .filter(|setting| setting.failed().next().is_some());
-    let names: Vec<String> = failing.map(call).collect();
-    if !names.is_empty() {
-        let points = settings
-            .iter()
-            .map(|setting| setting.points.len())
-            .sum::<usize>();
-        let failed = settings
-            .iter()
-            .map(|setting| setting.failed().count())
-            .sum::<usize>();
-        notes.push(format!(
-            "\u{d7}: {failed} of {} failed, at {prefix}{}.",
-            things(points as u64, "run"),
-            words::listed(&names, NAMES)
-        ));
-    }
-    if results.missing > 0 {
-        notes.push(format!(
-            "The sweep is not finished: {} still to come.",
-            things(results.missing as u64, "point")
-        ));
-    }
-    notes
 }
