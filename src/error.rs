@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{checkpoint, layers, place, plan, report, settings, similarity};
+use crate::{checkpoint, layers, place, plan, report, settings, similarity, watch};
 
 /// What stopped a command, in one sentence that names the file, tensor or flag and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,8 @@ pub enum Error {
     OutputIsInput(PathBuf),
     #[error("--threads: cannot start threads ({0}); ask for fewer")]
     Threads(rayon::ThreadPoolBuildError),
+    #[error(transparent)]
+    Watch(#[from] watch::Error),
     #[error("cannot print ({0})")]
     Print(#[from] std::io::Error),
 }

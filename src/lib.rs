@@ -27,4 +27,5 @@ pub mod settings;
 mod simd;
 pub mod similarity;
 pub mod splitmix;
+pub mod watch;
 pub mod weight;
