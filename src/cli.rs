@@ -82,7 +82,7 @@ impl Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
 pub(crate) struct Common {
-    /// Print one JSON object on stdout and nothing else there
+    /// Print one JSON object on stdout (watch: one a line) and nothing else there
     #[arg(long, global = true)]
     pub json: bool,
     /// Print errors and warnings only

@@ -59,7 +59,7 @@ impl Desk {
 
     fn args(&self, more: &[&str]) -> Vec<OsString> {
         let mut args = args!["watch", self.input(""), "--out", self.output("")];
-        args.extend(args!["--json", "--no-sync", "--threads=1"]);
+        args.extend(args!["--json", "--threads=1"]);
         if !more.iter().any(|flag| flag.starts_with("--poll")) {
             args.push(POLL.into());
         }
