@@ -119,7 +119,7 @@ impl Record {
             let head = Head {
                 format: FORMAT.to_owned(),
                 version: VERSION,
-                tool: concat!("inmerge-ckpt ", env!("CARGO_PKG_VERSION")).to_owned(),
+                tool: crate::TOOL.to_owned(),
                 settings: settings.clone(),
             };
             record.append(&head)?;
