@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
@@ -10,6 +11,7 @@ use clap_complete::Shell;
 use crate::layers::Kind;
 use crate::place::Durability;
 use crate::plan::{Fraction, Parameters, Partner, Threshold};
+use crate::sensitivity::{Evaluator, InvalidSweep, Series, Shard, Variations, Vary};
 use crate::settings::PartialSettings;
 use crate::similarity::{DevicePrecision, NonFinite, Precision, Screens, Wanted};
 
@@ -31,7 +33,9 @@ use crate::similarity::{DevicePrecision, NonFinite, Precision, Screens, Wanted};
         inmerge-ckpt merge in.safetensors out.safetensors --dry-run --plan plan.json   decide only\n  \
         inmerge-ckpt apply plan.json in.safetensors out.safetensors  do what a plan says\n  \
         inmerge-ckpt diff in.safetensors out.safetensors             what changed\n  \
+        inmerge-ckpt watch checkpoints --out merged --tau 5%         merge each new checkpoint in a folder\n  \
         inmerge-ckpt analyze epoch3.safetensors                      how redundant each layer is, as a page with figures\n  \
+        inmerge-ckpt sensitivity epoch3.safetensors --vary tau=0.1:0.9:0.1 --eval 'python3 eval.py --weights {checkpoint}'\n  \
         inmerge-ckpt doctor                                          which GPUs and libraries there are\n\n\
         Exit codes: 0 done; 1 failed, the output untouched; 2 wrong usage; 3 --require-merges and nothing merged."
 )]
@@ -49,6 +53,15 @@ impl Cli {
     ///
     /// Where flags contradict each other.
     pub fn check(&self) -> Result<(), clap::Error> {
+        let conflict = |problem| Self::command().error(ErrorKind::ArgumentConflict, problem);
+        if let Command::Sensitivity(Sensitivity { step, sweep, .. }) = &self.command {
+            let checked = match step {
+                Some(SensitivityStep::Plan { sweep, .. }) => sweep.check(),
+                Some(_) => Ok(()),
+                None => sweep.check(),
+            };
+            checked.map_err(|error| conflict(error.to_string()))?;
+        }
         let Common {
             backend, screen, ..
         } = self.common;
@@ -62,14 +75,14 @@ impl Cli {
         let problem = format!(
             "--screen {screen} is for {what}, and --backend {backend} is another; take --screen {other}"
         );
-        Err(Self::command().error(ErrorKind::ArgumentConflict, problem))
+        Err(conflict(problem))
     }
 }
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
 pub(crate) struct Common {
-    /// Print one JSON object on stdout and nothing else there
+    /// Print one JSON object on stdout (watch: one a line) and nothing else there
     #[arg(long, global = true)]
     pub json: bool,
     /// Print errors and warnings only
@@ -135,12 +148,16 @@ pub(crate) enum Command {
     Merge(Merge),
     /// Write a checkpoint with the merges that a plan lists
     Apply(Apply),
+    /// Merge each new checkpoint that a trainer saves in a folder
+    Watch(Watch),
     /// Report how redundant each layer's kernels are: heatmaps, curves over tau, spectra, as one page
     Analyze(Analyze),
     /// List the layers: order, kind, and which would take part, from the header alone
     Inspect(Inspect),
     /// Say what differs between two checkpoints, kernel by kernel
     Diff(Diff),
+    /// Score variants of a checkpoint, and draw how sensitive the net is to layers, tau, alpha and p
+    Sensitivity(Sensitivity),
     /// Say what there is to compute with: BLAS, GPUs, the libraries these take, and what auto would choose
     #[command(
         long_about = "Say what there is to compute with.\n\nWhich BLAS and how many threads; which GPUs; where the NVIDIA \
@@ -252,6 +269,12 @@ impl Writing {
     }
 }
 
+impl Watch {
+    pub fn durability(&self) -> Durability {
+        durability(self.no_sync)
+    }
+}
+
 impl Analyze {
     pub fn durability(&self) -> Durability {
         durability(self.no_sync)
@@ -333,6 +356,19 @@ pub(crate) struct Merging {
 }
 
 impl Merging {
+    /// The settings that these flags and those that select layers fix.
+    pub fn settings(&self, layers: &LayerFlags) -> PartialSettings {
+        PartialSettings {
+            tau: self.tau,
+            alpha: self.alpha,
+            prob: self.prob,
+            partner: self.partner,
+            rounds: self.rounds.and_then(std::num::NonZeroU32::new),
+            seed: self.seed,
+            ..layers.settings()
+        }
+    }
+
     pub fn non_finite(&self) -> NonFinite {
         if self.allow_nonfinite {
             NonFinite::LeaveAlone
@@ -382,14 +418,65 @@ pub(crate) struct Apply {
     /// The plan to follow, as `merge --plan` writes it
     #[arg(value_name = "PLAN", value_hint = ValueHint::FilePath)]
     pub plan: PathBuf,
-    /// The checkpoint that the plan was made for
+    /// The checkpoint that the plan was made for; with --prefix, another one of the same net
     #[arg(value_name = "IN", value_hint = ValueHint::AnyPath)]
     pub input: PathBuf,
     /// The checkpoint to write, laid out like IN: a file, or for a sharded one a folder
     #[arg(value_name = "OUT", value_hint = ValueHint::AnyPath)]
     pub output: PathBuf,
+    /// Apply the plan to other weights of the same net, whose names are the plan's with P before them
+    ///
+    /// For averaged weights and optimizers' buffers: --prefix ema. has the plan's `conv1.weight` mean `ema.conv1.weight`. An
+    /// empty P ('') is for a file with the very same names. The file need not be the one that the plan was made for, and its
+    /// dtypes may differ; every layer of the plan must be in it, with the same shape.
+    #[arg(long, value_name = "P", allow_hyphen_values = true)]
+    pub prefix: Option<String>,
     #[command(flatten)]
     pub writing: Writing,
+}
+
+/// Merge each new checkpoint that a trainer saves in a folder.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Every .safetensors file directly in DIR is merged once it is complete: its size is what its header says, \
+    and neither size nor time of change has moved since the last look. Names that begin with '.', 'tmp', '_tmp' or '~', or have \
+    .tmp, .temp, .part, .partial, .incomplete or .crdownload before the ending, are for the time being and ignored. Sharded checkpoints \
+    and other folders are not looked into.\n\n\
+    The output has the same name in DIR2 and appears complete or not at all. DIR2/.inmerge-watch.jsonl records what was done, so \
+    a watch that is stopped or killed goes on where it was, under the same settings; others need a DIR2 of their own. A checkpoint \
+    that is replaced under its name is merged again. A file in DIR2 that this watch did not write is never replaced.\n\n\
+    Each checkpoint has a seed of its own, from --seed and its file name: the first 8 bytes of the SHA-256 of the seed's 8 \
+    bytes and the name's, little-endian, shifted right by 11. It is printed, and `merge` with it as --seed gives the same bytes.\n\n\
+    On SIGTERM or Ctrl-C it ends with 0 once the checkpoint at hand is done; a second one ends it at once.\n\n\
+    A trainer that saves to the same name again should write another file and rename it: one that is truncated while it is read \
+    ends the watch, as it would end any program that maps it."
+)]
+pub(crate) struct Watch {
+    /// The folder in which checkpoints appear
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub input: PathBuf,
+    /// The folder for merged checkpoints; made if it is missing
+    #[arg(long, value_name = "DIR2", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// Merge what is complete now, and end
+    ///
+    /// It takes two looks. Exits with 1 if a checkpoint could not be merged.
+    #[arg(long)]
+    pub once: bool,
+    /// Time between two looks at DIR, in seconds
+    ///
+    /// On network file systems, which show changes late, take longer than that: for NFS 10.
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    pub poll: Duration,
+    #[command(flatten)]
+    pub merging: Merging,
+    #[command(flatten)]
+    pub layers: LayerFlags,
+    /// Do not wait until the disk holds an output
+    ///
+    /// Faster; after a power cut outputs may be missing or damaged.
+    #[arg(long, help_heading = "Output options")]
+    pub no_sync: bool,
 }
 
 /// List the layers: order, kind, and which would take part, from the header alone.
@@ -413,10 +500,193 @@ pub(crate) struct Diff {
     pub after: PathBuf,
 }
 
+/// Score variants of a checkpoint, and draw how sensitive the net is to merging.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_long_help = "Each variant is IN with other layers merged, or with another tau, alpha, p or L_s, and scored by the program that \
+    --eval names: the paper's Figures 2 and 3, for your own net and data. Without --eval its weights are measured instead.\n\n\
+    What comes of a point is in DIR/points.jsonl at once. A sweep that was stopped, however it was, goes on with the same \
+    command; one with more points keeps those it has; another checkpoint or other base settings are refused.\n\n\
+    On several machines: `sensitivity plan IN --report DIR …` once, `sensitivity run DIR --shard I/N` in each job of an array, \
+    and `sensitivity collect DIR` at the end, or to see how it goes."
+)]
+pub(crate) struct Sensitivity {
+    #[command(subcommand)]
+    pub step: Option<SensitivityStep>,
+    /// The checkpoint whose variants are scored
+    #[arg(value_name = "IN", value_hint = ValueHint::AnyPath, required = true)]
+    pub input: Option<PathBuf>,
+    #[command(flatten)]
+    pub sweep: SweepFlags,
+    #[command(flatten)]
+    pub running: Running,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SensitivityStep {
+    /// Write down the points, for `run` to work through on one machine or many
+    Plan {
+        /// The checkpoint whose variants are to be scored
+        #[arg(value_name = "IN", value_hint = ValueHint::AnyPath)]
+        input: PathBuf,
+        #[command(flatten)]
+        sweep: SweepFlags,
+    },
+    /// Work through a plan's points, or a share of them
+    Run(RunSweep),
+    /// Draw what is known of a sweep
+    Collect {
+        /// The sweep's folder
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
+    },
+}
+
+/// What a sweep is.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sweep")]
+pub(crate) struct SweepFlags {
+    /// Where the points and the report go [default: reports/ and IN's name with -sensitivity]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub report: Option<PathBuf>,
+    /// What varies, e.g. tau=0.1:0.9:0.1, alpha=0.5,0.8 or layers (repeatable)
+    ///
+    /// tau, alpha, prob and skip-shallow take a list (0.1,0.3), a range (start:stop:step, both ends included), or both; tau
+    /// also percentages (5%:30%:5%). Everything else stays at the base settings, which the flags below fix.
+    ///
+    /// `layers` merges each layer alone, each stage alone (layer3, features.20–28), and everything past a depth (16 depths
+    /// at most), whatever --skip-shallow says; `layers=each,stages,past` some of these only.
+    #[arg(long, value_name = "WHAT", required = true)]
+    pub vary: Vec<Vary>,
+    /// Cross two of what varies as well, e.g. alpha,prob: a heatmap
+    #[arg(long, value_name = "A,B", value_parser = grid)]
+    pub grid: Option<(Series, Series)>,
+    /// Make each variant N times, with the seeds from --seed on
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub repeats: u32,
+    /// The program that scores a variant, e.g. 'python3 eval.py --weights {checkpoint}'
+    ///
+    /// Parted into words as a shell would, but no shell runs it. {checkpoint} becomes the variant's path, one word whatever is
+    /// in it. The last line it prints on stdout is its number, or with --metric a JSON object that holds it.
+    #[arg(long, value_name = "COMMAND")]
+    pub eval: Option<String>,
+    /// Which number of the JSON object that the program prints
+    #[arg(long, value_name = "NAME", requires = "eval")]
+    pub metric: Option<String>,
+    /// How long the program may take for one variant, e.g. 90s, 10m, 2h
+    #[arg(long, value_name = "TIME", requires = "eval", default_value = "1h", value_parser = time_limit)]
+    pub timeout: Duration,
+    #[command(flatten)]
+    pub merging: Merging,
+    #[command(flatten)]
+    pub layers: LayerFlags,
+}
+
+/// How a sweep's points are worked through.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Running")]
+pub(crate) struct Running {
+    /// Score N variants at a time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: u16,
+    /// Make points anew that failed
+    #[arg(long)]
+    pub retry_failed: bool,
+}
+
+/// Work through a plan's points.
+#[derive(Debug, Args)]
+pub(crate) struct RunSweep {
+    /// The sweep's folder
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub folder: PathBuf,
+    /// Every N-th point only, from the I-th on: the part of one job out of N
+    #[arg(long, value_name = "I/N", help_heading = "Running")]
+    pub shard: Option<Shard>,
+    #[command(flatten)]
+    pub running: Running,
+}
+
+impl SweepFlags {
+    /// What varies.
+    ///
+    /// # Errors
+    ///
+    /// Where that does not fit together.
+    pub fn variations(&self) -> Result<Variations, InvalidSweep> {
+        Variations::check(self.vary.clone(), self.grid, self.repeats)
+    }
+
+    /// How variants are scored.
+    ///
+    /// # Errors
+    ///
+    /// Where the command line of the program is no good.
+    pub fn evaluator(&self) -> Result<Option<Evaluator>, InvalidSweep> {
+        let evaluator = self.eval.clone().map(|command| Evaluator {
+            command,
+            metric: self.metric.clone(),
+            seconds: self.timeout.as_secs(),
+        });
+        evaluator.as_ref().map(Evaluator::check).transpose()?;
+        Ok(evaluator)
+    }
+
+    /// The settings that these flags fix.
+    pub fn settings(&self) -> PartialSettings {
+        self.merging.settings(&self.layers)
+    }
+
+    fn check(&self) -> Result<(), InvalidSweep> {
+        self.variations()?;
+        self.evaluator()?;
+        Ok(())
+    }
+}
+
+/// Parses the two parameters to cross.
+fn grid(text: &str) -> Result<(Series, Series), InvalidSweep> {
+    let cannot = || InvalidSweep::CannotCross(text.to_owned());
+    let crossed = [
+        Series::Tau,
+        Series::Alpha,
+        Series::Prob,
+        Series::SkipShallow,
+    ];
+    let (one, other) = text.split_once(',').ok_or_else(cannot)?;
+    let [one, other] = [one, other].map(|name| {
+        let mut crossed = crossed.into_iter();
+        crossed.find(|series| series.name() == name.trim())
+    });
+    one.zip(other).ok_or_else(cannot)
+}
+
+/// Parses a time of at least a second; a bare number is of seconds.
+fn time_limit(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let limit = match text.parse::<u64>() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => humantime::parse_duration(text).ok(),
+    };
+    limit
+        .filter(|limit| limit.as_secs() > 0)
+        .ok_or_else(|| "it is not a time of a second or more, such as 90s, 10m or 2h".to_owned())
+}
+
 /// Parses a number that counts or names something.
 fn whole_number<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse()
         .map_err(|_| format!("it is not a whole number within [0, {}]", u64::MAX))
+}
+
+/// Parses a time between looks.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok();
+    let seconds = seconds.filter(|seconds| (0.05..=86400.0).contains(seconds));
+    let seconds = seconds.ok_or("it is not a number of seconds within [0.05, 86400]")?;
+    Ok(Duration::from_secs_f64(seconds))
 }
 
 /// An empty list of a repeatable flag means that it was not given.
@@ -459,15 +729,7 @@ impl LayerFlags {
 impl Merge {
     /// The settings that these flags fix.
     pub fn settings(&self) -> PartialSettings {
-        PartialSettings {
-            tau: self.merging.tau,
-            alpha: self.merging.alpha,
-            prob: self.merging.prob,
-            partner: self.merging.partner,
-            rounds: self.merging.rounds.and_then(std::num::NonZeroU32::new),
-            seed: self.merging.seed,
-            ..self.layers.settings()
-        }
+        self.merging.settings(&self.layers)
     }
 }
 

@@ -8,10 +8,9 @@ use crate::cli::Merge;
 use crate::error::Error;
 use crate::place::FileDestination;
 use crate::plan::{Plan, PlannedLayer};
+use crate::report::FinishedRun;
 use crate::report::folder::ReportFolder;
 use crate::report::redundancy::LayerMerges;
-use crate::report::{FinishedRun, NothingMerged};
-use crate::similarity::Nearest;
 
 use super::merging::{Job, Machine, Merged};
 use super::reporting::{self, About, Subject};
@@ -29,7 +28,7 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
 
     let settings = selecting::settings(args.settings(), args.layers.config.as_deref(), &source)?;
     let layers = selecting::find(&source, &args.layers, &settings)?;
-    let job = Job::new(&source, &layers, &settings, args.merging.non_finite())?;
+    let job = Job::of_selected(&source, &layers, &settings, args.merging.non_finite())?;
     let pool = session.pool()?;
     let backend = session.backend(&job.sizes(), &pool)?;
     let machine = Machine { pool, backend };
@@ -63,13 +62,12 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
         .collect();
     if verdict.nothing_merges {
         progress.now("explaining");
-        let nearest = job.nearest(&machine, &progress)?;
-        max_similarities = nearest.iter().map(Nearest::greatest).collect();
-        let layers: Vec<_> = job.names().zip(nearest).collect();
-        let explanation = NothingMerged::new(settings.parameters, pairs_above_tau, &layers);
-        verdict.warn_first(explanation.to_string());
+        let (why, greatest) =
+            job.explain(settings.parameters, pairs_above_tau, &machine, &progress)?;
+        max_similarities = greatest;
+        verdict.warn_first(why.to_string());
     }
-    let plan = job.plan(decisions);
+    let plan = job.plan(&layers, &settings, decisions);
     if let Some((subject, draft)) = &subject {
         progress.now("analysing");
         let about = About {

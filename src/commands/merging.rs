@@ -7,7 +7,10 @@ use crate::checkpoint::{Checkpoint, Draft, Fill, Sink};
 use crate::error::Error;
 use crate::layers::{Layer, Layers};
 use crate::meter::Meter;
-use crate::plan::{Decision, Partner, Plan, PlannedLayer, Rules, SkippedLayer, SourceId, Task};
+use crate::plan::{
+    Decision, Parameters, Partner, Plan, PlannedLayer, Rules, SkippedLayer, SourceId, Task,
+};
+use crate::report::NothingMerged;
 use crate::schedule::{Load, work_on_layers};
 use crate::settings::Settings;
 use crate::similarity::{self, Backend, Engine, LayerSize, Nearest, NonFinite};
@@ -24,8 +27,6 @@ pub(super) struct Machine {
 /// A checkpoint's layers to merge, and how.
 pub(super) struct Job<'a> {
     source: &'a Checkpoint,
-    layers: &'a Layers,
-    settings: &'a Settings,
     tasks: Vec<Task<'a>>,
     rules: Rules,
 }
@@ -51,15 +52,24 @@ impl Merged {
 }
 
 impl<'a> Job<'a> {
+    /// On some layers of a checkpoint.
+    pub fn new(source: &'a Checkpoint, tasks: Vec<Task<'a>>, rules: Rules) -> Self {
+        Self {
+            source,
+            tasks,
+            rules,
+        }
+    }
+
     /// On the layers that take part, in depth order.
     ///
     /// # Errors
     ///
     /// Where one of them is too large to be compared.
-    pub fn new(
+    pub fn of_selected(
         source: &'a Checkpoint,
-        layers: &'a Layers,
-        settings: &'a Settings,
+        layers: &Layers,
+        settings: &Settings,
         non_finite: NonFinite,
     ) -> Result<Self, Error> {
         let task = |layer: &Layer| {
@@ -69,18 +79,14 @@ impl<'a> Job<'a> {
                 parameters: settings.for_layer(&layer.name),
             })
         };
-        Ok(Self {
-            source,
-            layers,
-            settings,
-            tasks: layers.selected().map(task).collect::<Result<_, _>>()?,
-            rules: Rules {
-                partner: settings.parameters.partner,
-                rounds: settings.parameters.rounds,
-                seed: settings.parameters.seed,
-                non_finite,
-            },
-        })
+        let tasks = layers.selected().map(task).collect::<Result<_, _>>()?;
+        let rules = Rules {
+            partner: settings.parameters.partner,
+            rounds: settings.parameters.rounds,
+            seed: settings.parameters.seed,
+            non_finite,
+        };
+        Ok(Self::new(source, tasks, rules))
     }
 
     /// The sizes of the layers whose similarities are screened.
@@ -91,7 +97,7 @@ impl<'a> Job<'a> {
     }
 
     /// The names of the layers.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    fn names(&self) -> impl Iterator<Item = &str> {
         self.tasks.iter().map(|task| &task.weight.tensor().name[..])
     }
 
@@ -139,12 +145,29 @@ impl<'a> Job<'a> {
         Ok(Merged { decisions, changes })
     }
 
-    /// Every kernel's nearest neighbour, for a run in which nothing merged.
+    /// For a run with these parameters in which nothing merged: why, and each layer's greatest similarity.
     ///
     /// # Errors
     ///
     /// Where the source cannot be read or kernels not be compared.
-    pub fn nearest(&self, machine: &Machine, meter: &dyn Meter) -> Result<Vec<Nearest>, Error> {
+    pub fn explain(
+        &self,
+        parameters: Parameters,
+        pairs_above_tau: Option<u64>,
+        machine: &Machine,
+        meter: &dyn Meter,
+    ) -> Result<(NothingMerged, Vec<Option<f64>>), Error> {
+        let nearest = self.nearest(machine, meter)?;
+        let greatest = nearest.iter().map(Nearest::greatest).collect();
+        let layers: Vec<_> = self.names().zip(nearest).collect();
+        Ok((
+            NothingMerged::new(parameters, pairs_above_tau, &layers),
+            greatest,
+        ))
+    }
+
+    /// Every kernel's nearest neighbour.
+    fn nearest(&self, machine: &Machine, meter: &dyn Meter) -> Result<Vec<Nearest>, Error> {
         self.work_on_layers(None, machine, meter, |task, values, _| {
             let size = LayerSize::of(&task.weight);
             let nearest = |engine: Engine<'_>| task.nearest(values, &self.rules, engine, &());
@@ -152,9 +175,9 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// The decisions as a plan.
-    pub fn plan(&self, decisions: Vec<Decision>) -> Plan {
-        let planned = self.layers.selected().zip(&self.tasks).zip(decisions);
+    /// The decisions on the layers that take part, as a plan.
+    pub fn plan(&self, layers: &Layers, settings: &Settings, decisions: Vec<Decision>) -> Plan {
+        let planned = layers.selected().zip(&self.tasks).zip(decisions);
         let planned = planned.map(|((layer, task), decision)| PlannedLayer {
             name: layer.name.clone(),
             depth: layer.depth,
@@ -168,7 +191,7 @@ impl<'a> Job<'a> {
             max_similarity: decision.max_similarity,
             merges: decision.merges,
         });
-        let skipped = self.layers.layers.iter().filter_map(|layer| {
+        let skipped = layers.layers.iter().filter_map(|layer| {
             layer.reason.map(|reason| SkippedLayer {
                 name: layer.name.clone(),
                 depth: layer.depth,
@@ -177,7 +200,7 @@ impl<'a> Job<'a> {
         });
         Plan::new(
             SourceId::of(self.source),
-            self.settings.parameters,
+            settings.parameters,
             planned.collect(),
             skipped.collect(),
         )

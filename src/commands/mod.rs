@@ -11,7 +11,10 @@ mod merging;
 mod progress;
 mod reporting;
 mod selecting;
+mod sensitivity;
 mod session;
+mod signals;
+mod watch;
 mod writing;
 
 use std::io::Write;
@@ -56,10 +59,12 @@ pub fn run(
     let session = &mut Session::new(&cli.common, out, err, bars);
     match &cli.command {
         Command::Merge(args) => merge::run(args, session),
+        Command::Watch(args) => watch::run(args, session),
         Command::Analyze(args) => analyze::run(args, session),
         Command::Apply(args) => apply::run(args, session),
         Command::Inspect(args) => inspect::run(args, session),
         Command::Diff(args) => diff::run(args, session),
+        Command::Sensitivity(args) => sensitivity::run(args, session),
         Command::Doctor => doctor::run(session),
         Command::Completions { shell } => completions::run(*shell, session),
     }

@@ -65,6 +65,20 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Prints one of several results on a line of its own: as JSON if that was asked for, otherwise as text unless silence was.
+    pub(super) fn line<R: Serialize>(
+        &mut self,
+        report: &R,
+        text: impl Fn(&R) -> String,
+    ) -> io::Result<()> {
+        if self.json {
+            let json = serde_json::to_string(report)? + "\n";
+            self.print(json.as_bytes())
+        } else {
+            self.text(|| text(report))
+        }
+    }
+
     /// Prints a result that is JSON already: as that if it was asked for, otherwise as this text unless silence was.
     pub(super) fn document(&mut self, json: &[u8], text: impl Fn() -> String) -> io::Result<()> {
         if self.json {
@@ -113,6 +127,13 @@ impl<'a> Session<'a> {
     pub(super) fn note(&mut self, note: &str) {
         if self.verbose {
             self.say(note);
+        }
+    }
+
+    /// Says what is being done, unless silence was asked for.
+    pub(super) fn tell(&mut self, what: &str) {
+        if !self.quiet {
+            self.say(what);
         }
     }
 
@@ -185,6 +206,11 @@ impl<'a> Session<'a> {
         } else {
             Progress::hidden()
         }
+    }
+
+    /// Whether bars are drawn.
+    pub(super) fn has_bars(&self) -> bool {
+        self.bars
     }
 
     /// The numbers in which the processor screens similarities.
