@@ -28,3 +28,6 @@ mod simd;
 pub mod similarity;
 pub mod splitmix;
 pub mod weight;
+
+/// The program and its version, for what it writes.
+pub(crate) const TOOL: &str = concat!("inmerge-ckpt ", env!("CARGO_PKG_VERSION"));

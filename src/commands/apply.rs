@@ -6,7 +6,7 @@ use crate::apply::apply;
 use crate::checkpoint::{Checkpoint, Destination, Draft, Fill};
 use crate::cli::Apply;
 use crate::error::Error;
-use crate::plan::{Plan, Recipe};
+use crate::plan::{Plan, Problem, Recipe};
 use crate::report::FinishedRun;
 use crate::similarity::Precision;
 
@@ -19,8 +19,13 @@ pub(super) fn run(args: &Apply, session: &mut Session<'_>) -> Result<Outcome, Er
     let source = Checkpoint::open(&args.input)?;
     writing::refuse_overwriting(&args.output, &[(Some(&args.plan), "plan")])?;
     let destination = writing::destination(&source, &args.output, args.writing.force)?;
+    let of_plan = |problem: Problem| problem.of(&args.plan);
     let plan = Plan::read(&args.plan)?;
-    let recipe = Recipe::check(&plan, &source).map_err(|problem| problem.of(&args.plan))?;
+    let plan = match &args.prefix {
+        Some(prefix) => plan.carried_over(prefix, &source).map_err(of_plan)?,
+        None => plan,
+    };
+    let recipe = Recipe::check(&plan, &source).map_err(of_plan)?;
 
     let mut verdict = Verdict::new(recipe.is_empty(), &args.writing);
     if verdict.nothing_merges {

@@ -29,7 +29,7 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
 
     let settings = selecting::settings(args.settings(), args.layers.config.as_deref(), &source)?;
     let layers = selecting::find(&source, &args.layers, &settings)?;
-    let job = Job::new(&source, &layers, &settings, args.merging.non_finite())?;
+    let job = Job::of_selected(&source, &layers, &settings, args.merging.non_finite())?;
     let pool = session.pool()?;
     let backend = session.backend(&job.sizes(), &pool)?;
     let machine = Machine { pool, backend };
@@ -69,7 +69,7 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
         let explanation = NothingMerged::new(settings.parameters, pairs_above_tau, &layers);
         verdict.warn_first(explanation.to_string());
     }
-    let plan = job.plan(decisions);
+    let plan = job.plan(&layers, &settings, decisions);
     if let Some((subject, draft)) = &subject {
         progress.now("analysing");
         let about = About {

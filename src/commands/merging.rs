@@ -24,8 +24,6 @@ pub(super) struct Machine {
 /// A checkpoint's layers to merge, and how.
 pub(super) struct Job<'a> {
     source: &'a Checkpoint,
-    layers: &'a Layers,
-    settings: &'a Settings,
     tasks: Vec<Task<'a>>,
     rules: Rules,
 }
@@ -51,15 +49,24 @@ impl Merged {
 }
 
 impl<'a> Job<'a> {
+    /// On some layers of a checkpoint.
+    pub fn new(source: &'a Checkpoint, tasks: Vec<Task<'a>>, rules: Rules) -> Self {
+        Self {
+            source,
+            tasks,
+            rules,
+        }
+    }
+
     /// On the layers that take part, in depth order.
     ///
     /// # Errors
     ///
     /// Where one of them is too large to be compared.
-    pub fn new(
+    pub fn of_selected(
         source: &'a Checkpoint,
-        layers: &'a Layers,
-        settings: &'a Settings,
+        layers: &Layers,
+        settings: &Settings,
         non_finite: NonFinite,
     ) -> Result<Self, Error> {
         let task = |layer: &Layer| {
@@ -69,18 +76,14 @@ impl<'a> Job<'a> {
                 parameters: settings.for_layer(&layer.name),
             })
         };
-        Ok(Self {
-            source,
-            layers,
-            settings,
-            tasks: layers.selected().map(task).collect::<Result<_, _>>()?,
-            rules: Rules {
-                partner: settings.parameters.partner,
-                rounds: settings.parameters.rounds,
-                seed: settings.parameters.seed,
-                non_finite,
-            },
-        })
+        let tasks = layers.selected().map(task).collect::<Result<_, _>>()?;
+        let rules = Rules {
+            partner: settings.parameters.partner,
+            rounds: settings.parameters.rounds,
+            seed: settings.parameters.seed,
+            non_finite,
+        };
+        Ok(Self::new(source, tasks, rules))
     }
 
     /// The sizes of the layers whose similarities are screened.
@@ -152,9 +155,9 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// The decisions as a plan.
-    pub fn plan(&self, decisions: Vec<Decision>) -> Plan {
-        let planned = self.layers.selected().zip(&self.tasks).zip(decisions);
+    /// The decisions on the layers that take part, as a plan.
+    pub fn plan(&self, layers: &Layers, settings: &Settings, decisions: Vec<Decision>) -> Plan {
+        let planned = layers.selected().zip(&self.tasks).zip(decisions);
         let planned = planned.map(|((layer, task), decision)| PlannedLayer {
             name: layer.name.clone(),
             depth: layer.depth,
@@ -168,7 +171,7 @@ impl<'a> Job<'a> {
             max_similarity: decision.max_similarity,
             merges: decision.merges,
         });
-        let skipped = self.layers.layers.iter().filter_map(|layer| {
+        let skipped = layers.layers.iter().filter_map(|layer| {
             layer.reason.map(|reason| SkippedLayer {
                 name: layer.name.clone(),
                 depth: layer.depth,
@@ -177,7 +180,7 @@ impl<'a> Job<'a> {
         });
         Plan::new(
             SourceId::of(self.source),
-            self.settings.parameters,
+            settings.parameters,
             planned.collect(),
             skipped.collect(),
         )

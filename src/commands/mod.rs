@@ -12,6 +12,8 @@ mod progress;
 mod reporting;
 mod selecting;
 mod session;
+#[allow(dead_code, reason = "watch and sensitivity are to listen")]
+mod signals;
 mod writing;
 
 use std::io::Write;

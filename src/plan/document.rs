@@ -140,7 +140,7 @@ impl Plan {
         Self {
             format: FORMAT.to_owned(),
             version: VERSION,
-            tool: concat!("inmerge-ckpt ", env!("CARGO_PKG_VERSION")).to_owned(),
+            tool: crate::TOOL.to_owned(),
             source,
             parameters,
             layers,

@@ -43,6 +43,15 @@ pub enum Problem {
     },
     #[error("layer `{layer}` is not in the checkpoint; make a plan for this one")]
     UnknownLayer { layer: String },
+    #[error(
+        "layer `{name}` (--prefix '{prefix}' and the plan's `{layer}`) is not in the checkpoint; {remedy}"
+    )]
+    UnknownNamesake {
+        name: String,
+        prefix: String,
+        layer: String,
+        remedy: String,
+    },
     #[error("layer `{layer}` is listed twice; keep one of the entries")]
     RepeatedLayer { layer: String },
     #[error(

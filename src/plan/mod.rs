@@ -1,5 +1,6 @@
 //! Who merges with whom: decided before anything is written, kept as a value of its own, read and written as JSON.
 
+mod carry_over;
 mod decide;
 mod document;
 mod draws;

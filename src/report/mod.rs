@@ -18,6 +18,8 @@ mod summary;
 mod table;
 pub mod tables;
 
+use crate::TOOL;
+
 pub use changes::{DiffReport, TensorDifference};
 pub use doctor::{
     AutoReport, DoctorReport, FoundReport, GpuReport, LibraryReport, ProcessorReport, TriedReport,
@@ -40,6 +42,3 @@ pub const LAYERS: &str = "layers.csv";
 
 /// A row for each of a layer's closest pairs.
 pub const PAIRS: &str = "pairs.csv";
-
-/// The program that makes a report.
-const TOOL: &str = concat!("inmerge-ckpt ", env!("CARGO_PKG_VERSION"));

@@ -3,12 +3,25 @@
 //! A [`Sweep`] says all there is to do, resolved beforehand; what comes of each of its points is appended to a journal at
 //! once; [`Results`] are drawn from that.
 
+mod error;
+mod evaluator;
+mod journal;
 mod outcome;
 mod point;
+mod points;
 mod results;
+mod shard;
+mod stages;
 mod sweep;
+mod vary;
 
+pub use error::{Error, InvalidSweep};
+pub use evaluator::Verdict;
+pub use journal::{Part, Scratch, read};
 pub use outcome::{FinishedPoint, MergedAtPoint, Outcome};
 pub use point::{Point, Scope, Series, Variation};
+pub use points::Wanted;
 pub use results::{Average, Measure, Results, Setting};
+pub use shard::{InvalidShard, Shard};
 pub use sweep::{Evaluator, Sweep, SweptLayer};
+pub use vary::{InvalidVary, Vary};

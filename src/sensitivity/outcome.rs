@@ -18,6 +18,13 @@ pub struct FinishedPoint {
     pub seconds: f64,
 }
 
+impl FinishedPoint {
+    /// Whether it has no value.
+    pub fn has_failed(&self) -> bool {
+        matches!(self.outcome, Outcome::Failed { .. })
+    }
+}
+
 /// What was merged for a point.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,7 +35,7 @@ pub struct MergedAtPoint {
     pub kernels: usize,
     /// How many of these merged.
     pub merged: usize,
-    /// ‖ΔW‖ / ‖W‖ over all layers of the sweep, those that did not take part included.
+    /// ‖ΔW‖ / ‖W‖ over all layers of the sweep whose numbers are finite, those that did not take part included.
     pub relative_change: f64,
 }
 

@@ -1,6 +1,10 @@
 //! All points of a sweep that are known, and what they come to over the repetitions.
 
-use super::{FinishedPoint, Outcome, Series, Sweep, Variation};
+use std::cmp::Ordering;
+
+use crate::plan::Threshold;
+
+use super::{FinishedPoint, Outcome, Point, Series, Sweep, Variation};
 
 /// A sweep as far as it has come.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +31,27 @@ pub enum Measure {
     EffectiveRank,
     /// Mean similarity of a kernel to its nearest.
     MeanNearest,
+}
+
+/// By series, then by what varies, then by repetition.
+fn in_order(a: &Point, b: &Point) -> Ordering {
+    let scope = |point: &Point| {
+        let scope = point.variation.layers.as_ref();
+        scope.map(|scope| (scope.first, scope.last))
+    };
+    let is_share = |point: &Point| matches!(point.variation.tau, Some(Threshold::Share(_)));
+    let by_numbers = || {
+        let (a, b) = (a.variation.numbers(), b.variation.numbers());
+        let pairs = a.iter().zip(&b);
+        let by_parameter = pairs.map(|(a, b)| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        by_parameter.fold(Ordering::Equal, Ordering::then)
+    };
+    a.series
+        .cmp(&b.series)
+        .then_with(|| scope(a).cmp(&scope(b)))
+        .then_with(|| is_share(a).cmp(&is_share(b)))
+        .then_with(by_numbers)
+        .then(a.repeat.cmp(&b.repeat))
 }
 
 impl Measure {
@@ -93,7 +118,7 @@ impl Setting<'_> {
     /// Repetitions that failed.
     pub fn failed(&self) -> impl Iterator<Item = &FinishedPoint> {
         let points = self.points.iter();
-        points.filter(|point| matches!(point.outcome, Outcome::Failed { .. }))
+        points.filter(|point| point.has_failed())
     }
 
     /// Whether no repetition merged anything though it was to: what it scores says nothing of merging.
@@ -103,6 +128,18 @@ impl Setting<'_> {
 }
 
 impl Results {
+    /// Puts in order what is known of a sweep.
+    pub fn new(sweep: Sweep, mut points: Vec<FinishedPoint>) -> Self {
+        points.sort_by(|a, b| in_order(&a.point, &b.point));
+        let known = |point: &Point| points.iter().any(|finished| finished.point == *point);
+        let missing = sweep.points.iter().filter(|point| !known(point)).count();
+        Self {
+            sweep,
+            points,
+            missing,
+        }
+    }
+
     /// The settings of a series, in the order of their points.
     pub fn settings(&self, series: Series) -> impl Iterator<Item = Setting<'_>> {
         let of_series = self.points.iter().position(|p| p.point.series == series);

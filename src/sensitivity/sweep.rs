@@ -1,13 +1,15 @@
 //! A sweep: the checkpoint, the base settings, how variants are scored, and the points.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::layers::Kind;
-use crate::plan::{Fraction, Parameters, SourceId, Threshold};
+use crate::plan::{Fraction, LayerParameters, Parameters, SourceId, Threshold};
 
-use super::Point;
+use super::{Point, Variation};
 
 /// A sweep, resolved: nothing is left to decide but what its variants score.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,4 +66,270 @@ pub struct Evaluator {
     pub metric: Option<String>,
     /// Seconds after which it is stopped.
     pub seconds: u64,
+}
+
+/// A sweep as a file holds it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    format: String,
+    version: u64,
+    tool: String,
+    sweep: Sweep,
+}
+
+/// What the first two fields of a file say.
+const FORMAT: &str = "inmerge-sweep";
+const VERSION: u64 = 1;
+
+/// The part of a sweep on which scores depend.
+#[derive(Serialize)]
+struct Base<'s> {
+    content_sha256: &'s str,
+    parameters: &'s Parameters,
+    allow_nonfinite: bool,
+    layers: &'s [SweptLayer],
+    command: Option<&'s str>,
+    metric: Option<&'s str>,
+}
+
+impl Sweep {
+    /// As JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        let document = Document {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            tool: crate::TOOL.to_owned(),
+            sweep: self.clone(),
+        };
+        let mut json = serde_json::to_vec_pretty(&document).expect("plain data");
+        json.push(b'\n');
+        json
+    }
+
+    /// From JSON.
+    ///
+    /// # Errors
+    ///
+    /// Where it is no sweep of this version.
+    pub fn from_json(json: &[u8]) -> Result<Self, serde_json::Error> {
+        use serde::de::Error;
+        let document: Document = serde_json::from_slice(json)?;
+        if document.format != FORMAT || document.version != VERSION {
+            let found = format!("{} of version {}", document.format, document.version);
+            return Err(Error::custom(format!(
+                "it is `{found}`, not {FORMAT} of version {VERSION}"
+            )));
+        }
+        Ok(document.sweep)
+    }
+
+    /// A digest of all that scores depend on but for the points: of the checkpoint's content, the base settings, the layers,
+    /// the evaluator's command and metric.
+    pub fn base(&self) -> String {
+        let evaluator = self.evaluator.as_ref();
+        let base = Base {
+            content_sha256: &self.content_sha256,
+            parameters: &self.parameters,
+            allow_nonfinite: self.allow_nonfinite,
+            layers: &self.layers,
+            command: evaluator.map(|evaluator| &evaluator.command[..]),
+            metric: evaluator.and_then(|evaluator| evaluator.metric.as_deref()),
+        };
+        let json = serde_json::to_vec(&base).expect("plain data");
+        let digest = Sha256::digest(json);
+        digest[..8]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+
+    /// In what a sweep with another base differs, in words; `None` if it has the same base.
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        let changed = |what: &str, before: &dyn Display, now: &dyn Display| {
+            Some(format!("{what} was `{before}` and is now `{now}`"))
+        };
+        let command = |sweep: &Self| match &sweep.evaluator {
+            Some(evaluator) => evaluator.command.clone(),
+            None => "none".to_owned(),
+        };
+        let metric = |sweep: &Self| {
+            let metric = sweep.evaluator.as_ref().and_then(|e| e.metric.clone());
+            metric.unwrap_or_else(|| "none".to_owned())
+        };
+        if self.base() == other.base() {
+            None
+        } else if self.content_sha256 != other.content_sha256 {
+            let (before, now) = (&self.source.file, &other.source.file);
+            Some(format!(
+                "the checkpoint was {before} and is now {now}, of other content"
+            ))
+        } else if self.parameters != other.parameters {
+            changed("the base setting", &self.parameters, &other.parameters)
+        } else if command(self) != command(other) {
+            changed("--eval", &command(self), &command(other))
+        } else if metric(self) != metric(other) {
+            changed("--metric", &metric(self), &metric(other))
+        } else if self.allow_nonfinite != other.allow_nonfinite {
+            changed(
+                "--allow-nonfinite",
+                &self.allow_nonfinite,
+                &other.allow_nonfinite,
+            )
+        } else {
+            Some("the layers that can take part, or their own settings, are others".to_owned())
+        }
+    }
+
+    /// The layers that take part at a point, and how they merge there.
+    pub fn taking_part(
+        &self,
+        variation: &Variation,
+    ) -> impl Iterator<Item = (&SweptLayer, LayerParameters)> {
+        let depths = match &variation.layers {
+            Some(scope) => scope.depths(),
+            None => {
+                let base = self.parameters.skip_shallow;
+                variation.skip_shallow.unwrap_or(base).saturating_add(1)..=usize::MAX
+            }
+        };
+        let is_there = move |layer: &&SweptLayer| depths.contains(&layer.depth);
+        self.layers.iter().filter(is_there).map(|layer| {
+            let parameters = LayerParameters {
+                tau: variation.tau.unwrap_or(layer.tau),
+                alpha: variation.alpha.unwrap_or(layer.alpha),
+                prob: variation.prob.unwrap_or(layer.prob),
+            };
+            (layer, parameters)
+        })
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A layer of a net.
+    pub fn layer(name: &str, depth: usize, kernels: usize) -> SweptLayer {
+        let parameters = Parameters::default();
+        SweptLayer {
+            name: name.to_owned(),
+            depth,
+            kind: Kind::Conv,
+            groups: 1,
+            kernels,
+            tau: parameters.tau,
+            alpha: parameters.alpha,
+            prob: parameters.prob,
+        }
+    }
+
+    fn sweep() -> Sweep {
+        Sweep {
+            checkpoint: "net.safetensors".into(),
+            source: SourceId {
+                file: "net.safetensors".to_owned(),
+                bytes: 1,
+                header_sha256: "00".to_owned(),
+            },
+            content_sha256: "11".to_owned(),
+            parameters: Parameters {
+                skip_shallow: 1,
+                ..Parameters::default()
+            },
+            allow_nonfinite: false,
+            layers: vec![layer("a", 1, 4), layer("b", 2, 4), layer("c", 3, 4)],
+            evaluator: Some(Evaluator {
+                command: "score {checkpoint}".to_owned(),
+                metric: None,
+                seconds: 60,
+            }),
+            points: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_sweep_survives_its_file() {
+        let sweep = sweep();
+        assert_eq!(Sweep::from_json(&sweep.to_json()).unwrap(), sweep);
+        let json = String::from_utf8(sweep.to_json()).unwrap();
+        for (from, to) in [("inmerge-sweep", "x"), ("\"version\": 1", "\"version\": 2")] {
+            assert!(Sweep::from_json(json.replace(from, to).as_bytes()).is_err());
+        }
+    }
+
+    #[test]
+    fn all_that_scores_depend_on_makes_another_base_and_the_rest_does_not() {
+        type Change = fn(&mut Sweep);
+        let same: [Change; 4] = [
+            |sweep| sweep.checkpoint = "elsewhere".into(),
+            |sweep| sweep.source.file = "other".to_owned(),
+            |sweep| sweep.evaluator.as_mut().unwrap().seconds = 1,
+            |sweep| {
+                sweep.points.push(crate::sensitivity::Point {
+                    series: crate::sensitivity::Series::Baseline,
+                    variation: Variation::default(),
+                    repeat: 0,
+                    seed: 0,
+                })
+            },
+        ];
+        for change in same {
+            let mut other = sweep();
+            change(&mut other);
+            assert_eq!(sweep().difference(&other), None);
+        }
+        let others: [(Change, &str); 7] = [
+            (|sweep| sweep.content_sha256 = "22".to_owned(), "checkpoint"),
+            (|sweep| sweep.parameters.seed = 9, "seed 9"),
+            (|sweep| sweep.evaluator = None, "--eval"),
+            (
+                |sweep| sweep.evaluator.as_mut().unwrap().command.push('x'),
+                "--eval",
+            ),
+            (
+                |sweep| sweep.evaluator.as_mut().unwrap().metric = Some("auc".to_owned()),
+                "--metric",
+            ),
+            (|sweep| sweep.allow_nonfinite = true, "--allow-nonfinite"),
+            (|sweep| sweep.layers[2].prob = Fraction::ZERO, "layers"),
+        ];
+        for (change, word) in others {
+            let mut other = sweep();
+            change(&mut other);
+            let difference = sweep().difference(&other).unwrap();
+            assert!(difference.contains(word), "{difference}");
+        }
+    }
+
+    #[test]
+    fn those_take_part_that_the_point_or_the_base_says() {
+        let sweep = sweep();
+        let names = |variation: &Variation| {
+            let layers = sweep.taking_part(variation);
+            layers
+                .map(|(layer, _)| layer.name.clone())
+                .collect::<String>()
+        };
+        assert_eq!(names(&Variation::default()), "bc");
+        let skipping = |count| Variation {
+            skip_shallow: Some(count),
+            ..Variation::default()
+        };
+        assert_eq!(names(&skipping(0)), "abc");
+        assert_eq!(names(&skipping(usize::MAX)), "");
+        let alone = Variation {
+            layers: Some(crate::sensitivity::Scope {
+                label: "a".to_owned(),
+                first: 1,
+                last: 1,
+            }),
+            tau: Some("5%".parse().unwrap()),
+            ..Variation::default()
+        };
+        assert_eq!(names(&alone), "a");
+        let (_, parameters) = sweep.taking_part(&alone).next().unwrap();
+        assert_eq!(parameters.tau.to_string(), "5%");
+        assert_eq!(parameters.alpha, Parameters::default().alpha);
+    }
 }

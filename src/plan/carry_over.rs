@@ -1,0 +1,87 @@
+//! A plan carried over to another checkpoint of the same net: averaged weights (EMA), an optimizer's momentum.
+
+use std::collections::HashSet;
+
+use crate::checkpoint::Checkpoint;
+
+use super::{Plan, PlannedLayer, Problem, SourceId};
+
+impl Plan {
+    /// The same merges for `source`, a checkpoint in which every name is the plan's with `prefix` before it. What it was made
+    /// for is not compared: header, size and dtypes may differ. Shapes and kernels are compared where the plan is
+    /// [checked](super::Recipe::check).
+    ///
+    /// The similarities that the plan tells are those of the kernels it was made for, and are left out.
+    ///
+    /// # Errors
+    ///
+    /// Where a layer is missing under that name.
+    pub fn carried_over(mut self, prefix: &str, source: &Checkpoint) -> Result<Self, Problem> {
+        let names = source.tensors().iter().map(|tensor| &tensor.name[..]);
+        let names: HashSet<&str> = names.collect();
+        for layer in &mut self.layers {
+            let name = format!("{prefix}{}", layer.name);
+            if !names.contains(&name[..]) {
+                return Err(missing(name, prefix, layer, source));
+            }
+            layer.name = name;
+            layer.max_similarity = None;
+            for merge in &mut layer.merges {
+                merge.similarity = None;
+            }
+        }
+        for layer in &mut self.skipped {
+            layer.name.insert_str(0, prefix);
+        }
+        self.source = SourceId::of(source);
+        Ok(self)
+    }
+}
+
+/// Says which name was looked for, and the prefix under which the checkpoint has the layer, if there is one.
+fn missing(name: String, prefix: &str, layer: &PlannedLayer, source: &Checkpoint) -> Problem {
+    let alike = source.tensors().iter().find_map(|tensor| {
+        let other = tensor.name.strip_suffix(&layer.name[..])?;
+        let is_prefix = other.is_empty() || other.ends_with(['.', '/', '_']);
+        (is_prefix && tensor.shape == layer.shape).then_some(other)
+    });
+    let remedy = match alike {
+        Some(other) => format!("with --prefix '{other}' it would be found"),
+        None => "correct the prefix, or make a plan for this checkpoint".to_owned(),
+    };
+    Problem::UnknownNamesake {
+        name,
+        prefix: prefix.to_owned(),
+        layer: layer.name.clone(),
+        remedy,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::plan::Recipe;
+
+    use super::*;
+
+    #[test]
+    fn only_names_and_shapes_need_to_fit() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+        let source = Checkpoint::open(&fixtures.join("checkpoints/demo.safetensors")).unwrap();
+        let mut plan = Plan::read(&fixtures.join("golden/demo.plan.json")).unwrap();
+        plan.source.bytes += 1;
+        assert!(Recipe::check(&plan, &source).is_err());
+        let carried = plan.clone().carried_over("", &source).unwrap();
+        assert_eq!(carried.source, SourceId::of(&source));
+        let recipe = Recipe::check(&carried, &source).unwrap();
+        let merges = recipe.layers.iter().flat_map(|layer| layer.rounds.concat());
+        let planned = plan.layers.iter().flat_map(|layer| &layer.merges);
+        assert!(merges.eq(planned.map(|merge| (merge.kernel, merge.partner))));
+
+        plan.layers[0].shape[0] += 1;
+        let other_shape = plan.carried_over("", &source).unwrap();
+        let refused = Recipe::check(&other_shape, &source).unwrap_err();
+        assert!(matches!(refused, Problem::OtherShape { .. }), "{refused}");
+    }
+}

@@ -1,0 +1,87 @@
+//! What can stop a sweep, in words that name the remedy.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::Series;
+
+/// Flags of a sweep that do not fit together or the checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "every variant's message says what it means")]
+pub enum InvalidSweep {
+    #[error("{0} varies twice; join its values in one --vary")]
+    Twice(Series),
+    #[error("--grid crosses {0}, which does not vary; add --vary {0}=…")]
+    NotVaried(Series),
+    #[error(
+        "--grid cannot cross `{0}`; name two of tau, alpha, prob and skip-shallow, as in --grid alpha,prob"
+    )]
+    CannotCross(String),
+    #[error("the layers' names show no stages; use --vary layers=each,past")]
+    NoStages,
+    #[error("--eval `{command}` {problem}")]
+    Command {
+        command: String,
+        problem: &'static str,
+    },
+}
+
+/// A sweep's folder or its evaluator could not be used.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "every variant's message says what it means")]
+pub enum Error {
+    #[error(transparent)]
+    Invalid(#[from] InvalidSweep),
+    #[error("{}: {action} ({error}); check the path, its permissions and the disk", file.display())]
+    File {
+        file: PathBuf,
+        action: &'static str,
+        error: io::Error,
+    },
+    #[error("{}: holds no sweep; begin one there with `inmerge-ckpt sensitivity plan IN --report DIR …`", .0.display())]
+    NoSweep(PathBuf),
+    #[error("{}: holds other files, and no sweep; name an empty or a new folder", .0.display())]
+    Foreign(PathBuf),
+    #[error("{}: is no sweep that this program reads ({error}); remove it to begin anew", file.display())]
+    Malformed {
+        file: PathBuf,
+        error: serde_json::Error,
+    },
+    #[error(
+        "{}: holds the points of another sweep, and scores are not mixed: {difference}; name another --report",
+        folder.display()
+    )]
+    OtherSweep { folder: PathBuf, difference: String },
+    #[error(
+        "{}: line {line} is of another sweep than sweep.json beside it; move the file elsewhere",
+        file.display()
+    )]
+    ForeignPoint { file: PathBuf, line: usize },
+    #[error("{}: line {line} is no point ({error}); remove that line, and its point is made again", file.display())]
+    MalformedPoint {
+        file: PathBuf,
+        line: usize,
+        error: serde_json::Error,
+    },
+    #[error(
+        "{}: another run is at work on it; wait for that, or give each its own --shard",
+        .0.display()
+    )]
+    Busy(PathBuf),
+    #[error(
+        "{}: is not the checkpoint that the sweep was planned for: its content differs; plan a sweep of this one in another folder",
+        .0.display()
+    )]
+    OtherCheckpoint(PathBuf),
+    #[error("--eval: cannot start `{program}` ({error}); check its name and path")]
+    CannotStart { program: String, error: io::Error },
+    #[error(
+        "stopped: {done} of {all} points are in {}; the same command goes on from there",
+        folder.display()
+    )]
+    Stopped {
+        folder: PathBuf,
+        done: usize,
+        all: usize,
+    },
+}

@@ -1,0 +1,302 @@
+//! The journal: what came of each point, a line each, written at once.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use super::{Error, FinishedPoint, Shard};
+
+/// A line.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    /// The base of its sweep.
+    base: String,
+    #[serde(rename = "result")]
+    finished: FinishedPoint,
+}
+
+/// The part of a journal that one run writes.
+#[derive(Debug)]
+pub struct Part {
+    file: File,
+    path: PathBuf,
+    base: String,
+}
+
+fn failed<'p>(path: &'p Path, action: &'static str) -> impl FnOnce(io::Error) -> Error + 'p {
+    move |error| Error::File {
+        file: path.to_owned(),
+        action,
+        error,
+    }
+}
+
+impl Part {
+    /// The part of a run on all points, or on a share, for a sweep of this base. A line that a run which was killed left
+    /// unfinished is removed.
+    ///
+    /// # Errors
+    ///
+    /// Where another run is at work on it, or it cannot be written.
+    pub fn open(folder: &Path, shard: Option<Shard>, base: String) -> Result<Self, Error> {
+        let path = folder.join(match shard {
+            None => "points.jsonl".to_owned(),
+            Some(shard) => format!("points-{}.jsonl", shard.to_string().replace(' ', "-")),
+        });
+        let open = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(&path);
+        let mut file = open.map_err(failed(&path, "cannot be opened"))?;
+        // Some file systems have no locks: there the user has to see to it.
+        if flock(&file, FlockOperation::NonBlockingLockExclusive)
+            == Err(rustix::io::Errno::WOULDBLOCK)
+        {
+            return Err(Error::Busy(path));
+        }
+        let mut text = Vec::new();
+        let whole = file.read_to_end(&mut text).and_then(|_| {
+            let end = text.iter().rposition(|&byte| byte == b'\n');
+            file.set_len(end.map_or(0, |end| end as u64 + 1))?;
+            file.seek(SeekFrom::End(0))
+        });
+        whole.map_err(failed(&path, "cannot be mended"))?;
+        Ok(Self { file, path, base })
+    }
+
+    /// A folder for what only lives as long as a run on this part; what a run that was killed left in it is removed.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be made.
+    pub fn scratch(&self) -> Result<Scratch, Error> {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let path = self.path.with_file_name(format!(".{name}.scratch"));
+        let made = match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => fs::create_dir(&path),
+        };
+        made.map_err(failed(&path, "cannot be made anew"))?;
+        Ok(Scratch(path))
+    }
+
+    /// Adds what came of a point, and waits until the disk holds it.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be written.
+    pub fn append(&mut self, finished: &FinishedPoint) -> Result<(), Error> {
+        let line = Line {
+            base: self.base.clone(),
+            finished: finished.clone(),
+        };
+        let mut json = serde_json::to_vec(&line).expect("plain data");
+        json.push(b'\n');
+        let written = self.file.write_all(&json);
+        let written = written.and_then(|()| self.file.sync_data());
+        written.map_err(failed(&self.path, "cannot be written"))
+    }
+}
+
+/// A folder that is removed when it goes out of use.
+#[derive(Debug)]
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // The next run on the same part removes what could not be removed now.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Reads all parts of a folder's journal, in the order of their names. Of a point that is there twice, the last that did not
+/// fail counts.
+///
+/// # Errors
+///
+/// Where a part cannot be read, or holds a line that is no point or of a sweep with another base.
+pub fn read(folder: &Path, base: &str) -> Result<Vec<FinishedPoint>, Error> {
+    let entries = fs::read_dir(folder).and_then(|entries| {
+        let paths = entries.map(|entry| Ok(entry?.path()));
+        paths.collect::<io::Result<Vec<PathBuf>>>()
+    });
+    let mut parts = entries.map_err(failed(folder, "cannot be read"))?;
+    parts.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("points") && name.ends_with(".jsonl")
+    });
+    parts.sort();
+    let mut points: Vec<FinishedPoint> = Vec::new();
+    for path in parts {
+        let text = fs::read_to_string(&path).map_err(failed(&path, "cannot be read"))?;
+        // A line without an end is being written, or was when its run was killed.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        for (place, line) in whole.lines().enumerate() {
+            let (file, number) = (path.clone(), place + 1);
+            let line: Line = serde_json::from_str(line).map_err(|error| Error::MalformedPoint {
+                file,
+                line: number,
+                error,
+            })?;
+            if line.base != base {
+                return Err(Error::ForeignPoint {
+                    file: path,
+                    line: number,
+                });
+            }
+            add(&mut points, line.finished);
+        }
+    }
+    Ok(points)
+}
+
+fn add(points: &mut Vec<FinishedPoint>, new: FinishedPoint) {
+    match points.iter_mut().find(|known| known.point == new.point) {
+        Some(known) if new.has_failed() && !known.has_failed() => {}
+        Some(known) => *known = new,
+        None => points.push(new),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{MergedAtPoint, Outcome, Point, Series, Variation};
+    use super::*;
+
+    fn finished(repeat: u32, score: Option<f64>) -> FinishedPoint {
+        FinishedPoint {
+            point: Point {
+                series: Series::Baseline,
+                variation: Variation::default(),
+                repeat,
+                seed: u64::MAX,
+            },
+            merging: MergedAtPoint {
+                layers: 1,
+                kernels: 8,
+                merged: 2,
+                relative_change: 0.1,
+            },
+            outcome: match score {
+                Some(score) => Outcome::Scored { score },
+                None => Outcome::Failed {
+                    why: "it printed nothing".to_owned(),
+                    output: "a\nb \u{fc}".to_owned(),
+                },
+            },
+            seconds: 0.5,
+        }
+    }
+
+    fn open(folder: &Path, shard: Option<Shard>) -> Result<Part, Error> {
+        Part::open(folder, shard, "abc".to_owned())
+    }
+
+    #[test]
+    fn what_is_appended_is_read_whichever_part_holds_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        open(folder, None)
+            .unwrap()
+            .append(&finished(0, Some(0.1)))
+            .unwrap();
+        let mut part = open(folder, Some("2/3".parse().unwrap())).unwrap();
+        part.append(&finished(1, None)).unwrap();
+        part.append(&finished(2, Some(1e-300))).unwrap();
+        assert!(folder.join("points-2-of-3.jsonl").is_file());
+        let mut points = read(folder, "abc").unwrap();
+        points.sort_by_key(|point| point.point.repeat);
+        let expected = [
+            finished(0, Some(0.1)),
+            finished(1, None),
+            finished(2, Some(1e-300)),
+        ];
+        assert_eq!(points, expected);
+    }
+
+    #[test]
+    fn a_success_counts_more_than_a_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut part = open(folder.path(), None).unwrap();
+        for score in [None, Some(0.5), None] {
+            part.append(&finished(0, score)).unwrap();
+        }
+        assert_eq!(
+            read(folder.path(), "abc").unwrap(),
+            [finished(0, Some(0.5))]
+        );
+    }
+
+    #[test]
+    fn a_torn_line_is_passed_over_and_then_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut part = open(folder.path(), None).unwrap();
+        part.append(&finished(0, Some(0.5))).unwrap();
+        part.append(&finished(1, Some(0.5))).unwrap();
+        drop(part);
+        let path = folder.path().join("points.jsonl");
+        let whole = fs::read(&path).unwrap();
+        let first = whole.iter().position(|&byte| byte == b'\n').unwrap();
+        for end in first + 1..whole.len() {
+            fs::write(&path, &whole[..end]).unwrap();
+            assert_eq!(
+                read(folder.path(), "abc").unwrap(),
+                [finished(0, Some(0.5))]
+            );
+            let mut part = open(folder.path(), None).unwrap();
+            part.append(&finished(1, Some(0.5))).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), whole);
+        }
+    }
+
+    #[test]
+    fn other_sweeps_and_rubbish_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        open(folder.path(), None)
+            .unwrap()
+            .append(&finished(0, Some(0.5)))
+            .unwrap();
+        let other = read(folder.path(), "abd").unwrap_err();
+        assert!(matches!(other, Error::ForeignPoint { line: 1, .. }));
+        let path = folder.path().join("points-x.jsonl");
+        fs::write(&path, "\n{}\n").unwrap();
+        let rubbish = read(folder.path(), "abc").unwrap_err();
+        assert!(matches!(rubbish, Error::MalformedPoint { file, line: 1, .. } if file == path));
+    }
+
+    #[test]
+    fn two_runs_cannot_write_one_part() {
+        let folder = tempfile::tempdir().unwrap();
+        let part = open(folder.path(), None).unwrap();
+        assert!(matches!(open(folder.path(), None), Err(Error::Busy(_))));
+        drop(part);
+        open(folder.path(), None).unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let part = open(folder.path(), None).unwrap();
+        let scratch = part.scratch().unwrap();
+        let left = scratch.path().join("left");
+        fs::write(&left, "x").unwrap();
+        std::mem::forget(scratch);
+        let scratch = part.scratch().unwrap();
+        assert!(!left.exists());
+        let path = scratch.path().to_owned();
+        drop(scratch);
+        assert!(!path.exists());
+    }
+}

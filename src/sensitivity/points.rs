@@ -1,0 +1,327 @@
+//! The points of a sweep.
+
+use std::collections::BTreeSet;
+
+use crate::plan::{Fraction, Threshold};
+
+use super::stages::stages;
+use super::{InvalidSweep, Point, Scope, Series, SweptLayer, Variation, Vary};
+
+/// From how many depths on layers are merged past some of them only.
+const MOST_PAST: usize = 16;
+
+/// What a sweep is to vary: valid together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    vary: Vec<Vary>,
+    grid: Option<(Series, Series)>,
+    /// How often each variant is made, each time with another seed.
+    repeats: u32,
+}
+
+impl Wanted {
+    /// Checks that nothing varies twice, and that the two parameters to cross vary.
+    ///
+    /// # Errors
+    ///
+    /// Where that is not so.
+    pub fn check(
+        vary: Vec<Vary>,
+        grid: Option<(Series, Series)>,
+        repeats: u32,
+    ) -> Result<Self, InvalidSweep> {
+        let mut seen = BTreeSet::new();
+        for series in vary.iter().flat_map(Vary::series) {
+            if !seen.insert(series) {
+                return Err(InvalidSweep::Twice(series));
+            }
+        }
+        if let Some((one, other)) = grid {
+            let missing = [one, other].into_iter().find(|side| !seen.contains(side));
+            if let Some(missing) = missing {
+                return Err(InvalidSweep::NotVaried(missing));
+            }
+            if one == other {
+                return Err(InvalidSweep::Twice(one));
+            }
+        }
+        Ok(Self {
+            vary,
+            grid,
+            repeats,
+        })
+    }
+
+    /// The points: the baseline, then everything once, then everything again with the next seed, so that a sweep that is
+    /// stopped early has something of all.
+    ///
+    /// # Errors
+    ///
+    /// Where stages are wanted and the layers' names show none.
+    pub fn points(&self, layers: &[SweptLayer], seed: u64) -> Result<Vec<Point>, InvalidSweep> {
+        let mut settings = Vec::new();
+        for series in Series::ALL {
+            let variations = self.variations(series, layers)?;
+            settings.extend(variations.into_iter().map(|variation| (series, variation)));
+        }
+        let baseline = Point {
+            series: Series::Baseline,
+            variation: Variation::default(),
+            repeat: 0,
+            seed,
+        };
+        let repeated = (0..self.repeats).flat_map(|repeat| {
+            settings.iter().map(move |(series, variation)| Point {
+                series: *series,
+                variation: variation.clone(),
+                repeat,
+                seed: seed.wrapping_add(repeat.into()),
+            })
+        });
+        Ok([baseline].into_iter().chain(repeated).collect())
+    }
+
+    fn variations(
+        &self,
+        series: Series,
+        layers: &[SweptLayer],
+    ) -> Result<Vec<Variation>, InvalidSweep> {
+        if series == Series::Grid {
+            return Ok(self.crossed());
+        }
+        let vary = self.vary.iter();
+        let Some(vary) = vary.clone().find(|vary| vary.series().contains(&series)) else {
+            return Ok(Vec::new());
+        };
+        let scopes = match (vary, series) {
+            (Vary::Layers(_), Series::Layer) => each(layers),
+            (Vary::Layers(_), Series::Past) => past(layers),
+            (Vary::Layers(ways), _) => {
+                let stages = distinct_depths(stages(layers));
+                // Stages that nobody asked for by name may be missing.
+                if stages.is_empty() && ways.len() == 1 {
+                    return Err(InvalidSweep::NoStages);
+                }
+                stages
+            }
+            (vary, _) => return Ok(values(vary)),
+        };
+        let variation = |scope| Variation {
+            layers: Some(scope),
+            ..Variation::default()
+        };
+        Ok(scopes.into_iter().map(variation).collect())
+    }
+
+    /// Every value of one of the crossed parameters with every one of the other.
+    fn crossed(&self) -> Vec<Variation> {
+        let Some((one, other)) = self.grid else {
+            return Vec::new();
+        };
+        let of = |series: Series| {
+            let vary = self.vary.iter();
+            vary.filter(move |vary| vary.series().contains(&series))
+                .flat_map(values)
+        };
+        let cross = |a: Variation| of(other).map(move |b| a.clone().and(b));
+        of(one).flat_map(cross).collect()
+    }
+}
+
+impl Variation {
+    /// With what another sets besides.
+    fn and(self, other: Self) -> Self {
+        Self {
+            layers: self.layers.or(other.layers),
+            tau: self.tau.or(other.tau),
+            alpha: self.alpha.or(other.alpha),
+            prob: self.prob.or(other.prob),
+            skip_shallow: self.skip_shallow.or(other.skip_shallow),
+        }
+    }
+}
+
+fn values(vary: &Vary) -> Vec<Variation> {
+    let base = Variation::default;
+    let tau = |&tau: &Threshold| Variation {
+        tau: Some(tau),
+        ..base()
+    };
+    let alpha = |&alpha: &Fraction| Variation {
+        alpha: Some(alpha),
+        ..base()
+    };
+    let prob = |&prob: &Fraction| Variation {
+        prob: Some(prob),
+        ..base()
+    };
+    let skip_shallow = |&count: &usize| Variation {
+        skip_shallow: Some(count),
+        ..base()
+    };
+    match vary {
+        Vary::Layers(_) => Vec::new(),
+        Vary::Tau(values) => values.iter().map(tau).collect(),
+        Vary::Alpha(values) => values.iter().map(alpha).collect(),
+        Vary::Prob(values) => values.iter().map(prob).collect(),
+        Vary::SkipShallow(values) => values.iter().map(skip_shallow).collect(),
+    }
+}
+
+/// Each layer alone; copies of one net in one file together.
+fn each(layers: &[SweptLayer]) -> Vec<Scope> {
+    let scope = |layer: &SweptLayer| Scope {
+        label: layer.name.clone(),
+        first: layer.depth,
+        last: layer.depth,
+    };
+    distinct_depths(layers.iter().map(scope).collect())
+}
+
+/// All layers past a depth, for each depth that tells a layer from the next, or as many of them as are enough to see how it
+/// goes.
+fn past(layers: &[SweptLayer]) -> Vec<Scope> {
+    let depths: BTreeSet<usize> = layers.iter().map(|layer| layer.depth).collect();
+    let depths: Vec<usize> = depths.into_iter().collect();
+    let Some(&last) = depths.last() else {
+        return Vec::new();
+    };
+    // Past nothing, and past each layer but the last.
+    let cuts: Vec<usize> = [0]
+        .into_iter()
+        .chain(depths[..depths.len() - 1].iter().copied())
+        .collect();
+    let count = cuts.len().min(MOST_PAST);
+    let cut = |place: usize| cuts[place * (cuts.len() - 1) / (count - 1).max(1)];
+    let scope = |cut: usize| Scope {
+        label: format!("past {cut}"),
+        first: cut + 1,
+        last,
+    };
+    (0..count).map(cut).map(scope).collect()
+}
+
+/// Without those of the same depths as an earlier one.
+fn distinct_depths(scopes: Vec<Scope>) -> Vec<Scope> {
+    let mut seen = BTreeSet::new();
+    let mut scopes = scopes;
+    scopes.retain(|scope| seen.insert((scope.first, scope.last)));
+    scopes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sweep::tests::layer;
+    use super::*;
+
+    fn wanted(vary: &[&str], grid: Option<(Series, Series)>) -> Result<Wanted, InvalidSweep> {
+        let vary = vary.iter().map(|text| text.parse().unwrap()).collect();
+        Wanted::check(vary, grid, 2)
+    }
+
+    fn said(points: &[Point], series: Series) -> Vec<String> {
+        let points = points.iter().filter(|point| point.series == series);
+        points
+            .map(|point| format!("{} #{}", point.variation, point.repeat))
+            .collect()
+    }
+
+    fn net(names: &[&str]) -> Vec<SweptLayer> {
+        let names = names.iter().enumerate();
+        names
+            .map(|(place, name)| layer(name, place + 1, 8))
+            .collect()
+    }
+
+    #[test]
+    fn a_sweep_has_the_baseline_and_each_value_as_often_as_asked() {
+        let wanted = wanted(&["tau=0.1,0.2", "prob=0.5"], None).unwrap();
+        let points = wanted.points(&net(&["a.weight"]), 7).unwrap();
+        let all: Vec<String> = points
+            .iter()
+            .map(|p| format!("{} {} {}", p.variation, p.repeat, p.seed))
+            .collect();
+        let expected = [
+            "unmerged 0 7",
+            "tau 0.1 0 7",
+            "tau 0.2 0 7",
+            "p 0.5 0 7",
+            "tau 0.1 1 8",
+            "tau 0.2 1 8",
+            "p 0.5 1 8",
+        ];
+        assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn a_grid_crosses_two() {
+        let grid = Some((Series::Prob, Series::Alpha));
+        let wanted = wanted(&["alpha=0.1,0.2", "prob=0.5,1"], grid).unwrap();
+        let points = wanted.points(&net(&["a.weight"]), 0).unwrap();
+        let expected = [
+            "alpha 0.1, p 0.5 #0",
+            "alpha 0.2, p 0.5 #0",
+            "alpha 0.1, p 1 #0",
+            "alpha 0.2, p 1 #0",
+        ];
+        assert_eq!(said(&points, Series::Grid)[..4], expected);
+    }
+
+    #[test]
+    fn layers_merge_alone_by_stage_and_past_each_depth() {
+        let names = [
+            "stem.weight",
+            "l1.a.weight",
+            "l1.b.weight",
+            "l2.a.weight",
+            "l2.b.weight",
+        ];
+        let wanted = wanted(&["layers"], None).unwrap();
+        let points = wanted.points(&net(&names), 0).unwrap();
+        let points: Vec<Point> = points.into_iter().filter(|p| p.repeat == 0).collect();
+        assert_eq!(said(&points, Series::Layer).len(), 5);
+        assert_eq!(said(&points, Series::Layer)[1], "l1.a.weight #0");
+        assert_eq!(said(&points, Series::Stage), ["stem #0", "l1 #0", "l2 #0"]);
+        let past = [
+            "past 0 #0",
+            "past 1 #0",
+            "past 2 #0",
+            "past 3 #0",
+            "past 4 #0",
+        ];
+        assert_eq!(said(&points, Series::Past), past);
+        let scope = points.iter().find(|p| p.variation.to_string() == "past 3");
+        let depths = scope.unwrap().variation.layers.as_ref().unwrap().depths();
+        assert_eq!(depths, 4..=5);
+    }
+
+    #[test]
+    fn deep_nets_are_cut_at_some_depths_the_first_and_last_among_them() {
+        let names: Vec<String> = (0..120).map(|i| format!("{i}.weight")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let cuts = past(&net(&names));
+        assert_eq!(cuts.len(), MOST_PAST);
+        assert_eq!((cuts[0].first, cuts[MOST_PAST - 1].first), (1, 120));
+        assert!(cuts.windows(2).all(|pair| pair[0].first < pair[1].first));
+    }
+
+    #[test]
+    fn copies_of_a_net_merge_together() {
+        let mut layers = net(&["a.weight", "b.weight"]);
+        layers.extend(net(&["ema.a.weight", "ema.b.weight"]));
+        assert_eq!(each(&layers).len(), 2);
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused() {
+        let twice = wanted(&["tau=0.1", "tau=0.2"], None);
+        assert_eq!(twice, Err(InvalidSweep::Twice(Series::Tau)));
+        let grid = wanted(&["tau=0.1"], Some((Series::Tau, Series::Prob)));
+        assert_eq!(grid, Err(InvalidSweep::NotVaried(Series::Prob)));
+        let itself = wanted(&["tau=0.1"], Some((Series::Tau, Series::Tau)));
+        assert_eq!(itself, Err(InvalidSweep::Twice(Series::Tau)));
+        let stages = wanted(&["layers=stages"], None).unwrap();
+        let points = stages.points(&net(&["a.weight"]), 0);
+        assert_eq!(points, Err(InvalidSweep::NoStages));
+    }
+}

@@ -1,0 +1,239 @@
+//! `apply --prefix`: a plan applied to another checkpoint of the same net.
+
+#[macro_use]
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{Run, fixture, read_json, run};
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A tensor, whatever file it is of.
+type Tensor = (String, Dtype, Vec<usize>, Vec<u8>);
+
+fn read(path: &Path) -> Vec<Tensor> {
+    let bytes = fs::read(path).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
+    let mut tensors: Vec<Tensor> = tensors
+        .into_iter()
+        .map(|(name, view)| {
+            (
+                name,
+                view.dtype(),
+                view.shape().to_vec(),
+                view.data().to_vec(),
+            )
+        })
+        .collect();
+    tensors.sort_by(|a, b| a.0.cmp(&b.0));
+    tensors
+}
+
+fn write(path: &Path, tensors: &[Tensor]) {
+    let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
+        let view = TensorView::new(*dtype, shape.clone(), bytes).unwrap();
+        (name.clone(), view)
+    });
+    safetensors::serialize_to_file(views, None, path).unwrap();
+}
+
+/// The tensors with a prefix before their names, and one more that is none of theirs.
+fn renamed(tensors: &[Tensor], prefix: &str) -> Vec<Tensor> {
+    let step = ("step".to_owned(), Dtype::I64, vec![1], vec![7; 8]);
+    let tensors = tensors.iter().cloned();
+    let renamed =
+        tensors.map(|(name, dtype, shape, bytes)| (format!("{prefix}{name}"), dtype, shape, bytes));
+    renamed.chain([step]).collect()
+}
+
+/// A checkpoint merged, with its plan.
+struct Merged {
+    folder: TempDir,
+    source: PathBuf,
+}
+
+impl Merged {
+    fn new(name: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let source = fixture("checkpoints").join(name);
+        let merged = Self { folder, source };
+        let (out, plan) = (merged.path("merged"), merged.path("plan"));
+        let flags = args!["--tau=0.2", "--skip-shallow=0", "--prob=1", "--rounds=2"];
+        let files = args!["merge", &merged.source, out, "--plan", plan, "--no-sync"];
+        run(files.into_iter().chain(flags)).done();
+        merged
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn apply(&self, to: &Path, prefix: &str) -> Run {
+        let prefix = format!("--prefix={prefix}");
+        let out = self.path("out");
+        run(args![
+            "apply",
+            self.path("plan"),
+            to,
+            out,
+            prefix,
+            "--no-sync",
+            "--json"
+        ])
+    }
+}
+
+#[test]
+fn a_renamed_copy_becomes_what_merge_made_of_the_original() {
+    for name in [
+        "demo.safetensors",
+        "dtypes.safetensors",
+        "transposed-grouped.safetensors",
+    ] {
+        for prefix in ["ema.", "momentum.", "-odd ", ""] {
+            let merged = Merged::new(name);
+            let copy = merged.path("copy");
+            write(&copy, &renamed(&read(&merged.source), prefix));
+            let report = merged.apply(&copy, prefix).done().json();
+            let expected = renamed(&read(&merged.path("merged")), prefix);
+            let mut found = read(&merged.path("out"));
+            let place = found.iter().position(|tensor| tensor.0 == "step").unwrap();
+            let step = found.remove(place);
+            found.push(step);
+            assert!(found == expected, "{name} with prefix {prefix:?}");
+            assert_ne!(
+                read(&merged.source),
+                read(&merged.path("merged")),
+                "{name}: nothing merges"
+            );
+
+            let plan = read_json(&merged.path("plan"));
+            let planned = plan["layers"].as_array().unwrap().iter();
+            let planned =
+                planned.map(|layer| format!("{prefix}{}", layer["name"].as_str().unwrap()));
+            let reported = report["layers"].as_array().unwrap().iter();
+            assert!(
+                planned.eq(reported
+                    .clone()
+                    .map(|layer| layer["name"].as_str().unwrap()))
+            );
+            for layer in reported {
+                // That of the planned checkpoint says nothing of this one.
+                assert_eq!(layer["max_similarity"], Value::Null);
+            }
+        }
+    }
+}
+
+/// The float32 values of a tensor of bfloat16.
+fn widened(bytes: &[u8]) -> Vec<u8> {
+    bytes
+        .chunks(2)
+        .flat_map(|half| [0, 0, half[0], half[1]])
+        .collect()
+}
+
+#[test]
+fn averaged_weights_may_be_of_another_dtype() {
+    let merged = Merged::new("dtypes.safetensors");
+    let source = read(&merged.source);
+    let average: Vec<Tensor> = source
+        .iter()
+        .cloned()
+        .map(|(name, dtype, shape, bytes)| match dtype {
+            Dtype::BF16 => (name, Dtype::F32, shape, widened(&bytes)),
+            _ => (name, dtype, shape, bytes),
+        })
+        .collect();
+    let widened = |tensor: &&Tensor| {
+        source
+            .iter()
+            .all(|other| (&other.0, other.1) != (&tensor.0, tensor.1))
+    };
+    write(&merged.path("ema"), &average);
+    merged.apply(&merged.path("ema"), "").done();
+    let out = read(&merged.path("out"));
+    let plan = read_json(&merged.path("plan"));
+    let wide: Vec<&Tensor> = out.iter().filter(widened).collect();
+    assert!(!wide.is_empty(), "the fixture has no bfloat16");
+    for (name, _, shape, bytes) in wide {
+        let layers = plan["layers"].as_array().unwrap();
+        let Some(layer) = layers.iter().find(|layer| layer["name"] == **name) else {
+            continue;
+        };
+        let before = &average.iter().find(|tensor| tensor.0 == *name).unwrap().3;
+        let size = bytes.len() / shape[0];
+        let changed = (0..shape[0]).filter(|&kernel| {
+            let kernel = kernel * size..(kernel + 1) * size;
+            before[kernel.clone()] != bytes[kernel]
+        });
+        let mut planned: Vec<usize> = layer["merges"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|merge| merge["kernel"].as_u64().unwrap() as usize)
+            .collect();
+        planned.sort_unstable();
+        planned.dedup();
+        assert!(!planned.is_empty(), "nothing merges in {name}");
+        assert!(changed.eq(planned), "{name}");
+    }
+}
+
+/// Fails unless a run was refused with these words and nothing written.
+fn refused(merged: &Merged, run: &Run, words: &[&str]) {
+    assert_eq!(run.code, Some(1), "{run}");
+    for word in words {
+        assert!(run.stderr.contains(word), "no {word:?}\n{run}");
+    }
+    assert!(!merged.path("out").exists(), "{run}");
+}
+
+#[test]
+fn a_wrong_prefix_names_the_layer_looked_for_and_the_right_prefix() {
+    let merged = Merged::new("demo.safetensors");
+    let first = read_json(&merged.path("plan"))["layers"][0]["name"].clone();
+    let first = first.as_str().unwrap();
+    let ema = merged.path("ema");
+    write(&ema, &renamed(&read(&merged.source), "ema.module."));
+    let wrong = merged.apply(&ema, "ema.");
+    let looked_for = format!("`ema.{first}`");
+    refused(
+        &merged,
+        &wrong,
+        &[&looked_for, "--prefix 'ema.'", "--prefix 'ema.module.'"],
+    );
+    // Another net altogether.
+    let other = merged.apply(&fixture("checkpoints/conv1d.safetensors"), "");
+    refused(
+        &merged,
+        &other,
+        &["is not in the checkpoint", "--prefix ''", "make a plan"],
+    );
+    // Without the flag the plan is for its own source only.
+    let plan = merged.path("plan");
+    let without = run(args!["apply", plan, ema, merged.path("out")]);
+    refused(&merged, &without, &["another checkpoint"]);
+}
+
+#[test]
+fn a_layer_of_another_shape_is_refused() {
+    let merged = Merged::new("demo.safetensors");
+    let plan = read_json(&merged.path("plan"));
+    let name = plan["layers"][0]["name"].as_str().unwrap();
+    let mut tensors = renamed(&read(&merged.source), "ema.");
+    let tensor = tensors
+        .iter_mut()
+        .find(|tensor| tensor.0 == format!("ema.{name}"));
+    let (_, _, shape, bytes) = tensor.unwrap();
+    let kernel = bytes.len() / shape[0];
+    shape[0] -= 1;
+    bytes.truncate(kernel * shape[0]);
+    write(&merged.path("ema"), &tensors);
+    let run = merged.apply(&merged.path("ema"), "ema.");
+    refused(&merged, &run, &[&format!("`ema.{name}`"), "shape"]);
+}
