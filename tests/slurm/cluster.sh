@@ -78,7 +78,7 @@ cluster_start() {
     mkdir -p "$cluster"/{state,spool,munge}
     (umask 077 && head -c 1024 /dev/urandom >"$cluster/munge/key")
     munged --key-file="$cluster/munge/key" --socket="$cluster/munge/socket" --seed-file="$cluster/munge/seed" \
-        --pid-file="$cluster/munged.pid" --log-file="$cluster/munged.log"
+        --pid-file="$cluster/munged.pid" --log-file="$cluster/munged.log" --origin=127.0.0.1
 
     local port
     port=$(cluster_free_port 26817)
@@ -120,11 +120,11 @@ cluster_is_idle() {
     [ "$(sinfo --noheader --format=%T 2>/dev/null)" = idle ]
 }
 
-# Processes of its jobs, which carry its settings in their environment as they were started.
+# Processes of its jobs: their environment names its settings. So does that of slurmscriptd, which is slurmctld's.
 cluster_job_processes() {
     local folder
     for folder in /proc/[0-9]*; do
-        if grep -qsF "SLURM_CONF=$cluster/slurm.conf" "$folder/environ"; then
+        if grep -qsF "SLURM_CONF=$cluster/slurm.conf" "$folder/environ" && ! grep -qs slurmscriptd "$folder/comm"; then
             echo "${folder#/proc/}"
         fi
     done
