@@ -250,7 +250,7 @@ impl LastRound<'_> {
 }
 
 /// The dot product of every kernel of the source with itself.
-fn squares(rows: &Rows<'_>, kernels: usize) -> Vec<f64> {
+pub fn squares(rows: &Rows<'_>, kernels: usize) -> Vec<f64> {
     (0..kernels)
         .into_par_iter()
         .with_min_len(per_task(rows.row_bytes()))

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{checkpoint, layers, place, plan, report, settings, similarity};
+use crate::{checkpoint, layers, place, plan, report, sensitivity, settings, similarity};
 
 /// What stopped a command, in one sentence that names the file, tensor or flag and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,8 @@ pub enum Error {
     Report(#[from] report::folder::Error),
     #[error(transparent)]
     Plan(#[from] plan::Error),
+    #[error(transparent)]
+    Sensitivity(#[from] sensitivity::Error),
     #[error(transparent)]
     Settings(#[from] settings::Error),
     #[error("{}: {error}", file.display())]
@@ -60,6 +62,8 @@ pub enum Error {
     OutputIsInput(PathBuf),
     #[error("--threads: cannot start threads ({0}); ask for fewer")]
     Threads(rayon::ThreadPoolBuildError),
+    #[error("cannot listen for signals ({0}); free some of the process' file descriptors")]
+    Signals(std::io::Error),
     #[error("cannot print ({0})")]
     Print(#[from] std::io::Error),
 }

@@ -91,7 +91,7 @@ pub(super) fn run(args: &Analyze, session: &mut Session<'_>) -> Result<Outcome, 
 }
 
 /// `reports/NAME`, after a file's name without its ending, or a sharded checkpoint's folder.
-fn default_folder(source: &Checkpoint) -> PathBuf {
+pub(super) fn default_folder(source: &Checkpoint) -> PathBuf {
     let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let name = match source.index() {
         Some(index) => whole(index.folder()).file_name().map(OsStr::to_owned),

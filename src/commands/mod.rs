@@ -11,6 +11,7 @@ mod merging;
 mod progress;
 mod reporting;
 mod selecting;
+mod sensitivity;
 mod session;
 #[allow(dead_code, reason = "watch and sensitivity are to listen")]
 mod signals;
@@ -62,6 +63,7 @@ pub fn run(
         Command::Apply(args) => apply::run(args, session),
         Command::Inspect(args) => inspect::run(args, session),
         Command::Diff(args) => diff::run(args, session),
+        Command::Sensitivity(args) => sensitivity::run(args, session),
         Command::Doctor => doctor::run(session),
         Command::Completions { shell } => completions::run(*shell, session),
     }

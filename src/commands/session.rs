@@ -116,6 +116,13 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Says how far a long run has come, where no bar does.
+    pub(super) fn tell(&mut self, line: &str) {
+        if !self.quiet && !self.bars {
+            self.say(line);
+        }
+    }
+
     /// Nothing depends on whether anybody listens.
     fn say(&mut self, line: &str) {
         let _ = writeln!(self.err, "{}", printable(line));
@@ -185,6 +192,11 @@ impl<'a> Session<'a> {
         } else {
             Progress::hidden()
         }
+    }
+
+    /// Whether bars are drawn.
+    pub(super) fn has_bars(&self) -> bool {
+        self.bars
     }
 
     /// The numbers in which the processor screens similarities.

@@ -20,7 +20,7 @@ pub use evaluator::Verdict;
 pub use journal::{Part, Scratch, read};
 pub use outcome::{FinishedPoint, MergedAtPoint, Outcome};
 pub use point::{Point, Scope, Series, Variation};
-pub use points::Wanted;
+pub use points::Variations;
 pub use results::{Average, Measure, Results, Setting};
 pub use shard::{InvalidShard, Shard};
 pub use sweep::{Evaluator, Sweep, SweptLayer};

@@ -12,14 +12,14 @@ const MOST_PAST: usize = 16;
 
 /// What a sweep is to vary: valid together.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Wanted {
+pub struct Variations {
     vary: Vec<Vary>,
     grid: Option<(Series, Series)>,
     /// How often each variant is made, each time with another seed.
     repeats: u32,
 }
 
-impl Wanted {
+impl Variations {
     /// Checks that nothing varies twice, and that the two parameters to cross vary.
     ///
     /// # Errors
@@ -214,9 +214,9 @@ mod tests {
     use super::super::sweep::tests::layer;
     use super::*;
 
-    fn wanted(vary: &[&str], grid: Option<(Series, Series)>) -> Result<Wanted, InvalidSweep> {
+    fn wanted(vary: &[&str], grid: Option<(Series, Series)>) -> Result<Variations, InvalidSweep> {
         let vary = vary.iter().map(|text| text.parse().unwrap()).collect();
-        Wanted::check(vary, grid, 2)
+        Variations::check(vary, grid, 2)
     }
 
     fn said(points: &[Point], series: Series) -> Vec<String> {

@@ -181,11 +181,11 @@ impl Sweep {
         }
     }
 
-    /// The layers that take part at a point, and how they merge there.
+    /// The layers that take part at a point, by their places in the sweep, and how they merge there.
     pub fn taking_part(
         &self,
         variation: &Variation,
-    ) -> impl Iterator<Item = (&SweptLayer, LayerParameters)> {
+    ) -> impl Iterator<Item = (usize, LayerParameters)> {
         let depths = match &variation.layers {
             Some(scope) => scope.depths(),
             None => {
@@ -193,14 +193,15 @@ impl Sweep {
                 variation.skip_shallow.unwrap_or(base).saturating_add(1)..=usize::MAX
             }
         };
-        let is_there = move |layer: &&SweptLayer| depths.contains(&layer.depth);
-        self.layers.iter().filter(is_there).map(|layer| {
+        let layers = self.layers.iter().enumerate();
+        let there = layers.filter(move |(_, layer)| depths.contains(&layer.depth));
+        there.map(|(place, layer)| {
             let parameters = LayerParameters {
                 tau: variation.tau.unwrap_or(layer.tau),
                 alpha: variation.alpha.unwrap_or(layer.alpha),
                 prob: variation.prob.unwrap_or(layer.prob),
             };
-            (layer, parameters)
+            (place, parameters)
         })
     }
 }
@@ -308,7 +309,7 @@ pub(super) mod tests {
         let names = |variation: &Variation| {
             let layers = sweep.taking_part(variation);
             layers
-                .map(|(layer, _)| layer.name.clone())
+                .map(|(place, _)| &sweep.layers[place].name[..])
                 .collect::<String>()
         };
         assert_eq!(names(&Variation::default()), "bc");

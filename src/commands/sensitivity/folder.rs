@@ -1,0 +1,74 @@
+//! A sweep's folder.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use crate::error::Error;
+use crate::place::{Durability, FileDestination};
+use crate::sensitivity::{self, Sweep};
+
+/// The file that says what the sweep is.
+const SWEEP: &str = "sweep.json";
+
+/// Makes a folder that of a sweep, or takes the one that is there if it is of a sweep with the same base.
+pub(super) fn begin(folder: &Path, sweep: &Sweep) -> Result<(), Error> {
+    fs::create_dir_all(folder).map_err(failed(folder, "cannot be made"))?;
+    match read(folder)? {
+        Some(before) => {
+            if let Some(difference) = before.difference(sweep) {
+                let folder = folder.to_owned();
+                return Err(sensitivity::Error::OtherSweep { folder, difference }.into());
+            }
+        }
+        None if holds_something(folder)? => {
+            return Err(sensitivity::Error::Foreign(folder.to_owned()).into());
+        }
+        None => (),
+    }
+    let file = FileDestination::check(&folder.join(SWEEP), true)?;
+    Ok(file.write(&sweep.to_json(), Durability::Synced)?)
+}
+
+/// The sweep of a folder.
+pub(super) fn sweep(folder: &Path) -> Result<Sweep, Error> {
+    let sweep = read(folder)?;
+    sweep.ok_or_else(|| sensitivity::Error::NoSweep(folder.to_owned()).into())
+}
+
+fn read(folder: &Path) -> Result<Option<Sweep>, sensitivity::Error> {
+    let file = folder.join(SWEEP);
+    match fs::read(&file) {
+        Ok(json) => {
+            let sweep = Sweep::from_json(&json);
+            sweep
+                .map(Some)
+                .map_err(|error| sensitivity::Error::Malformed { file, error })
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(&file, "cannot be read")(error)),
+    }
+}
+
+/// Whether there is something in a folder that is not hidden, as what a killed run leaves is.
+fn holds_something(folder: &Path) -> Result<bool, sensitivity::Error> {
+    let entries = fs::read_dir(folder).map_err(failed(folder, "cannot be read"))?;
+    for entry in entries {
+        let entry = entry.map_err(failed(folder, "cannot be read"))?;
+        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn failed<'p>(
+    path: &'p Path,
+    action: &'static str,
+) -> impl Fn(io::Error) -> sensitivity::Error + 'p {
+    move |error| sensitivity::Error::File {
+        file: path.to_owned(),
+        action,
+        error,
+    }
+}

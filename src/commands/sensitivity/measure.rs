@@ -1,0 +1,61 @@
+//! Measuring a variant's weights, where no program scores it.
+
+use std::path::Path;
+
+use crate::analysis::{LayerNumbers, LayerTask};
+use crate::checkpoint::Checkpoint;
+use crate::error::Error;
+use crate::report::document::rounded;
+use crate::schedule::{Load, work_on_layers};
+use crate::sensitivity::{Outcome, Sweep};
+use crate::similarity::LayerSize;
+
+use super::super::merging::Machine;
+use super::variant::weights;
+
+/// Measures all layers of a sweep in a variant.
+///
+/// # Errors
+///
+/// Where it cannot be read, or its spectra not be computed.
+pub(super) fn measure(path: &Path, sweep: &Sweep, machine: &Machine) -> Result<Outcome, Error> {
+    let checkpoint = Checkpoint::open(path)?;
+    let task = |weight| LayerTask {
+        weight,
+        spectrum: true,
+        drawings: false,
+    };
+    let weights = weights(&checkpoint, sweep)?;
+    let tasks: Vec<LayerTask<'_>> = weights.into_iter().map(task).collect();
+    let loads: Vec<Load<'_>> = tasks.iter().map(LayerTask::load).collect();
+    let numbers = machine.pool.install(|| {
+        work_on_layers(&checkpoint, None, &loads, &(), |layer, values, _| {
+            let task = &tasks[layer];
+            let size = LayerSize::of(&task.weight);
+            let analysed = machine
+                .backend
+                .on_layer(size, |engine| task.analyse(values, engine, &()));
+            let (numbers, _) = analysed.map_err(|error| Error::Similarity {
+                file: path.to_owned(),
+                error,
+            })?;
+            Ok::<_, Error>(numbers)
+        })
+    })?;
+    Ok(summed(&numbers))
+}
+
+fn summed(layers: &[LayerNumbers]) -> Outcome {
+    let ranked = layers.iter().filter_map(|layer| {
+        let rank = layer.spectrum.as_ref()?.effective_rank;
+        Some((rank, layer.norms.len()))
+    });
+    let (rank, kernels) = ranked.fold((0.0, 0), |sum, (rank, n)| (sum.0 + rank, sum.1 + n));
+    let nearest = layers.iter().flat_map(|layer| layer.nearest.similarities());
+    let (nearest, pairs) = nearest.fold((0.0, 0), |sum, nearest| (sum.0 + nearest, sum.1 + 1));
+    Outcome::Measured {
+        // LAPACK's last digits differ between machines.
+        effective_rank: rounded(rank / f64::from(kernels.max(1) as u32)),
+        mean_nearest: (pairs > 0).then(|| nearest / f64::from(pairs)),
+    }
+}

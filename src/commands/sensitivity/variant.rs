@@ -1,0 +1,193 @@
+//! Making a point's variant of the checkpoint.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::apply::{Change, squares};
+use crate::checkpoint::{Checkpoint, Destination, Draft, Tensor};
+use crate::error::Error;
+use crate::place::Durability;
+use crate::plan::{Rules, Task};
+use crate::schedule::{Load, work_on_layers};
+use crate::sensitivity::{self, MergedAtPoint, Point, Series, Sweep, SweptLayer};
+use crate::similarity::NonFinite;
+use crate::weight::ConvWeight;
+
+use super::super::merging::{Job, Machine};
+
+/// The checkpoint whose variants are made.
+pub(super) struct Original<'a> {
+    pub source: &'a Checkpoint,
+    pub sweep: &'a Sweep,
+    /// By layer of the sweep.
+    weights: Vec<ConvWeight<'a>>,
+    /// ‖W‖² by layer of the sweep; `None` where that is no finite number.
+    squares: Vec<Option<f64>>,
+}
+
+/// A variant on the disk, which is removed when it goes out of use; the baseline is the checkpoint itself.
+pub(super) struct Variant {
+    pub path: PathBuf,
+    pub merging: MergedAtPoint,
+    is_temporary: bool,
+}
+
+impl Drop for Variant {
+    fn drop(&mut self) {
+        if self.is_temporary {
+            // What cannot be removed now is with the folder it is in.
+            let _ = match self.path.is_dir() {
+                true => fs::remove_dir_all(&self.path),
+                false => fs::remove_file(&self.path),
+            };
+        }
+    }
+}
+
+impl<'a> Original<'a> {
+    /// Finds the sweep's layers in its checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// Where one is missing or too large to be compared, or the checkpoint cannot be read.
+    pub fn new(source: &'a Checkpoint, sweep: &'a Sweep, machine: &Machine) -> Result<Self, Error> {
+        let weights = weights(source, sweep)?;
+        let load = |weight: &ConvWeight<'a>| Load {
+            tensor: weight.tensor(),
+            work: weight.bytes() as u64,
+            memory: weight.bytes(),
+            allowance: weight.bytes(),
+        };
+        let loads: Vec<Load<'_>> = weights.iter().map(load).collect();
+        let squares = machine.pool.install(|| {
+            work_on_layers(source, None, &loads, &(), |layer, values, _| {
+                let rows = weights[layer].rows(values);
+                let kernels = weights[layer].layout().kernels();
+                let squares: f64 = squares(&rows, kernels).iter().sum();
+                Ok::<_, Error>(squares.is_finite().then_some(squares))
+            })
+        })?;
+        Ok(Self {
+            source,
+            sweep,
+            weights,
+            squares,
+        })
+    }
+
+    /// Makes a point's variant in a folder.
+    ///
+    /// # Errors
+    ///
+    /// Where kernels cannot be compared or the variant not be written.
+    pub fn variant(
+        &self,
+        point: &Point,
+        folder: &Path,
+        machine: &Machine,
+    ) -> Result<Variant, Error> {
+        if point.series == Series::Baseline {
+            return Ok(Variant {
+                path: self.source.path().to_owned(),
+                merging: MergedAtPoint {
+                    layers: 0,
+                    kernels: 0,
+                    merged: 0,
+                    relative_change: 0.0,
+                },
+                is_temporary: false,
+            });
+        }
+        let taking_part: Vec<(usize, Task<'a>)> = self.tasks(point).collect();
+        let places: Vec<usize> = taking_part.iter().map(|(place, _)| *place).collect();
+        let tasks = taking_part.into_iter().map(|(_, task)| task).collect();
+        let job = Job::new(self.source, tasks, self.rules(point));
+        let path = folder.join(name(self.source));
+        let destination = Destination::check(self.source, &path, false)?;
+        let mut draft = Draft::begin(self.source, &destination)?;
+        let merged = job.merge(Some(&mut draft), machine, &())?;
+        machine
+            .pool
+            .install(|| draft.publish(Durability::Unsynced))?;
+        let layers = places.iter().map(|&place| &self.sweep.layers[place]);
+        Ok(Variant {
+            merging: MergedAtPoint {
+                layers: places.len(),
+                kernels: layers.map(|layer| layer.kernels).sum(),
+                merged: merged.changes.iter().map(|change| change.merged).sum(),
+                relative_change: self.relative_change(&places, &merged.changes),
+            },
+            path,
+            is_temporary: true,
+        })
+    }
+
+    fn tasks(&self, point: &Point) -> impl Iterator<Item = (usize, Task<'a>)> {
+        let layers = self.sweep.taking_part(&point.variation);
+        layers.map(|(place, parameters)| {
+            let weight = self.weights[place].clone();
+            (place, Task { weight, parameters })
+        })
+    }
+
+    fn rules(&self, point: &Point) -> Rules {
+        Rules {
+            partner: self.sweep.parameters.partner,
+            rounds: self.sweep.parameters.rounds,
+            seed: point.seed,
+            non_finite: match self.sweep.allow_nonfinite {
+                true => NonFinite::LeaveAlone,
+                false => NonFinite::Refuse,
+            },
+        }
+    }
+
+    /// ‖ΔW‖ / ‖W‖ over all layers, given how some have changed.
+    fn relative_change(&self, places: &[usize], changes: &[Change]) -> f64 {
+        let moved = places.iter().zip(changes).filter_map(|(&place, change)| {
+            Some(change.relative_change?.powi(2) * self.squares[place]?)
+        });
+        let moved: f64 = moved.sum();
+        let whole: f64 = self.squares.iter().flatten().sum();
+        match whole > 0.0 {
+            true => (moved / whole).sqrt(),
+            false => 0.0,
+        }
+    }
+}
+
+/// The weights of a sweep's layers in a checkpoint.
+///
+/// # Errors
+///
+/// Where one is missing or too large to be compared.
+pub(super) fn weights<'a>(
+    checkpoint: &'a Checkpoint,
+    sweep: &Sweep,
+) -> Result<Vec<ConvWeight<'a>>, Error> {
+    let weight = |layer: &SweptLayer| {
+        let mut tensors = checkpoint.tensors().iter();
+        let tensor: Option<&'a Tensor> = tensors.find(|tensor| tensor.name == layer.name);
+        let tensor = tensor.ok_or_else(|| {
+            // Its content is that of the sweep, so the sweep's file was changed.
+            sensitivity::Error::OtherCheckpoint(checkpoint.path().to_owned())
+        })?;
+        let weight = ConvWeight::new(tensor, layer.kind, layer.groups);
+        weight.ok_or_else(|| Error::Unmergeable {
+            file: checkpoint.path().to_owned(),
+            layer: layer.name.clone(),
+        })
+    };
+    sweep.layers.iter().map(weight).collect()
+}
+
+/// What a variant is called: as the checkpoint is, so that programs that look at the ending take it.
+fn name(source: &Checkpoint) -> PathBuf {
+    let path = match source.index() {
+        Some(index) => index.folder(),
+        None => source.path(),
+    };
+    let whole = path.canonicalize();
+    let name = whole.as_deref().unwrap_or(path).file_name();
+    name.map_or_else(|| "variant".into(), PathBuf::from)
+}
