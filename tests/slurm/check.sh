@@ -65,7 +65,7 @@ cp "$project/fixtures/checkpoints/demo.safetensors" "$desk/shared folder/epoch 3
 cp "$project/tests/slurm/evaluate.sh" "$desk/shared folder/evaluate.sh"
 cd "$desk/shared folder"
 checkpoint="epoch 3.safetensors"
-sweep=(--vary tau=0.6:0.9:0.1 --vary 'alpha=0.5,0.7' --repeats 2 --eval './evaluate.sh {checkpoint}')
+sweep=(--vary tau=0.8:0.95:0.05 --vary layers=stages --repeats 2 --eval './evaluate.sh {checkpoint}')
 export EVALUATIONS EVALUATE_SECONDS
 
 # The points in some journals, a line each, in the order of the lines.
