@@ -54,11 +54,11 @@ impl Cli {
     pub fn check(&self) -> Result<(), clap::Error> {
         let conflict = |problem| Self::command().error(ErrorKind::ArgumentConflict, problem);
         if let Command::Sensitivity(Sensitivity { step, sweep, .. }) = &self.command {
-            let planned = match step {
-                Some(SensitivityStep::Plan(sweep)) => Some(sweep),
-                _ => sweep.as_ref(),
+            let checked = match step {
+                Some(SensitivityStep::Plan { sweep, .. }) => sweep.check(),
+                Some(_) => Ok(()),
+                None => sweep.check(),
             };
-            let checked = planned.map_or(Ok(()), SweepFlags::check);
             checked.map_err(|error| conflict(error.to_string()))?;
         }
         let Common {
@@ -462,8 +462,11 @@ pub(crate) struct Diff {
 pub(crate) struct Sensitivity {
     #[command(subcommand)]
     pub step: Option<SensitivityStep>,
+    /// The checkpoint whose variants are scored
+    #[arg(value_name = "IN", value_hint = ValueHint::AnyPath, required = true)]
+    pub input: Option<PathBuf>,
     #[command(flatten)]
-    pub sweep: Option<SweepFlags>,
+    pub sweep: SweepFlags,
     #[command(flatten)]
     pub running: Running,
 }
@@ -471,7 +474,13 @@ pub(crate) struct Sensitivity {
 #[derive(Debug, Subcommand)]
 pub(crate) enum SensitivityStep {
     /// Write down the points, for `run` to work through on one machine or many
-    Plan(SweepFlags),
+    Plan {
+        /// The checkpoint whose variants are to be scored
+        #[arg(value_name = "IN", value_hint = ValueHint::AnyPath)]
+        input: PathBuf,
+        #[command(flatten)]
+        sweep: SweepFlags,
+    },
     /// Work through a plan's points, or a share of them
     Run(RunSweep),
     /// Draw what is known of a sweep
@@ -486,9 +495,6 @@ pub(crate) enum SensitivityStep {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sweep")]
 pub(crate) struct SweepFlags {
-    /// The checkpoint whose variants are scored
-    #[arg(value_name = "IN", value_hint = ValueHint::AnyPath, help_heading = "Arguments")]
-    pub input: PathBuf,
     /// Where the points and the report go [default: reports/ and IN's name with -sensitivity]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub report: Option<PathBuf>,

@@ -108,6 +108,11 @@ pub struct Variation {
 }
 
 impl Variation {
+    /// Whether it does not leave it to the base settings which layers merge.
+    pub fn says_which_layers(&self) -> bool {
+        self.layers.is_some() || self.skip_shallow.is_some()
+    }
+
     /// What it sets, as `(parameter, number)`, in the order τ, α, p, L_s; τ as a percentage where it is a share.
     pub fn numbers(&self) -> Vec<(Series, f64)> {
         let tau = self.tau.map(|tau| match tau {

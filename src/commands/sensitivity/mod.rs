@@ -8,45 +8,46 @@ mod plan;
 mod run;
 mod variant;
 
+use std::path::{Path, PathBuf};
+
 use crate::checkpoint::Checkpoint;
 use crate::cli::{RunSweep, Sensitivity, SensitivityStep, SweepFlags};
 use crate::error::Error;
-use crate::sensitivity;
+use crate::sensitivity::{self, Point, Sweep, Variation};
 
 use super::{Outcome, Session};
 
 pub(super) fn run(args: &Sensitivity, session: &mut Session<'_>) -> Result<Outcome, Error> {
-    match (&args.step, &args.sweep) {
-        (Some(SensitivityStep::Plan(flags)), _) => plan_only(flags, session),
+    match (&args.step, &args.input) {
+        (Some(SensitivityStep::Plan { input, sweep }), _) => plan_only(input, sweep, session),
         (Some(SensitivityStep::Run(args)), _) => run_share(args, session),
         (Some(SensitivityStep::Collect { folder }), _) => {
             let sweep = folder::sweep(folder)?;
             collect::collect(folder, sweep, session)
         }
-        (None, Some(flags)) => all_at_once(flags, args, session),
+        (None, Some(input)) => all_at_once(input, args, session),
         (None, None) => unreachable!("the command line asks for a checkpoint or a step"),
     }
 }
 
 fn all_at_once(
-    flags: &SweepFlags,
+    input: &Path,
     args: &Sensitivity,
     session: &mut Session<'_>,
 ) -> Result<Outcome, Error> {
-    let source = Checkpoint::open(&flags.input)?;
-    let (sweep, warnings) = plan::sweep(flags, &source)?;
-    let path = plan::folder(flags, &source);
-    folder::begin(&path, &sweep)?;
-    session.warn(&warnings);
+    let source = Checkpoint::open(input)?;
+    let (path, sweep) = begin(&source, &args.sweep, session)?;
     run::run(&path, &source, &sweep, None, &args.running, session)?;
     collect::collect(&path, sweep, session)
 }
 
-fn plan_only(flags: &SweepFlags, session: &mut Session<'_>) -> Result<Outcome, Error> {
-    let source = Checkpoint::open(&flags.input)?;
-    let (sweep, warnings) = plan::sweep(flags, &source)?;
-    let path = plan::folder(flags, &source);
-    folder::begin(&path, &sweep)?;
+fn plan_only(
+    input: &Path,
+    flags: &SweepFlags,
+    session: &mut Session<'_>,
+) -> Result<Outcome, Error> {
+    let source = Checkpoint::open(input)?;
+    let (path, sweep) = begin(&source, flags, session)?;
     session.document(&sweep.to_json(), || {
         format!(
             "Planned {} points in {}; `inmerge-ckpt sensitivity run {} --shard I/N` works through a share of them.\n",
@@ -55,8 +56,29 @@ fn plan_only(flags: &SweepFlags, session: &mut Session<'_>) -> Result<Outcome, E
             path.display()
         )
     })?;
-    session.warn(&warnings);
     Ok(Outcome::Done)
+}
+
+/// Makes a sweep's folder.
+fn begin(
+    source: &Checkpoint,
+    flags: &SweepFlags,
+    session: &mut Session<'_>,
+) -> Result<(PathBuf, Sweep), Error> {
+    let (sweep, mut warnings) = plan::sweep(flags, source)?;
+    let base = Variation::default();
+    let needs_base = |point: &Point| !point.variation.says_which_layers();
+    if sweep.points.iter().skip(1).any(needs_base) && sweep.taking_part(&base).next().is_none() {
+        warnings.push(format!(
+            "no layer takes part: --skip-shallow {} and the flags that select layers leave none, so no point merges but those \
+            that say which layers do",
+            sweep.parameters.skip_shallow
+        ));
+    }
+    let path = plan::folder(flags, source);
+    folder::begin(&path, &sweep)?;
+    session.warn(&warnings);
+    Ok((path, sweep))
 }
 
 fn run_share(args: &RunSweep, session: &mut Session<'_>) -> Result<Outcome, Error> {

@@ -147,7 +147,7 @@ impl<'a> Original<'a> {
         let moved = places.iter().zip(changes).filter_map(|(&place, change)| {
             Some(change.relative_change?.powi(2) * self.squares[place]?)
         });
-        let moved: f64 = moved.sum();
+        let moved = moved.fold(0.0, |sum, square| sum + square);
         let whole: f64 = self.squares.iter().flatten().sum();
         match whole > 0.0 {
             true => (moved / whole).sqrt(),

@@ -1,0 +1,707 @@
+//! `sensitivity`: variants of a checkpoint, scored by programs that are made for it.
+
+#[macro_use]
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Run, contents, fixture, run};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A row of results.csv, by column.
+type Row = BTreeMap<String, String>;
+
+fn tiny() -> PathBuf {
+    fixture("checkpoints/resnet-tiny.safetensors")
+}
+
+fn temporary() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// The sweep of fixtures/sweep.py but for what varies.
+fn base(folder: &Path) -> Vec<OsString> {
+    args![
+        "sensitivity",
+        tiny(),
+        "--report",
+        folder,
+        "--skip-shallow",
+        "2",
+        "--tau",
+        "0.4",
+        "--prob",
+        "0.5",
+        "--seed",
+        "3",
+    ]
+}
+
+fn all_that_varies() -> Vec<OsString> {
+    args![
+        "--vary",
+        "layers",
+        "--vary",
+        "tau=0.2:0.8:0.2",
+        "--vary",
+        "alpha=0,0.5",
+        "--vary",
+        "prob=0.5,1",
+        "--grid",
+        "alpha,prob",
+        "--repeats",
+        "2",
+    ]
+}
+
+/// Scores by the bits of the checkpoint, after a while.
+fn evaluator(seconds: &str) -> String {
+    let script = fixture("evaluators/bits.sh");
+    let script = script
+        .to_str()
+        .expect("a path in UTF-8")
+        .replace('\'', "'\\''");
+    format!("sh -c 'sleep {seconds}; exec sh \"$0\" \"$1\"' '{script}' {{checkpoint}}")
+}
+
+fn whole(folder: &Path) -> Vec<OsString> {
+    let mut words = base(folder);
+    words.extend(all_that_varies());
+    words.extend(args!["--eval", evaluator("0")]);
+    words
+}
+
+fn with(mut words: Vec<OsString>, more: Vec<OsString>) -> Vec<OsString> {
+    words.extend(more);
+    words
+}
+
+fn rows(folder: &Path) -> Vec<Row> {
+    let mut csv = csv::Reader::from_path(folder.join("results.csv")).expect("results.csv is there");
+    csv.deserialize()
+        .map(|row| row.expect("rows are whole"))
+        .collect()
+}
+
+/// All that is the same however often a sweep is made.
+fn timeless(folder: &Path) -> Vec<Row> {
+    let mut rows = rows(folder);
+    for row in &mut rows {
+        row.remove("seconds").expect("a column of seconds");
+    }
+    rows
+}
+
+fn journal(folder: &Path) -> Vec<Value> {
+    let files = contents(folder);
+    let parts = files
+        .iter()
+        .filter(|(path, _)| path.extension().is_some_and(|e| e == "jsonl"));
+    parts
+        .flat_map(|(_, bytes)| {
+            String::from_utf8(bytes.clone())
+                .unwrap()
+                .lines()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .map(|line| serde_json::from_str(&line).expect("lines are whole"))
+        .collect()
+}
+
+fn number(row: &Row, column: &str) -> f64 {
+    row[column]
+        .parse()
+        .unwrap_or_else(|_| panic!("{column} of {row:?}"))
+}
+
+#[test]
+fn every_point_scores_what_the_reference_says() {
+    let folder = temporary();
+    let report = folder.path().join("sweep");
+    run(with(whole(&report), args!["--jobs", "2"])).done();
+    let golden: Vec<Value> =
+        serde_json::from_slice(&fs::read(fixture("golden/sensitivity.json")).unwrap()).unwrap();
+    let rows = rows(&report);
+    let bless = "; python3 fixtures/make.py makes the golden file again (INMERGE_BLESS=1 cargo test --test golden)";
+    assert_eq!(rows.len(), golden.len(), "{bless}");
+    let depth = |row: &Row, column: &str| row[column].parse::<u64>().ok();
+    for expected in &golden {
+        let same = |row: &&Row| {
+            let depths = expected["depths"]
+                .as_array()
+                .map(|d| (d[0].as_u64(), d[1].as_u64()));
+            row["series"] == expected["series"].as_str().unwrap()
+                && depths.is_none_or(|d| d == (depth(row, "first_depth"), depth(row, "last_depth")))
+                && ["tau", "alpha", "prob", "skip_shallow", "repeat", "seed"]
+                    .iter()
+                    .all(|column| number(row, column) == expected[column].as_f64().unwrap())
+        };
+        let mut found = rows.iter().filter(same);
+        let (Some(row), None) = (found.next(), found.next()) else {
+            panic!("not one row for {expected}{bless}");
+        };
+        for column in ["score", "kernels", "merged"] {
+            assert_eq!(
+                number(row, column),
+                expected[column].as_f64().unwrap(),
+                "{column} of {row:?}{bless}"
+            );
+        }
+        let (change, expected) = (
+            number(row, "relative_change"),
+            expected["relative_change"].as_f64().unwrap(),
+        );
+        assert!(
+            (change - expected).abs() <= 1e-9 * expected,
+            "{row:?}: {expected}"
+        );
+        assert_eq!(row["status"], "scored");
+    }
+    assert!(
+        golden
+            .iter()
+            .any(|row| row["merged"] == 0 && row["series"] == "layer"),
+        "one point merges nothing"
+    );
+    for file in [
+        "index.html",
+        "results.json",
+        "sweep.json",
+        "tau-score.svg",
+        "tau-score.png",
+        "layer-score.svg",
+        "grid-score.png",
+    ] {
+        assert!(report.join(file).is_file(), "{file}");
+    }
+    let page = fs::read_to_string(report.join("index.html")).unwrap();
+    assert!(
+        page.contains("merged nothing") || page.contains("Nothing merged"),
+        "the page names hollow points"
+    );
+}
+
+#[test]
+fn without_an_evaluator_weights_are_measured() {
+    let folder = temporary();
+    let report = folder.path().join("sweep");
+    run(with(base(&report), args!["--vary", "tau=0.2,0.9"])).done();
+    let rows = rows(&report);
+    assert_eq!(rows.len(), 3);
+    let layers = golden_layers();
+    let kernels: usize = layers
+        .iter()
+        .map(|layer| layer["norms"].as_array().unwrap().len())
+        .sum();
+    let ranks: f64 = layers
+        .iter()
+        .map(|layer| layer["spectrum"]["effective_rank"].as_f64().unwrap())
+        .sum();
+    let rank = number(&rows[0], "effective_rank");
+    assert!(
+        (rank - ranks / kernels as f64).abs() < 1e-9,
+        "{rank} for {}",
+        ranks / kernels as f64
+    );
+    let nearest = layers
+        .iter()
+        .flat_map(|layer| layer["nearest"].as_array().unwrap());
+    let nearest: f64 = nearest.map(|pair| pair[1].as_f64().unwrap()).sum();
+    let mean = number(&rows[0], "mean_nearest");
+    assert!(
+        (mean - nearest / kernels as f64).abs() < 1e-12,
+        "{mean} for {}",
+        nearest / kernels as f64
+    );
+    let measured = |column: &str| {
+        rows.iter()
+            .map(|row| number(row, column))
+            .collect::<Vec<_>>()
+    };
+    // Merging makes kernels more alike, and the more of them the lower the threshold.
+    assert!(
+        measured("mean_nearest")
+            .windows(2)
+            .any(|pair| pair[0] < pair[1]),
+        "{rows:?}"
+    );
+    assert!(measured("merged")[1] > measured("merged")[2], "{rows:?}");
+    assert!(
+        measured("effective_rank")[1] < measured("effective_rank")[0],
+        "{rows:?}"
+    );
+    assert!(
+        rows.iter()
+            .all(|row| row["status"] == "measured" && row["score"].is_empty())
+    );
+}
+
+/// What the reference says of the tiny net's convolutions.
+fn golden_layers() -> Vec<Value> {
+    let nets: Vec<Value> =
+        serde_json::from_slice(&fs::read(fixture("golden/analysis.json")).unwrap()).unwrap();
+    let tiny = nets
+        .iter()
+        .find(|net| net["checkpoint"] == "resnet-tiny.safetensors");
+    let layers = tiny.expect("the tiny net")["layers"]
+        .as_array()
+        .expect("layers");
+    layers
+        .iter()
+        .filter(|layer| layer["kind"] == "conv" || layer["kind"] == "pointwise")
+        .cloned()
+        .collect()
+}
+
+fn start(words: &[OsString]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_inmerge-ckpt"))
+        .args(words)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts")
+}
+
+/// Waits until something is so, or fails.
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "{what} took too long"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn killed_at_any_moment_a_sweep_goes_on_where_it_was() {
+    let folder = temporary();
+    let (straight, killed) = (folder.path().join("straight"), folder.path().join("killed"));
+    run(whole(&straight)).done();
+    let mut words = base(&killed);
+    words.extend(all_that_varies());
+    words.extend(args!["--eval", evaluator("0.01"), "--jobs", "2"]);
+    let mut kills = 0;
+    // Falling from one moment to the next in steps that have nothing to do with those of the sweep.
+    for wait in (0..).map(|turn| 60 + (turn * 83) % 311) {
+        let before = journal_lines(&killed);
+        let mut child = start(&words);
+        std::thread::sleep(Duration::from_millis(wait));
+        if child.try_wait().expect("a child").is_some() {
+            break;
+        }
+        child.kill().expect("it can be killed");
+        child.wait().expect("a child");
+        kills += 1;
+        assert!(journal_lines(&killed) >= before, "no point is lost");
+        assert!(kills < 500);
+    }
+    run(&words).done();
+    assert!(kills >= 3, "{kills}");
+    let points: Vec<Value> = journal(&killed)
+        .iter()
+        .map(|line| line["result"]["point"].clone())
+        .collect();
+    let distinct: BTreeSet<String> = points.iter().map(Value::to_string).collect();
+    assert_eq!((points.len(), distinct.len()), (55, 55), "each point once");
+    assert_eq!(timeless(&killed), timeless(&straight));
+    let hidden: Vec<_> = contents(&killed)
+        .into_keys()
+        .filter(|path| is_hidden(path))
+        .collect();
+    assert!(hidden.is_empty(), "{hidden:?}");
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with('.'))
+}
+
+fn journal_lines(folder: &Path) -> usize {
+    let text = fs::read(folder.join("points.jsonl")).unwrap_or_default();
+    text.iter().filter(|&&byte| byte == b'\n').count()
+}
+
+#[test]
+fn asked_to_end_it_ends_at_once_and_leaves_nothing_running() {
+    let folder = temporary();
+    let report = folder.path().join("sweep");
+    let marker = folder.path().join("marker");
+    let script = format!("echo $$ > '{}'; sleep 100", marker.display());
+    let mut words = base(&report);
+    words.extend(args![
+        "--vary",
+        "tau=0.2,0.4",
+        "--eval",
+        format!("sh -c \"{script}\" {{checkpoint}}")
+    ]);
+    let child = Command::new(env!("CARGO_BIN_EXE_inmerge-ckpt"))
+        .args(&words)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    wait_until("the evaluator's start", || {
+        fs::read_to_string(&marker).is_ok_and(|text| text.ends_with('\n'))
+    });
+    let pid = Pid::from_raw(child.id() as i32).expect("a process");
+    let asked = Instant::now();
+    kill_process(pid, Signal::TERM).expect("it can be asked");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(asked.elapsed() < Duration::from_secs(20));
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("stopped: 0 of 3 points"), "{message}");
+    let evaluator: i32 = fs::read_to_string(&marker).unwrap().trim().parse().unwrap();
+    let evaluator = Pid::from_raw(evaluator).unwrap();
+    wait_until("the evaluator's end", || {
+        rustix::process::test_kill_process(evaluator).is_err()
+    });
+    assert!(!contents(&report).into_keys().any(|path| is_hidden(&path)));
+}
+
+#[test]
+fn an_evaluator_that_fails_fails_its_point_only() {
+    let folder = temporary();
+    let report = folder.path().join("sweep");
+    // Its score is the number of merged kernels' points so far; some points go wrong, each in its own way.
+    let counter = folder.path().join("count");
+    let script = format!(
+        "echo x >> '{0}'; n=$(wc -l < '{0}'); case $((n)) in 2) sleep 60;; 3) echo all is well;; 4) echo oops >&2; exit 7;; \
+         5) echo '{{\\\"auroc\\\": null}}';; *) echo '{{\\\"auroc\\\": 0.5, \\\"n\\\": 1}}';; esac",
+        counter.display()
+    );
+    let eval = format!("sh -c \"{}\" {{checkpoint}}", script.replace('$', "\\$"));
+    let more = args![
+        "--vary",
+        "tau=0.1:0.6:0.1",
+        "--eval",
+        eval,
+        "--metric",
+        "auroc",
+        "--timeout",
+        "1s"
+    ];
+    let words = with(base(&report), more);
+    let first = run(&words).done();
+    let failed: Vec<Row> = rows(&report)
+        .into_iter()
+        .filter(|row| row["status"] == "failed")
+        .collect();
+    let why: Vec<&str> = failed.iter().map(|row| &row["error"][..]).collect();
+    let expected = [
+        "stopped after 1s",
+        "no JSON object with `auroc`",
+        "exit code 7",
+        "`auroc` in its last line is no number",
+    ];
+    assert_eq!(why.len(), expected.len(), "{why:?}");
+    for (why, expected) in why.iter().zip(expected) {
+        assert!(why.contains(expected), "{why}");
+    }
+    assert!(failed.iter().all(|row| row["score"].is_empty()));
+    assert!(
+        format!("{}{}", first.stdout, first.stderr).contains('4'),
+        "{first}"
+    );
+    let page = fs::read_to_string(report.join("index.html")).unwrap();
+    assert!(
+        page.contains("oops") && page.contains("all is well"),
+        "the page shows what they printed"
+    );
+    // The same command keeps them; made anew on request, they all come out.
+    let before = fs::read(report.join("points.jsonl")).unwrap();
+    run(&words).done();
+    assert_eq!(fs::read(report.join("points.jsonl")).unwrap(), before);
+    run(with(words, args!["--retry-failed"])).done();
+    assert!(
+        rows(&report)
+            .iter()
+            .all(|row| row["status"] == "scored" && number(row, "score") == 0.5)
+    );
+    assert_eq!(journal(&report).len(), 7 + 4);
+}
+
+#[test]
+fn a_path_is_handed_on_whatever_is_in_it() {
+    let folder = temporary();
+    let report = folder.path().join("it's a \"folder\" $HOME; rm * \u{e9}");
+    run(with(
+        base(&report),
+        args!["--vary", "tau=0.4", "--eval", evaluator("0")],
+    ))
+    .done();
+    assert!(
+        rows(&report).iter().all(|row| row["status"] == "scored"),
+        "{:?}",
+        rows(&report)
+    );
+}
+
+#[test]
+fn shards_together_are_one_run() {
+    let folder = temporary();
+    let (straight, shared) = (folder.path().join("straight"), folder.path().join("shared"));
+    run(whole(&straight)).done();
+    let mut planned = whole(&shared);
+    planned.insert(1, "plan".into());
+    run(&planned).done();
+    let shard = |number: usize| {
+        run(args![
+            "sensitivity",
+            "run",
+            &shared,
+            "--shard",
+            format!("{number}/3")
+        ])
+    };
+    // Two at the same time, then what is there is drawn, then the third.
+    std::thread::scope(|scope| {
+        let runs = [1, 3].map(|number| scope.spawn(move || shard(number)));
+        for run in runs {
+            run.join().expect("no panic").done();
+        }
+    });
+    run(args!["sensitivity", "collect", &shared]).done();
+    let some = rows(&shared).len();
+    assert!((30..55).contains(&some), "{some}");
+    let results: Value =
+        serde_json::from_slice(&fs::read(shared.join("results.json")).unwrap()).unwrap();
+    assert_eq!(results["missing"], 55 - some);
+    shard(2).done();
+    run(args!["sensitivity", "collect", &shared]).done();
+    assert_eq!(timeless(&shared), timeless(&straight));
+    for file in ["index.html", "tau-score.svg", "grid-score.svg"] {
+        assert_eq!(
+            fs::read(shared.join(file)).unwrap(),
+            fs::read(straight.join(file)).unwrap(),
+            "{file}"
+        );
+    }
+    // Nothing is left to do for anybody.
+    let before = contents(&shared);
+    shard(1).done();
+    assert_eq!(contents(&shared), before);
+}
+
+fn refused(run: Run, code: i32, words: &[&str]) {
+    assert_eq!(run.code, Some(code), "{run}");
+    for word in words {
+        assert!(run.stderr.contains(word), "{word} in {run}");
+    }
+}
+
+#[test]
+fn scores_of_different_sweeps_are_never_mixed() {
+    let folder = temporary();
+    let report = folder.path().join("sweep");
+    let sweep = |more: Vec<OsString>| {
+        run(with(
+            base(&report),
+            with(args!["--vary", "tau=0.4,0.6"], more),
+        ))
+    };
+    sweep(args!["--eval", evaluator("0")]).done();
+    let before = contents(&report);
+    refused(
+        sweep(args!["--eval", evaluator("0.0")]),
+        1,
+        &["--eval was", "another --report"],
+    );
+    refused(sweep(args![]), 1, &["--eval was"]);
+    refused(
+        sweep(args!["--eval", evaluator("0"), "--alpha", "0.5"]),
+        1,
+        &["alpha 0.8", "alpha 0.5"],
+    );
+    refused(
+        sweep(args!["--eval", evaluator("0"), "--exclude", "layer1.*"]),
+        1,
+        &["the layers"],
+    );
+    let other = folder.path().join("other.safetensors");
+    let mut bytes = fs::read(tiny()).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&other, bytes).unwrap();
+    let mut words = with(
+        base(&report),
+        args!["--vary", "tau=0.4", "--eval", evaluator("0")],
+    );
+    words[1] = other.into();
+    refused(
+        run(&words),
+        1,
+        &["resnet-tiny.safetensors", "other.safetensors"],
+    );
+    assert_eq!(contents(&report), before, "what was there is whole");
+    // More of the same is more points; those that are known are kept.
+    let more = with(
+        base(&report),
+        args![
+            "--vary",
+            "tau=0.6,0.8",
+            "--vary",
+            "prob=1",
+            "--eval",
+            evaluator("0")
+        ],
+    );
+    run(more).done();
+    let after = contents(&report);
+    let points = Path::new(&report).join("points.jsonl");
+    assert!(after[&points].starts_with(&before[&points]));
+    let taus: Vec<String> = rows(&report)
+        .into_iter()
+        .filter(|row| row["series"] == "tau")
+        .map(|row| row["tau"].clone())
+        .collect();
+    assert_eq!(taus, ["0.4", "0.6", "0.8"]);
+    assert_eq!(journal(&report).len(), 5);
+}
+
+#[test]
+fn a_checkpoint_that_has_changed_since_it_was_planned_is_refused() {
+    let folder = temporary();
+    let (report, net) = (
+        folder.path().join("sweep"),
+        folder.path().join("net.safetensors"),
+    );
+    fs::copy(tiny(), &net).unwrap();
+    run(args![
+        "sensitivity",
+        "plan",
+        &net,
+        "--report",
+        &report,
+        "--vary",
+        "tau=0.4"
+    ])
+    .done();
+    let mut bytes = fs::read(&net).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&net, bytes).unwrap();
+    refused(
+        run(args!["sensitivity", "run", &report, "--shard", "1/2"]),
+        1,
+        &["net.safetensors", "content differs"],
+    );
+}
+
+#[test]
+fn what_cannot_be_is_refused_before_anything_is_made() {
+    let folder = temporary();
+    let report = folder.path().join("sweep");
+    let sweep = |more: Vec<OsString>| run(with(base(&report), more));
+    for (more, word) in [
+        (args![], "--vary"),
+        (args!["--vary", "tau=0.1:0.9"], "start:stop:step"),
+        (
+            args!["--vary", "tau=0.1", "--grid", "tau,prob"],
+            "--vary prob",
+        ),
+        (args!["--vary", "tau=0.1", "--grid", "tau,layers"], "two of"),
+        (args!["--vary", "tau=0.1", "--vary", "tau=0.2"], "twice"),
+        (
+            args!["--vary", "tau=0.1", "--eval", "score"],
+            "{checkpoint}",
+        ),
+        (
+            args!["--vary", "tau=0.1", "--eval", "'score {checkpoint}"],
+            "quote",
+        ),
+        (args!["--vary", "tau=0.1", "--metric", "auroc"], "--eval"),
+        (
+            args![
+                "--vary",
+                "tau=0.1",
+                "--eval",
+                "x {checkpoint}",
+                "--timeout",
+                "0"
+            ],
+            "--timeout",
+        ),
+        (args!["--vary", "tau=0.1", "--repeats", "0"], "--repeats"),
+        (args!["--vary", "tau=0.1", "--jobs", "0"], "--jobs"),
+    ] {
+        refused(sweep(more), 2, &[word]);
+    }
+    assert!(!report.exists());
+    let missing = sweep(args![
+        "--vary",
+        "tau=0.1",
+        "--eval",
+        "/no/such/program {checkpoint}"
+    ]);
+    refused(missing, 1, &["/no/such/program", "--eval"]);
+    let foreign = folder.path().join("foreign");
+    fs::create_dir(&foreign).unwrap();
+    fs::write(foreign.join("thesis.tex"), "x").unwrap();
+    refused(
+        run(with(base(&foreign), args!["--vary", "tau=0.1"])),
+        1,
+        &["foreign", "empty or a new folder"],
+    );
+    assert_eq!(contents(&foreign).len(), 1);
+    refused(
+        run(args!["sensitivity", "collect", &foreign]),
+        1,
+        &["holds no sweep"],
+    );
+    refused(
+        run(args![
+            "sensitivity",
+            "run",
+            folder.path().join("none"),
+            "--shard",
+            "1/2"
+        ]),
+        1,
+        &["holds no sweep"],
+    );
+    refused(
+        run(args!["sensitivity", "run", &foreign, "--shard", "3/2"]),
+        2,
+        &["--shard"],
+    );
+    let nets = run(args![
+        "sensitivity",
+        fixture("checkpoints/nonfinite.safetensors"),
+        "--report",
+        &report,
+        "--vary",
+        "tau=0.1",
+        "--skip-shallow",
+        "0"
+    ]);
+    refused(nets, 1, &["--allow-nonfinite"]);
+}
+
+#[test]
+fn a_report_of_another_kind_does_not_take_its_place() {
+    let folder = temporary();
+    let report = folder.path().join("sweep");
+    run(with(base(&report), args!["--vary", "tau=0.4"])).done();
+    let before = contents(&report);
+    refused(
+        run(args![
+            "analyze",
+            tiny(),
+            "--report",
+            &report,
+            "--no-spectrum"
+        ]),
+        1,
+        &["sweep"],
+    );
+    assert_eq!(contents(&report), before);
+}
