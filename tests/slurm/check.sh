@@ -26,11 +26,10 @@ finish() {
     local code=$?
     trap - EXIT INT TERM HUP
     cluster_stop || code=1
-    if [ "$code" = 0 ]; then
-        rm -rf "$desk"
-    else
-        echo "slurm-check: FAILED; everything that was written is in $desk" >&2
-    fi
+    case $code in
+        0|130|143) rm -rf "$desk" ;;
+        *) echo "slurm-check: FAILED; everything that was written is in $desk" >&2 ;;
+    esac
     exit "$code"
 }
 
@@ -90,11 +89,19 @@ have_ended() {
 
 # Slurm's own process of a job takes a moment longer than the job.
 nothing_is_left() {
-    [ -z "$(cluster_job_processes)" ]
+    [ -z "$(cluster_job_processes "")" ]
 }
 
 task_is() {
     [ "$(squeue --noheader --array --jobs "$1" --format=%T 2>/dev/null)" = "$2" ]
+}
+
+# The program in a task that runs, which has taken the place of the task's shell.
+program_of_task() {
+    local process
+    for process in $(cluster_job_processes "SLURM_ARRAY_TASK_ID=$1"); do
+        ! grep -qsx inmerge-ckpt "/proc/$process/comm" || echo "$process"
+    done
 }
 
 # One line of a job's record: state and exit code of all of its tasks.
@@ -160,7 +167,7 @@ for part in 1 2; do
     wait_for "two points of task $part" 60 has_points 2 "$torn/points-$part-of-2.jsonl"
 done
 scontrol requeue "${array}_1"
-scancel --full --signal=KILL "${array}_2"
+kill -KILL "$(program_of_task 2)"
 wait_for "the first task's return to the queue" 60 task_is "${array}_1" PENDING
 wait_for "the second task's end" 60 have_ended "${array}_2"
 for part in 1 2; do

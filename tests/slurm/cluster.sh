@@ -120,11 +120,13 @@ cluster_is_idle() {
     [ "$(sinfo --noheader --format=%T 2>/dev/null)" = idle ]
 }
 
-# Processes of its jobs: their environment names its settings. So does that of slurmscriptd, which is slurmctld's.
+# Processes of its jobs, or those that have a variable of this value besides: their environment names its settings. So does
+# that of slurmscriptd, which is slurmctld's.
 cluster_job_processes() {
-    local folder
+    local folder settings=SLURM_CONF=$cluster/slurm.conf
     for folder in /proc/[0-9]*; do
-        if grep -qsF "SLURM_CONF=$cluster/slurm.conf" "$folder/environ" && ! grep -qs slurmscriptd "$folder/comm"; then
+        if grep -qszxF "$settings" "$folder/environ" && grep -qszxF "${1:-$settings}" "$folder/environ" &&
+            ! grep -qs slurmscriptd "$folder/comm"; then
             echo "${folder#/proc/}"
         fi
     done
@@ -151,7 +153,7 @@ cluster_stop() {
             cluster_end "$pid" || code=1
         fi
         # slurmd leaves its jobs running.
-        for pid in $(cluster_job_processes); do
+        for pid in $(cluster_job_processes ""); do
             cluster_end "$pid" || code=1
         done
     done
