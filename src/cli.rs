@@ -33,6 +33,7 @@ use crate::similarity::{DevicePrecision, NonFinite, Precision, Screens, Wanted};
         inmerge-ckpt merge in.safetensors out.safetensors --dry-run --plan plan.json   decide only\n  \
         inmerge-ckpt apply plan.json in.safetensors out.safetensors  do what a plan says\n  \
         inmerge-ckpt diff in.safetensors out.safetensors             what changed\n  \
+        inmerge-ckpt watch checkpoints --out merged --tau 5%         merge each new checkpoint in a folder\n  \
         inmerge-ckpt analyze epoch3.safetensors                      how redundant each layer is, as a page with figures\n  \
         inmerge-ckpt sensitivity epoch3.safetensors --vary tau=0.1:0.9:0.1 --eval 'python3 eval.py --weights {checkpoint}'\n  \
         inmerge-ckpt doctor                                          which GPUs and libraries there are\n\n\
@@ -81,7 +82,7 @@ impl Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
 pub(crate) struct Common {
-    /// Print one JSON object on stdout and nothing else there
+    /// Print one JSON object on stdout (watch: one a line) and nothing else there
     #[arg(long, global = true)]
     pub json: bool,
     /// Print errors and warnings only
@@ -147,6 +148,8 @@ pub(crate) enum Command {
     Merge(Merge),
     /// Write a checkpoint with the merges that a plan lists
     Apply(Apply),
+    /// Merge each new checkpoint that a trainer saves in a folder
+    Watch(Watch),
     /// Report how redundant each layer's kernels are: heatmaps, curves over tau, spectra, as one page
     Analyze(Analyze),
     /// List the layers: order, kind, and which would take part, from the header alone
@@ -261,6 +264,12 @@ pub(crate) struct Writing {
 }
 
 impl Writing {
+    pub fn durability(&self) -> Durability {
+        durability(self.no_sync)
+    }
+}
+
+impl Watch {
     pub fn durability(&self) -> Durability {
         durability(self.no_sync)
     }
@@ -424,6 +433,50 @@ pub(crate) struct Apply {
     pub prefix: Option<String>,
     #[command(flatten)]
     pub writing: Writing,
+}
+
+/// Merge each new checkpoint that a trainer saves in a folder.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Every .safetensors file directly in DIR is merged once it is complete: its size is what its header says, \
+    and neither size nor time of change has moved since the last look. Names that begin with '.', 'tmp', '_tmp' or '~', or have \
+    .tmp, .temp, .part, .partial, .incomplete or .crdownload before the ending, are for the time being and ignored. Sharded checkpoints \
+    and other folders are not looked into.\n\n\
+    The output has the same name in DIR2 and appears complete or not at all. DIR2/.inmerge-watch.jsonl records what was done, so \
+    a watch that is stopped or killed goes on where it was, under the same settings; others need a DIR2 of their own. A checkpoint \
+    that is replaced under its name is merged again. A file in DIR2 that this watch did not write is never replaced.\n\n\
+    Each checkpoint has a seed of its own, from --seed and its file name: the first 8 bytes of the SHA-256 of the seed's 8 \
+    bytes and the name's, little-endian, shifted right by 11. It is printed, and `merge` with it as --seed gives the same bytes.\n\n\
+    On SIGTERM or Ctrl-C it ends with 0 once the checkpoint at hand is done; a second one ends it at once.\n\n\
+    A trainer that saves to the same name again should write another file and rename it: one that is truncated while it is read \
+    ends the watch, as it would end any program that maps it."
+)]
+pub(crate) struct Watch {
+    /// The folder in which checkpoints appear
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub input: PathBuf,
+    /// The folder for merged checkpoints; made if it is missing
+    #[arg(long, value_name = "DIR2", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// Merge what is complete now, and end
+    ///
+    /// It takes two looks. Exits with 1 if a checkpoint could not be merged.
+    #[arg(long)]
+    pub once: bool,
+    /// Time between two looks at DIR, in seconds
+    ///
+    /// On network file systems, which show changes late, take longer than that: for NFS 10.
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    pub poll: Duration,
+    #[command(flatten)]
+    pub merging: Merging,
+    #[command(flatten)]
+    pub layers: LayerFlags,
+    /// Do not wait until the disk holds an output
+    ///
+    /// Faster; after a power cut outputs may be missing or damaged.
+    #[arg(long, help_heading = "Output options")]
+    pub no_sync: bool,
 }
 
 /// List the layers: order, kind, and which would take part, from the header alone.
@@ -626,6 +679,14 @@ fn time_limit(text: &str) -> Result<Duration, String> {
 fn whole_number<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse()
         .map_err(|_| format!("it is not a whole number within [0, {}]", u64::MAX))
+}
+
+/// Parses a time between looks.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok();
+    let seconds = seconds.filter(|seconds| (0.05..=86400.0).contains(seconds));
+    let seconds = seconds.ok_or("it is not a number of seconds within [0.05, 86400]")?;
+    Ok(Duration::from_secs_f64(seconds))
 }
 
 /// An empty list of a repeatable flag means that it was not given.

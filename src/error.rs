@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{checkpoint, layers, place, plan, report, sensitivity, settings, similarity};
+use crate::{checkpoint, layers, place, plan, report, sensitivity, settings, similarity, watch};
 
 /// What stopped a command, in one sentence that names the file, tensor or flag and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -62,8 +62,10 @@ pub enum Error {
     OutputIsInput(PathBuf),
     #[error("--threads: cannot start threads ({0}); ask for fewer")]
     Threads(rayon::ThreadPoolBuildError),
-    #[error("cannot listen for signals ({0}); free some of the process' file descriptors")]
+    #[error("cannot listen for signals ({0}); run where they can be handled")]
     Signals(std::io::Error),
+    #[error(transparent)]
+    Watch(#[from] watch::Error),
     #[error("cannot print ({0})")]
     Print(#[from] std::io::Error),
 }

@@ -27,6 +27,7 @@ pub mod settings;
 mod simd;
 pub mod similarity;
 pub mod splitmix;
+pub mod watch;
 pub mod weight;
 
 /// The program and its version, for what it writes.

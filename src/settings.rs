@@ -1,9 +1,11 @@
 //! What a run is to do, from flags and the configuration file: resolved once, at the door.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::layers::{self, Kind, NamePattern, Selection};
 use crate::plan::{Fraction, LayerParameters, Parameters, Partner, Threshold};
@@ -176,6 +178,25 @@ impl Settings {
             .try_for_each(|(pattern, _)| pattern.require_match(names.clone()))
     }
 
+    /// All that decides what becomes of a checkpoint, by the flags' names: equal for settings that do the same.
+    pub fn description(&self) -> Value {
+        let globs = |globs: &[String]| globs.iter().cloned().collect::<BTreeSet<_>>();
+        let tables = self.tables.iter().map(|(_, table)| {
+            json!({
+                "match": table.pattern,
+                "tau": self.fixed.tau.or(table.tau),
+                "alpha": self.fixed.alpha.or(table.alpha),
+                "prob": self.fixed.prob.or(table.prob),
+            })
+        });
+        let mut description = json!(self.parameters);
+        description["include"] = json!(globs(&self.selection.include));
+        description["exclude"] = json!(globs(&self.selection.exclude));
+        description["kinds"] = json!(self.selection.kinds);
+        description["layer"] = tables.collect();
+        description
+    }
+
     /// The parameters of one layer: a flag wins over the file's `[[layer]]` tables, of which the last that matches wins.
     pub fn for_layer(&self, name: &str) -> LayerParameters {
         let mut own = LayerParameters::from(&self.parameters);
@@ -234,6 +255,30 @@ mod tests {
         let settings = Settings::resolve(partial("tau = 0.9"), file).unwrap();
         assert_eq!(tau(&settings, "a"), "0.9");
         assert_eq!(settings.for_layer("a").alpha.get(), 0.5);
+    }
+
+    #[test]
+    fn descriptions_differ_where_settings_do() {
+        let file = "[[layer]]\nmatch = \"a*\"\ntau = 0.1";
+        let describe = |flags: &str, file: &str| {
+            let settings = Settings::resolve(partial(flags), partial(file)).unwrap();
+            settings.description()
+        };
+        let base = describe("include = [\"a\", \"b\"]", file);
+        assert_eq!(base["tau"], 0.3);
+        assert_eq!(base["layer"][0]["tau"], 0.1);
+        assert_eq!(base, describe("include = [\"b\", \"a\"]\nseed = 0", file));
+        for other in [
+            "",
+            "include = [\"a\"]",
+            "include = [\"a\", \"b\"]\nseed = 1",
+        ] {
+            assert_ne!(base, describe(other, file), "{other}");
+        }
+        assert_ne!(base, describe("include = [\"a\", \"b\"]", ""));
+        // A flag that wins over all tables makes them say the same.
+        let other = file.replace("0.1", "0.2");
+        assert_eq!(describe("tau = 0.5", file), describe("tau = 0.5", &other));
     }
 
     #[test]

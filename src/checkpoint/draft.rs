@@ -1,6 +1,6 @@
 //! An output in the making: the source with some kernels' bytes changed, complete before it appears.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -163,6 +163,21 @@ impl<'a> Draft<'a> {
         let written = written?;
         self.written.extend(written);
         result
+    }
+
+    /// What the system says of its files once all is written to them. Their sizes and the times of their last change are still
+    /// these when they are in their places.
+    ///
+    /// # Errors
+    ///
+    /// Where the system cannot tell.
+    pub fn metadata(&self) -> Result<Vec<Metadata>, Error> {
+        let files = self.files.iter().filter_map(|file| match file {
+            DraftFile::New { file, .. } => Some(file.as_file()),
+            DraftFile::Kept => None,
+        });
+        let metadata: io::Result<_> = files.map(File::metadata).collect();
+        metadata.map_err(|error| self.failed(error))
     }
 
     /// Has each file be a clone of the source's, or be of its size; changes are in these tensors only.

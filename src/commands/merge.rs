@@ -8,10 +8,9 @@ use crate::cli::Merge;
 use crate::error::Error;
 use crate::place::FileDestination;
 use crate::plan::{Plan, PlannedLayer};
+use crate::report::FinishedRun;
 use crate::report::folder::ReportFolder;
 use crate::report::redundancy::LayerMerges;
-use crate::report::{FinishedRun, NothingMerged};
-use crate::similarity::Nearest;
 
 use super::merging::{Job, Machine, Merged};
 use super::reporting::{self, About, Subject};
@@ -63,11 +62,10 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
         .collect();
     if verdict.nothing_merges {
         progress.now("explaining");
-        let nearest = job.nearest(&machine, &progress)?;
-        max_similarities = nearest.iter().map(Nearest::greatest).collect();
-        let layers: Vec<_> = job.names().zip(nearest).collect();
-        let explanation = NothingMerged::new(settings.parameters, pairs_above_tau, &layers);
-        verdict.warn_first(explanation.to_string());
+        let (why, greatest) =
+            job.explain(settings.parameters, pairs_above_tau, &machine, &progress)?;
+        max_similarities = greatest;
+        verdict.warn_first(why.to_string());
     }
     let plan = job.plan(&layers, &settings, decisions);
     if let Some((subject, draft)) = &subject {

@@ -7,7 +7,10 @@ use crate::checkpoint::{Checkpoint, Draft, Fill, Sink};
 use crate::error::Error;
 use crate::layers::{Layer, Layers};
 use crate::meter::Meter;
-use crate::plan::{Decision, Partner, Plan, PlannedLayer, Rules, SkippedLayer, SourceId, Task};
+use crate::plan::{
+    Decision, Parameters, Partner, Plan, PlannedLayer, Rules, SkippedLayer, SourceId, Task,
+};
+use crate::report::NothingMerged;
 use crate::schedule::{Load, work_on_layers};
 use crate::settings::Settings;
 use crate::similarity::{self, Backend, Engine, LayerSize, Nearest, NonFinite};
@@ -94,7 +97,7 @@ impl<'a> Job<'a> {
     }
 
     /// The names of the layers.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    fn names(&self) -> impl Iterator<Item = &str> {
         self.tasks.iter().map(|task| &task.weight.tensor().name[..])
     }
 
@@ -142,12 +145,29 @@ impl<'a> Job<'a> {
         Ok(Merged { decisions, changes })
     }
 
-    /// Every kernel's nearest neighbour, for a run in which nothing merged.
+    /// For a run with these parameters in which nothing merged: why, and each layer's greatest similarity.
     ///
     /// # Errors
     ///
     /// Where the source cannot be read or kernels not be compared.
-    pub fn nearest(&self, machine: &Machine, meter: &dyn Meter) -> Result<Vec<Nearest>, Error> {
+    pub fn explain(
+        &self,
+        parameters: Parameters,
+        pairs_above_tau: Option<u64>,
+        machine: &Machine,
+        meter: &dyn Meter,
+    ) -> Result<(NothingMerged, Vec<Option<f64>>), Error> {
+        let nearest = self.nearest(machine, meter)?;
+        let greatest = nearest.iter().map(Nearest::greatest).collect();
+        let layers: Vec<_> = self.names().zip(nearest).collect();
+        Ok((
+            NothingMerged::new(parameters, pairs_above_tau, &layers),
+            greatest,
+        ))
+    }
+
+    /// Every kernel's nearest neighbour.
+    fn nearest(&self, machine: &Machine, meter: &dyn Meter) -> Result<Vec<Nearest>, Error> {
         self.work_on_layers(None, machine, meter, |task, values, _| {
             let size = LayerSize::of(&task.weight);
             let nearest = |engine: Engine<'_>| task.nearest(values, &self.rules, engine, &());

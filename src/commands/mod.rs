@@ -13,8 +13,8 @@ mod reporting;
 mod selecting;
 mod sensitivity;
 mod session;
-#[allow(dead_code, reason = "watch and sensitivity are to listen")]
 mod signals;
+mod watch;
 mod writing;
 
 use std::io::Write;
@@ -59,6 +59,7 @@ pub fn run(
     let session = &mut Session::new(&cli.common, out, err, bars);
     match &cli.command {
         Command::Merge(args) => merge::run(args, session),
+        Command::Watch(args) => watch::run(args, session),
         Command::Analyze(args) => analyze::run(args, session),
         Command::Apply(args) => apply::run(args, session),
         Command::Inspect(args) => inspect::run(args, session),

@@ -15,11 +15,23 @@ pub(super) fn settings(
     config: Option<&Path>,
     source: &Checkpoint,
 ) -> Result<Settings, Error> {
+    settings_for(flags, config, source.path())
+}
+
+/// The same before there is a checkpoint; an error names what the settings are for.
+pub(super) fn settings_for(
+    flags: PartialSettings,
+    config: Option<&Path>,
+    subject: &Path,
+) -> Result<Settings, Error> {
     let file = config
         .map(PartialSettings::read)
         .transpose()?
         .unwrap_or_default();
-    Settings::resolve(flags, file).map_err(|error| failed(source, error))
+    Settings::resolve(flags, file).map_err(|error| Error::Layers {
+        file: subject.to_owned(),
+        error,
+    })
 }
 
 /// Finds and selects the layers of a checkpoint.
@@ -28,11 +40,26 @@ pub(super) fn find(
     flags: &LayerFlags,
     settings: &Settings,
 ) -> Result<Layers, Error> {
-    let order = flags.order.as_deref().map(read_order).transpose()?;
+    let order = order(flags)?;
+    find_in(source, order.as_deref(), flags, settings)
+}
+
+/// The depth order that the flags name, if they do.
+pub(super) fn order(flags: &LayerFlags) -> Result<Option<Vec<String>>, Error> {
+    flags.order.as_deref().map(read_order).transpose()
+}
+
+/// As [`find`], in an order that was read from the flags' file before.
+pub(super) fn find_in(
+    source: &Checkpoint,
+    order: Option<&[String]>,
+    flags: &LayerFlags,
+    settings: &Settings,
+) -> Result<Layers, Error> {
     let layers = Layers::of(
         source.tensors(),
         &source.metadata(),
-        order.as_deref(),
+        order,
         &settings.selection,
     )
     .map_err(|error| match &flags.order {

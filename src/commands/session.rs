@@ -65,6 +65,20 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Prints one of several results on a line of its own: as JSON if that was asked for, otherwise as text unless silence was.
+    pub(super) fn line<R: Serialize>(
+        &mut self,
+        report: &R,
+        text: impl Fn(&R) -> String,
+    ) -> io::Result<()> {
+        if self.json {
+            let json = serde_json::to_string(report)? + "\n";
+            self.print(json.as_bytes())
+        } else {
+            self.text(|| text(report))
+        }
+    }
+
     /// Prints a result that is JSON already: as that if it was asked for, otherwise as this text unless silence was.
     pub(super) fn document(&mut self, json: &[u8], text: impl Fn() -> String) -> io::Result<()> {
         if self.json {
@@ -116,10 +130,10 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Says how far a long run has come, where no bar does.
-    pub(super) fn tell(&mut self, line: &str) {
-        if !self.quiet && !self.bars {
-            self.say(line);
+    /// Says what is being done, unless silence was asked for.
+    pub(super) fn tell(&mut self, what: &str) {
+        if !self.quiet {
+            self.say(what);
         }
     }
 

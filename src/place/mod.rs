@@ -22,5 +22,5 @@ pub use warning::Warning;
 pub(crate) use attributes::take_over;
 pub(crate) use folder::{FolderPlace, Standing, or_here};
 pub(crate) use keep::{keep, keep_all, keep_entry, keep_late, keep_late_entry};
-pub(crate) use temporary_file::TemporaryFile;
+pub(crate) use temporary_file::{TemporaryFile, remove_abandoned};
 pub(crate) use temporary_folder::{Replaced, TemporaryFolder};

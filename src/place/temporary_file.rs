@@ -1,14 +1,24 @@
 //! A file that has no name until it is complete.
 
-use std::fs::{File, Permissions};
+use std::fs::{self, File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
 /// The mode of a fresh file before the umask, as other programs create theirs.
 const MODE: u32 = 0o666;
+
+/// How a hidden name begins.
+const PREFIX: &str = ".inmerge-";
+
+/// How a hidden name ends.
+const SUFFIX: &str = ".tmp";
+
+/// A run writes to its file all the time.
+const ABANDONED_AFTER: Duration = Duration::from_secs(600);
 
 /// A new file in some folder, gone if it is dropped before it is put in its place.
 ///
@@ -83,9 +93,29 @@ impl TemporaryFile {
     }
 }
 
+/// Removes files that killed runs have left in a folder under hidden names: those to which nobody has written for
+/// [`ABANDONED_AFTER`]. Whatever cannot be removed stays.
+pub(crate) fn remove_abandoned(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        let is_hidden = name.starts_with(PREFIX.as_bytes()) && name.ends_with(SUFFIX.as_bytes());
+        let is_abandoned = |status: Metadata| {
+            let age = status.modified().ok().and_then(|time| time.elapsed().ok());
+            status.is_file() && age.is_some_and(|age| age > ABANDONED_AFTER)
+        };
+        if is_hidden && entry.metadata().is_ok_and(is_abandoned) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 fn hidden_name() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".inmerge-").suffix(".tmp");
+    builder.prefix(PREFIX).suffix(SUFFIX);
     builder
 }
 
@@ -134,8 +164,8 @@ fn link(file: &File, name: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::io::Write;
+    use std::time::SystemTime;
 
     use super::*;
 
@@ -187,5 +217,26 @@ mod tests {
         drop(create_named(folder.path()).unwrap());
         drop(TemporaryFile::create(folder.path()).unwrap());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn only_what_was_abandoned_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, age: Duration| {
+            let path = folder.path().join(name);
+            let file = File::create(&path).unwrap();
+            file.set_modified(SystemTime::now() - age).unwrap();
+            path
+        };
+        let old = 2 * ABANDONED_AFTER;
+        let abandoned = write(".inmerge-a1B2c3.tmp", old);
+        let kept = [
+            write(".inmerge-x1Y2z3.tmp", Duration::ZERO),
+            write(".inmerge-watch.jsonl", old),
+            write("inmerge-a.tmp", old),
+        ];
+        remove_abandoned(folder.path());
+        assert!(!abandoned.exists());
+        assert!(kept.iter().all(|path| path.exists()));
     }
 }

@@ -75,6 +75,13 @@ pub struct Totals {
     pub pairs_above_tau: Option<u64>,
 }
 
+impl Totals {
+    /// The share of kernels that merged, in percent.
+    fn merged_percent(&self) -> f64 {
+        100.0 * self.merged as f64 / self.kernels.max(1) as f64
+    }
+}
+
 /// A run of `merge` or `apply` that has ended.
 #[derive(Debug)]
 pub struct FinishedRun<'a> {
@@ -143,6 +150,25 @@ impl MergeReport {
         }
     }
 
+    /// The sums, on one line.
+    pub fn to_line(&self) -> String {
+        let totals = &self.totals;
+        format!(
+            "{}: {} of {} merged ({:.1} %) in {}, seed {}; {} in {:.2} s\n",
+            self.input,
+            count(totals.merged as u64),
+            counted(totals.kernels as u64, "kernel"),
+            totals.merged_percent(),
+            counted(totals.layers as u64, "layer"),
+            self.parameters.seed,
+            match &self.output {
+                Some(output) => format!("wrote {output}"),
+                None => "wrote nothing".to_owned(),
+            },
+            self.seconds
+        )
+    }
+
     /// A table of the layers, and the sums.
     pub fn to_text(&self) -> String {
         let columns = [
@@ -181,11 +207,11 @@ impl MergeReport {
 
     fn summary(&self) -> String {
         let totals = &self.totals;
-        let share = 100.0 * totals.merged as f64 / totals.kernels.max(1) as f64;
         let mut text = format!(
-            "{} of {} merged ({share:.1} %) in {}",
+            "{} of {} merged ({:.1} %) in {}",
             count(totals.merged as u64),
             counted(totals.kernels as u64, "kernel"),
+            totals.merged_percent(),
             counted(totals.layers as u64, "layer"),
         );
         if let Some(pairs) = totals.pairs_above_tau {

@@ -1,10 +1,9 @@
 //! The journal: what came of each point, a line each, written at once.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, FinishedPoint, Shard};
@@ -54,9 +53,7 @@ impl Part {
             .open(&path);
         let mut file = open.map_err(failed(&path, "cannot be opened"))?;
         // Some file systems have no locks: there the user has to see to it.
-        if flock(&file, FlockOperation::NonBlockingLockExclusive)
-            == Err(rustix::io::Errno::WOULDBLOCK)
-        {
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
             return Err(Error::Busy(path));
         }
         let mut text = Vec::new();

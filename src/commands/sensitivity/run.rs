@@ -111,7 +111,9 @@ pub(super) fn run(
             done += 1;
             ran.failed += usize::from(finished.has_failed());
             let line = describe(&finished, sweep.evaluator.as_ref());
-            session.tell(&format!("{done}/{}  {line}", to_do.len()));
+            if !session.has_bars() {
+                session.tell(&format!("{done}/{}  {line}", to_do.len()));
+            }
             bar.finished(line);
             Ok::<_, Error>(())
         });

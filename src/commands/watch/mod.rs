@@ -1,0 +1,246 @@
+//! `watch DIR --out DIR2`: merge each new checkpoint that a trainer saves.
+
+mod merging;
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::checkpoint::{self, Checkpoint};
+use crate::cli::Watch;
+use crate::error::Error;
+use crate::place::{self, Durability, or_here, remove_abandoned};
+use crate::settings::Settings;
+use crate::similarity;
+use crate::watch::{self, LOOKS_BEFORE_A_WARNING, Looks, Record, Stamp, Unchanged};
+
+use super::signals::Interrupted;
+use super::{Outcome, Session, selecting};
+
+pub(super) fn run(args: &Watch, session: &mut Session<'_>) -> Result<Outcome, Error> {
+    let interrupted = Interrupted::listen().map_err(Error::Signals)?;
+    let mut watcher = Watcher::begin(args)?;
+    let mut looks = Looks::at(&args.input);
+    looks.look().map_err(|error| unlistable(args, error))?;
+    session.tell(&format!(
+        "watching {} for checkpoints; merged ones go to {}",
+        args.input.display(),
+        args.out.display()
+    ));
+    while !interrupted.sleep(args.poll) {
+        match looks.look() {
+            Ok(files) => {
+                for file in files {
+                    if interrupted.requested() {
+                        break;
+                    }
+                    watcher.see(&file, &mut looks, session);
+                }
+            }
+            Err(error) if args.once => return Err(unlistable(args, error).into()),
+            // Of a folder on another machine, which may be back soon.
+            Err(error) => watcher.warn_once(unlistable(args, error).to_string(), session),
+        }
+        if args.once {
+            break;
+        }
+    }
+    match (args.once, watcher.failed) {
+        (true, 1..) => Err(Error::Watch(watch::Error::Failed {
+            folder: args.input.clone(),
+            failed: watcher.failed,
+            seen: watcher.failed + watcher.merged,
+        })),
+        _ => Ok(Outcome::Done),
+    }
+}
+
+fn unlistable(args: &Watch, error: io::Error) -> watch::Error {
+    watch::Error::Unlistable {
+        folder: args.input.clone(),
+        error,
+    }
+}
+
+/// A watch at work.
+struct Watcher<'a> {
+    args: &'a Watch,
+    settings: Settings,
+    /// The depth order that was asked for.
+    order: Option<Vec<String>>,
+    record: Record,
+    merged: usize,
+    failed: usize,
+    /// Warnings that were said and need not be said again.
+    said: HashSet<String>,
+}
+
+/// What became of a file that was looked at.
+enum Seen {
+    Merged,
+    /// The record says so.
+    MergedBefore,
+    /// It is no checkpoint as it is now.
+    Incomplete(checkpoint::Error),
+    /// Somebody wrote to it in this moment.
+    Changing,
+}
+
+impl<'a> Watcher<'a> {
+    /// Sees to the folders and opens the record. Files that the flags name are read now; later changes to them mean nothing.
+    fn begin(args: &'a Watch) -> Result<Self, Error> {
+        let config = args.layers.config.as_deref();
+        let flags = args.merging.settings(&args.layers);
+        let settings = selecting::settings_for(flags, config, &args.input)?;
+        let order = selecting::order(&args.layers)?;
+        let mut description = settings.description();
+        description["allow_nonfinite"] = json!(args.merging.allow_nonfinite);
+        description["order"] = json!(order);
+        see_to_folders(args)?;
+        let record = Record::open(&args.out, &description, args.durability())?;
+        if record.is_locked() {
+            remove_abandoned(&args.out);
+        }
+        Ok(Self {
+            args,
+            settings,
+            order,
+            record,
+            merged: 0,
+            failed: 0,
+            said: HashSet::new(),
+        })
+    }
+
+    /// Does what is to be done with a file. Nothing that is wrong with it ends the watch.
+    fn see(&mut self, file: &Unchanged, looks: &mut Looks, session: &mut Session<'_>) {
+        match self.try_see(file, session) {
+            Ok(Seen::Merged) => {
+                self.merged += 1;
+                looks.settle(file);
+            }
+            Ok(Seen::MergedBefore) => looks.settle(file),
+            Ok(Seen::Changing) => {}
+            Ok(Seen::Incomplete(error)) => self.wait_for(file, &error, session),
+            Err(error) => {
+                self.failed += 1;
+                if lasts(&error) {
+                    session.warn(&[error.to_string()]);
+                    looks.settle(file);
+                } else {
+                    self.warn_once(error.to_string(), session);
+                    looks.put_off(file);
+                }
+            }
+        }
+    }
+
+    fn try_see(&mut self, file: &Unchanged, session: &mut Session<'_>) -> Result<Seen, Error> {
+        let nameless = || watch::Error::Nameless(file.path.clone());
+        let name = file.name.to_str().ok_or_else(nameless)?;
+        let source = file.status.stamp;
+        if self.record.is_done(name, source) {
+            return Ok(Seen::MergedBefore);
+        }
+        let output = self.args.out.join(name);
+        let standing = standing(&output)?;
+        if let Some(standing) = standing {
+            if let Some(entry) = self.record.published(name, source, standing) {
+                self.record.done(&entry)?;
+                session.note(&format!(
+                    "{name} was merged already, before the watch ended"
+                ));
+                return Ok(Seen::MergedBefore);
+            }
+            if !self.record.is_own(name, standing) {
+                return Err(watch::Error::Foreign(output).into());
+            }
+        }
+        let checkpoint = match Checkpoint::open(&file.path) {
+            Ok(checkpoint) if file.is_still_so() => checkpoint,
+            Ok(_) => return Ok(Seen::Changing),
+            Err(error) => return Ok(Seen::Incomplete(error)),
+        };
+        match self.merge(&checkpoint, name, source, standing, session) {
+            Err(Error::Checkpoint(error))
+                if matches!(*error.problem, checkpoint::Problem::ChangedMeanwhile) =>
+            {
+                Ok(Seen::Changing)
+            }
+            merged => merged.map(|()| Seen::Merged),
+        }
+    }
+
+    /// Says that a file is no checkpoint, when it has been left like that.
+    fn wait_for(&self, file: &Unchanged, error: &checkpoint::Error, session: &mut Session<'_>) {
+        if self.args.once || file.looks == LOOKS_BEFORE_A_WARNING {
+            session.warn(&[format!(
+                "{error} (nothing has been written to it for {} s; it is merged once it is complete)",
+                (self.args.poll * file.looks).as_secs_f64()
+            )]);
+        } else if file.looks == 1 {
+            session.note(&format!("not complete yet: {error}"));
+        }
+    }
+
+    fn warn_once(&mut self, warning: String, session: &mut Session<'_>) {
+        if !self.said.contains(&warning) {
+            session.warn(std::slice::from_ref(&warning));
+            self.said.insert(warning);
+        }
+    }
+}
+
+/// Whether nothing but another checkpoint would help.
+fn lasts(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Layers { .. }
+            | Error::Similarity {
+                error: similarity::Error::NonFinite { .. },
+                ..
+            }
+            | Error::Unmergeable { .. }
+            | Error::Watch(watch::Error::Nameless(_))
+    )
+}
+
+/// What stands in an output's place: nothing or a file; anything else is not this program's.
+fn standing(output: &Path) -> Result<Option<Stamp>, watch::Error> {
+    match fs::symlink_metadata(output) {
+        Ok(status) if status.is_file() => Ok(Some(Stamp::of(&status))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        _ => Err(watch::Error::Foreign(output.to_owned())),
+    }
+}
+
+/// Makes the folder for the outputs if there is none, and refuses the watched one.
+fn see_to_folders(args: &Watch) -> Result<(), Error> {
+    let (input, out) = (&args.input, &args.out);
+    let input_status = fs::metadata(input).ok().filter(fs::Metadata::is_dir);
+    let input_status = input_status.ok_or_else(|| watch::Error::NotAFolder(input.clone()))?;
+    if let Err(problem) = make_folder(out, args.durability()) {
+        return Err(problem.of(out).into());
+    }
+    let status = fs::metadata(out).map_err(|error| place::Problem::Unwritable(error).of(out))?;
+    if (status.dev(), status.ino()) == (input_status.dev(), input_status.ino()) {
+        return Err(watch::Error::OutputIsInput(out.clone()).into());
+    }
+    Ok(())
+}
+
+fn make_folder(folder: &Path, durability: Durability) -> Result<(), place::Problem> {
+    let parent = or_here(folder.parent());
+    match fs::create_dir(folder) {
+        Err(_) if folder.is_dir() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(place::Problem::FolderMissing(parent.to_owned()))
+        }
+        Err(error) => Err(place::Problem::Unwritable(error)),
+        Ok(()) => durability.sync_at(parent),
+    }
+}

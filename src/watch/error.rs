@@ -1,0 +1,53 @@
+//! What can keep a watch from its work, in words that name the remedy.
+
+use std::io;
+use std::path::PathBuf;
+
+/// A folder cannot be watched.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "every variant's message says what it means")]
+pub enum Error {
+    #[error("{}: is not a folder; name the folder in which the trainer saves", .0.display())]
+    NotAFolder(PathBuf),
+    #[error("{}: cannot be listed ({error}); check its permissions", folder.display())]
+    Unlistable { folder: PathBuf, error: io::Error },
+    #[error(
+        "--out {}: is the watched folder itself, where merged checkpoints would take the places of the trainer's; name another folder",
+        .0.display()
+    )]
+    OutputIsInput(PathBuf),
+    #[error(
+        "--out {}: another watch is at work there; let it do the work, or name another folder",
+        .0.display()
+    )]
+    Locked(PathBuf),
+    #[error("{}: cannot be read or written ({error}); check its permissions and the disk", file.display())]
+    Record { file: PathBuf, error: io::Error },
+    #[error(
+        "{}: line {line} is not what this program writes ({problem}); remove that line, or name another --out",
+        file.display()
+    )]
+    Damaged {
+        file: PathBuf,
+        line: usize,
+        problem: String,
+    },
+    #[error(
+        "--out {}: holds what was merged with other settings ({difference}); give the same ones, or name another --out",
+        folder.display()
+    )]
+    OtherSettings { folder: PathBuf, difference: String },
+    #[error(
+        "{}: exists, and this watch did not write it, so it is kept; move it elsewhere, or name another --out",
+        .0.display()
+    )]
+    Foreign(PathBuf),
+    #[error("{}: its name is no UTF-8, which the record cannot hold; rename it", .0.display())]
+    Nameless(PathBuf),
+    #[error("{}: {failed} of {seen} new checkpoints could not be merged", folder.display())]
+    Failed {
+        folder: PathBuf,
+        failed: usize,
+        seen: usize,
+    },
+}

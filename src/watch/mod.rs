@@ -1,0 +1,20 @@
+//! Watching a folder in which a trainer drops checkpoints: which of them are complete, what was done with them, and the
+//! seed of each.
+//!
+//! The folder is looked at from time to time: network file systems tell nobody of what another machine writes. A file that
+//! is the same at two [`Looks`] and whose header fits its size is complete; the [`Record`] says what was merged, so that
+//! a watch that ends at any moment, by whatever cause, goes on where it was.
+
+mod error;
+mod look;
+mod name;
+mod record;
+mod seed;
+mod stamp;
+
+pub use error::Error;
+pub use look::{LOOKS_BEFORE_A_WARNING, Looks, Unchanged};
+pub use name::{is_checkpoint, natural};
+pub use record::{Entry, RECORD_NAME, Record};
+pub use seed::seed;
+pub use stamp::{Stamp, Status};

@@ -1,0 +1,124 @@
+//! Which names are those of checkpoints, and their order.
+
+use std::cmp::Ordering;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+/// How the names of checkpoints end.
+const ENDING: &str = ".safetensors";
+
+/// How names begin of files that a program has not finished: hidden ones (rsync's and this program's own), those of
+/// Python's `tempfile`, and of trainers that rename a file once it is complete.
+const UNFINISHED_BEGINNINGS: [&str; 4] = [".", "tmp", "_tmp", "~"];
+
+/// What such names have before [`ENDING`].
+const UNFINISHED_ENDINGS: [&str; 6] = [
+    ".tmp",
+    ".temp",
+    ".part",
+    ".partial",
+    ".incomplete",
+    ".crdownload",
+];
+
+/// Whether a file of this name is a checkpoint once it is complete: it ends in `.safetensors` and is not one for the time
+/// being, which begins with `.`, `tmp`, `_tmp` or `~` or has `.tmp`, `.temp`, `.part`, `.partial`, `.incomplete` or
+/// `.crdownload` before that ending.
+pub fn is_checkpoint(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    name.strip_suffix(ENDING.as_bytes()).is_some_and(|stem| {
+        let mut beginnings = UNFINISHED_BEGINNINGS.iter();
+        let mut endings = UNFINISHED_ENDINGS.iter();
+        !beginnings.any(|start| name.starts_with(start.as_bytes()))
+            && !endings.any(|end| stem.ends_with(end.as_bytes()))
+    })
+}
+
+/// Natural order: by number rather than digit by digit, so that epoch 10 comes after epoch 9.
+pub fn natural(a: &OsStr, b: &OsStr) -> Ordering {
+    let (mut left, mut right) = (a.as_bytes(), b.as_bytes());
+    while let (Some(first), Some(second)) = (left.first(), right.first()) {
+        let order = if first.is_ascii_digit() && second.is_ascii_digit() {
+            let (one, other) = (take_number(&mut left), take_number(&mut right));
+            // Without leading zeros a longer number is a greater one.
+            one.len().cmp(&other.len()).then_with(|| one.cmp(other))
+        } else {
+            left = &left[1..];
+            right = &right[1..];
+            first.cmp(second)
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+    // Where only zeros before a number differ, some order must be the same each time.
+    left.len().cmp(&right.len()).then_with(|| a.cmp(b))
+}
+
+/// Takes the digits from the beginning of a text; what is left of them without leading zeros.
+fn take_number<'a>(text: &mut &'a [u8]) -> &'a [u8] {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
+    let (number, rest) = text.split_at(digits.count());
+    *text = rest;
+    let zeros = number.iter().take_while(|&&byte| byte == b'0').count();
+    &number[zeros..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn temporary_names_are_no_checkpoints() {
+        for name in [
+            "epoch1.safetensors",
+            "model.ema.safetensors",
+            "partial.safetensors",
+            "my_tmp.safetensors",
+        ] {
+            assert!(is_checkpoint(name.as_ref()), "{name}");
+        }
+        for name in [
+            ".safetensors",
+            ".epoch1.safetensors",
+            "tmpq8_x1.safetensors",
+            "_tmp_epoch1.safetensors",
+            "~epoch1.safetensors",
+            "epoch1.tmp.safetensors",
+            "epoch1.incomplete.safetensors",
+            "epoch1.safetensors.tmp",
+            "epoch1.safetensors.part",
+            "epoch1.safetensors~",
+            "epoch1.SAFETENSORS.gz",
+            "epoch1.pth",
+            "model.safetensors.index.json",
+            "safetensors",
+        ] {
+            assert!(!is_checkpoint(name.as_ref()), "{name}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_ordered_by_their_value() {
+        let ordered = [
+            "a",
+            "epoch",
+            "epoch1",
+            "epoch1-2",
+            "epoch1-10",
+            "epoch2",
+            "epoch09",
+            "epoch10",
+            "epoch010b",
+            "epoch100",
+            "epochs",
+        ];
+        let mut names = ordered;
+        names.reverse();
+        names.sort_by(|a, b| natural(a.as_ref(), b.as_ref()));
+        assert_eq!(names, ordered);
+        let [one, padded] = ["e1", "e01"].map(OsStr::new);
+        assert_eq!(natural(one, padded), natural(padded, one).reverse());
+        assert_ne!(natural(one, padded), Ordering::Equal);
+    }
+}

@@ -1,0 +1,400 @@
+//! What a watch has done, in a file beside its outputs: one JSON object a line, appended and never changed.
+//!
+//! The first line holds the settings. Two lines follow for each checkpoint: one before its output appears, which tells
+//! size and time of that output, and one after. A watch that is killed between the two finds the output by its size and
+//! time and knows it for its own; killed before, it finds none, and merges again, to the same bytes.
+
+use std::collections::HashMap;
+use std::fs::{File, TryLockError};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::place::Durability;
+
+use super::{Error, Stamp};
+
+/// The name of the file, in the folder of the outputs.
+pub const RECORD_NAME: &str = ".inmerge-watch.jsonl";
+
+/// What `"format"` says.
+const FORMAT: &str = "inmerge-watch";
+
+/// The version of the format that this program writes, and the only one it reads.
+const VERSION: u64 = 1;
+
+/// A record, held by this process alone where the file system knows locks.
+#[derive(Debug)]
+pub struct Record {
+    path: PathBuf,
+    file: File,
+    /// Where the next line goes.
+    end: u64,
+    durability: Durability,
+    is_locked: bool,
+    known: HashMap<String, Known>,
+}
+
+/// What the lines say of one name.
+#[derive(Debug, Default)]
+struct Known {
+    /// The last output that is in its place for sure.
+    done: Option<Entry>,
+    /// A later one that may be.
+    publishing: Option<Entry>,
+    /// All outputs of this name that may ever have stood there.
+    outputs: Vec<Stamp>,
+}
+
+/// What was made of one checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// The file's name, the same in both folders.
+    pub name: String,
+    /// The checkpoint.
+    pub source: Stamp,
+    /// SHA-256 of its header's JSON, as in a plan.
+    pub header_sha256: String,
+    /// The seed it was merged with.
+    pub seed: u64,
+    /// The output.
+    pub output: Stamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    format: String,
+    version: u64,
+    tool: String,
+    settings: Value,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+enum Line {
+    Publishing(Entry),
+    Done(Entry),
+}
+
+impl Record {
+    /// Opens the record in the folder of the outputs, or begins it with these settings, an object.
+    ///
+    /// # Errors
+    ///
+    /// Where another process holds it, it was begun with other settings, or it cannot be read or written.
+    pub fn open(folder: &Path, settings: &Value, durability: Durability) -> Result<Self, Error> {
+        let path = folder.join(RECORD_NAME);
+        let failed = |error| Error::Record {
+            file: path.clone(),
+            error,
+        };
+        let mut options = File::options();
+        let options = options.read(true).write(true).create(true).truncate(false);
+        let mut file = options.open(&path).map_err(failed)?;
+        let is_locked = match file.try_lock() {
+            Ok(()) => true,
+            Err(TryLockError::WouldBlock) => return Err(Error::Locked(folder.to_owned())),
+            // A file system without locks: two watches would do the same work twice, to the same bytes.
+            Err(TryLockError::Error(_)) => false,
+        };
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).map_err(failed)?;
+        // What comes after the last line's end was being written when its writer was killed.
+        let end = text.iter().rposition(|&byte| byte == b'\n');
+        text.truncate(end.map_or(0, |end| end + 1));
+        let mut record = Self {
+            file,
+            end: text.len() as u64,
+            durability,
+            is_locked,
+            known: HashMap::new(),
+            path: path.clone(),
+        };
+        if text.is_empty() {
+            let head = Head {
+                format: FORMAT.to_owned(),
+                version: VERSION,
+                tool: crate::TOOL.to_owned(),
+                settings: settings.clone(),
+            };
+            record.append(&head)?;
+            durability
+                .sync_at(folder)
+                .map_err(|problem| failed(io::Error::other(problem)))?;
+        } else {
+            record.read(folder, &text, settings)?;
+        }
+        Ok(record)
+    }
+
+    fn read(&mut self, folder: &Path, text: &[u8], settings: &Value) -> Result<(), Error> {
+        let damaged = |line: usize, problem: String| Error::Damaged {
+            file: self.path.clone(),
+            line,
+            problem,
+        };
+        let mut lines = text
+            .split(|&byte| byte == b'\n')
+            .filter(|line| !line.is_empty());
+        let head = lines.next().unwrap_or_default();
+        let head: Head =
+            serde_json::from_slice(head).map_err(|error| damaged(1, error.to_string()))?;
+        if (&head.format[..], head.version) != (FORMAT, VERSION) {
+            return Err(damaged(1, format!("{} {}", head.format, head.version)));
+        }
+        if let Some(difference) = difference(&head.settings, settings) {
+            return Err(Error::OtherSettings {
+                folder: folder.to_owned(),
+                difference,
+            });
+        }
+        for (number, line) in lines.enumerate() {
+            let line = serde_json::from_slice(line)
+                .map_err(|error| damaged(number + 2, error.to_string()))?;
+            note(&mut self.known, line);
+        }
+        Ok(())
+    }
+
+    /// Whether no other process can hold it.
+    pub fn is_locked(&self) -> bool {
+        self.is_locked
+    }
+
+    /// Whether the output of the checkpoint in this state is known to have been in its place.
+    pub fn is_done(&self, name: &str, source: Stamp) -> bool {
+        let done = self.known.get(name).and_then(|known| known.done.as_ref());
+        done.is_some_and(|done| done.source == source)
+    }
+
+    /// The entry of an output of the checkpoint in this state that is in its place, given what stands there, though no line
+    /// says so.
+    pub fn published(&self, name: &str, source: Stamp, standing: Stamp) -> Option<Entry> {
+        let publishing = self.known.get(name)?.publishing.as_ref();
+        publishing
+            .filter(|entry| entry.source == source && entry.output == standing)
+            .cloned()
+    }
+
+    /// Whether what stands in an output's place is an output of this name.
+    pub fn is_own(&self, name: &str, standing: Stamp) -> bool {
+        let known = self.known.get(name);
+        known.is_some_and(|known| known.outputs.contains(&standing))
+    }
+
+    /// Says that an output is about to appear.
+    ///
+    /// # Errors
+    ///
+    /// Where that cannot be written.
+    pub fn publishing(&mut self, entry: &Entry) -> Result<(), Error> {
+        self.say(Line::Publishing(entry.clone()))
+    }
+
+    /// Says that an output is in its place.
+    ///
+    /// # Errors
+    ///
+    /// Where that cannot be written.
+    pub fn done(&mut self, entry: &Entry) -> Result<(), Error> {
+        self.say(Line::Done(entry.clone()))
+    }
+
+    fn say(&mut self, line: Line) -> Result<(), Error> {
+        self.append(&line)?;
+        note(&mut self.known, line);
+        Ok(())
+    }
+
+    fn append(&mut self, line: &impl Serialize) -> Result<(), Error> {
+        let mut text = serde_json::to_vec(line).expect("a line has string keys only");
+        text.push(b'\n');
+        let written = self.file.write_all_at(&text, self.end);
+        let written = written.and_then(|()| self.file.set_len(self.end + text.len() as u64));
+        let synced = written.and_then(|()| match self.durability {
+            Durability::Synced => self.file.sync_data(),
+            Durability::Unsynced => Ok(()),
+        });
+        match synced {
+            Ok(()) => {
+                self.end += text.len() as u64;
+                Ok(())
+            }
+            Err(error) => {
+                // Half a line is no line for whoever reads it, but a whole one would be.
+                let _ = self.file.set_len(self.end);
+                Err(Error::Record {
+                    file: self.path.clone(),
+                    error,
+                })
+            }
+        }
+    }
+}
+
+fn note(known: &mut HashMap<String, Known>, line: Line) {
+    let (Line::Publishing(entry) | Line::Done(entry)) = &line;
+    let known = known.entry(entry.name.clone()).or_default();
+    if !known.outputs.contains(&entry.output) {
+        known.outputs.push(entry.output);
+    }
+    match line {
+        Line::Publishing(entry) => known.publishing = Some(entry),
+        Line::Done(entry) => {
+            known.publishing = None;
+            known.done = Some(entry);
+        }
+    }
+}
+
+/// The first of the settings that is another one now than it was.
+fn difference(there: &Value, now: &Value) -> Option<String> {
+    let (Some(old), Some(new)) = (there.as_object(), now.as_object()) else {
+        return Some("unknown ones".to_owned());
+    };
+    let keys = new.keys().chain(old.keys());
+    let mut differing = keys.filter(|&key| old.get(key) != new.get(key));
+    let said = |value: Option<&Value>| value.map_or("unknown".to_owned(), Value::to_string);
+    differing.next().map(|key| {
+        let (old, new) = (said(old.get(key)), said(new.get(key)));
+        format!("{key} was {old} and is now {new}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+
+    use serde_json::json;
+
+    use super::*;
+
+    const SOURCE: Stamp = Stamp {
+        bytes: 10,
+        modified_ns: 1_700_000_000_123_456_789,
+    };
+    const OUTPUT: Stamp = Stamp {
+        bytes: 10,
+        modified_ns: 5,
+    };
+
+    fn entry(name: &str) -> Entry {
+        Entry {
+            name: name.to_owned(),
+            source: SOURCE,
+            header_sha256: "00".to_owned(),
+            seed: u64::MAX,
+            output: OUTPUT,
+        }
+    }
+
+    fn open(folder: &Path) -> Result<Record, Error> {
+        let settings = json!({ "tau": 0.1 + 0.2, "seed": u64::MAX });
+        Record::open(folder, &settings, Durability::Unsynced)
+    }
+
+    #[test]
+    fn what_was_done_is_known_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut record = open(folder.path()).unwrap();
+        assert!(!record.is_done("a", SOURCE) && !record.is_own("a", OUTPUT));
+        record.publishing(&entry("a")).unwrap();
+        record.done(&entry("a")).unwrap();
+        record.publishing(&entry("b")).unwrap();
+        for is_new in [false, true] {
+            if is_new {
+                drop(record);
+                record = open(folder.path()).unwrap();
+            }
+            assert!(record.is_done("a", SOURCE) && record.is_own("a", OUTPUT));
+            assert!(!record.is_done("a", OUTPUT) && !record.is_own("a", SOURCE));
+            assert!(!record.is_done("b", SOURCE) && record.is_own("b", OUTPUT));
+            assert_eq!(record.published("b", SOURCE, OUTPUT), Some(entry("b")));
+            assert_eq!(record.published("b", OUTPUT, OUTPUT), None);
+            assert_eq!(record.published("b", SOURCE, SOURCE), None);
+            assert_eq!(record.published("a", SOURCE, OUTPUT), None);
+        }
+    }
+
+    #[test]
+    fn an_output_stays_known_while_a_later_one_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut record = open(folder.path()).unwrap();
+        record.publishing(&entry("a")).unwrap();
+        let later = Entry {
+            source: OUTPUT,
+            output: SOURCE,
+            ..entry("a")
+        };
+        record.publishing(&later).unwrap();
+        assert!(record.is_own("a", OUTPUT) && record.is_own("a", SOURCE));
+        record.done(&later).unwrap();
+        assert!(record.is_done("a", OUTPUT) && !record.is_done("a", SOURCE));
+    }
+
+    #[test]
+    fn a_torn_last_line_is_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(RECORD_NAME);
+        open(folder.path()).unwrap().done(&entry("a")).unwrap();
+        let whole = fs::read(&path).unwrap();
+        let mut longer = File::options().append(true).open(&path).unwrap();
+        longer.write_all(&[b'x'; 1000]).unwrap();
+        open(folder.path()).unwrap().done(&entry("b")).unwrap();
+        {
+            let record = open(folder.path()).unwrap();
+            assert!(record.is_done("a", SOURCE) && record.is_done("b", SOURCE));
+        }
+        let text = fs::read(&path).unwrap();
+        assert!(text.starts_with(&whole) && !text.contains(&b'x'));
+        // Torn in the first line.
+        fs::write(&path, &whole[..9]).unwrap();
+        assert!(!open(folder.path()).unwrap().is_done("a", SOURCE));
+        assert_eq!(
+            fs::read(&path)
+                .unwrap()
+                .iter()
+                .filter(|&&byte| byte == b'\n')
+                .count(),
+            1
+        );
+    }
+
+    #[test]
+    fn other_settings_and_damage_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        open(folder.path()).unwrap().done(&entry("a")).unwrap();
+        let settings = json!({ "tau": 0.3, "seed": u64::MAX });
+        let refused = Record::open(folder.path(), &settings, Durability::Unsynced);
+        let message = refused.unwrap_err().to_string();
+        assert!(
+            message.contains("tau was 0.30000000000000004 and is now 0.3"),
+            "{message}"
+        );
+        let path = folder.path().join(RECORD_NAME);
+        let mut text = fs::read_to_string(&path).unwrap();
+        text.insert_str(text.find('\n').unwrap() + 1, "{\"event\":\"done\"}\n");
+        fs::write(&path, text).unwrap();
+        assert!(matches!(
+            open(folder.path()),
+            Err(Error::Damaged { line: 2, .. })
+        ));
+    }
+
+    #[test]
+    fn one_process_holds_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let record = open(folder.path()).unwrap();
+        if record.is_locked() {
+            assert!(matches!(open(folder.path()), Err(Error::Locked(_))));
+        }
+        drop(record);
+        open(folder.path()).unwrap();
+    }
+}
