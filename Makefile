@@ -7,7 +7,7 @@ DEMO := fixtures/checkpoints/demo.safetensors
 # The layers of the sample report, which is to stay small.
 SAMPLE := --include 'layer4.*'
 
-.PHONY: all demo test bench gpu-bundle gpu-check bless sample kernels install openblas cxx
+.PHONY: all demo test bench gpu-bundle gpu-check slurm-check bless sample kernels install openblas cxx
 
 all: openblas
 	$(CARGO) build --release
@@ -33,6 +33,11 @@ gpu-check: gpu-bundle
 # What tests/gpu/check.sh needs, which then takes no cargo: also as target/gpu-check.tar.gz, to carry to another machine.
 gpu-bundle: openblas
 	CARGO="$(CARGO)" tests/gpu/bundle.sh
+
+# Runs examples/slurm on a real Slurm, installed where it is missing (Debian's packages, root), started and stopped again.
+slurm-check: all
+	@if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
+	$$sudo tests/slurm/check.sh "$${CARGO_TARGET_DIR:-target}/release/inmerge-ckpt"
 
 # Makes the fixtures and the expected results anew, by the independent numpy computation (needs python3 and numpy).
 bless:

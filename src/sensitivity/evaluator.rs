@@ -25,6 +25,9 @@ const SHOWN: usize = 2000;
 /// How long a program that is asked to end has for it.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How much later than the program this process may hear of a signal that ends both.
+const LAG: Duration = Duration::from_millis(100);
+
 /// From one look at a program to the next.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -76,7 +79,8 @@ impl Evaluator {
         words.into_iter().map(filled).collect()
     }
 
-    /// Runs the program on a checkpoint, until it ends, its time is over, or `is_stopped` says so. `None` in that last case.
+    /// Runs the program on a checkpoint, until it ends, its time is over, or `is_stopped` says so. `None` in that last case,
+    /// and where it fails just before that: a queue that stops a job signals all processes of it, the program perhaps first.
     ///
     /// It has a process group of its own, and nothing of that is left running.
     ///
@@ -115,23 +119,25 @@ impl Evaluator {
                 output: end(printed),
             }
         };
-        Ok(match ending {
-            Ending::Stopped => None,
+        let verdict = match ending {
+            Ending::Stopped => return Ok(None),
             Ending::OutOfTime => {
                 let limit = humantime::format_duration(limit);
-                Some(failure(format!("it was stopped after {limit}")))
+                failure(format!("it was stopped after {limit}"))
             }
             Ending::ByItself if !status.is_some_and(|status| status.success()) => {
-                Some(failure(describe(status)))
+                failure(describe(status))
             }
-            Ending::ByItself => Some(match self.number(&out) {
+            Ending::ByItself => match self.number(&out) {
                 Ok(score) => Verdict::Score(score),
                 Err(why) => Verdict::Failure {
                     why,
                     output: end(&format!("{out}{err}")),
                 },
-            }),
-        })
+            },
+        };
+        let has_failed = matches!(verdict, Verdict::Failure { .. });
+        Ok((!has_failed || !becomes_true(is_stopped, LAG)).then_some(verdict))
     }
 
     /// The number in what was printed.
@@ -177,6 +183,18 @@ fn keys(object: &serde_json::Map<String, serde_json::Value>) -> String {
         [] => "no number".to_owned(),
         keys => keys.join(", "),
     }
+}
+
+/// Whether a condition holds, now or before long.
+fn becomes_true(condition: &dyn Fn() -> bool, before: Duration) -> bool {
+    let started = Instant::now();
+    while !condition() {
+        if started.elapsed() >= before {
+            return false;
+        }
+        std::thread::sleep(LOOK);
+    }
+    true
 }
 
 /// How a program came to its end.
@@ -397,6 +415,18 @@ mod tests {
     fn one_may_be_called_off() {
         let verdict = evaluator("sleep 60 {checkpoint}", None, 60).score(Path::new("0"), &|| true);
         assert_eq!(verdict.unwrap(), None);
+    }
+
+    #[test]
+    fn one_that_is_ended_together_with_this_process_has_not_failed() {
+        for script in ["kill -TERM $$", "exit 143", "true"] {
+            let command = format!("sh -c '{script}' {{checkpoint}}");
+            let started = Instant::now();
+            // Most likely the program ends before.
+            let is_stopped = || started.elapsed() >= Duration::from_millis(60);
+            let verdict = evaluator(&command, None, 60).score(Path::new("0"), &is_stopped);
+            assert_eq!(verdict.unwrap(), None, "{script}");
+        }
     }
 
     #[test]
