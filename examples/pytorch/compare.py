@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""Fine-tunes one backbone a seed in every way of merging and tabulates the scores of each epoch.
+
+Of a seed all variants share the backbone, the order of the batches and the hyperparameters. Started again with the same
+command, it goes on where it stopped. After each run it writes `results.csv`, a row an epoch, and `table.md`, mean ± standard
+deviation over the seeds, of all the runs there are.
+"""
+
+import argparse
+import csv
+import json
+import statistics
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+VARIANTS = {
+    "none": ["--merge", "none"],
+    "between": ["--merge", "between"],
+    "between-20%": ["--merge", "between", "--tau", "20%"],
+    "between-20%x20": ["--merge", "between", "--tau", "20%", "--rounds", "20"],
+    "every-step": ["--merge", "every-step"],
+}
+METRICS = ["auroc", "accuracy"]
+COLUMNS = [f"{split}_{metric}" for split in ("val", "test") for metric in METRICS]
+
+
+def train(name, seed, epochs, lr, args, words):
+    """One run of train.py, in the folder NAME-SEED; what it says goes to a file beside."""
+    folder = args.out / f"{name}-{seed}"
+    command = [sys.executable, HERE / "train.py", "--data", args.data, "--out", folder, "--seed", seed, "--epochs", epochs,
+               "--lr", lr, "--threads", args.threads, "--binary", args.binary, *words]
+    with open(f"{folder}.txt", "a") as said:
+        code = subprocess.run(list(map(str, command)), stdout=said, stderr=said).returncode
+    if code:
+        raise SystemExit(f"A run failed; {folder}.txt says why.")
+
+
+def results(args):
+    """A dictionary for each seed, variant and epoch there is."""
+    rows = []
+    for variant in ["backbone", *args.variants]:
+        for seed in args.seeds:
+            log = args.out / f"{variant}-{seed}" / "log.jsonl"
+            for line in map(json.loads, log.read_text().splitlines() if log.exists() else []):
+                row = {"variant": variant, "seed": seed, "epoch": line["epoch"], "loss": round(line["loss"], 6)}
+                for when, prefix in (("after", ""), ("before", "before_")):
+                    for column in COLUMNS:
+                        split, metric = column.split("_")
+                        row[prefix + column] = round(line[when][split][metric], 6)
+                rows.append(row | {key: line[key] for key in ("kernels", "merges", "seconds")})
+    return rows
+
+
+def spread(values, digits=4, sign=""):
+    """Mean ± standard deviation."""
+    mean = f"{statistics.mean(values):{sign}.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
+
+
+def table(head, body):
+    """Rows as Markdown."""
+    lines = [head, ["---"] * len(head), *body]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+
+
+def tables(rows, variants):
+    """All tables, as Markdown."""
+    at = {}
+    for row in rows:
+        at.setdefault((row["variant"], row["epoch"]), []).append(row)
+    epochs = lambda variant: sorted(epoch for name, epoch in at if name == variant)
+    variants = [variant for variant in variants if epochs(variant)]
+    text = "## Backbone\n\n" + table(
+        ["epoch", *COLUMNS, "seeds"],
+        [[e, *(spread([row[c] for row in at["backbone", e]]) for c in COLUMNS), len(at["backbone", e])] for e in epochs("backbone")])
+    shown = sorted({epoch for variant in variants for epoch in epochs(variant)})
+    cell = lambda variant, epoch, value, **how: spread([value(row) for row in at[variant, epoch]], **how) if (variant, epoch) in at else ""
+    for column in COLUMNS:
+        text += f"\n## Fine-tuning: {column}\n\n" + table(
+            ["epoch", *variants], [[e, *(cell(v, e, lambda row: row[column]) for v in variants)] for e in shown])
+    text += "\n## Kernels changed in the epoch (merges)\n\n" + table(
+        ["epoch", *variants],
+        [[e, *(f"{cell(v, e, lambda r: r['kernels'], digits=0)} ({cell(v, e, lambda r: r['merges'], digits=0)})" for v in variants)]
+         for e in shown])
+
+    # The seeds differ more than the variants: what a variant does shows in its difference from `none` of the same seed.
+    mean = {}
+    for row in rows:
+        if len([r for r in rows if (r["variant"], r["seed"]) == (row["variant"], row["seed"])]) == len(shown):
+            for column in COLUMNS:
+                mean.setdefault((row["variant"], row["seed"], column), []).append(row[column])
+    body = []
+    for variant in variants:
+        for what, value in (("last epoch", lambda v: v[-1]), ("mean of the epochs", statistics.mean)):
+            line = [variant, what]
+            for column in COLUMNS:
+                pairs = [(value(values), value(mean["none", seed, column])) for (name, seed, c), values in mean.items()
+                         if (name, c) == (variant, column) and ("none", seed, column) in mean]
+                line.append(spread([own - none for own, none in pairs], sign="+") if pairs else "")
+            if variant != "none":
+                body.append(line)
+    text += "\n## Difference from `none` of the same seed\n\n" + table(["variant", "", *COLUMNS], body)
+    text += "\n## What a merge does at once: after it less before it\n\n" + table(
+        ["variant", *COLUMNS],
+        [[v, *(spread([r[c] - r[f"before_{c}"] for r in rows if r["variant"] == v], sign="+") for c in COLUMNS)]
+         for v in variants if v.startswith("between")])
+    return text
+
+
+def write(args):
+    rows = results(args)
+    if rows:
+        args.report.mkdir(parents=True, exist_ok=True)
+        with open(args.report / "results.csv", "w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        (args.report / "table.md").write_text(tables(rows, args.variants))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True, help="MedMNIST .npz")
+    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder for the runs, 0.2 GB each")
+    parser.add_argument("--report", type=Path, help="folder for results.csv and table.md [default: that of the runs]")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--backbone-epochs", type=int, default=8)
+    parser.add_argument("--backbone-lr", type=float, default=0.01)
+    parser.add_argument("--epochs", type=int, default=6, help="of fine-tuning")
+    parser.add_argument("--lr", type=float, default=0.001, help="of fine-tuning")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at once")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads a run")
+    parser.add_argument("--binary", default="inmerge-ckpt", help="the program, or its path")
+    args = parser.parse_args()
+    args.report = args.report or args.out
+    args.out.mkdir(parents=True, exist_ok=True)
+
+    with ThreadPoolExecutor(args.jobs) as pool:
+        try:
+            for _ in pool.map(lambda seed: train("backbone", seed, args.backbone_epochs, args.backbone_lr, args, []), args.seeds):
+                write(args)
+            grid = [(seed, variant) for seed in args.seeds for variant in args.variants]
+            tune = lambda seed, variant: train(variant, seed, args.epochs, args.lr, args, [
+                "--init", args.out / f"backbone-{seed}" / "model.safetensors", *VARIANTS[variant]])
+            for _ in pool.map(lambda point: tune(*point), grid):
+                write(args)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    print(f"Wrote results.csv and table.md in {args.report}.")
+
+
+if __name__ == "__main__":
+    main()
