@@ -9,11 +9,12 @@ deviation over the seeds, of all the runs there are.
 import argparse
 import csv
 import json
-import statistics
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from tables import METRICS, tables
 
 HERE = Path(__file__).resolve().parent
 VARIANTS = {
@@ -22,9 +23,9 @@ VARIANTS = {
     "between-20%": ["--merge", "between", "--tau", "20%"],
     "between-20%x20": ["--merge", "between", "--tau", "20%", "--rounds", "20"],
     "every-step": ["--merge", "every-step"],
+    "every-step-0.05": ["--merge", "every-step", "--tau", "0.05"],
+    "between-20%x20-momentum": ["--merge", "between", "--tau", "20%", "--rounds", "20", "--momentum", "merge"],
 }
-METRICS = ["auroc", "accuracy"]
-COLUMNS = [f"{split}_{metric}" for split in ("val", "test") for metric in METRICS]
 
 
 def train(name, seed, epochs, lr, args, words):
@@ -47,67 +48,11 @@ def results(args):
             for line in map(json.loads, log.read_text().splitlines() if log.exists() else []):
                 row = {"variant": variant, "seed": seed, "epoch": line["epoch"], "loss": round(line["loss"], 6)}
                 for when, prefix in (("after", ""), ("before", "before_")):
-                    for column in COLUMNS:
+                    for column in METRICS:
                         split, metric = column.split("_")
                         row[prefix + column] = round(line[when][split][metric], 6)
                 rows.append(row | {key: line[key] for key in ("kernels", "merges", "seconds")})
     return rows
-
-
-def spread(values, digits=4, sign=""):
-    """Mean ± standard deviation."""
-    mean = f"{statistics.mean(values):{sign}.{digits}f}"
-    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
-
-
-def table(head, body):
-    """Rows as Markdown."""
-    lines = [head, ["---"] * len(head), *body]
-    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
-
-
-def tables(rows, variants):
-    """All tables, as Markdown."""
-    at = {}
-    for row in rows:
-        at.setdefault((row["variant"], row["epoch"]), []).append(row)
-    epochs = lambda variant: sorted(epoch for name, epoch in at if name == variant)
-    variants = [variant for variant in variants if epochs(variant)]
-    text = "## Backbone\n\n" + table(
-        ["epoch", *COLUMNS, "seeds"],
-        [[e, *(spread([row[c] for row in at["backbone", e]]) for c in COLUMNS), len(at["backbone", e])] for e in epochs("backbone")])
-    shown = sorted({epoch for variant in variants for epoch in epochs(variant)})
-    cell = lambda variant, epoch, value, **how: spread([value(row) for row in at[variant, epoch]], **how) if (variant, epoch) in at else ""
-    for column in COLUMNS:
-        text += f"\n## Fine-tuning: {column}\n\n" + table(
-            ["epoch", *variants], [[e, *(cell(v, e, lambda row: row[column]) for v in variants)] for e in shown])
-    text += "\n## Kernels changed in the epoch (merges)\n\n" + table(
-        ["epoch", *variants],
-        [[e, *(f"{cell(v, e, lambda r: r['kernels'], digits=0)} ({cell(v, e, lambda r: r['merges'], digits=0)})" for v in variants)]
-         for e in shown])
-
-    # The seeds differ more than the variants: what a variant does shows in its difference from `none` of the same seed.
-    mean = {}
-    for row in rows:
-        if len([r for r in rows if (r["variant"], r["seed"]) == (row["variant"], row["seed"])]) == len(shown):
-            for column in COLUMNS:
-                mean.setdefault((row["variant"], row["seed"], column), []).append(row[column])
-    body = []
-    for variant in variants:
-        for what, value in (("last epoch", lambda v: v[-1]), ("mean of the epochs", statistics.mean)):
-            line = [variant, what]
-            for column in COLUMNS:
-                pairs = [(value(values), value(mean["none", seed, column])) for (name, seed, c), values in mean.items()
-                         if (name, c) == (variant, column) and ("none", seed, column) in mean]
-                line.append(spread([own - none for own, none in pairs], sign="+") if pairs else "")
-            if variant != "none":
-                body.append(line)
-    text += "\n## Difference from `none` of the same seed\n\n" + table(["variant", "", *COLUMNS], body)
-    text += "\n## What a merge does at once: after it less before it\n\n" + table(
-        ["variant", *COLUMNS],
-        [[v, *(spread([r[c] - r[f"before_{c}"] for r in rows if r["variant"] == v], sign="+") for c in COLUMNS)]
-         for v in variants if v.startswith("between")])
-    return text
 
 
 def write(args):
@@ -139,14 +84,20 @@ def main():
     args.report = args.report or args.out
     args.out.mkdir(parents=True, exist_ok=True)
 
+    def backbone(seed):
+        train("backbone", seed, args.backbone_epochs, args.backbone_lr, args, [])
+
+    def tuned(seed, variant):
+        init = args.out / f"backbone-{seed}" / "model.safetensors"
+        train(variant, seed, args.epochs, args.lr, args, ["--init", init, *VARIANTS[variant]])
+
+    # Seed by seed, so that a comparison stopped early has whole seeds.
+    grid = [(seed, variant) for seed in args.seeds for variant in args.variants]
     with ThreadPoolExecutor(args.jobs) as pool:
         try:
-            for _ in pool.map(lambda seed: train("backbone", seed, args.backbone_epochs, args.backbone_lr, args, []), args.seeds):
+            for _ in pool.map(backbone, args.seeds):
                 write(args)
-            grid = [(seed, variant) for seed in args.seeds for variant in args.variants]
-            tune = lambda seed, variant: train(variant, seed, args.epochs, args.lr, args, [
-                "--init", args.out / f"backbone-{seed}" / "model.safetensors", *VARIANTS[variant]])
-            for _ in pool.map(lambda point: tune(*point), grid):
+            for _ in pool.map(tuned, *zip(*grid)):
                 write(args)
         except BaseException:
             pool.shutdown(cancel_futures=True)

@@ -21,6 +21,8 @@ from merging import BetweenEpochs, merge_after_step, save
 from net import build, convolutions, from_checkpoint
 from score import score
 
+# Flags of `inmerge-ckpt merge` that can stand before `--`, too; the rule after every step knows the first four.
+MERGE_FLAGS = ["tau", "alpha", "prob", "skip-shallow", "rounds", "partner"]
 # What may change when a run is taken up again.
 FREE = ["epochs", "threads", "device", "out", "binary"]
 
@@ -43,16 +45,16 @@ def arguments():
     parser.add_argument("--ema", type=float, metavar="DECAY", help="keep an average of the weights, merged as they are")
     parser.add_argument("--binary", default="inmerge-ckpt", help="the program, or its path")
     merging = parser.add_argument_group("merging, as in `inmerge-ckpt merge`, whose defaults hold")
-    for flag in ["tau", "alpha", "prob", "skip-shallow"]:
-        merging.add_argument(f"--{flag}")
-    for flag in ["rounds", "partner"]:
-        merging.add_argument(f"--{flag}", help="between epochs only")
+    for flag in MERGE_FLAGS:
+        merging.add_argument(f"--{flag}", help=None if flag in MERGE_FLAGS[:4] else "between epochs only")
 
     words = sys.argv[1:]
     end = words.index("--") if "--" in words else len(words)
     args = parser.parse_args(words[:end])
-    args.handed_on = words[end + 1:]
-    if args.merge != "between" and (args.handed_on or args.rounds or args.partner or args.momentum == "merge"):
+    handed_on = words[end + 1:]
+    given = {flag: getattr(args, flag.replace("-", "_")) for flag in MERGE_FLAGS}
+    args.merge_flags = [f"--{flag}={value}" for flag, value in given.items() if value is not None] + handed_on
+    if args.merge != "between" and (handed_on or args.rounds or args.partner or args.momentum == "merge"):
         parser.error("--rounds, --partner, --momentum merge and what stands after -- need --merge between")
     if args.merge == "every-step":
         try:
@@ -101,6 +103,15 @@ def momenta(net, optimizer):
     return {name: state["momentum_buffer"] for name, state in states.items() if state.get("momentum_buffer") is not None}
 
 
+def update_average(average, net, decay):
+    """Moves the averaged weights and batch statistics towards the network's."""
+    for name, value in net.state_dict().items():
+        if value.is_floating_point():
+            average[name].lerp_(value, 1 - decay)
+        else:
+            average[name].copy_(value)  # counters
+
+
 def replace(path, write):
     """Writes a file whole or not at all."""
     partial = path.with_name(f"{path.name}.tmp")
@@ -126,9 +137,7 @@ def main():
     layers = convolutions(net, network_input(images[:1], takes).to(args.device))
     average = {name: value.clone() for name, value in net.state_dict().items()} if args.ema else {}
     args.out.mkdir(parents=True, exist_ok=True)
-    flags = [f"--{flag.replace('_', '-')}={getattr(args, flag)}"
-             for flag in ["tau", "alpha", "prob", "skip_shallow", "rounds", "partner"] if getattr(args, flag) is not None]
-    between = args.merge == "between" and BetweenEpochs(args.binary, args.out, layers, flags + args.handed_on)
+    between = args.merge == "between" and BetweenEpochs(args.binary, args.out, layers, args.merge_flags)
 
     # The one file that says how far the run has come; all others are made from it or before it.
     settings = {name: str(value) for name, value in vars(args).items() if name not in FREE}
@@ -152,16 +161,12 @@ def main():
             if args.merge == "every-step":
                 for layer in layers[args.skip:]:
                     tally.add(layer, merge_after_step(net.get_parameter(layer), *args.rule))
-            for name, value in net.state_dict().items() if args.ema else []:
-                if value.is_floating_point():
-                    average[name].lerp_(value, 1 - args.ema)
-                else:
-                    average[name].copy_(value)
+            if args.ema:
+                update_average(average, net, args.ema)
 
         row = {"epoch": epoch, "loss": train_epoch(net, optimizer, images, labels, args, after_step)}
         scores = {split: score(net, *splits[split]) for split in ("val", "test")}
-        row["before"] = scores
-        row["kernels"], row["merges"] = len(tally.changed), tally.merges
+        row |= {"before": scores, "kernels": len(tally.changed), "merges": tally.merges}
         if between:
             row["kernels"], row["merges"] = between.merge(net, args.seed + epoch)
             if args.momentum == "merge":
