@@ -32,7 +32,7 @@ pub fn fixture(path: &str) -> PathBuf {
 }
 
 /// The program under test: cargo's, or `INMERGE_PROGRAM`.
-fn program() -> OsString {
+pub fn program() -> OsString {
     env::var_os("INMERGE_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_inmerge-ckpt").into())
 }
 
