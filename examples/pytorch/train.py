@@ -54,6 +54,8 @@ def arguments():
     handed_on = words[end + 1:]
     given = {flag: getattr(args, flag.replace("-", "_")) for flag in MERGE_FLAGS}
     args.merge_flags = [f"--{flag}={value}" for flag, value in given.items() if value is not None] + handed_on
+    if args.merge == "none" and args.merge_flags:
+        parser.error(f"{args.merge_flags[0]} needs --merge between or --merge every-step")
     if args.merge != "between" and (handed_on or args.rounds or args.partner or args.momentum == "merge"):
         parser.error("--rounds, --partner, --momentum merge and what stands after -- need --merge between")
     if args.merge == "every-step":
