@@ -1,0 +1,392 @@
+//! The PyTorch example (examples/pytorch): what it trains, merges and goes on from. Skipped, with a word, where `python3` has no
+//! PyTorch.
+
+#[macro_use]
+mod common;
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common::{Place, places, program, read_json, run, skipped};
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn project(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Whether `python3` can import these; says so where it cannot.
+fn has(modules: &str) -> bool {
+    let import = Command::new("python3")
+        .args(["-c", &format!("import {modules}")])
+        .output();
+    let has = import.is_ok_and(|output| output.status.success());
+    if !has {
+        skipped(&format!(
+            "the PyTorch example: python3 cannot import {modules}"
+        ));
+    }
+    has
+}
+
+fn python(script: &str, args: Vec<OsString>) -> Output {
+    Command::new("python3")
+        .arg("-B")
+        .arg(project(script))
+        .args(args)
+        .output()
+        .expect("python3 starts")
+}
+
+/// The lines on stdout of a script that was to succeed.
+fn lines(output: Output) -> Vec<String> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+/// The one line on stderr of a script that was to fail, without a traceback.
+fn complaint(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 1, "{text}");
+    lines[0].to_owned()
+}
+
+/// A folder with a data set and what is trained on it; `None`, with a word, where there is no PyTorch.
+struct Workshop(TempDir);
+
+impl Workshop {
+    fn open() -> Option<Self> {
+        has("numpy, safetensors, torch, torchvision").then(|| {
+            // A run is 0.2 GB, which is much for a /tmp in memory.
+            let shop = Self(TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
+            lines(python("tests/pytorch/tiny.py", args![shop.at("tiny.npz")]));
+            shop
+        })
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    /// Starts the trainer; later flags win over these.
+    fn train(&self, out: &str, more: &[&str]) -> Output {
+        let mut words = args![
+            "--data",
+            self.at("tiny.npz"),
+            "--out",
+            self.at(out),
+            "--binary",
+            program(),
+            "--threads=1",
+            "--device=cpu",
+            "--seed=5",
+            "--epochs=1"
+        ];
+        words.extend(more.iter().map(OsString::from));
+        python("examples/pytorch/train.py", words)
+    }
+
+    /// What a run has logged, without the seconds.
+    fn log(&self, out: &str) -> Vec<Value> {
+        let text = fs::read_to_string(self.at(out).join("log.jsonl")).unwrap();
+        let rows = text.lines().map(|line| {
+            let mut row: Value = serde_json::from_str(line).unwrap();
+            assert!(row["seconds"].as_f64().unwrap() > 0.0);
+            row.as_object_mut().unwrap().remove("seconds");
+            row
+        });
+        rows.collect()
+    }
+
+    fn bytes(&self, path: &str) -> Vec<u8> {
+        fs::read(self.at(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+    }
+
+    /// The tensors of a checkpoint whose names have this prefix, which is taken off.
+    fn tensors(&self, path: &str, prefix: &str) -> Vec<(String, Vec<u8>)> {
+        let file = self.bytes(path);
+        let named = places(&file)
+            .into_iter()
+            .filter_map(|Place { name, bytes, .. }| {
+                let name = name.strip_prefix(prefix)?.to_owned();
+                Some((name, file[bytes].to_vec()))
+            });
+        let mut named: Vec<_> = named.collect();
+        named.sort();
+        named
+    }
+
+    /// Writes what a run's state.pt holds to `OUT.safetensors`.
+    fn state(&self, out: &str) -> String {
+        let file = format!("{out}.safetensors");
+        let state = self.at(out).join("state.pt");
+        lines(python(
+            "tests/pytorch/state.py",
+            args![state, self.at(&file)],
+        ));
+        file
+    }
+}
+
+fn last(lines: &[String]) -> Value {
+    serde_json::from_str(lines.last().expect("a line")).expect("JSON")
+}
+
+fn merges(plan: &Value) -> Vec<(&str, &Value)> {
+    let layers = plan["layers"].as_array().unwrap().iter();
+    layers
+        .flat_map(|layer| {
+            let name = layer["name"].as_str().unwrap();
+            layer["merges"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(move |merge| (name, merge))
+        })
+        .collect()
+}
+
+#[test]
+fn training_goes_on_from_the_merged_checkpoint() {
+    let Some(shop) = Workshop::open() else { return };
+    let between = ["--merge=between", "--tau=20%"];
+    let handed_on = ["--", "--prob=0.9"];
+    let epochs = |count| [&between[..], &[count], &handed_on[..]].concat();
+    lines(shop.train("twice", &epochs("--epochs=1")));
+
+    // It is what the program makes of the trained one, with the epoch's seed.
+    run(args![
+        "merge",
+        shop.at("twice/trained.safetensors"),
+        shop.at("again.safetensors"),
+        "--tau=20%",
+        "--prob=0.9",
+        "--seed=6"
+    ])
+    .done();
+    let merged = shop.bytes("twice/model.safetensors");
+    assert!(merged == shop.bytes("again.safetensors"));
+    assert!(merged != shop.bytes("twice/trained.safetensors"));
+    let state = shop.state("twice");
+    assert!(shop.tensors(&state, "net.") == shop.tensors("twice/model.safetensors", ""));
+
+    let plan = read_json(&shop.at("twice/plan.json"));
+    let count = merges(&plan).len();
+    assert!(count > 100, "{count}");
+    let row = &shop.log("twice")[0];
+    assert_eq!(row["kernels"], count);
+    for when in ["before", "after"] {
+        for split in ["val", "test"] {
+            for metric in ["auroc", "accuracy", "loss"] {
+                assert!(row[when][split][metric].is_f64(), "{row}");
+            }
+        }
+    }
+    assert_ne!(row["before"]["test"]["loss"], row["after"]["test"]["loss"]);
+
+    // The order in which torchvision's ResNet runs: a block's downsampling after its convolutions.
+    let (_, header) = safetensors::SafeTensors::read_metadata(&merged).unwrap();
+    let order = &header.metadata().as_ref().unwrap()["inmerge.layers"];
+    let order: Vec<String> = serde_json::from_str(order).unwrap();
+    assert_eq!(order.len(), 20);
+    assert_eq!(order[0], "conv1.weight");
+    assert_eq!(
+        order[10..13],
+        [
+            "layer3.0.conv1.weight",
+            "layer3.0.conv2.weight",
+            "layer3.0.downsample.0.weight"
+        ]
+    );
+
+    let scored = python(
+        "examples/pytorch/eval.py",
+        args![
+            "--weights",
+            shop.at("twice/model.safetensors"),
+            "--data",
+            shop.at("tiny.npz"),
+            "--threads=1",
+            "--device=cpu"
+        ],
+    );
+    assert_eq!(last(&lines(scored)), row["after"]["test"]);
+
+    // Stopped and started again, it goes on from there as if it had not been stopped.
+    lines(shop.train("twice", &epochs("--epochs=2")));
+    lines(shop.train("once", &epochs("--epochs=2")));
+    assert!(merged != shop.bytes("twice/model.safetensors"));
+    assert!(shop.bytes("once/model.safetensors") == shop.bytes("twice/model.safetensors"));
+    assert!(shop.state("once") != shop.state("twice"));
+    assert!(shop.bytes("once.safetensors") == shop.bytes("twice.safetensors"));
+    assert_eq!(shop.log("once").len(), 2);
+    assert_eq!(shop.log("once"), shop.log("twice"));
+    assert_eq!(&shop.log("twice")[0], row);
+
+    let other = shop.train("twice", &["--lr=0.5"]);
+    let said = complaint(&other);
+    assert!(said.contains("another lr and merge"), "{said}");
+}
+
+/// What kernel `i` becomes when it is merged with `j`: exactly, in float32.
+fn blend(values: &[f32], kernel: usize, partner: usize, len: usize) -> Vec<f32> {
+    let (own, other) = (0.8_f64 as f32, (1.0 - 0.8_f64) as f32);
+    let kernels: Vec<&[f32]> = values.chunks(len).collect();
+    let pairs = kernels[kernel].iter().zip(kernels[partner]);
+    pairs.map(|(a, b)| own * a + other * b).collect()
+}
+
+/// Applies a plan of one round to tensors.
+fn followed(tensors: &[(String, Vec<u8>)], plan: &Value) -> Vec<(String, Vec<u8>)> {
+    let floats = |bytes: &[u8]| -> Vec<f32> {
+        let words = bytes.chunks(4);
+        words
+            .map(|word| f32::from_le_bytes(word.try_into().unwrap()))
+            .collect()
+    };
+    let merged = tensors.iter().map(|(name, bytes)| {
+        let mut merged = bytes.clone();
+        for (_, merge) in merges(plan).iter().filter(|(layer, _)| layer == name) {
+            let place = |key: &str| merge[key].as_u64().unwrap() as usize;
+            let layer = plan["layers"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|l| l["name"] == **name);
+            let size = bytes.len() / layer.unwrap()["kernels"].as_u64().unwrap() as usize;
+            let kernel = blend(&floats(bytes), place("kernel"), place("partner"), size / 4);
+            let bytes: Vec<u8> = kernel
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect();
+            merged[place("kernel") * size..][..size].copy_from_slice(&bytes);
+        }
+        (name.clone(), merged)
+    });
+    merged.collect()
+}
+
+#[test]
+fn momentum_and_average_follow_the_plan_or_are_left() {
+    let Some(shop) = Workshop::open() else { return };
+    let between = ["--merge=between", "--tau=20%", "--ema=0.9"];
+    lines(shop.train("none", &["--ema=0.9"]));
+    lines(shop.train("keep", &between));
+    lines(shop.train("merge", &[&between[..], &["--momentum=merge"]].concat()));
+
+    // Until the merge all three train alike.
+    let trained = shop.tensors("none/model.safetensors", "");
+    assert!(trained == shop.tensors("keep/trained.safetensors", ""));
+    assert!(trained == shop.tensors("merge/trained.safetensors", ""));
+    let plan = read_json(&shop.at("keep/plan.json"));
+    assert_eq!(plan, read_json(&shop.at("merge/plan.json")));
+    assert!(followed(&trained, &plan) == shop.tensors("keep/model.safetensors", ""));
+
+    let [none, keep, merge] = ["none", "keep", "merge"].map(|out| {
+        let state = shop.state(out);
+        shop.tensors(&state, "momentum.")
+    });
+    assert_eq!(none.len(), 62);
+    assert!(keep == none);
+    assert!(merge != none);
+    assert!(merge == followed(&none, &plan));
+
+    let [none, keep, merge] = ["none", "keep", "merge"]
+        .map(|out| shop.tensors(&format!("{out}/ema.safetensors"), "ema."));
+    assert!(keep == followed(&none, &plan));
+    assert!(keep == merge);
+    assert!(keep != none);
+
+    let log = shop.log("keep");
+    assert_ne!(
+        log[0]["ema"]["test"]["loss"],
+        log[0]["after"]["test"]["loss"]
+    );
+    let scored = python(
+        "examples/pytorch/eval.py",
+        args![
+            "--weights",
+            shop.at("keep/ema.safetensors"),
+            "--prefix=ema.",
+            "--data",
+            shop.at("tiny.npz"),
+            "--split=val",
+            "--threads=1",
+            "--device=cpu"
+        ],
+    );
+    assert_eq!(last(&lines(scored)), log[0]["ema"]["val"]);
+}
+
+#[test]
+fn every_step_merges_past_the_shallow_layers() {
+    let Some(shop) = Workshop::open() else { return };
+    lines(python(
+        "tests/pytorch/check_every_step.py",
+        args![project("examples/pytorch")],
+    ));
+    // One epoch is one batch here, so that only the merge tells the two apart.
+    lines(shop.train("none", &[]));
+    lines(shop.train("merged", &["--merge=every-step", "--tau=-1", "--prob=1"]));
+    let row = &shop.log("merged")[0];
+    assert_eq!([&row["kernels"], &row["merges"]], [3840, 3840]);
+    let none = shop.tensors("none/model.safetensors", "");
+    let merged = shop.tensors("merged/model.safetensors", "");
+    let differ: Vec<&str> = none
+        .iter()
+        .zip(&merged)
+        .filter(|(left, right)| left != right)
+        .map(|((name, _), _)| name.as_str())
+        .collect();
+    assert_eq!(
+        differ,
+        [
+            "layer3.0.conv1.weight",
+            "layer3.0.conv2.weight",
+            "layer3.0.downsample.0.weight",
+            "layer3.1.conv1.weight",
+            "layer3.1.conv2.weight",
+            "layer4.0.conv1.weight",
+            "layer4.0.conv2.weight",
+            "layer4.0.downsample.0.weight",
+            "layer4.1.conv1.weight",
+            "layer4.1.conv2.weight",
+        ]
+    );
+}
+
+#[test]
+fn what_is_wrong_is_said_in_a_sentence() {
+    let Some(shop) = Workshop::open() else { return };
+    let missing = shop.train("out", &["--merge=between", "--binary=not-there"]);
+    assert!(complaint(&missing).starts_with("not-there is not there to run"));
+    let failing = shop.train("out", &["--merge=between", "--binary=false"]);
+    assert!(complaint(&failing).starts_with("Merging failed (exit code 1): "));
+    assert!(!shop.at("out/log.jsonl").exists());
+
+    let file = shop.at("short.npz");
+    lines(python("tests/pytorch/tiny.py", args![&file, "val_labels"]));
+    let short = shop.train("out", &["--data", file.to_str().unwrap()]);
+    assert!(complaint(&short).contains("has no val_labels"));
+    let scored = python(
+        "examples/pytorch/eval.py",
+        args!["--weights", &file, "--data", shop.at("tiny.npz")],
+    );
+    assert!(complaint(&scored).contains("cannot be read as safetensors"));
+}
+
+#[test]
+fn auroc_is_that_of_all_pairs() {
+    if has("numpy") {
+        let examples = args![project("examples/pytorch")];
+        assert_eq!(
+            lines(python("tests/pytorch/check_auroc.py", examples)),
+            ["checked"]
+        );
+    }
+}
