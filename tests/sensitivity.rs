@@ -142,6 +142,8 @@ fn every_point_scores_what_the_reference_says() {
                 && depths.is_none_or(|d| d == (depth(row, "first_depth"), depth(row, "last_depth")))
                 && ["tau", "alpha", "prob", "skip_shallow", "repeat", "seed"]
                     .iter()
+                    // Empty where it plays no part: in the baseline, and L_s where layers are named.
+                    .filter(|column| !row[**column].is_empty())
                     .all(|column| number(row, column) == expected[column].as_f64().unwrap())
         };
         let mut found = rows.iter().filter(same);
@@ -178,13 +180,13 @@ fn every_point_scores_what_the_reference_says() {
         "tau-score.svg",
         "tau-score.png",
         "layer-score.svg",
-        "grid-score.png",
+        "grid-alpha-prob-score.png",
     ] {
         assert!(report.join(file).is_file(), "{file}");
     }
     let page = fs::read_to_string(report.join("index.html")).unwrap();
     assert!(
-        page.contains("merged nothing") || page.contains("Nothing merged"),
+        page.to_lowercase().contains("nothing merged") || page.contains("merged nothing"),
         "the page names hollow points"
     );
 }
@@ -316,9 +318,15 @@ fn killed_at_any_moment_a_sweep_goes_on_where_it_was() {
     assert_eq!(timeless(&killed), timeless(&straight));
     let hidden: Vec<_> = contents(&killed)
         .into_keys()
-        .filter(|path| is_hidden(path))
+        .filter(|path| is_hidden(path) && !is_abandoned(path))
         .collect();
     assert!(hidden.is_empty(), "{hidden:?}");
+}
+
+/// A file that was about to replace another in the moment of a kill; later runs remove it.
+fn is_abandoned(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with(".inmerge-") && name.ends_with(".tmp")
 }
 
 fn is_hidden(path: &Path) -> bool {
@@ -480,7 +488,7 @@ fn shards_together_are_one_run() {
     shard(2).done();
     run(args!["sensitivity", "collect", &shared]).done();
     assert_eq!(timeless(&shared), timeless(&straight));
-    for file in ["index.html", "tau-score.svg", "grid-score.svg"] {
+    for file in ["index.html", "tau-score.svg", "grid-alpha-prob-score.svg"] {
         assert_eq!(
             fs::read(shared.join(file)).unwrap(),
             fs::read(straight.join(file)).unwrap(),
@@ -677,7 +685,7 @@ fn what_cannot_be_is_refused_before_anything_is_made() {
         "sensitivity",
         fixture("checkpoints/nonfinite.safetensors"),
         "--report",
-        &report,
+        folder.path().join("nonfinite"),
         "--vary",
         "tau=0.1",
         "--skip-shallow",

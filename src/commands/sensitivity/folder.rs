@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use crate::error::Error;
-use crate::place::{Durability, FileDestination};
+use crate::place::{Durability, FileDestination, remove_abandoned};
 use crate::sensitivity::{self, Sweep};
 
 /// The file that says what the sweep is.
@@ -14,6 +14,7 @@ const SWEEP: &str = "sweep.json";
 /// Makes a folder that of a sweep, or takes the one that is there if it is of a sweep with the same base.
 pub(super) fn begin(folder: &Path, sweep: &Sweep) -> Result<(), Error> {
     fs::create_dir_all(folder).map_err(failed(folder, "cannot be made"))?;
+    remove_abandoned(folder);
     match read(folder)? {
         Some(before) => {
             if let Some(difference) = before.difference(sweep) {
