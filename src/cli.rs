@@ -54,11 +54,11 @@ impl Cli {
     /// Where flags contradict each other.
     pub fn check(&self) -> Result<(), clap::Error> {
         let conflict = |problem| Self::command().error(ErrorKind::ArgumentConflict, problem);
-        if let Command::Sensitivity(Sensitivity { step, sweep, .. }) = &self.command {
-            let checked = match step {
-                Some(SensitivityStep::Plan { sweep, .. }) => sweep.check(),
+        if let Command::Sensitivity(args) = &self.command {
+            let checked = match &args.step {
+                Some(SensitivityStep::Plan(plan)) => plan.sweep.check(),
                 Some(_) => Ok(()),
-                None => sweep.check(),
+                None => args.sweep.check(),
             };
             checked.map_err(|error| conflict(error.to_string()))?;
         }
@@ -157,7 +157,7 @@ pub(crate) enum Command {
     /// Say what differs between two checkpoints, kernel by kernel
     Diff(Diff),
     /// Score variants of a checkpoint, and draw how sensitive the net is to layers, tau, alpha and p
-    Sensitivity(Sensitivity),
+    Sensitivity(Box<Sensitivity>),
     /// Say what there is to compute with: BLAS, GPUs, the libraries these take, and what auto would choose
     #[command(
         long_about = "Say what there is to compute with.\n\nWhich BLAS and how many threads; which GPUs; where the NVIDIA \
@@ -527,13 +527,7 @@ pub(crate) struct Sensitivity {
 #[derive(Debug, Subcommand)]
 pub(crate) enum SensitivityStep {
     /// Write down the points, for `run` to work through on one machine or many
-    Plan {
-        /// The checkpoint whose variants are to be scored
-        #[arg(value_name = "IN", value_hint = ValueHint::AnyPath)]
-        input: PathBuf,
-        #[command(flatten)]
-        sweep: SweepFlags,
-    },
+    Plan(Box<PlanSweep>),
     /// Work through a plan's points, or a share of them
     Run(RunSweep),
     /// Draw what is known of a sweep
@@ -542,6 +536,16 @@ pub(crate) enum SensitivityStep {
         #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
         folder: PathBuf,
     },
+}
+
+/// Write down the points of a sweep.
+#[derive(Debug, Args)]
+pub(crate) struct PlanSweep {
+    /// The checkpoint whose variants are to be scored
+    #[arg(value_name = "IN", value_hint = ValueHint::AnyPath)]
+    pub input: PathBuf,
+    #[command(flatten)]
+    pub sweep: SweepFlags,
 }
 
 /// What a sweep is.

@@ -19,7 +19,7 @@ use super::{Outcome, Session};
 
 pub(super) fn run(args: &Sensitivity, session: &mut Session<'_>) -> Result<Outcome, Error> {
     match (&args.step, &args.input) {
-        (Some(SensitivityStep::Plan { input, sweep }), _) => plan_only(input, sweep, session),
+        (Some(SensitivityStep::Plan(plan)), _) => plan_only(&plan.input, &plan.sweep, session),
         (Some(SensitivityStep::Run(args)), _) => run_share(args, session),
         (Some(SensitivityStep::Collect { folder }), _) => {
             let sweep = folder::sweep(folder)?;
