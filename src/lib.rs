@@ -6,8 +6,9 @@
 //! convolutions alone. This crate does it to a checkpoint on disk. Its rooms read as the pipeline:
 //!
 //! [`checkpoint`] (read) → [`layers`] → [`weight`] → [`similarity`] → [`plan`] → [`apply`] → [`checkpoint`] (write) →
-//! [`report`]; [`place`] is how files come to the disk whole, and [`commands`] puts all together for the command line of
-//! [`cli`].
+//! [`report`]; [`place`] is how files come to the disk whole. [`sensitivity`] goes through it for many variants of one
+//! checkpoint, [`watch`] for every checkpoint that comes into a folder, and [`commands`] puts all together for the command
+//! line of [`cli`].
 
 pub mod analysis;
 pub mod apply;
