@@ -86,18 +86,21 @@ fn merge(input: &Path, output: &Path, flags: &str) -> Taken {
     ];
     line.extend("--force --tau 0.5".split(' '));
     line.extend(flags.split(' '));
-    taken(line)
+    taken(line, 2)
 }
 
 /// Runs the program's `analyze` in this process.
-fn analyze(input: &Path, report: &Path) -> Taken {
+fn analyze(input: &Path, report: &Path, threads: usize) -> Taken {
     let [input, report] = [input, report].map(|path| path.to_str().unwrap());
-    taken(vec!["inmerge-ckpt", "analyze", input, "--report", report])
+    let line = vec!["inmerge-ckpt", "analyze", input, "--report", report];
+    taken(line, threads)
 }
 
 /// Runs a command in this process.
-fn taken(mut line: Vec<&str>) -> Taken {
-    line.extend("--no-sync --skip-shallow 0 --threads 2".split(' '));
+fn taken(line: Vec<&str>, threads: usize) -> Taken {
+    let threads = threads.to_string();
+    let rest = ["--no-sync", "--skip-shallow", "0", "--threads", &threads];
+    let line = line.into_iter().chain(rest);
     let cli = Cli::try_parse_from(line).expect("a valid command line");
     let before = transferred();
     let profiler = dhat::Profiler::builder().testing().build();
@@ -172,13 +175,15 @@ fn a_run_takes_no_more_than_it_must() {
         assert!(copied.contains(&few.read), "{}", few.read);
     }
 
-    // Of an analysis, some numbers a kernel and a section of the page stay of each layer; what is drawn does not.
+    // Of an analysis, some numbers a kernel and a section of the page stay of each layer; what is drawn does not. With several
+    // threads the most depends on which drawings meet, which is as a busy machine has it.
     let report = folder.path().join("report");
     let [few, many] = [3, 12].map(|layers| {
         checkpoint(&input, &vec![(512, 2304); layers], 0);
-        analyze(&input, &report).memory
+        analyze(&input, &report, 1).memory
     });
     let of_layer = MIB / 2;
     assert!(many < few + 9 * of_layer, "{few} bytes, {many} bytes");
-    assert!(many < 3 * BASE, "{many} bytes");
+    let two_threads = analyze(&input, &report, 2).memory;
+    assert!(two_threads < 3 * BASE, "{two_threads} bytes");
 }

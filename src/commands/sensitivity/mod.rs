@@ -53,7 +53,7 @@ fn plan_only(
             "Planned {} points in {}; `inmerge-ckpt sensitivity run {} --shard I/N` works through a share of them.\n",
             sweep.points.len(),
             path.display(),
-            path.display()
+            shell_words::quote(&path.to_string_lossy())
         )
     })?;
     Ok(Outcome::Done)
