@@ -667,7 +667,7 @@ fn grid(text: &str) -> Result<(Series, Series), InvalidSweep> {
     one.zip(other).ok_or_else(cannot)
 }
 
-/// Parses a time of at least a second; a bare number is of seconds.
+/// Parses a time of whole seconds, one at least; a bare number is of seconds.
 fn time_limit(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let limit = match text.parse::<u64>() {
@@ -675,8 +675,8 @@ fn time_limit(text: &str) -> Result<Duration, String> {
         Err(_) => humantime::parse_duration(text).ok(),
     };
     limit
-        .filter(|limit| limit.as_secs() > 0)
-        .ok_or_else(|| "it is not a time of a second or more, such as 90s, 10m or 2h".to_owned())
+        .filter(|limit| limit.as_secs() > 0 && limit.subsec_nanos() == 0)
+        .ok_or_else(|| "it is not a time of whole seconds, such as 90s, 10m or 2h".to_owned())
 }
 
 /// Parses a number that counts or names something.

@@ -339,19 +339,24 @@ fn journal_lines(folder: &Path) -> usize {
     text.iter().filter(|&&byte| byte == b'\n').count()
 }
 
-#[test]
-fn asked_to_end_it_ends_at_once_and_leaves_nothing_running() {
-    let folder = temporary();
-    let report = folder.path().join("sweep");
-    let marker = folder.path().join("marker");
-    let script = format!("echo $$ > '{}'; sleep 100", marker.display());
-    let mut words = base(&report);
-    words.extend(args![
-        "--vary",
-        "tau=0.2,0.4",
-        "--eval",
-        format!("sh -c \"{script}\" {{checkpoint}}")
-    ]);
+/// A command line for a shell's script, which is given the checkpoint.
+fn shell(script: &str) -> String {
+    let script = script
+        .replace('\\', r"\\")
+        .replace('$', r"\$")
+        .replace('"', "\\\"");
+    format!("sh -c \"{script}\" sh {{checkpoint}}")
+}
+
+/// A sweep whose evaluator goes on for ever and does not end when asked to, once that has begun.
+fn hanging(folder: &Path) -> (Child, PathBuf) {
+    let marker = folder.join("marker");
+    let script = format!(
+        "trap '' TERM; echo $$ > '{}'; while :; do sleep 1; done",
+        marker.display()
+    );
+    let mut words = base(&folder.join("sweep"));
+    words.extend(args!["--vary", "tau=0.2,0.4", "--eval", shell(&script)]);
     let child = Command::new(env!("CARGO_BIN_EXE_inmerge-ckpt"))
         .args(&words)
         .stdout(Stdio::piped())
@@ -361,20 +366,98 @@ fn asked_to_end_it_ends_at_once_and_leaves_nothing_running() {
     wait_until("the evaluator's start", || {
         fs::read_to_string(&marker).is_ok_and(|text| text.ends_with('\n'))
     });
+    (child, marker)
+}
+
+/// Whether this process, and so what it starts, ignores SIGHUP, as under nohup.
+fn ignores_hang_ups() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_none_or(|mask| mask & 1 == 1)
+}
+
+#[test]
+fn asked_to_end_it_ends_at_once_and_leaves_nothing_running() {
+    let mut asked: Vec<&[Signal]> = vec![&[Signal::TERM], &[Signal::INT, Signal::INT]];
+    match ignores_hang_ups() {
+        true => common::skipped("the end of the terminal: SIGHUP is ignored here"),
+        false => asked.push(&[Signal::HUP]),
+    }
+    for signals in asked {
+        let folder = temporary();
+        let (child, marker) = hanging(folder.path());
+        let pid = Pid::from_raw(child.id() as i32).expect("a process");
+        let asked = Instant::now();
+        for signal in signals {
+            kill_process(pid, *signal).expect("it can be asked");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let output = child.wait_with_output().expect("it ends");
+        assert!(asked.elapsed() < Duration::from_secs(20));
+        assert_eq!(output.status.code(), Some(1), "{signals:?}");
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(message.contains("stopped: 0 of 3 points"), "{message}");
+        let evaluator: i32 = fs::read_to_string(&marker).unwrap().trim().parse().unwrap();
+        let evaluator = Pid::from_raw(evaluator).unwrap();
+        wait_until("the evaluator's end", || {
+            rustix::process::test_kill_process(evaluator).is_err()
+        });
+        let mut left = contents(&folder.path().join("sweep")).into_keys();
+        assert!(!left.any(|path| is_hidden(&path)));
+    }
+}
+
+#[test]
+fn who_is_refused_changes_nothing_of_the_sweep_at_work() {
+    let folder = temporary();
+    let report = folder.path().join("sweep");
+    let (mut child, _) = hanging(folder.path());
+    let plan = fs::read(report.join("sweep.json")).unwrap();
+    let command: Value = serde_json::from_slice(&plan).unwrap();
+    let eval = command["sweep"]["evaluator"]["command"].as_str().unwrap();
+    let other = args!["--vary", "tau=0.3", "--eval", eval];
+    let same = args!["--vary", "tau=0.2,0.4", "--eval", eval];
+    let at_work = "a run is at work there";
+    refused(run(with(base(&report), other.clone())), 1, &[at_work]);
+    let mut planned = with(base(&report), other.clone());
+    planned.insert(1, "plan".into());
+    refused(run(&planned), 1, &[at_work]);
+    refused(
+        run(with(base(&report), same)),
+        1,
+        &["another run is at work on it"],
+    );
+    assert!(fs::read(report.join("sweep.json")).unwrap() == plan);
     let pid = Pid::from_raw(child.id() as i32).expect("a process");
-    let asked = Instant::now();
     kill_process(pid, Signal::TERM).expect("it can be asked");
-    let output = child.wait_with_output().expect("it ends");
-    assert!(asked.elapsed() < Duration::from_secs(20));
-    assert_eq!(output.status.code(), Some(1));
-    let message = String::from_utf8(output.stderr).unwrap();
-    assert!(message.contains("stopped: 0 of 3 points"), "{message}");
-    let evaluator: i32 = fs::read_to_string(&marker).unwrap().trim().parse().unwrap();
-    let evaluator = Pid::from_raw(evaluator).unwrap();
-    wait_until("the evaluator's end", || {
-        rustix::process::test_kill_process(evaluator).is_err()
-    });
-    assert!(!contents(&report).into_keys().any(|path| is_hidden(&path)));
+    child.wait().expect("it ends");
+    run(&planned).done();
+    assert!(fs::read(report.join("sweep.json")).unwrap() != plan);
+}
+
+#[test]
+fn an_evaluator_may_do_to_its_file_what_it_likes() {
+    let folder = temporary();
+    let report = folder.path().join("sweep");
+    let checkpoint = folder.path().join("net.safetensors");
+    fs::copy(tiny(), &checkpoint).unwrap();
+    let eval = shell("cmp \"$1\" \"$0\" >&2; echo more >> \"$1\"; rm \"$1\" && echo 0.5");
+    let eval = eval.replace(" sh {", &format!(" '{}' {{", tiny().display()));
+    let mut words = args![
+        "sensitivity",
+        &checkpoint,
+        "--report",
+        &report,
+        "--vary",
+        "tau=0.2"
+    ];
+    words.extend(args!["--skip-shallow", "2", "--eval", eval]);
+    run(&words).done();
+    let rows = rows(&report);
+    assert_eq!(rows.len(), 2);
+    assert!(rows.iter().all(|row| row["score"] == "0.5"), "{rows:?}");
+    assert!(fs::read(&checkpoint).unwrap() == fs::read(tiny()).unwrap());
 }
 
 #[test]
@@ -617,6 +700,10 @@ fn what_cannot_be_is_refused_before_anything_is_made() {
             "--vary prob",
         ),
         (args!["--vary", "tau=0.1", "--grid", "tau,layers"], "two of"),
+        (
+            args!["--vary", "tau=0.1", "--grid", "tau,tau"],
+            "with itself",
+        ),
         (args!["--vary", "tau=0.1", "--vary", "tau=0.2"], "twice"),
         (
             args!["--vary", "tau=0.1", "--eval", "score"],
@@ -637,6 +724,17 @@ fn what_cannot_be_is_refused_before_anything_is_made() {
                 "0"
             ],
             "--timeout",
+        ),
+        (
+            args![
+                "--vary",
+                "tau=0.1",
+                "--eval",
+                "x {checkpoint}",
+                "--timeout",
+                "1500ms"
+            ],
+            "whole seconds",
         ),
         (args!["--vary", "tau=0.1", "--repeats", "0"], "--repeats"),
         (args!["--vary", "tau=0.1", "--jobs", "0"], "--jobs"),

@@ -478,6 +478,23 @@ fn a_file_that_the_watch_did_not_write_is_kept() {
 }
 
 #[test]
+fn nothing_is_merged_into_a_folder_that_took_the_place_of_the_outputs() {
+    let desk = Desk::new();
+    let _watch = desk.start(&[]);
+    desk.wait_for("the watch begins", |desk| desk.recorded_bytes() > 0);
+    let away = desk.folder.path().join("away");
+    fs::rename(desk.output(""), &away).unwrap();
+    fs::create_dir(desk.output("")).unwrap();
+    fs::write(desk.input("a.safetensors"), checkpoint(0)).unwrap();
+    desk.wait_for("a warning", |desk| !desk.warnings("put it back").is_empty());
+    assert!(desk.outputs().is_empty());
+    fs::remove_dir(desk.output("")).unwrap();
+    fs::rename(&away, desk.output("")).unwrap();
+    desk.wait_for("the merge", |desk| desk.record("done").len() == 1);
+    assert_eq!(desk.outputs(), ["a.safetensors"]);
+}
+
+#[test]
 fn a_second_watch_on_the_same_outputs_is_refused() {
     let desk = Desk::new();
     let watch = desk.start(&[]);
@@ -550,7 +567,10 @@ fn folders_that_cannot_be_watched_are_refused_by_name() {
     assert!(!out.exists());
     refused(&watch(&input, &out.join("deeper")), &["create", "first"]);
     fs::write(out.with_extension("txt"), "").unwrap();
-    refused(&watch(&input, &out.with_extension("txt")), &["out.txt"]);
+    refused(
+        &watch(&input, &out.with_extension("txt")),
+        &["out.txt", "not a folder"],
+    );
     assert!(contents(&input).is_empty());
     for poll in ["0", "-1", "NaN", "1e9", "soon"] {
         let run = run(desk.args(&[format!("--poll={poll}").as_str()]));

@@ -1,19 +1,24 @@
 //! Stopping when asked to.
 
+use std::fs;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::low_level::pipe;
 
-/// Whether the process was asked to end, by SIGTERM or SIGINT (Ctrl-C).
+/// How long whoever works may take to end; programs that were started have two seconds of it.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Whether the process was asked to end, by SIGTERM, SIGINT (Ctrl-C), or SIGHUP (a terminal that goes) unless that is ignored,
+/// as `nohup` has it.
 ///
-/// The first of them only says so, and whoever works ends when that is clean; a second one ends the process at once, as if
-/// nobody listened.
+/// The first of them only says so, and whoever works ends when that is clean; one that comes four seconds later ends the
+/// process at once, as if nobody listened.
 #[derive(Debug)]
 pub(super) struct Interrupted {
     requested: Arc<AtomicBool>,
@@ -28,14 +33,22 @@ impl Interrupted {
     ///
     /// Where the system refuses.
     pub fn listen() -> io::Result<Self> {
-        let requested = Arc::new(AtomicBool::new(false));
+        let [requested, overdue] = [(), ()].map(|()| Arc::new(AtomicBool::new(false)));
         let (wake, signalled) = UnixStream::pair()?;
-        for signal in [SIGTERM, SIGINT] {
-            // In this order: the default action is taken where the flag is set already, by a signal before.
-            flag::register_conditional_default(signal, Arc::clone(&requested))?;
+        let (mut first, also_signalled) = UnixStream::pair()?;
+        let hang_up = (!is_ignored(SIGHUP)).then_some(SIGHUP);
+        for signal in [SIGTERM, SIGINT].into_iter().chain(hang_up) {
+            flag::register_conditional_default(signal, Arc::clone(&overdue))?;
             flag::register(signal, Arc::clone(&requested))?;
             pipe::register(signal, signalled.try_clone()?)?;
+            pipe::register(signal, also_signalled.try_clone()?)?;
         }
+        std::thread::spawn(move || {
+            if first.read_exact(&mut [0]).is_ok() {
+                std::thread::sleep(PATIENCE);
+                overdue.store(true, Ordering::SeqCst);
+            }
+        });
         Ok(Self { requested, wake })
     }
 
@@ -62,4 +75,12 @@ impl Interrupted {
             }
         }
     }
+}
+
+/// Whether this process was started with a signal ignored; where the system does not tell, it is left as it is, too.
+fn is_ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_none_or(|mask| mask >> (signal - 1) & 1 == 1)
 }

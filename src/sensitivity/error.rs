@@ -11,6 +11,8 @@ use super::Series;
 pub enum InvalidSweep {
     #[error("{0} varies twice; join its values in one --vary")]
     Twice(Series),
+    #[error("--grid crosses {0} with itself; name two parameters, as in --grid alpha,prob")]
+    WithItself(Series),
     #[error("--grid crosses {0}, which does not vary; add --vary {0}=…")]
     NotVaried(Series),
     #[error(
@@ -68,6 +70,11 @@ pub enum Error {
         .0.display()
     )]
     Busy(PathBuf),
+    #[error(
+        "{}: a run is at work there, on other points than these; let it end first, or name another --report",
+        .0.display()
+    )]
+    AtWork(PathBuf),
     #[error(
         "{}: is not the checkpoint that the sweep was planned for: its content differs; plan a sweep of this one in another folder",
         .0.display()

@@ -1,35 +1,21 @@
 //! Having a program score a checkpoint.
 
-use std::collections::VecDeque;
-use std::io::Read;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
-
+use super::program::{Ending, LOOK, Program};
 use super::{Error, Evaluator, InvalidSweep};
 
 /// What stands for the checkpoint in a command line.
 const PLACE: &str = "{checkpoint}";
 
-/// Bytes that are kept of the end of what is printed, in which the last line has to be.
-const KEPT: usize = 64 << 10;
-
 /// Bytes of a failure's output that are kept with the point.
 const SHOWN: usize = 2000;
 
-/// How long a program that is asked to end has for it.
-const GRACE: Duration = Duration::from_secs(2);
-
 /// How much later than the program this process may hear of a signal that ends both.
 const LAG: Duration = Duration::from_millis(100);
-
-/// From one look at a program to the next.
-const LOOK: Duration = Duration::from_millis(10);
 
 /// What a program said of a checkpoint.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,22 +82,15 @@ impl Evaluator {
         let (program, arguments) = words
             .split_first()
             .expect("a checked command has a word with the checkpoint at least");
-        let child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn();
-        let mut child = child.map_err(|error| Error::CannotStart {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        let started = Program::start(command).map_err(|error| Error::CannotStart {
             program: program.to_string_lossy().into_owned(),
             error,
         })?;
-        let out = Tail::of(child.stdout.take());
-        let err = Tail::of(child.stderr.take());
         let limit = Duration::from_secs(self.seconds);
-        let (status, ending) = wait(&mut child, limit, is_stopped);
-        let (out, err) = (out.text(), err.text());
+        let ended = started.wait(limit, is_stopped);
+        let (out, err) = (ended.out, ended.err);
         let failure = |why: String| {
             let printed = if err.trim().is_empty() { &out } else { &err };
             Verdict::Failure {
@@ -119,16 +98,14 @@ impl Evaluator {
                 output: end(printed),
             }
         };
-        let verdict = match ending {
+        let verdict = match ended.ending {
             Ending::Stopped => return Ok(None),
             Ending::OutOfTime => {
                 let limit = humantime::format_duration(limit);
                 failure(format!("it was stopped after {limit}"))
             }
-            Ending::ByItself if !status.is_some_and(|status| status.success()) => {
-                failure(describe(status))
-            }
-            Ending::ByItself => match self.number(&out) {
+            Ending::ByItself(status) if !status.success() => failure(describe(status)),
+            Ending::ByItself(_) => match self.number(&out) {
                 Ok(score) => Verdict::Score(score),
                 Err(why) => Verdict::Failure {
                     why,
@@ -142,8 +119,10 @@ impl Evaluator {
 
     /// The number in what was printed.
     fn number(&self, printed: &str) -> Result<f64, String> {
-        let line = printed.lines().rev().find(|line| !line.trim().is_empty());
-        let line = line.ok_or("it printed nothing")?.trim();
+        // A bar of progress goes back to the beginning of its line.
+        let mut lines = printed.rsplit(['\n', '\r']).map(str::trim);
+        let line = lines.find(|line| !line.is_empty());
+        let line = line.ok_or("it printed nothing")?;
         let bare = line.parse::<f64>();
         let object = serde_json::from_str::<serde_json::Map<_, _>>(line);
         let number = match (&self.metric, bare, object) {
@@ -151,7 +130,10 @@ impl Evaluator {
             (Some(metric), _, Ok(object)) => {
                 let value: Option<&serde_json::Value> = object.get(metric);
                 let value = value.ok_or_else(|| {
-                    format!("its last line has no `{metric}`, but {}", keys(&object))
+                    format!(
+                        "its last line has no `{metric}`; its numbers: {}",
+                        keys(&object)
+                    )
                 })?;
                 let number = value.as_f64();
                 number.ok_or_else(|| format!("`{metric}` in its last line is no number"))?
@@ -162,9 +144,10 @@ impl Evaluator {
                     "its last line is an object; say which number of it counts with --metric: {keys}"
                 ));
             }
-            (Some(metric), _, Err(_)) => {
+            (Some(metric), _, Err(error)) => {
+                // Python's json writes NaN and Infinity, which JSON does not have.
                 return Err(format!(
-                    "its last line is no JSON object with `{metric}`, as --metric asks"
+                    "its last line is no JSON object with `{metric}`, as --metric asks ({error})"
                 ));
             }
             (None, Err(_), Err(_)) => return Err("its last line is no number".to_owned()),
@@ -180,7 +163,7 @@ fn keys(object: &serde_json::Map<String, serde_json::Value>) -> String {
     let numbers = object.iter().filter(|(_, value)| value.is_number());
     let keys: Vec<&str> = numbers.map(|(key, _)| key.as_str()).collect();
     match &keys[..] {
-        [] => "no number".to_owned(),
+        [] => "none".to_owned(),
         keys => keys.join(", "),
     }
 }
@@ -197,105 +180,11 @@ fn becomes_true(condition: &dyn Fn() -> bool, before: Duration) -> bool {
     true
 }
 
-/// How a program came to its end.
-enum Ending {
-    ByItself,
-    OutOfTime,
-    Stopped,
-}
-
-/// Waits for a program, and sees to it that nothing of its group is left.
-fn wait(
-    child: &mut Child,
-    limit: Duration,
-    is_stopped: &dyn Fn() -> bool,
-) -> (Option<ExitStatus>, Ending) {
-    let started = Instant::now();
-    let ending = loop {
-        if has_ended(child) {
-            break Ending::ByItself;
-        }
-        if is_stopped() {
-            break Ending::Stopped;
-        }
-        if started.elapsed() >= limit {
-            break Ending::OutOfTime;
-        }
-        std::thread::sleep(LOOK);
-    };
-    if !matches!(ending, Ending::ByItself) {
-        signal(child, Signal::TERM);
-        let asked = Instant::now();
-        while !has_ended(child) && asked.elapsed() < GRACE {
-            std::thread::sleep(LOOK);
-        }
-    }
-    // As the program's own entry is kept until it is waited for, its group's number cannot be another's by now.
-    signal(child, Signal::KILL);
-    (child.wait().ok(), ending)
-}
-
-fn pid(child: &Child) -> Option<Pid> {
-    Pid::from_raw(i32::try_from(child.id()).ok()?)
-}
-
-/// Whether a program has ended, which is not noted by the system yet.
-fn has_ended(child: &Child) -> bool {
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    match pid(child).map(|pid| waitid(WaitId::Pid(pid), options)) {
-        Some(Ok(status)) => status.is_some(),
-        // There is nothing to wait for.
-        _ => true,
-    }
-}
-
-/// To all of its group; there may be nobody left.
-fn signal(child: &Child, signal: Signal) {
-    if let Some(pid) = pid(child) {
-        let _ = kill_process_group(pid, signal);
-    }
-}
-
-fn describe(status: Option<ExitStatus>) -> String {
-    let status = status.unwrap_or_default();
+fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("it ended with exit code {code}"),
         (None, Some(signal)) => format!("it was ended by signal {signal}"),
         (None, None) => "it ended in an unknown way".to_owned(),
-    }
-}
-
-/// What is read of a pipe, of which the last part is kept.
-struct Tail {
-    kept: Arc<Mutex<VecDeque<u8>>>,
-    /// Closed once there is no more to come.
-    open: Receiver<()>,
-}
-
-impl Tail {
-    fn of(pipe: Option<impl Read + Send + 'static>) -> Self {
-        let kept: Arc<Mutex<VecDeque<u8>>> = Arc::default();
-        let (sender, open) = mpsc::channel();
-        let tail = Arc::clone(&kept);
-        std::thread::spawn(move || {
-            let _open = sender;
-            let mut buffer = [0; 8 << 10];
-            let Some(mut pipe) = pipe else { return };
-            while let Ok(count @ 1..) = pipe.read(&mut buffer) {
-                let mut kept = tail.lock().unwrap_or_else(PoisonError::into_inner);
-                kept.extend(&buffer[..count]);
-                let more = kept.len().saturating_sub(KEPT);
-                kept.drain(..more);
-            }
-        });
-        Self { kept, open }
-    }
-
-    /// What there is once all is read. A process that has left its group may keep the pipe open: it is not waited for.
-    fn text(&self) -> String {
-        let _ = self.open.recv_timeout(GRACE);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(kept.make_contiguous()).into_owned()
     }
 }
 
@@ -346,7 +235,7 @@ mod tests {
         assert_eq!(shell(object, Some("auroc")), Verdict::Score(0.75));
         // More than is kept comes first.
         assert_eq!(
-            shell("yes | head -c 300000; echo 4", None),
+            shell("yes | head -c 3000000; echo 4", None),
             Verdict::Score(4.0)
         );
     }
@@ -372,7 +261,17 @@ mod tests {
             (
                 r#"echo '{"acc": 1}'"#,
                 Some("auroc"),
-                "has no `auroc`, but acc",
+                "has no `auroc`; its numbers: acc",
+            ),
+            (
+                r#"echo '{"a": {"b": 1}}'"#,
+                Some("a.b"),
+                "its numbers: none",
+            ),
+            (
+                r#"echo '{"a": NaN}'"#,
+                Some("a"),
+                "no JSON object with `a`, as --metric asks (expected value at",
             ),
             (
                 r#"echo '{"acc": "x"}'"#,
@@ -430,9 +329,21 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_lives_on_keeps_nobody_waiting() {
-        let verdict = shell("setsid sleep 8 & echo 0.25", None);
-        assert_eq!(verdict, Verdict::Score(0.25));
+    fn a_child_that_lives_on_keeps_nobody_waiting_and_has_no_say() {
+        assert_eq!(
+            shell("setsid sleep 8 & echo 0.25", None),
+            Verdict::Score(0.25)
+        );
+        let late = "setsid sh -c 'sleep 0.5; echo 9; sleep 0.5; echo 9' & echo 0.25";
+        assert_eq!(shell(late, None), Verdict::Score(0.25));
+    }
+
+    #[test]
+    fn what_a_bar_of_progress_leaves_is_no_part_of_the_last_line() {
+        assert_eq!(
+            shell(r"printf '50 %%\r100 %%\r0.5\n'", None),
+            Verdict::Score(0.5)
+        );
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, FinishedPoint, Shard};
+use crate::place::or_here;
+
+use super::{Error, FinishedPoint, Hold, Shard};
 
 /// A line.
 #[derive(Serialize, Deserialize)]
@@ -23,6 +25,7 @@ struct Line {
 pub struct Part {
     file: File,
     path: PathBuf,
+    shard: Option<Shard>,
     base: String,
 }
 
@@ -41,8 +44,8 @@ impl Part {
     /// # Errors
     ///
     /// Where another run is at work on it, or it cannot be written.
-    pub fn open(folder: &Path, shard: Option<Shard>, base: String) -> Result<Self, Error> {
-        let path = folder.join(match shard {
+    pub fn open(hold: &Hold, shard: Option<Shard>, base: String) -> Result<Self, Error> {
+        let path = hold.folder().join(match shard {
             None => "points.jsonl".to_owned(),
             Some(shard) => format!("points-{}.jsonl", shard.to_string().replace(' ', "-")),
         });
@@ -63,7 +66,22 @@ impl Part {
             file.seek(SeekFrom::End(0))
         });
         whole.map_err(failed(&path, "cannot be mended"))?;
-        Ok(Self { file, path, base })
+        Ok(Self {
+            file,
+            path,
+            shard,
+            base,
+        })
+    }
+
+    /// The folder it is in.
+    pub fn folder(&self) -> &Path {
+        or_here(self.path.parent())
+    }
+
+    /// The share of the points that it is for; `None`: all.
+    pub fn shard(&self) -> Option<Shard> {
+        self.shard
     }
 
     /// A folder for what only lives as long as a run on this part; what a run that was killed left in it is removed.
@@ -118,13 +136,23 @@ impl Drop for Scratch {
     }
 }
 
-/// Reads all parts of a folder's journal, in the order of their names. Of a point that is there twice, the last that did not
-/// fail counts.
+/// Whether a run is at work on any part of a folder's journal.
 ///
 /// # Errors
 ///
-/// Where a part cannot be read, or holds a line that is no point or of a sweep with another base.
-pub fn read(folder: &Path, base: &str) -> Result<Vec<FinishedPoint>, Error> {
+/// Where that cannot be seen.
+pub fn is_at_work(hold: &Hold) -> Result<bool, Error> {
+    for path in parts(hold.folder())? {
+        let part = File::open(&path).map_err(failed(&path, "cannot be opened"))?;
+        if let Err(TryLockError::WouldBlock) = part.try_lock() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The parts of a folder's journal, in the order of their names.
+fn parts(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let entries = fs::read_dir(folder).and_then(|entries| {
         let paths = entries.map(|entry| Ok(entry?.path()));
         paths.collect::<io::Result<Vec<PathBuf>>>()
@@ -135,8 +163,18 @@ pub fn read(folder: &Path, base: &str) -> Result<Vec<FinishedPoint>, Error> {
         name.starts_with("points") && name.ends_with(".jsonl")
     });
     parts.sort();
+    Ok(parts)
+}
+
+/// Reads all parts of a folder's journal, in the order of their names. Of a point that is there twice, the last that did not
+/// fail counts.
+///
+/// # Errors
+///
+/// Where a part cannot be read, or holds a line that is no point or of a sweep with another base.
+pub fn read(folder: &Path, base: &str) -> Result<Vec<FinishedPoint>, Error> {
     let mut points: Vec<FinishedPoint> = Vec::new();
-    for path in parts {
+    for path in parts(folder)? {
         let text = fs::read_to_string(&path).map_err(failed(&path, "cannot be read"))?;
         // A line without an end is being written, or was when its run was killed.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -198,7 +236,7 @@ mod tests {
     }
 
     fn open(folder: &Path, shard: Option<Shard>) -> Result<Part, Error> {
-        Part::open(folder, shard, "abc".to_owned())
+        Part::open(&Hold::on(folder), shard, "abc".to_owned())
     }
 
     #[test]
@@ -278,7 +316,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let part = open(folder.path(), None).unwrap();
         assert!(matches!(open(folder.path(), None), Err(Error::Busy(_))));
+        assert!(is_at_work(&Hold::on(folder.path())).unwrap());
         drop(part);
+        assert!(!is_at_work(&Hold::on(folder.path())).unwrap());
         open(folder.path(), None).unwrap();
     }
 

@@ -5,10 +5,12 @@
 
 mod error;
 mod evaluator;
+mod hold;
 mod journal;
 mod outcome;
 mod point;
 mod points;
+mod program;
 mod results;
 mod shard;
 mod stages;
@@ -17,7 +19,8 @@ mod vary;
 
 pub use error::{Error, InvalidSweep};
 pub use evaluator::Verdict;
-pub use journal::{Part, Scratch, read};
+pub use hold::Hold;
+pub use journal::{Part, Scratch, is_at_work, read};
 pub use outcome::{FinishedPoint, MergedAtPoint, Outcome};
 pub use point::{Point, Scope, Series, Variation};
 pub use points::Variations;

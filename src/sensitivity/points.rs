@@ -42,7 +42,7 @@ impl Variations {
                 return Err(InvalidSweep::NotVaried(missing));
             }
             if one == other {
-                return Err(InvalidSweep::Twice(one));
+                return Err(InvalidSweep::WithItself(one));
             }
         }
         Ok(Self {
@@ -319,7 +319,7 @@ mod tests {
         let grid = wanted(&["tau=0.1"], Some((Series::Tau, Series::Prob)));
         assert_eq!(grid, Err(InvalidSweep::NotVaried(Series::Prob)));
         let itself = wanted(&["tau=0.1"], Some((Series::Tau, Series::Tau)));
-        assert_eq!(itself, Err(InvalidSweep::Twice(Series::Tau)));
+        assert_eq!(itself, Err(InvalidSweep::WithItself(Series::Tau)));
         let stages = wanted(&["layers=stages"], None).unwrap();
         let points = stages.points(&net(&["a.weight"]), 0);
         assert_eq!(points, Err(InvalidSweep::NoStages));

@@ -21,6 +21,13 @@ pub enum Error {
         .0.display()
     )]
     Locked(PathBuf),
+    #[error("--out {}: is not a folder; name one for the merged checkpoints", .0.display())]
+    OutputIsNoFolder(PathBuf),
+    #[error(
+        "{}: is not there any more, or is another one, so nothing is merged there; put it back, or start the watch again",
+        .0.display()
+    )]
+    RecordGone(PathBuf),
     #[error("{}: cannot be read or written ({error}); check its permissions and the disk", file.display())]
     Record { file: PathBuf, error: io::Error },
     #[error(

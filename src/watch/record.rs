@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -159,6 +159,22 @@ impl Record {
             note(&mut self.known, line);
         }
         Ok(())
+    }
+
+    /// Sees to it that the record is still in the folder of the outputs: what is published into another one would be nobody's.
+    ///
+    /// # Errors
+    ///
+    /// Where it is not.
+    pub fn see_in_place(&self) -> Result<(), Error> {
+        let is_same = self.file.metadata().and_then(|held| {
+            let there = std::fs::metadata(&self.path)?;
+            Ok((there.dev(), there.ino()) == (held.dev(), held.ino()))
+        });
+        match is_same {
+            Ok(true) => Ok(()),
+            _ => Err(Error::RecordGone(self.path.clone())),
+        }
     }
 
     /// Whether no other process can hold it.

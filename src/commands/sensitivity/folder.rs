@@ -6,20 +6,28 @@ use std::path::Path;
 
 use crate::error::Error;
 use crate::place::{Durability, FileDestination, remove_abandoned};
-use crate::sensitivity::{self, Sweep};
+use crate::sensitivity::{self, Hold, Sweep, is_at_work};
 
 /// The file that says what the sweep is.
 const SWEEP: &str = "sweep.json";
 
-/// Makes a folder that of a sweep, or takes the one that is there if it is of a sweep with the same base.
-pub(super) fn begin(folder: &Path, sweep: &Sweep) -> Result<(), Error> {
+/// Makes a folder that of a sweep, or takes the one that is there if it is of a sweep with the same base and no run is at work on
+/// other points of it.
+pub(super) fn begin(folder: &Path, sweep: &Sweep) -> Result<Hold, Error> {
     fs::create_dir_all(folder).map_err(failed(folder, "cannot be made"))?;
+    let hold = Hold::on(folder);
     remove_abandoned(folder);
     match read(folder)? {
         Some(before) => {
             if let Some(difference) = before.difference(sweep) {
                 let folder = folder.to_owned();
                 return Err(sensitivity::Error::OtherSweep { folder, difference }.into());
+            }
+            if before == *sweep {
+                return Ok(hold);
+            }
+            if is_at_work(&hold)? {
+                return Err(sensitivity::Error::AtWork(folder.to_owned()).into());
             }
         }
         None if holds_something(folder)? => {
@@ -28,7 +36,8 @@ pub(super) fn begin(folder: &Path, sweep: &Sweep) -> Result<(), Error> {
         None => (),
     }
     let file = FileDestination::check(&folder.join(SWEEP), true)?;
-    Ok(file.write(&sweep.to_json(), Durability::Synced)?)
+    file.write(&sweep.to_json(), Durability::Synced)?;
+    Ok(hold)
 }
 
 /// The sweep of a folder.

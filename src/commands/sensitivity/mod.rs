@@ -8,12 +8,12 @@ mod plan;
 mod run;
 mod variant;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::checkpoint::Checkpoint;
 use crate::cli::{RunSweep, Sensitivity, SensitivityStep, SweepFlags};
 use crate::error::Error;
-use crate::sensitivity::{self, Point, Sweep, Variation};
+use crate::sensitivity::{self, Hold, Part, Point, Sweep, Variation};
 
 use super::{Outcome, Session};
 
@@ -36,9 +36,12 @@ fn all_at_once(
     session: &mut Session<'_>,
 ) -> Result<Outcome, Error> {
     let source = Checkpoint::open(input)?;
-    let (path, sweep) = begin(&source, &args.sweep, session)?;
-    run::run(&path, &source, &sweep, None, &args.running, session)?;
-    collect::collect(&path, sweep, session)
+    let (hold, sweep) = begin(&source, &args.sweep, session)?;
+    let folder = hold.folder().to_owned();
+    let part = Part::open(&hold, None, sweep.base())?;
+    drop(hold);
+    run::run(part, &source, &sweep, &args.running, session)?;
+    collect::collect(&folder, sweep, session)
 }
 
 fn plan_only(
@@ -47,7 +50,8 @@ fn plan_only(
     session: &mut Session<'_>,
 ) -> Result<Outcome, Error> {
     let source = Checkpoint::open(input)?;
-    let (path, sweep) = begin(&source, flags, session)?;
+    let (hold, sweep) = begin(&source, flags, session)?;
+    let path = hold.folder();
     session.document(&sweep.to_json(), || {
         format!(
             "Planned {} points in {}; `inmerge-ckpt sensitivity run {} --shard I/N` works through a share of them.\n",
@@ -59,12 +63,12 @@ fn plan_only(
     Ok(Outcome::Done)
 }
 
-/// Makes a sweep's folder.
+/// Makes a sweep's folder, which is held as long as the hold that is returned.
 fn begin(
     source: &Checkpoint,
     flags: &SweepFlags,
     session: &mut Session<'_>,
-) -> Result<(PathBuf, Sweep), Error> {
+) -> Result<(Hold, Sweep), Error> {
     let (sweep, mut warnings) = plan::sweep(flags, source)?;
     let base = Variation::default();
     let needs_base = |point: &Point| !point.variation.says_which_layers();
@@ -75,10 +79,9 @@ fn begin(
             sweep.parameters.skip_shallow
         ));
     }
-    let path = plan::folder(flags, source);
-    folder::begin(&path, &sweep)?;
+    let hold = folder::begin(&plan::folder(flags, source), &sweep)?;
     session.warn(&warnings);
-    Ok((path, sweep))
+    Ok((hold, sweep))
 }
 
 fn run_share(args: &RunSweep, session: &mut Session<'_>) -> Result<Outcome, Error> {
@@ -87,14 +90,8 @@ fn run_share(args: &RunSweep, session: &mut Session<'_>) -> Result<Outcome, Erro
     if plan::content_sha256(&source)? != sweep.content_sha256 {
         return Err(sensitivity::Error::OtherCheckpoint(sweep.checkpoint).into());
     }
-    let ran = run::run(
-        &args.folder,
-        &source,
-        &sweep,
-        args.shard,
-        &args.running,
-        session,
-    )?;
+    let part = Part::open(&Hold::on(&args.folder), args.shard, sweep.base())?;
+    let ran = run::run(part, &source, &sweep, &args.running, session)?;
     session.result(&ran, |ran| ran.to_text())?;
     Ok(Outcome::Done)
 }

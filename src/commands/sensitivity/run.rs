@@ -12,7 +12,7 @@ use crate::checkpoint::Checkpoint;
 use crate::cli::Running;
 use crate::error::Error;
 use crate::sensitivity::{
-    self, Evaluator, FinishedPoint, Outcome, Part, Point, Shard, Sweep, Verdict, read,
+    self, Evaluator, FinishedPoint, Outcome, Part, Point, Sweep, Verdict, read,
 };
 use crate::similarity::LayerSize;
 
@@ -49,28 +49,27 @@ impl Ran {
     }
 }
 
-/// Makes and scores the points of a sweep, or of a share of it, that its folder does not know yet.
+/// Makes and scores the points of a sweep, or of the share of it that a part is for, which its folder does not know yet.
 ///
 /// # Errors
 ///
 /// Where variants cannot be made, the evaluator not be started or the journal not be written; or when the user wants it to
 /// end. All points finished before are in the journal.
 pub(super) fn run(
-    folder: &Path,
+    mut part: Part,
     source: &Checkpoint,
     sweep: &Sweep,
-    shard: Option<Shard>,
     running: &Running,
     session: &mut Session<'_>,
 ) -> Result<Ran, Error> {
     let interrupted = Interrupted::listen().map_err(Error::Signals)?;
-    let mut part = Part::open(folder, shard, sweep.base())?;
-    let known = read(folder, &sweep.base())?;
+    let folder = part.folder().to_owned();
+    let known = read(&folder, &sweep.base())?;
     let is_known = |point: &Point| {
         let mut known = known.iter();
         known.any(|one| one.point == *point && !(running.retry_failed && one.has_failed()))
     };
-    let share: Vec<&Point> = match shard {
+    let share: Vec<&Point> = match part.shard() {
         Some(shard) => shard.of(sweep.points.iter()).collect(),
         None => sweep.points.iter().collect(),
     };
@@ -125,7 +124,7 @@ pub(super) fn run(
     let done = done?;
     if done < to_do.len() {
         return Err(sensitivity::Error::Stopped {
-            folder: folder.to_owned(),
+            folder,
             done: ran.known + done,
             all: points,
         }

@@ -25,22 +25,19 @@ pub(super) struct Original<'a> {
     squares: Vec<Option<f64>>,
 }
 
-/// A variant on the disk, which is removed when it goes out of use; the baseline is the checkpoint itself.
+/// A variant on the disk, which is removed when it goes out of use.
 pub(super) struct Variant {
     pub path: PathBuf,
     pub merging: MergedAtPoint,
-    is_temporary: bool,
 }
 
 impl Drop for Variant {
     fn drop(&mut self) {
-        if self.is_temporary {
-            // What cannot be removed now is with the folder it is in.
-            let _ = match self.path.is_dir() {
-                true => fs::remove_dir_all(&self.path),
-                false => fs::remove_file(&self.path),
-            };
-        }
+        // What cannot be removed now is with the folder it is in.
+        let _ = match self.path.is_dir() {
+            true => fs::remove_dir_all(&self.path),
+            false => fs::remove_file(&self.path),
+        };
     }
 }
 
@@ -75,7 +72,7 @@ impl<'a> Original<'a> {
         })
     }
 
-    /// Makes a point's variant in a folder.
+    /// Makes a point's variant in a folder; of the baseline, a copy: the program that scores it may write to what it is given.
     ///
     /// # Errors
     ///
@@ -86,18 +83,6 @@ impl<'a> Original<'a> {
         folder: &Path,
         machine: &Machine,
     ) -> Result<Variant, Error> {
-        if point.series == Series::Baseline {
-            return Ok(Variant {
-                path: self.source.path().to_owned(),
-                merging: MergedAtPoint {
-                    layers: 0,
-                    kernels: 0,
-                    merged: 0,
-                    relative_change: 0.0,
-                },
-                is_temporary: false,
-            });
-        }
         let taking_part: Vec<(usize, Task<'a>)> = self.tasks(point).collect();
         let places: Vec<usize> = taking_part.iter().map(|(place, _)| *place).collect();
         let tasks = taking_part.into_iter().map(|(_, task)| task).collect();
@@ -118,16 +103,18 @@ impl<'a> Original<'a> {
                 relative_change: self.relative_change(&places, &merged.changes),
             },
             path,
-            is_temporary: true,
         })
     }
 
     fn tasks(&self, point: &Point) -> impl Iterator<Item = (usize, Task<'a>)> {
+        let is_merged = point.series != Series::Baseline;
         let layers = self.sweep.taking_part(&point.variation);
-        layers.map(|(place, parameters)| {
-            let weight = self.weights[place].clone();
-            (place, Task { weight, parameters })
-        })
+        layers
+            .filter(move |_| is_merged)
+            .map(|(place, parameters)| {
+                let weight = self.weights[place].clone();
+                (place, Task { weight, parameters })
+            })
     }
 
     fn rules(&self, point: &Point) -> Rules {

@@ -146,6 +146,7 @@ impl<'a> Watcher<'a> {
         if self.record.is_done(name, source) {
             return Ok(Seen::MergedBefore);
         }
+        self.record.see_in_place()?;
         let output = self.args.out.join(name);
         let standing = standing(&output)?;
         if let Some(standing) = standing {
@@ -223,6 +224,9 @@ fn see_to_folders(args: &Watch) -> Result<(), Error> {
     let (input, out) = (&args.input, &args.out);
     let input_status = fs::metadata(input).ok().filter(fs::Metadata::is_dir);
     let input_status = input_status.ok_or_else(|| watch::Error::NotAFolder(input.clone()))?;
+    if fs::metadata(out).is_ok_and(|status| !status.is_dir()) {
+        return Err(watch::Error::OutputIsNoFolder(out.clone()).into());
+    }
     if let Err(problem) = make_folder(out, args.durability()) {
         return Err(problem.of(out).into());
     }

@@ -233,11 +233,12 @@ impl<'a> Curve<'a> {
             };
             legend.push((Sign::Dot(ACCENT), what));
         }
-        if let Some(baseline) = reading.baseline {
+        let is_empty = is_empty(marks);
+        if let Some(baseline) = reading.baseline.filter(|_| !is_empty) {
             let level = format!("unmerged: {}", reading.write(baseline));
             legend.push((Sign::Dashed(INK), level));
         }
-        if is_second {
+        if is_second && !is_empty {
             let bars = Sign::Bar(SECOND, BAR_OPACITY);
             legend.push((bars, "kernels merged (right axis)".to_owned()));
         }
@@ -281,6 +282,11 @@ impl<'a> Curve<'a> {
         };
         figure.draw(|canvas, chart, place| {
             let drawing = MarksIn::new(place, [&x, &y], &marks);
+            if is_empty(&marks) {
+                empty(canvas, place, "There is no number to show.");
+                drawing.failures(canvas);
+                return;
+            }
             if let Some(second) = &second {
                 drawing.bars(canvas, second);
             }
@@ -294,15 +300,17 @@ impl<'a> Curve<'a> {
                 let run = run.iter().flatten().copied();
                 drawn(chart.draw_series(LineSeries::new(run, line(ACCENT.mix(0.7), 1.5))));
             }
-            if points.iter().all(Option::is_none) {
-                empty(canvas, place, "There is no number to show.");
-            }
             drawing.spreads(canvas);
             drawing.repeats(canvas);
             drawing.means(canvas);
             drawing.failures(canvas);
         })
     }
+}
+
+/// Whether no setting has a number: then words stand where marks would be.
+fn is_empty(marks: &[Mark]) -> bool {
+    marks.iter().all(|mark| mark.mean.is_none())
 }
 
 #[cfg(test)]

@@ -242,6 +242,14 @@ fn failures_are_crossed_and_counted() {
     let drawing = self::drawing(&results, "tau-score");
     assert!(drawing.says("There is no number to show."));
     assert!(drawing.says("What the unmerged checkpoint comes to is not known."));
+
+    // With a level of its own, which would run through the words.
+    let mut results = Sample::scored().taus(&NINE).results();
+    results.points.iter_mut().skip(1).for_each(fail);
+    let drawing = self::drawing(&results, "tau-score");
+    assert!(drawing.says("There is no number to show."));
+    let lines = |colour| drawing.shapes(&hex(colour));
+    assert_eq!((lines(SECOND), lines(INK)), (0, 0));
 }
 
 #[test]
