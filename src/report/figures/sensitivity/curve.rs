@@ -233,12 +233,11 @@ impl<'a> Curve<'a> {
             };
             legend.push((Sign::Dot(ACCENT), what));
         }
-        let is_empty = is_empty(marks);
-        if let Some(baseline) = reading.baseline.filter(|_| !is_empty) {
+        if let Some(baseline) = reading.baseline.filter(|_| !is_empty(marks)) {
             let level = format!("unmerged: {}", reading.write(baseline));
             legend.push((Sign::Dashed(INK), level));
         }
-        if is_second && !is_empty {
+        if is_second {
             let bars = Sign::Bar(SECOND, BAR_OPACITY);
             legend.push((bars, "kernels merged (right axis)".to_owned()));
         }
@@ -262,8 +261,12 @@ impl<'a> Curve<'a> {
             .map(|(place, setting)| Mark::of(setting, place, &reading))
             .collect();
         let level = reading.baseline.and_then(|level| reading.drawable(level));
-        let y = reading.axis(marks.iter().flat_map(Mark::extent).chain(level));
-        let second = self.second_axis(measure, &marks);
+        let mut y = reading.axis(marks.iter().flat_map(Mark::extent).chain(level));
+        let mut second = self.second_axis(measure, &marks);
+        if is_empty(&marks) {
+            y.ticks.clear();
+            second = None;
+        }
         let width = self.width(&y);
         let mut right = second.as_ref().map_or(PADDING, ChartFigure::right_of);
         let length = |right: f64| width + 2.0 * PADDING - ChartFigure::left(&y) - right;
