@@ -102,10 +102,17 @@ impl TemporaryFolder {
     ) -> Result<Replaced, Problem> {
         durability.change_in(place.parent(), || {
             // So that no other run takes the old folder for a dead run's before this one is done with it.
-            let old = File::open(place.path()).map_err(Problem::writing)?;
+            let mut old = File::open(place.path()).map_err(Problem::writing)?;
             let _ = is_locked(&old);
             let folder = exchange::replace(self.path(), place.path(), self.aside())
                 .map_err(Problem::writing)?;
+            // What another run has put there in this moment, and holds no more.
+            if !is_at(&old, &folder)
+                && let Ok(there) = File::open(&folder)
+            {
+                let _ = is_locked(&there);
+                old = there;
+            }
             self.disown();
             Ok(Replaced { folder, _lock: old })
         })
@@ -133,17 +140,21 @@ pub(crate) struct Replaced {
 
 impl Replaced {
     /// Removes it, once `save` has taken out of it what is to stay. What the user should know of it.
-    pub fn remove(self, save: impl FnOnce(&Path) -> io::Result<()>) -> Option<Warning> {
-        let error = save(&self.folder)
-            .and_then(|()| fs::remove_dir_all(&self.folder))
-            .err()?;
-        // Else another run was ahead.
-        fs::symlink_metadata(&self.folder)
-            .is_ok()
-            .then_some(Warning::OldRemains {
-                folder: self.folder,
-                error,
-            })
+    pub fn remove(self, mut save: impl FnMut(&Path) -> io::Result<()>) -> Option<Warning> {
+        let mut remove = || save(&self.folder).and_then(|()| fs::remove_dir_all(&self.folder));
+        let mut error = remove().err()?;
+        for _ in 0..ATTEMPTS {
+            if fs::symlink_metadata(&self.folder).is_err() {
+                return None;
+            }
+            if error.kind() != io::ErrorKind::NotFound {
+                break;
+            }
+            // Another run removes it, too.
+            error = remove().err()?;
+        }
+        let folder = self.folder;
+        Some(Warning::OldRemains { folder, error })
     }
 }
 
@@ -214,6 +225,35 @@ mod tests {
             .collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn a_folder_that_another_run_removes_too_is_nothing_to_warn_of() {
+        let desk = tempfile::tempdir().unwrap();
+        let replaced = |name: &str| {
+            let folder = desk.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            let _lock = File::open(&folder).unwrap();
+            Replaced { folder, _lock }
+        };
+        let mut turns = 0;
+        let warning = replaced("going").remove(|_| {
+            turns += 1;
+            match turns {
+                1 => Err(io::ErrorKind::NotFound.into()),
+                _ => Ok(()),
+            }
+        });
+        assert!(warning.is_none() && !desk.path().join("going").exists());
+        let warning = replaced("gone").remove(|folder| {
+            fs::remove_dir(folder)?;
+            Err(io::ErrorKind::NotFound.into())
+        });
+        assert!(warning.is_none());
+        let denied = replaced("kept").remove(|_| Err(io::ErrorKind::PermissionDenied.into()));
+        assert!(
+            matches!(denied, Some(Warning::OldRemains { folder, .. }) if folder.ends_with("kept"))
+        );
     }
 
     #[test]
