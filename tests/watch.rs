@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use common::{Run, contents, fixture, places, program, run};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -151,16 +152,15 @@ impl Desk {
 struct Watch(Child);
 
 impl Watch {
-    fn signal(&self, signal: &str) {
-        let pid = self.0.id().to_string();
-        let sent = Command::new("kill").args([signal, &pid]).status();
-        assert!(sent.unwrap().success());
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.0.id() as i32).expect("a process");
+        kill_process(pid, signal).unwrap();
     }
 
     /// Ends it as a service manager does. Its exit code, and how long it took.
     fn terminate(mut self) -> (Option<i32>, Duration) {
         let start = Instant::now();
-        self.signal("-TERM");
+        self.signal(Signal::TERM);
         let status = self.0.wait().unwrap();
         (status.code(), start.elapsed())
     }
@@ -513,7 +513,7 @@ fn an_interrupted_watch_sleeps_no_longer() {
     desk.wait_for("the watch starts", |desk| desk.log().contains("watching"));
     thread::sleep(Duration::from_millis(100));
     let start = Instant::now();
-    watch.signal("-INT");
+    watch.signal(Signal::INT);
     let Watch(mut child) = watch;
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(2));
