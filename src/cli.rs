@@ -447,7 +447,8 @@ pub(crate) struct Apply {
     that is replaced under its name is merged again. A file in DIR2 that this watch did not write is never replaced.\n\n\
     Each checkpoint has a seed of its own, from --seed and its file name: the first 8 bytes of the SHA-256 of the seed's 8 \
     bytes and the name's, little-endian, shifted right by 11. It is printed, and `merge` with it as --seed gives the same bytes.\n\n\
-    On SIGTERM or Ctrl-C it ends with 0 once the checkpoint at hand is done; a second one ends it at once.\n\n\
+    On SIGTERM, Ctrl-C or the end of its terminal it ends with 0 once the checkpoint at hand is done; another such signal, four \
+    seconds later or more, ends it at once.\n\n\
     A trainer that saves to the same name again should write another file and rename it: one that is truncated while it is read \
     ends the watch, as it would end any program that maps it."
 )]

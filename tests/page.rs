@@ -347,6 +347,19 @@ const MISPLACED: &str = r##"(() => {
     return found;
 })()"##;
 
+/// Fails where anything is misplaced at one of these widths.
+fn fits(browser: &mut Browser, widths: [u32; 4], state: &str) {
+    for width in widths {
+        browser.resize(width, 900);
+        assert_eq!(browser.evaluate("innerWidth"), width);
+        assert_eq!(
+            browser.evaluate(MISPLACED),
+            json!([]),
+            "{width} pixels, {state}"
+        );
+    }
+}
+
 #[test]
 fn the_page_fits_phones_and_wide_screens() {
     let Some(mut page) = opened(1600) else { return };
@@ -356,15 +369,7 @@ fn the_page_fits_phones_and_wide_screens() {
             "all('details.layer').forEach(details => {{ details.open = {open}; \
              details.style.contentVisibility = 'visible'; }})"
         ));
-        for width in [400, 700, 1000, 1600] {
-            browser.resize(width, 900);
-            assert_eq!(browser.evaluate("innerWidth"), width);
-            assert_eq!(
-                browser.evaluate(MISPLACED),
-                json!([]),
-                "{width} pixels, open: {open}"
-            );
-        }
+        fits(browser, [400, 700, 1000, 1600], &format!("open: {open}"));
     }
     // That it would have been seen.
     browser.evaluate("document.querySelector('h1').style.width = '2000px'; 0");
@@ -491,15 +496,7 @@ fn the_page_of_a_sweep_fits_sorts_and_asks_for_nothing() {
             "Emulation.setEmulatedMedia",
             json!({"media": "screen", "features": features}),
         );
-        for width in [500, 700, 1000, 1600] {
-            browser.resize(width, 900);
-            assert_eq!(browser.evaluate("innerWidth"), width);
-            assert_eq!(
-                browser.evaluate(MISPLACED),
-                json!([]),
-                "{width} pixels, {scheme}"
-            );
-        }
+        fits(&mut browser, [500, 700, 1000, 1600], scheme);
     }
     assert_eq!(browser.evaluate("all('.drawing svg').length"), 3);
 

@@ -57,12 +57,7 @@ impl<'a> Session<'a> {
         report: &R,
         text: impl Fn(&R) -> String,
     ) -> io::Result<()> {
-        if self.json {
-            let json = serde_json::to_string_pretty(report)? + "\n";
-            self.print(json.as_bytes())
-        } else {
-            self.text(|| text(report))
-        }
+        self.either(|| serde_json::to_string_pretty(report), || text(report))
     }
 
     /// Prints one of several results on a line of its own: as JSON if that was asked for, otherwise as text unless silence was.
@@ -71,11 +66,19 @@ impl<'a> Session<'a> {
         report: &R,
         text: impl Fn(&R) -> String,
     ) -> io::Result<()> {
+        self.either(|| serde_json::to_string(report), || text(report))
+    }
+
+    fn either(
+        &mut self,
+        json: impl FnOnce() -> serde_json::Result<String>,
+        text: impl Fn() -> String,
+    ) -> io::Result<()> {
         if self.json {
-            let json = serde_json::to_string(report)? + "\n";
+            let json = json()? + "\n";
             self.print(json.as_bytes())
         } else {
-            self.text(|| text(report))
+            self.text(text)
         }
     }
 

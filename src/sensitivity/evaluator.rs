@@ -84,12 +84,12 @@ impl Evaluator {
             .expect("a checked command has a word with the checkpoint at least");
         let mut command = Command::new(program);
         command.args(arguments);
-        let started = Program::start(command).map_err(|error| Error::CannotStart {
+        let running = Program::start(command).map_err(|error| Error::CannotStart {
             program: program.to_string_lossy().into_owned(),
             error,
         })?;
         let limit = Duration::from_secs(self.seconds);
-        let ended = started.wait(limit, is_stopped);
+        let ended = running.wait(limit, is_stopped);
         let (out, err) = (ended.out, ended.err);
         let failure = |why: String| {
             let printed = if err.trim().is_empty() { &out } else { &err };

@@ -141,6 +141,12 @@ impl Setting<'_> {
         points.filter(|point| point.has_failed())
     }
 
+    /// Kernels that merged, as the mean of the repetitions.
+    pub fn mean_merged(&self) -> f64 {
+        let merged = self.points.iter().map(|point| point.merging.merged);
+        merged.sum::<usize>() as f64 / self.points.len() as f64
+    }
+
     /// Whether no repetition merged anything though it was to: what it scores says nothing of merging.
     pub fn merged_nothing(&self) -> bool {
         self.series != Series::Baseline && self.points.iter().all(|p| p.merging.merged == 0)
@@ -171,6 +177,12 @@ impl Results {
             variation: &points[0].point.variation,
             points,
         })
+    }
+
+    /// The settings of all series, the baseline's first.
+    pub fn all_settings(&self) -> impl Iterator<Item = Setting<'_>> {
+        let series = Series::ALL.into_iter();
+        series.flat_map(|series| self.settings(series))
     }
 
     /// What is drawn: the evaluator's number, or what was measured of the weights instead.

@@ -58,15 +58,7 @@ pub fn page(report: &Redundancy, overviews: &[(&str, Figure)]) -> String {
     let body = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(policy(SCRIPT));
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="generator" content=(super::TOOL);
-                title { "Kernel redundancy of " (super::printable(&report.source.file)) }
-                style { (PreEscaped(heatmap::style())) (PreEscaped(STYLE)) }
-            }
+            (head("Kernel redundancy", &report.source.file, &heatmap::style(), SCRIPT))
             body {
                 a.skip href="#layers" { "Skip to the layers" }
                 (summary::header(report, !over_depth.is_empty()))
@@ -97,6 +89,21 @@ pub fn page(report: &Redundancy, overviews: &[(&str, Figure)]) -> String {
         }
     };
     body.into_string()
+}
+
+/// What a page on a file says of itself, with what it adds to the common style.
+fn head(what: &str, file: &str, style: &str, script: &str) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta http-equiv="Content-Security-Policy" content=(policy(script));
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            meta name="generator" content=(super::TOOL);
+            title { (what) " of " (super::printable(file)) }
+            style { (PreEscaped(style)) (PreEscaped(STYLE)) }
+        }
+    }
 }
 
 /// Nothing from elsewhere, and no script but the page's own.

@@ -99,11 +99,6 @@ fn averaged<'a>(setting: Setting<'a>) -> Compact<AveragedSetting<'a>> {
         };
         Some((key, average))
     });
-    let merged: usize = setting
-        .points
-        .iter()
-        .map(|point| point.merging.merged)
-        .sum();
     Compact(AveragedSetting {
         set: setting.variation,
         label: words::setting(setting.variation),
@@ -112,7 +107,7 @@ fn averaged<'a>(setting: Setting<'a>) -> Compact<AveragedSetting<'a>> {
         repeats: setting.points.len(),
         measures: measures.collect(),
         kernels: setting.points[0].merging.kernels,
-        merged: merged as f64 / setting.points.len() as f64,
+        merged: setting.mean_merged(),
     })
 }
 

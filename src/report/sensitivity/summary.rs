@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::report::table::{Align, count, counted, optional, table};
-use crate::sensitivity::{Measure, Outcome, Results, Series, Setting};
+use crate::sensitivity::{Measure, Results, Setting};
 
 use super::words::{self, Written};
 
@@ -49,8 +49,10 @@ impl<'a> SensitivitySummary<'a> {
             ("of", Align::Right),
             ("", Align::Left),
         ]);
-        let settings = Series::ALL.into_iter().flat_map(|s| results.settings(s));
-        let mut text = table(&columns, settings.map(|setting| row(&setting, &shown)));
+        let mut text = table(
+            &columns,
+            results.all_settings().map(|setting| row(&setting, &shown)),
+        );
         text.push('\n');
         text.push_str(&self.notes());
         text
@@ -77,17 +79,12 @@ impl<'a> SensitivitySummary<'a> {
                 words::listed(&hollow, 8),
             );
         }
-        let failures = || {
-            results.points.iter().filter_map(|p| match &p.outcome {
-                Outcome::Failed { why, .. } => Some((p, why)),
-                _ => None,
-            })
-        };
-        if let Some((point, why)) = failures().next() {
+        let mut failures = words::failures(results);
+        if let Some((finished, why, _)) = failures.next() {
             text += &format!(
                 "{} failed; the first, {}: {why}\n",
-                counted(words::failed(results) as u64, "point"),
-                point.point.variation,
+                counted(1 + failures.count() as u64, "point"),
+                finished.point.variation,
             );
         }
         if results.missing > 0 {
@@ -112,7 +109,7 @@ struct Shown {
 
 impl Shown {
     fn new(results: &Results, measure: Measure) -> Self {
-        let mut settings = Series::ALL.into_iter().flat_map(|s| results.settings(s));
+        let mut settings = results.all_settings();
         let deviation = |setting: Setting<'_>| setting.average(measure)?.deviation;
         Self {
             measure,
@@ -157,6 +154,7 @@ fn row(setting: &Setting<'_>, measures: &[Shown]) -> Vec<String> {
 mod tests {
     use super::super::sample::Sample;
     use super::*;
+    use crate::sensitivity::Outcome;
 
     fn text(results: &Results) -> String {
         SensitivitySummary::new(results, Path::new("out dir")).to_text()

@@ -2,7 +2,7 @@
 
 use crate::plan::Parameters;
 use crate::report::table::{counted, significant};
-use crate::sensitivity::{Measure, Outcome, Results, Series, Setting, Variation};
+use crate::sensitivity::{FinishedPoint, Measure, Outcome, Results, Series, Setting, Variation};
 
 /// What a measure is called; an evaluator's number by the metric that was asked for, if it has a name.
 pub fn measure(results: &Results, measure: Measure) -> String {
@@ -118,18 +118,17 @@ pub fn listed(names: &[String], most: usize) -> String {
 
 /// The settings of all series but the baseline, in their order.
 pub fn settings(results: &Results) -> impl Iterator<Item = Setting<'_>> {
-    let series = Series::ALL
-        .into_iter()
-        .filter(|series| *series != Series::Baseline);
-    series.flat_map(|series| results.settings(series))
+    let settings = results.all_settings();
+    settings.filter(|setting| setting.series != Series::Baseline)
 }
 
-/// Points that failed.
-pub fn failed(results: &Results) -> usize {
+/// Points that failed, with the reason and the end of what their evaluators printed.
+pub fn failures(results: &Results) -> impl Iterator<Item = (&FinishedPoint, &str, &str)> {
     let points = results.points.iter();
-    points
-        .filter(|point| matches!(point.outcome, Outcome::Failed { .. }))
-        .count()
+    points.filter_map(|finished| match &finished.outcome {
+        Outcome::Failed { why, output } => Some((finished, &why[..], &output[..])),
+        _ => None,
+    })
 }
 
 /// How the numbers of a measure are written: with as many digits as tell them apart.
@@ -163,10 +162,9 @@ impl Written {
 
     /// For a table of all settings, whose numbers may be close in one part of it and far apart in another.
     pub fn in_table(results: &Results, measure: Measure) -> Self {
-        let settings = Series::ALL
-            .into_iter()
-            .flat_map(|series| results.settings(series));
-        let means = settings.filter_map(|setting| Some(setting.average(measure)?.mean));
+        let means = results
+            .all_settings()
+            .filter_map(|setting| Some(setting.average(measure)?.mean));
         let written = Self::of(measure, means);
         Self {
             digits: written.digits.max(5),

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::report::printable;
 use crate::report::sensitivity::{RESULTS_TABLE, words};
 use crate::report::table::count;
-use crate::sensitivity::{FinishedPoint, Outcome, Results};
+use crate::sensitivity::{FinishedPoint, Results};
 
 use super::super::text::name;
 
@@ -14,18 +14,11 @@ pub const FAILURES: usize = 50;
 
 /// Why points failed, with the end of what their evaluators printed.
 pub fn failed(results: &Results, failures: usize) -> Markup {
-    let points = results
-        .points
-        .iter()
-        .filter_map(|finished| match &finished.outcome {
-            Outcome::Failed { why, output } => Some((finished, why, output)),
-            _ => None,
-        });
     html! {
         section #failures aria-labelledby="failures-title" {
             h2 #failures-title { "Failures" }
             p.lead { "What the evaluator printed last, point by point." }
-            @for (finished, why, output) in points.take(FAILURES) { (failure(finished, why, output)) }
+            @for (finished, why, output) in words::failures(results).take(FAILURES) { (failure(finished, why, output)) }
             @if failures > FAILURES {
                 p.note { (count((failures - FAILURES) as u64)) " more: why they failed stands in " a href=(RESULTS_TABLE) { (RESULTS_TABLE) } "." }
             }

@@ -8,12 +8,10 @@ mod settings;
 
 use maud::{DOCTYPE, PreEscaped, html};
 
+use crate::report::TOOL;
 use crate::report::figures::Figure;
 use crate::report::sensitivity::{RESULTS, RESULTS_TABLE, words};
-use crate::report::{TOOL, printable};
 use crate::sensitivity::Results;
-
-use super::{STYLE, policy};
 
 use definitions::definitions;
 use drawings::Drawings;
@@ -26,19 +24,11 @@ const SCRIPT: &str = concat!(include_str!("../sort.js"), include_str!("sweep.js"
 /// `index.html`, with the figures of [`crate::report::figures::sensitivity`], whose files lie beside it.
 pub fn sensitivity_page(results: &Results, figures: &[(String, Figure)]) -> String {
     let sections = Drawings::of(figures);
-    let failures = words::failed(results);
+    let failures = words::failures(results).count();
     let body = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(policy(SCRIPT));
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="generator" content=(TOOL);
-                title { "Sensitivity to merging of " (printable(&results.sweep.source.file)) }
-                style { (PreEscaped(STYLE)) }
-            }
+            (super::head("Sensitivity to merging", &results.sweep.source.file, "", SCRIPT))
             body {
                 a.skip href="#settings" { "Skip to the settings" }
                 header {

@@ -5,18 +5,13 @@ use maud::{Markup, html};
 use crate::report::printable;
 use crate::report::sensitivity::words::{self, Written};
 use crate::report::table::count;
-use crate::sensitivity::{Measure, Results, Series, Setting};
+use crate::sensitivity::{Measure, Results, Setting};
 
 use super::super::table::{Sort, column, number};
 use super::super::text::{name, with_minus};
 
 /// One row a setting.
 pub fn table(results: &Results) -> Markup {
-    let settings = || {
-        Series::ALL
-            .into_iter()
-            .flat_map(|series| results.settings(series))
-    };
     let shown: Vec<(Measure, Written)> = match results.measures() {
         [Measure::Score] => vec![Measure::Score, Measure::RelativeChange],
         measures => measures
@@ -53,7 +48,7 @@ pub fn table(results: &Results) -> Markup {
                         }
                     }
                     tbody {
-                        @for (place, setting) in settings().enumerate() { (row(place, &setting, &shown)) }
+                        @for (place, setting) in results.all_settings().enumerate() { (row(place, &setting, &shown)) }
                     }
                 }
             }
@@ -65,12 +60,7 @@ fn row(place: usize, setting: &Setting<'_>, shown: &[(Measure, Written)]) -> Mar
     let failed = setting.failed().count();
     let runs = setting.points.len();
     let kernels = setting.points[0].merging.kernels;
-    let merged: usize = setting
-        .points
-        .iter()
-        .map(|point| point.merging.merged)
-        .sum();
-    let merged = merged as f64 / runs as f64;
+    let merged = setting.mean_merged();
     let share = setting
         .average(Measure::MergedShare)
         .map_or(0.0, |share| share.mean);
