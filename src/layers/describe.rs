@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use super::candidates::{Candidate, Companions, Layout};
 use super::groups::{self, Verdict};
+use super::known::KnownLayer;
 use super::order::structure::Step;
 use super::select::{self, Facts, Globs};
-use super::{Kind, Layer, Selection, Warning, gate};
+use super::{Evidence, Kind, Layer, Selection, Warning, gate};
 use crate::checkpoint::Tensor;
 
 /// Describes the layers of a file one network at a time, collecting warnings.
@@ -14,6 +15,8 @@ pub(super) struct Describer<'a> {
     tensors: &'a [Tensor],
     candidates: &'a [Candidate<'a>],
     companions: &'a Companions<'a>,
+    /// What is known of layers, by candidate.
+    known: &'a HashMap<usize, KnownLayer>,
     globs: &'a Globs,
     selection: &'a Selection,
     has_linear: bool,
@@ -27,6 +30,7 @@ impl<'a> Describer<'a> {
         tensors: &'a [Tensor],
         candidates: &'a [Candidate<'a>],
         companions: &'a Companions<'a>,
+        known: &'a HashMap<usize, KnownLayer>,
         globs: &'a Globs,
         selection: &'a Selection,
         listed: &[usize],
@@ -35,6 +39,7 @@ impl<'a> Describer<'a> {
             tensors,
             candidates,
             companions,
+            known,
             globs,
             selection,
             has_linear: candidates.iter().any(Candidate::linear),
@@ -58,26 +63,48 @@ impl<'a> Describer<'a> {
         steps
             .map(|(at, (step, verdict))| {
                 let candidate = &self.candidates[step.candidate];
-                let verdict = self.settle(verdict, step.candidate);
+                let known = self.known.get(&step.candidate);
+                let verdict = match known {
+                    Some(known) => Verdict::of_known(known, candidate),
+                    None => self.settle(verdict, step.candidate),
+                };
                 let (kind, groups) = match verdict {
                     Verdict::Known(kind, groups) => (kind, groups),
                     Verdict::Ambiguous { kind, .. } => (kind, 1),
                 };
-                let kernels = match (kind, candidate.layout) {
-                    (Kind::Transposed, Layout::Forward) => candidate.shape[1],
+                let kernels = match kind {
+                    Kind::Transposed => candidate.shape[1].saturating_mul(groups),
                     _ => candidate.out(),
                 };
+                let is_supported = self.check(candidate, known, Some(verdict));
                 let facts = Facts {
                     name: self.name(candidate),
                     kind,
                     depth: Some(at + 1),
                     kernels,
-                    supported: self.check(candidate, Some(verdict)),
-                    gate: gate::is_gate(at, self.candidates, network),
-                    head: (step.in_head && !self.is_hidden(at, network))
-                        || (step.in_final && terminal == Some(at)),
+                    supported: is_supported,
+                    gate: known.map_or_else(
+                        || gate::is_gate(at, self.candidates, network),
+                        |known| known.is_gate,
+                    ),
+                    head: known.map_or_else(
+                        || {
+                            (step.in_head && !self.is_hidden(at, network))
+                                || (step.in_final && terminal == Some(at))
+                        },
+                        |known| known.is_head,
+                    ),
                 };
-                self.layer(candidate, groups, &facts)
+                let kind_from = match (known, verdict) {
+                    (Some(_), _) => Evidence::Known,
+                    (None, Verdict::Known(..)) => Evidence::Shapes,
+                    (None, Verdict::Ambiguous { .. }) => Evidence::Guessed,
+                };
+                Layer {
+                    place_from: known.map_or(Evidence::Shapes, |_| Evidence::Known),
+                    kind_from,
+                    ..self.layer(candidate, groups, &facts)
+                }
             })
             .collect()
     }
@@ -116,7 +143,7 @@ impl<'a> Describer<'a> {
             kind,
             depth: None,
             kernels: candidate.out(),
-            supported: self.check(candidate, None),
+            supported: self.check(candidate, None, None),
             gate: false,
             head: false,
         };
@@ -150,13 +177,22 @@ impl<'a> Describer<'a> {
             kernels: facts.kernels,
             shape: candidate.shape.to_vec(),
             reason: select::reason(facts, self.selection, self.globs),
+            network: None,
+            place_from: Evidence::Shapes,
+            kind_from: Evidence::Shapes,
         }
     }
 
     /// Whether a layer can be merged at all; warns if not.
-    fn check(&mut self, candidate: &Candidate<'_>, verdict: Option<Verdict>) -> bool {
+    fn check(
+        &mut self,
+        candidate: &Candidate<'_>,
+        known: Option<&KnownLayer>,
+        verdict: Option<Verdict>,
+    ) -> bool {
         let name = self.name(candidate).to_owned();
         let warning = match (candidate.layout, verdict) {
+            (Layout::Undecided, _) if known.is_some() => return true,
             (Layout::Parametrised | Layout::Part, _) => Warning::Parametrised { name },
             (Layout::Undecided, _) => Warning::AmbiguousTransposed { name },
             (Layout::Foreign, _) => Warning::ForeignLayout { name },

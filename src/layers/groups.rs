@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::candidates::{Candidate, Layout};
 use super::kind::Kind;
+use super::known::KnownLayer;
 use super::order::structure::Step;
 
 /// What a layer is.
@@ -18,6 +19,20 @@ pub(super) enum Verdict {
         /// Channels that come in if it is grouped.
         channels: usize,
     },
+}
+
+impl Verdict {
+    /// On a layer of a known network.
+    pub fn of_known(known: &KnownLayer, candidate: &Candidate<'_>) -> Self {
+        let kind = if known.is_transposed {
+            Kind::Transposed
+        } else if known.groups > 1 && candidate.shape[1] == 1 {
+            Kind::Depthwise
+        } else {
+            dense(candidate)
+        };
+        Self::Known(kind, known.groups)
+    }
 }
 
 /// The layers of one network in depth order → what each is.

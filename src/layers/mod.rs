@@ -13,9 +13,11 @@
 mod candidates;
 mod describe;
 mod error;
+mod evidence;
 mod gate;
 mod groups;
 mod kind;
+mod known;
 mod name;
 mod order;
 mod pattern;
@@ -28,6 +30,7 @@ mod warning;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 pub use error::Error;
+pub use evidence::Evidence;
 pub use kind::Kind;
 pub use order::OrderSource;
 pub use order::explicit::{METADATA_KEY, parse_order};
@@ -39,6 +42,7 @@ pub use warning::Warning;
 use crate::checkpoint::Tensor;
 use candidates::{Candidate, Companions, Layout};
 use describe::Describer;
+use known::KnownLayer;
 use order::structure::Structure;
 use select::Globs;
 
@@ -62,6 +66,12 @@ pub struct Layer {
     pub shape: Vec<usize>,
     /// Why it is not merged; `None` if it is.
     pub reason: Option<Reason>,
+    /// Path of the network it belongs to, where the file holds several.
+    pub network: Option<String>,
+    /// Where its place comes from.
+    pub place_from: Evidence,
+    /// Where its kind and groups come from.
+    pub kind_from: Evidence,
 }
 
 impl Layer {
@@ -124,22 +134,36 @@ impl Layers {
             None => Vec::new(),
         };
         let with_linear = selection.kinds.contains(&Kind::Linear);
-        let structure = order::structure::order(&candidates, &companions, |candidate| {
+        let is_layer = |index: usize| {
+            let candidate: &Candidate<'_> = &candidates[index];
             candidate.layout != Layout::Part && (with_linear || !candidate.linear())
+        };
+        let known = known::find(&candidates, is_layer);
+        let facts: HashMap<usize, KnownLayer> =
+            known.iter().flat_map(|network| network.layers.clone()).collect();
+        let is_other = |index: &usize| facts.get(index).is_some_and(|fact| !fact.is_convolution);
+        let structure = order::structure::order(&candidates, &companions, &known, |index| {
+            is_layer(index) && !is_other(&index)
         });
 
         let mut describer = Describer::new(
             tensors,
             &candidates,
             &companions,
+            &facts,
             &globs,
             selection,
             &listed,
         );
         let mut found: Vec<Option<Layer>> = vec![None; candidates.len()];
+        let is_one = structure.networks.len() == 1;
         for network in &structure.networks {
-            for (step, layer) in network.iter().zip(describer.network(network)) {
-                found[step.candidate] = Some(layer);
+            let name = (!is_one).then(|| network.root.clone());
+            for (step, layer) in network.steps.iter().zip(describer.network(&network.steps)) {
+                found[step.candidate] = Some(Layer {
+                    network: name.clone(),
+                    ..layer
+                });
             }
         }
         let found: Vec<Layer> = found
@@ -179,9 +203,10 @@ impl Layers {
                 others: others.len(),
             });
         }
-        if !structure.copies.is_empty() {
-            self.warnings.push(Warning::Copies {
-                modules: structure.copies.clone(),
+        if structure.networks.len() > 1 {
+            self.warnings.push(Warning::Networks {
+                roots: structure.networks.iter().map(|network| network.root.clone()).collect(),
+                are_copies: structure.are_copies,
             });
         }
         self.layers = in_order(structural(&structure), found);
@@ -229,7 +254,7 @@ fn structural(structure: &Structure) -> Vec<usize> {
     structure
         .networks
         .iter()
-        .flatten()
+        .flat_map(|network| &network.steps)
         .map(|step| step.candidate)
         .collect()
 }

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 /// Deeper paths are cut here and the rest is kept as one segment, so that nothing recurses further than this.
 /// The deepest of 150 architectures looked at (MONAI's nested U-Net) has 14.
-const MAX_SEGMENTS: usize = 48;
+pub(super) const MAX_SEGMENTS: usize = 48;
 
 /// One step of a path: `denseblock4`, `conv2_kxk`, `Mixed_5b`, `0`.
 ///

@@ -28,7 +28,7 @@ impl Tree {
     /// Build the tree over the candidates `chosen` picks.
     ///
     /// `candidates` must stand in order of their names: so the tree does not depend on the file's order.
-    pub fn of(candidates: &[Candidate<'_>], chosen: impl Fn(&Candidate<'_>) -> bool) -> Self {
+    pub fn of(candidates: &[Candidate<'_>], chosen: impl Fn(usize) -> bool) -> Self {
         let mut nodes = vec![Node {
             segment: Segment::parse(""),
             children: Vec::new(),
@@ -37,7 +37,7 @@ impl Tree {
         }];
         let mut known: HashMap<(usize, &str), usize> = HashMap::new();
         for (index, candidate) in candidates.iter().enumerate() {
-            if !chosen(candidate) {
+            if !chosen(index) {
                 continue;
             }
             let mut at = 0;

@@ -23,10 +23,12 @@ pub enum Warning {
     },
     /// The metadata's list comes before the one that the user gives.
     OrderOverruled,
-    /// Copies of one network: depth starts from 1 in each.
-    Copies {
-        /// Paths of the copies.
-        modules: Vec<String>,
+    /// Several networks: depth starts from 1 in each.
+    Networks {
+        /// Paths of the modules that hold them; empty for what stands outside the others.
+        roots: Vec<String>,
+        /// Whether they have the same layers.
+        are_copies: bool,
     },
     /// A weight stored in parts (pruning, weight norm, spectral norm, a parametrisation).
     Parametrised {
@@ -101,13 +103,23 @@ impl fmt::Display for Warning {
                 f,
                 "`--order` is not used: the file's own metadata `inmerge.layers` gives the order"
             ),
-            Warning::Copies { modules } => {
-                let named: Vec<String> =
-                    modules.iter().map(|module| format!("`{module}`")).collect();
+            Warning::Networks { roots, are_copies } => {
+                let named: Vec<String> = roots
+                    .iter()
+                    .map(|root| match &root[..] {
+                        "" => "what is beside them".to_owned(),
+                        _ => format!("`{root}`"),
+                    })
+                    .collect();
+                let what = if *are_copies {
+                    "copies of one network"
+                } else {
+                    "networks"
+                };
                 write!(
                     f,
-                    "the file holds {} copies of one network ({}): depth, and so --skip-shallow, starts again in each",
-                    modules.len(),
+                    "the file holds {} {what} ({}): depth, and so --skip-shallow, starts again in each",
+                    roots.len(),
                     named.join(", ")
                 )
             }

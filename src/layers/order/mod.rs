@@ -1,7 +1,7 @@
 //! The depth order of the layers, from the first of four sources that applies.
 
 mod arrange;
-mod copies;
+mod networks;
 pub(super) mod explicit;
 mod flow;
 mod items;

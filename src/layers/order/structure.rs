@@ -1,9 +1,13 @@
 //! Depth order read from names and shapes.
 
 use super::arrange::{Arranger, Part};
+use std::collections::{HashMap, HashSet};
+
 use super::flow::{Flow, Seen};
+use super::networks;
 use super::sketch::{Sketch, sketch};
 use crate::layers::candidates::{Candidate, Companions};
+use crate::layers::known::KnownNetwork;
 use crate::layers::name::Segment;
 use crate::layers::roles::{self, Role};
 use crate::layers::tree::Tree;
@@ -29,12 +33,20 @@ pub(in crate::layers) struct Step {
     pub in_attention: bool,
 }
 
+/// One of the networks in a file.
+pub(in crate::layers) struct Network {
+    /// Path of the module that holds it.
+    pub root: String,
+    /// Its layers in depth order.
+    pub steps: Vec<Step>,
+}
+
 /// What [`order`] found.
 pub(in crate::layers) struct Structure {
-    /// Networks, each as its layers in depth order.
-    pub networks: Vec<Vec<Step>>,
-    /// Paths of the networks where there are several copies of one.
-    pub copies: Vec<String>,
+    /// The networks, one as a rule.
+    pub networks: Vec<Network>,
+    /// Whether they are copies of one.
+    pub are_copies: bool,
     /// Paths of modules whose inner order only the alphabet decided.
     pub unsure: Vec<String>,
 }
@@ -66,16 +78,53 @@ struct Walk<'a> {
     unsure: Vec<String>,
 }
 
-/// Order the candidates `chosen` picks; they must stand in order of their names.
+/// Order the candidates `chosen` picks; they must stand in order of their names. What is `known` runs as it is known.
 pub(in crate::layers) fn order(
     candidates: &[Candidate<'_>],
     companions: &Companions<'_>,
-    chosen: impl Fn(&Candidate<'_>) -> bool,
+    known: &[KnownNetwork],
+    chosen: impl Fn(usize) -> bool,
 ) -> Structure {
-    let tree = Tree::of(candidates, chosen);
+    let split = networks::split(&Tree::of(candidates, &chosen), candidates, &chosen);
+    let mut unsure = Vec::new();
+    let networks = split.networks.into_iter().map(|network| {
+        let members: HashSet<usize> = network.members.iter().copied().collect();
+        let mut steps = of_network(candidates, companions, &members, &mut unsure);
+        for inner in known {
+            run_as_known(&mut steps, inner);
+        }
+        Network {
+            root: network.root,
+            steps,
+        }
+    });
+    let networks = networks.collect();
+    let is_known = |module: &String| {
+        known.iter().any(|inner| {
+            inner.root.is_empty()
+                || module
+                    .strip_prefix(&inner.root[..])
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    };
+    unsure.retain(|module| !is_known(module));
+    Structure {
+        networks,
+        are_copies: split.are_copies,
+        unsure,
+    }
+}
+
+/// The layers of one network.
+fn of_network(
+    candidates: &[Candidate<'_>],
+    companions: &Companions<'_>,
+    members: &HashSet<usize>,
+    unsure: &mut Vec<String>,
+) -> Vec<Step> {
+    let tree = Tree::of(candidates, |index| members.contains(&index));
     let arranger = Arranger::new(&tree, candidates, companions);
     let sketches = sketch(&arranger);
-    let roots = super::copies::roots(&tree, candidates);
     let mut walk = Walk {
         arranger,
         sketches,
@@ -83,36 +132,37 @@ pub(in crate::layers) fn order(
         steps: Vec::new(),
         unsure: Vec::new(),
     };
-    let mut networks = Vec::new();
-    for &root in &roots {
-        let input = walk.input(root);
-        walk.seen = Seen::from_iter(input.iter().copied());
-        walk.module(
-            root,
-            &Flow {
-                latest: input.clone(),
-                input,
-                at_input: true,
-            },
-            Context {
-                at_input: true,
-                ..Context::default()
-            },
-        );
-        networks.push(std::mem::take(&mut walk.steps));
-    }
-    let copies = if roots.len() > 1 {
-        roots
-            .iter()
-            .map(|&root| tree.path(root, candidates).to_owned())
-            .collect()
-    } else {
-        Vec::new()
+    let input = walk.input(0);
+    walk.seen = Seen::from_iter(input.iter().copied());
+    let flow = Flow {
+        latest: input.clone(),
+        input,
+        at_input: true,
     };
-    Structure {
-        networks,
-        copies,
-        unsure: walk.unsure,
+    let context = Context {
+        at_input: true,
+        ..Context::default()
+    };
+    walk.module(0, &flow, context);
+    unsure.append(&mut walk.unsure);
+    walk.steps
+}
+
+/// Puts the layers of a known network into its order, in the places that they have among the others.
+fn run_as_known(steps: &mut [Step], known: &KnownNetwork) {
+    let turns: HashMap<usize, usize> = known
+        .layers
+        .iter()
+        .enumerate()
+        .map(|(turn, &(candidate, _))| (candidate, turn))
+        .collect();
+    let places: Vec<usize> = (0..steps.len())
+        .filter(|&at| turns.contains_key(&steps[at].candidate))
+        .collect();
+    let mut members: Vec<Step> = places.iter().map(|&at| steps[at].clone()).collect();
+    members.sort_by_key(|step| turns[&step.candidate]);
+    for (at, step) in places.into_iter().zip(members) {
+        steps[at] = step;
     }
 }
 

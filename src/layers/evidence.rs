@@ -1,0 +1,30 @@
+//! How sure the layer model is of what it says.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Where a layer's place in the depth order, or its kind and groups, come from; the strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Evidence {
+    /// The user, or the training script by the file's metadata.
+    Declared,
+    /// A network known from its library.
+    Known,
+    /// Names and shapes, which leave no doubt.
+    Shapes,
+    /// Names and shapes that contradict each other or leave a choice; a warning names the layer.
+    Guessed,
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Evidence::Declared => "declared",
+            Evidence::Known => "known",
+            Evidence::Shapes => "shapes",
+            Evidence::Guessed => "guessed",
+        })
+    }
+}

@@ -1,0 +1,176 @@
+//! Networks that are known from their libraries: order, kinds and groups as their modules really run.
+//!
+//! A network is recognised by the set of its convolutions' module paths, below whatever prefix (a known encoder in
+//! somebody's decoder), and by shapes that are the known ones at some width.
+
+mod atlas;
+mod fit;
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::candidates::Candidate;
+use atlas::{Entry, Fact, Fingerprint, Sort};
+
+/// Fewer layers are too little to know a network by: `0`, `2` and `4` are the convolutions of many.
+const MIN_LAYERS: usize = 8;
+
+/// With names that hold letters, so few are enough if they are all that the file has.
+const MIN_NAMED_LAYERS: usize = 4;
+
+/// A known network in the file.
+#[derive(Clone, Debug)]
+pub(super) struct KnownNetwork {
+    /// Path of its root, empty for the file's.
+    pub root: String,
+    /// Library and model.
+    pub title: String,
+    /// Its layers by candidate, in order of execution; those that a forward pass does not run come last.
+    pub layers: Vec<(usize, KnownLayer)>,
+}
+
+/// What is known of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KnownLayer {
+    /// Whether it is a convolution at all.
+    pub is_convolution: bool,
+    pub is_transposed: bool,
+    pub groups: usize,
+    pub is_gate: bool,
+    pub is_head: bool,
+}
+
+/// The known networks among some candidates, which stand in order of their names. Of networks within each other the
+/// largest is taken.
+pub(super) fn find(
+    candidates: &[Candidate<'_>],
+    chosen: impl Fn(usize) -> bool,
+) -> Vec<KnownNetwork> {
+    let mut members: Vec<usize> = (0..candidates.len())
+        .filter(|&index| !candidates[index].linear() && chosen(index))
+        .collect();
+    members.sort_by_key(|&index| candidates[index].module);
+    let mut found: Vec<KnownNetwork> = Vec::new();
+    let mut sets: Vec<Set<'_>> = sets(candidates, &members).into_values().collect();
+    sets.sort_by_key(|set| (std::cmp::Reverse(set.members.len()), set.root));
+    for set in sets {
+        let is_inside = |network: &KnownNetwork| {
+            network.root.is_empty()
+                || set
+                    .root
+                    .strip_prefix(&network.root[..])
+                    .is_some_and(|rest| rest.starts_with('.'))
+        };
+        if found.iter().any(is_inside) || !set.is_large_enough(candidates, members.len()) {
+            continue;
+        }
+        found.extend(set.known(candidates));
+    }
+    found
+}
+
+/// The layers below one prefix.
+struct Set<'a> {
+    root: &'a str,
+    fingerprint: Fingerprint,
+    /// In byte order of their module paths.
+    members: Vec<usize>,
+}
+
+/// The sets of layers below every prefix.
+fn sets<'a>(candidates: &[Candidate<'a>], members: &[usize]) -> BTreeMap<&'a str, Set<'a>> {
+    let mut sets: HashMap<&'a str, Set<'a>> = HashMap::new();
+    for &index in members {
+        let module = candidates[index].module;
+        let dots = module.match_indices('.').map(|(at, _)| (at, at + 1));
+        for (end, start) in std::iter::once((0, 0)).chain(dots).take(super::name::MAX_SEGMENTS) {
+            let root = &module[..end];
+            let set = sets.entry(root).or_insert_with(|| Set {
+                root,
+                fingerprint: Fingerprint::default(),
+                members: Vec::new(),
+            });
+            set.fingerprint.add(&module[start..]);
+            set.members.push(index);
+        }
+    }
+    sets.into_iter().collect()
+}
+
+impl Set<'_> {
+    fn is_large_enough(&self, candidates: &[Candidate<'_>], all: usize) -> bool {
+        let count = self.members.len();
+        let has_letters = |&index: &usize| {
+            candidates[index].module[self.root.len()..]
+                .bytes()
+                .any(|byte| byte.is_ascii_alphabetic())
+        };
+        count >= MIN_LAYERS
+            || (count >= MIN_NAMED_LAYERS && count == all && self.members.iter().all(has_letters))
+    }
+
+    /// The known network that these layers are; `None` too where several fit that run in different orders.
+    fn known(&self, candidates: &[Candidate<'_>]) -> Option<KnownNetwork> {
+        let shapes: Vec<&[usize]> = self
+            .members
+            .iter()
+            .map(|&index| candidates[index].shape)
+            .collect();
+        let fitting: Vec<(Entry, Vec<usize>)> = atlas::entries(self.fingerprint)
+            .into_iter()
+            .filter_map(|entry| fit::groups(&entry, &shapes).map(|groups| (entry, groups)))
+            .collect();
+        let read: Vec<KnownNetwork> = fitting
+            .iter()
+            .map(|(entry, groups)| self.network(entry, groups))
+            .collect();
+        let (first, others) = read.split_first()?;
+        let same = |other: &KnownNetwork| other.layers == first.layers;
+        if others.iter().all(same) {
+            return Some(first.clone());
+        }
+        // Shapes that are known to the number say more than shapes at some width.
+        let is_exact = |(entry, _): &&(Entry, Vec<usize>)| {
+            let mut pairs = entry.facts.iter().zip(&shapes);
+            pairs.all(|(fact, shape)| {
+                (fact.at_input || fact.extents[1] == shape[1])
+                    && (fact.head || fact.extents[0] == shape[0])
+            })
+        };
+        let mut exact = fitting
+            .iter()
+            .filter(is_exact)
+            .map(|(entry, groups)| self.network(entry, groups));
+        let first = exact.next()?;
+        exact
+            .all(|other| other.layers == first.layers)
+            .then_some(first)
+    }
+
+    fn network(&self, entry: &Entry, groups: &[usize]) -> KnownNetwork {
+        let mut layers: Vec<(&Fact, usize, usize)> = entry
+            .facts
+            .iter()
+            .zip(&self.members)
+            .zip(groups)
+            .map(|((fact, &index), &groups)| (fact, index, groups))
+            .collect();
+        layers.sort_by_key(|(fact, ..)| fact.place.unwrap_or(usize::MAX));
+        KnownNetwork {
+            root: self.root.to_owned(),
+            title: entry.title.clone(),
+            layers: layers
+                .into_iter()
+                .map(|(fact, index, groups)| {
+                    let layer = KnownLayer {
+                        is_convolution: fact.sort != Sort::Other,
+                        is_transposed: fact.sort == Sort::Transposed,
+                        groups,
+                        is_gate: fact.gate,
+                        is_head: fact.head,
+                    };
+                    (index, layer)
+                })
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The networks in a file: a model with its moving average, a generator with its discriminator, an ensemble.
+//!
+//! Depth restarts in each. A siamese or two-branch network is one network: something outside its branches joins them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::layers::candidates::Candidate;
+use crate::layers::name::Segment;
+use crate::layers::tree::Tree;
+
+/// Words of modules that hold a second copy of the weights.
+const COPY: &[&str] = &[
+    "ema", "model", "models", "module", "teacher", "student", "target", "online", "swa", "averaged", "shadow",
+    "momentum", "net", "nets", "networks", "unet", "generator", "ensemble", "members", "estimators", "fold", "folds",
+];
+
+/// Words of modules that are networks of their own beside others: of a training set-up, of a pipeline, of a loss.
+const NETWORK: &[&str] = &[
+    "ema", "shadow", "swa", "averaged", "teacher", "student", "target", "online", "momentum", "generator", "gen",
+    "netg", "discriminator", "disc", "netd", "critic", "vae", "unet", "loss", "lpips", "perceptual", "criterion",
+];
+
+/// Words that come in pairs, too short to mean anything alone: MoCo's `encoder_q` and `encoder_k`, a GAN's `G` and `D`.
+const PAIRS: [[&str; 2]; 3] = [["q", "k"], ["query", "key"], ["g", "d"]];
+
+/// A numbered pair of equal modules is two stages unless each is large enough to be a network by itself.
+const MIN_COPY_LAYERS: usize = 6;
+
+/// A discriminator has four or five.
+const MIN_LAYERS: usize = 3;
+
+/// Channels of an input: of a colour image, of two side by side (pix2pix's discriminator), of a few modalities or latents.
+const MOST_CHANNELS: usize = 8;
+
+/// A network in the file.
+#[derive(Debug)]
+pub(in crate::layers) struct Network {
+    /// Path of the module that holds it; empty for what stands outside the others.
+    pub root: String,
+    /// Its candidates, in order.
+    pub members: Vec<usize>,
+}
+
+/// The networks in the file, and how they are related.
+#[derive(Debug)]
+pub(in crate::layers) struct Networks {
+    pub networks: Vec<Network>,
+    /// Whether they are copies of one network: of the same layers.
+    pub are_copies: bool,
+}
+
+/// Parts the candidates of a tree, which are those `chosen`, by network.
+pub(in crate::layers) fn split(
+    tree: &Tree,
+    candidates: &[Candidate<'_>],
+    chosen: impl Fn(usize) -> bool,
+) -> Networks {
+    let top = tree.unwrap(0);
+    let parts = Parts::of(tree, candidates, top);
+    let groups = parts.copies().or_else(|| parts.networks());
+    let all: Vec<usize> = (0..candidates.len())
+        .filter(|&index| chosen(index))
+        .collect();
+    let Some((groups, are_copies)) = groups else {
+        return Networks {
+            networks: vec![Network {
+                root: String::new(),
+                members: all,
+            }],
+            are_copies: false,
+        };
+    };
+    let networks = groups.into_iter().map(|group| {
+        let mut members: Vec<usize> = group
+            .iter()
+            .flat_map(|&part| &parts.children[part].layers)
+            .map(|layer| layer.candidate)
+            .collect();
+        members.sort_unstable();
+        let root = match group[..] {
+            [part] => tree.path(parts.children[part].node, candidates).to_owned(),
+            _ => tree.path(top, candidates).to_owned(),
+        };
+        Network { root, members }
+    });
+    Networks {
+        networks: networks.collect(),
+        are_copies,
+    }
+}
+
+/// Groups of parts, each a network, and whether those are copies of one.
+type Split = Option<(Vec<Vec<usize>>, bool)>;
+
+struct Layer<'a> {
+    /// Below the module, wrappers left out.
+    name: &'a str,
+    /// Below the module that holds all.
+    path: &'a str,
+    shape: &'a [usize],
+    candidate: usize,
+}
+
+/// A module at the top.
+struct Part<'a> {
+    node: usize,
+    /// In order of their names.
+    layers: Vec<Layer<'a>>,
+}
+
+/// The modules at the top.
+struct Parts<'t, 'a> {
+    tree: &'t Tree,
+    top: usize,
+    children: Vec<Part<'a>>,
+    /// A linear layer stands outside them.
+    is_joined: bool,
+}
+
+impl<'t, 'a> Parts<'t, 'a> {
+    fn of(tree: &'t Tree, candidates: &[Candidate<'a>], top: usize) -> Self {
+        let mut nodes = tree.nodes[top].children.clone();
+        nodes.sort_by(|&a, &b| tree.nodes[a].segment.natural(&tree.nodes[b].segment));
+        let children: Vec<Part<'a>> = nodes
+            .into_iter()
+            .map(|node| Part {
+                node,
+                layers: layers(tree, candidates, top, node),
+            })
+            .collect();
+        let path = tree.path(top, candidates);
+        let inside = |candidate: &Candidate<'a>| {
+            let below = if path.is_empty() {
+                candidate.module
+            } else {
+                candidate.module.strip_prefix(path).and_then(|rest| rest.strip_prefix('.')).unwrap_or_default()
+            };
+            let first = below.split('.').next().unwrap_or_default();
+            children.iter().any(|child| tree.nodes[child.node].segment.text == first)
+        };
+        let is_joined = candidates
+            .iter()
+            .any(|candidate| candidate.linear() && !inside(candidate));
+        Self {
+            tree,
+            top,
+            children,
+            is_joined,
+        }
+    }
+
+    fn segment(&self, part: usize) -> &Segment {
+        &self.tree.nodes[self.children[part].node].segment
+    }
+
+    /// Copies hold layers of the same names, each its own beginning among them: every copy reads the network's input, or
+    /// all shapes are the same and the names say that they are copies.
+    fn copies(&self) -> Split {
+        let parts = 0..self.children.len();
+        if parts.len() < 2 || !self.tree.nodes[self.top].weights.is_empty() {
+            return None;
+        }
+        let names = |part: usize| self.children[part].layers.iter().map(|layer| layer.name);
+        let shapes = |part: usize| self.children[part].layers.iter().map(|layer| layer.shape);
+        if !parts.clone().all(|part| names(part).eq(names(0))) {
+            return None;
+        }
+        let same_shapes = parts.clone().all(|part| shapes(part).eq(shapes(0)));
+        let list = self.tree.nodes[self.top].segment.has(COPY);
+        let named = parts
+            .clone()
+            .all(|part| self.segment(part).has(COPY) || (list && self.segment(part).is_number()));
+        let numbered = parts.clone().all(|part| !self.segment(part).ordinal.is_empty());
+        let read_input = parts.clone().all(|part| self.children[part].is_whole());
+        let are_copies = (named && !numbered && same_shapes)
+            || (named && read_input)
+            || (same_shapes && !numbered && read_input && !self.is_joined);
+        are_copies.then(|| (parts.map(|part| vec![part]).collect(), true))
+    }
+
+    /// Networks of different make are told by their names, what has no such name is one more; each must be able to read
+    /// an input of its own, or make something from noise.
+    fn networks(&self) -> Split {
+        let names = |part: usize| {
+            let segment = self.segment(part);
+            let words: BTreeSet<&str> = segment.words.iter().map(String::as_str).collect();
+            words
+        };
+        let parts = 0..self.children.len();
+        let pairs: Vec<&str> = PAIRS
+            .iter()
+            .filter(|pair| {
+                let has = |word: &str| parts.clone().any(|part| names(part).contains(word));
+                pair.iter().all(|word| has(word))
+            })
+            .flatten()
+            .copied()
+            .collect();
+        let is_named = |part: usize| {
+            self.segment(part).has(NETWORK) || self.segment(part).has(&pairs)
+        };
+        let (named, rest): (Vec<usize>, Vec<usize>) = parts.partition(|&part| is_named(part));
+        let weights = !self.tree.nodes[self.top].weights.is_empty();
+        let makes = |part: usize| self.segment(part).has(&["generator", "gen", "netg", "g"]);
+        let complete = |part: usize| {
+            let own = &self.children[part];
+            own.layers.len() >= MIN_LAYERS && (own.reads_input() || makes(part))
+        };
+        let outside = rest.iter().any(|&part| self.children[part].reads_input())
+            && rest.iter().map(|&part| self.children[part].layers.len()).sum::<usize>() >= MIN_LAYERS;
+        if weights || !named.iter().all(|&part| complete(part)) || (!rest.is_empty() && !outside) {
+            return None;
+        }
+        let rest = (!rest.is_empty()).then_some(rest);
+        let groups: Vec<Vec<usize>> = rest.into_iter().chain(named.into_iter().map(|part| vec![part])).collect();
+        let layers = |group: &[usize]| {
+            let inner = group.iter().flat_map(|&part| &self.children[part].layers);
+            let mut all: Vec<(&str, &[usize])> = inner
+                .map(|layer| match group {
+                    [_] => (layer.name, layer.shape),
+                    _ => (layer.path, layer.shape),
+                })
+                .collect();
+            all.sort_unstable();
+            all
+        };
+        let are_copies = groups.windows(2).all(|pair| layers(&pair[0]) == layers(&pair[1]));
+        (groups.len() > 1).then_some((groups, are_copies))
+    }
+}
+
+impl Part<'_> {
+    fn reads_input(&self) -> bool {
+        self.layers.iter().any(|layer| {
+            layer.shape[1] <= MOST_CHANNELS && layer.shape[1] < layer.shape[0] && layer.shape.len() > 2
+        })
+    }
+
+    /// Whether it is large enough to be a network by itself, with a beginning of its own.
+    fn is_whole(&self) -> bool {
+        let shapes = || self.layers.iter().map(|layer| layer.shape);
+        let reads = shapes().map(|shape| shape[1]).filter(|&channels| channels > 1);
+        let least = reads.min().unwrap_or(1);
+        let gives = shapes().map(|shape| shape[0]).filter(|&kernels| kernels > 1);
+        let narrowest = gives.min().unwrap_or(0);
+        self.layers.len() >= MIN_COPY_LAYERS && least <= MOST_CHANNELS && least < narrowest
+    }
+}
+
+/// The layers of a module: their names below it and their shapes. A wrapper (`model.` beside `ema.module.`) is left out.
+fn layers<'a>(
+    tree: &Tree,
+    candidates: &[Candidate<'a>],
+    top: usize,
+    module: usize,
+) -> Vec<Layer<'a>> {
+    let below = tree.path(tree.unwrap(module), candidates).len();
+    let top = tree.path(top, candidates).len();
+    let mut found = BTreeMap::new();
+    let mut open = vec![module];
+    while let Some(node) = open.pop() {
+        for &index in &tree.nodes[node].weights {
+            let candidate = &candidates[index];
+            let from = |at: usize| candidate.module.get(at..).unwrap_or("").trim_start_matches('.');
+            found.insert(from(below), (from(top), candidate.shape, index));
+        }
+        open.extend(&tree.nodes[node].children);
+    }
+    let layers = found.into_iter();
+    let layers = layers.map(|(name, (path, shape, candidate))| Layer {
+        name,
+        path,
+        shape,
+        candidate,
+    });
+    layers.collect()
+}
