@@ -74,6 +74,8 @@ impl Candidate<'_> {
 pub(super) struct Companions<'a> {
     biases: HashMap<&'a str, usize>,
     norms: HashMap<&'a str, usize>,
+    /// The same by the module that holds the norm.
+    norms_in: HashMap<&'a str, Vec<usize>>,
     gains: HashSet<&'a str>,
     /// Modules with a bias of rank 2 and more. A layer's bias is a vector: these are LayerNorms over
     /// `[channels, height, width]` and the like.
@@ -86,6 +88,7 @@ impl<'a> Companions<'a> {
         let mut found = Self {
             biases: HashMap::new(),
             norms: HashMap::new(),
+            norms_in: HashMap::new(),
             gains: HashSet::new(),
             shaped_biases: HashSet::new(),
         };
@@ -95,7 +98,11 @@ impl<'a> Companions<'a> {
             };
             match (last, tensor.shape.as_slice()) {
                 ("bias", &[length]) => _ = found.biases.insert(module, length),
-                ("weight", &[length]) => _ = found.norms.insert(module, length),
+                ("weight", &[length]) => {
+                    found.norms.insert(module, length);
+                    let parent = module.rsplit_once('.').map_or("", |(parent, _)| parent);
+                    found.norms_in.entry(parent).or_default().push(length);
+                }
                 ("bias", &[_, _, ..]) => _ = found.shaped_biases.insert(module),
                 ("gain", _) => _ = found.gains.insert(module),
                 _ => {}
@@ -112,6 +119,19 @@ impl<'a> Companions<'a> {
     /// Length of a normalisation's scale.
     pub fn norm(&self, module: &str) -> Option<usize> {
         self.norms.get(module).copied()
+    }
+
+    /// Whether a norm stands beside a layer for what it gives: in its module, or, where it stands alone in that, in the
+    /// module around.
+    pub fn is_normed(&self, candidate: &Candidate<'_>) -> bool {
+        let out = candidate.out();
+        let mut module = candidate.module;
+        (0..2).any(|_| {
+            module = module.rsplit_once('.').map_or("", |(parent, _)| parent);
+            self.norms_in
+                .get(module)
+                .is_some_and(|lengths| lengths.contains(&out))
+        })
     }
 
     /// Whether the module standardises its weights by a gain: then its network has no norms.

@@ -7,7 +7,7 @@ use super::groups::{self, Verdict};
 use super::known::KnownLayer;
 use super::order::structure::Step;
 use super::select::{self, Facts, Globs};
-use super::{Evidence, Kind, Layer, Selection, Warning, gate};
+use super::{Evidence, Kind, Layer, Selection, Warning, gate, head};
 use crate::checkpoint::Tensor;
 
 /// Describes the layers of a file one network at a time, collecting warnings.
@@ -54,11 +54,6 @@ impl<'a> Describer<'a> {
     /// The layers of a network, in its order.
     pub fn network(&mut self, network: &[Step]) -> Vec<Layer> {
         let verdicts = groups::verdicts(network, self.candidates);
-        let terminal = if self.has_linear {
-            None
-        } else {
-            terminal(network, self.candidates, self.companions)
-        };
         let steps = network.iter().zip(verdicts).enumerate();
         steps
             .map(|(at, (step, verdict))| {
@@ -88,10 +83,7 @@ impl<'a> Describer<'a> {
                         |known| known.is_gate,
                     ),
                     head: known.map_or_else(
-                        || {
-                            (step.in_head && !self.is_hidden(at, network))
-                                || (step.in_final && terminal == Some(at))
-                        },
+                        || self.is_head(at, network),
                         |known| known.is_head,
                     ),
                 };
@@ -107,6 +99,14 @@ impl<'a> Describer<'a> {
                 }
             })
             .collect()
+    }
+
+    fn is_head(&self, at: usize, network: &[Step]) -> bool {
+        let step = &network[at];
+        if self.candidates[step.candidate].linear() {
+            return step.in_head && !self.is_hidden(at, network);
+        }
+        head::is_head(at, network, self.candidates, self.companions, self.has_linear)
     }
 
     /// Whether a linear layer of a head is one of several, and gives what a later one of the same module reads: VGG's
@@ -208,37 +208,4 @@ impl<'a> Describer<'a> {
         self.warnings.push(warning);
         false
     }
-}
-
-/// The place of the network's last convolution, if nothing normalises what it gives: where no linear layer follows,
-/// an output named `final` or `out` is a head then. (MobileViT's `final_conv` has a norm: it gives features.)
-fn terminal(
-    network: &[Step],
-    candidates: &[Candidate<'_>],
-    companions: &Companions<'_>,
-) -> Option<usize> {
-    let at = network.iter().rposition(|step| !step.in_head)?;
-    let candidate = &candidates[network[at].candidate];
-    let (parent, own) = candidate
-        .module
-        .rsplit_once('.')
-        .unwrap_or(("", candidate.module));
-    // In an `nn.Sequential` the norm has the next number.
-    let next = own
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_add(1))
-        .map(|number| number.to_string());
-    let normed = ["bn", "norm"]
-        .into_iter()
-        .chain(next.as_deref())
-        .any(|name| {
-            let module = if parent.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{parent}.{name}")
-            };
-            companions.norm(&module) == Some(candidate.out())
-        });
-    (!normed).then_some(at)
 }

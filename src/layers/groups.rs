@@ -65,7 +65,14 @@ pub(super) fn verdicts(steps: &[Step], candidates: &[Candidate<'_>]) -> Vec<Verd
         } else if candidate.reads() == 1 {
             single_channel(step, candidate, image)
         } else {
-            grouped(step, candidate, candidates, &groups_of, &seen, now)
+            let next = steps.get(now + 1).map(|next| &candidates[next.candidate]);
+            let place = Place {
+                step,
+                candidate,
+                next: next.filter(|next| !next.linear()),
+                now,
+            };
+            grouped(&place, candidates, &groups_of, &seen)
         };
         if !candidate.linear() {
             first = false;
@@ -103,6 +110,17 @@ const MOST_MULTIPLES: usize = 4;
 /// behind a single-kernel layer (a spatial attention map).
 fn single_channel(step: &Step, candidate: &Candidate<'_>, image: Option<usize>) -> Verdict {
     let out = candidate.out();
+    // On a grey image a second reader of the image looks like a depthwise convolution of what came before (EEGNet's spatial
+    // filters, a pyramid's second stem).
+    let channels = step.latest.first().copied().unwrap_or(0);
+    let is_multiple =
+        channels > 1 && out.is_multiple_of(channels) && out / channels <= MOST_MULTIPLES;
+    if image == Some(1) && step.at_input && is_multiple && !candidate.is_point() {
+        return Verdict::Ambiguous {
+            kind: Kind::Depthwise,
+            channels,
+        };
+    }
     let alone = step.given.first() == Some(&1) || (step.at_input && image == Some(1));
     let unfit = image == Some(1)
         && step.fed_by.is_none()
@@ -130,16 +148,38 @@ fn single_channel(step: &Step, candidate: &Candidate<'_>, image: Option<usize>) 
     Verdict::Known(Kind::Depthwise, out)
 }
 
+/// A layer among those around it.
+struct Place<'a> {
+    step: &'a Step,
+    candidate: &'a Candidate<'a>,
+    /// The one behind it, if that is a convolution.
+    next: Option<&'a Candidate<'a>>,
+    now: usize,
+}
+
+impl Place<'_> {
+    /// Whether the weight could as well be a transposed convolution's, given so many channels: those are its first extent,
+    /// and what comes next reads the second one, or nothing comes and the kernel fits a stride.
+    fn may_be_transposed(&self, channels: usize) -> bool {
+        let [first, second, extents @ ..] = self.candidate.shape else {
+            return false;
+        };
+        let is_read = match self.next {
+            Some(next) => next.shape[..2].contains(second),
+            None => extents.iter().all(|extent| extent.is_multiple_of(2)),
+        };
+        *first == channels && first != second && !self.candidate.is_point() && is_read
+    }
+}
+
 /// A kernel that reads several channels: dense if something gives as many, grouped if the layer known to feed it
 /// gives a multiple.
-fn grouped(
-    step: &Step,
-    candidate: &Candidate<'_>,
+fn grouped(place: &Place<'_>,
     candidates: &[Candidate<'_>],
     groups_of: &HashMap<usize, usize>,
     seen: &HashMap<usize, usize>,
-    now: usize,
 ) -> Verdict {
+    let Place { step, candidate, now, .. } = *place;
     let (reads, out) = (candidate.reads(), candidate.out());
     let known = |groups: usize| Verdict::Known(dense(candidate), groups);
     if step.in_gate || out == 1 {
@@ -165,7 +205,13 @@ fn grouped(
         // 1×1 convolutions are rare: a split that shapes do not show is as likely.
         let side_by_side =
             producer.reads() == reads && groups_of.get(&before).is_none_or(|&groups| groups == 1);
-        return if side_by_side || candidate.is_point() {
+        // What the producer gives is in doubt where it is itself.
+        let is_producer_open = !groups_of.contains_key(&before);
+        return if side_by_side
+            || candidate.is_point()
+            || is_producer_open
+            || place.may_be_transposed(channels)
+        {
             Verdict::Ambiguous {
                 kind: dense(candidate),
                 channels,
@@ -174,13 +220,22 @@ fn grouped(
             known(channels / reads)
         };
     }
+    let channels = step.given.first().copied().unwrap_or(0);
+    // Together with what came from earlier (a U-Net's concatenation).
+    let is_joined = step
+        .latest
+        .iter()
+        .any(|&latest| latest > 0 && latest < reads && seen.contains_key(&(reads - latest)));
+    if step.at_input || step.given.contains(&reads) || is_joined {
+        return known(1);
+    }
+    // That some earlier layer gave as many is no proof, where groups of the latest output would fit too.
     let recent = seen
         .get(&reads)
         .is_some_and(|&place| now - place <= REACH || candidate.is_point());
-    if step.at_input || step.given.contains(&reads) || recent {
+    if recent && !divides(channels) {
         return known(1);
     }
-    let channels = step.given.first().copied().unwrap_or(0);
     // An odd width that is exactly half is a split (a spectrum's 2·129 values), not two groups.
     let halves_oddly = !reads.is_multiple_of(2) && channels == reads.saturating_mul(2);
     // Nothing gives so few channels, alone or two together: grouped, or a split.

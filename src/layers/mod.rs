@@ -12,10 +12,12 @@
 
 mod candidates;
 mod describe;
+mod doubt;
 mod error;
 mod evidence;
 mod gate;
 mod groups;
+mod head;
 mod kind;
 mod known;
 mod name;
@@ -184,7 +186,7 @@ impl Layers {
                 model.source = source;
                 model.adopt(origin, listed, &structure, found, selection);
             }
-            None => model.follow(structure, found),
+            None => model.follow(structure, found, &candidates, selection),
         }
         Ok(model)
     }
@@ -195,14 +197,28 @@ impl Layers {
     }
 
     /// Take the structural order.
-    fn follow(&mut self, structure: Structure, found: Vec<Layer>) {
-        if let Some((module, others)) = structure.unsure.split_first() {
-            self.source = OrderSource::Natural;
-            self.warnings.push(Warning::NaturalOrder {
-                module: module.clone(),
-                others: others.len(),
-            });
+    fn follow(
+        &mut self,
+        structure: Structure,
+        mut found: Vec<Layer>,
+        candidates: &[Candidate<'_>],
+        selection: &Selection,
+    ) {
+        for network in &structure.networks {
+            for index in doubt::guessed(network) {
+                let layer: &mut Layer = &mut found[index];
+                layer.place_from = layer.place_from.max(Evidence::Guessed);
+            }
         }
+        let doubts = structure
+            .networks
+            .iter()
+            .flat_map(|network| doubt::of_order(network, candidates, &found, selection.skip_shallow));
+        let doubts: Vec<Warning> = doubts.collect();
+        if !doubts.is_empty() {
+            self.source = OrderSource::Natural;
+        }
+        self.warnings.extend(doubts);
         if structure.networks.len() > 1 {
             self.warnings.push(Warning::Networks {
                 roots: structure.networks.iter().map(|network| network.root.clone()).collect(),

@@ -61,9 +61,14 @@ const DECODER: &[&str] = &[
     "expansive",
     "transp",
     "tconv",
+    "decs",
+    "upconvs",
+    "deconvs",
+    "upblocks",
+    "uplayers",
 ];
 const FINAL: &[&str] = &[
-    "final", "outc", "out", "output", "last", "outconv", "tail", "exit", "mlp", "ffn", "end",
+    "final", "outc", "out", "output", "last", "outconv", "tail", "exit", "mlp", "ffn", "end", "side",
 ];
 const HEAD: &[&str] = &[
     "classifier",
@@ -183,6 +188,12 @@ pub(super) fn is_channel_gate(segment: &Segment) -> bool {
 /// Whether a name says that the module weighs what it is given: a channel gate, or attention of any kind.
 pub(super) fn is_gate(segment: &Segment) -> bool {
     is_channel_gate(segment) || segment.has(&["attn"])
+}
+
+/// Whether a name says that the module tells the convolution of its number where to look: it runs before that (deformable
+/// convolution's `conv2_offset`).
+pub(super) fn steers(segment: &Segment) -> bool {
+    segment.has(&["offset", "offsets"])
 }
 
 /// Whether a name says that the module joins what several others give.

@@ -5,12 +5,28 @@ use std::fmt;
 /// Something about the layers that deserves a line on stderr and in the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
-    /// Neither names nor shapes tell the order inside this module: its parts stand in natural order of their names.
-    NaturalOrder {
-        /// Path of the module, empty for the root.
-        module: String,
-        /// How many further modules are in the same position.
+    /// Two modules may run either way round, and the cut falls between them: which layers are shallow is in doubt.
+    OpenOrder {
+        /// Path of the module placed first.
+        first: String,
+        /// Path of the one placed second.
+        second: String,
+        /// How many further pairs are in the same position.
         others: usize,
+    },
+    /// A layer before the cut reads channels that no layer before it gives: something that runs before it stands behind.
+    Unfed {
+        /// The tensor.
+        name: String,
+        /// Channels that each of its kernels reads.
+        reads: usize,
+    },
+    /// The first layer cannot read an image, while another can.
+    NoStem {
+        /// The tensor placed first.
+        first: String,
+        /// The tensor that can read an image.
+        stem: String,
     },
     /// An order list leaves convolutions out: they follow it, in the order their structure gives.
     OrderIncomplete {
@@ -68,27 +84,37 @@ pub enum Warning {
     },
 }
 
+/// What to do where the order is in doubt.
+const REMEDY: &str = "pass `--layers FILE` or `--order FILE`";
+
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Warning::NaturalOrder { module, others } => {
-                let place = if module.is_empty() {
-                    "at the top of the file".to_owned()
-                } else {
-                    format!("in `{module}`")
-                };
+            Warning::OpenOrder {
+                first,
+                second,
+                others,
+            } => {
                 write!(
                     f,
-                    "neither names nor shapes tell the order of the layers {place}"
+                    "neither names nor shapes tell the order of `{first}` and `{second}`"
                 )?;
                 if *others > 0 {
-                    write!(f, " and in {others} more modules")?;
+                    write!(f, " (and of {others} more pairs)")?;
                 }
                 write!(
                     f,
-                    ": sorted by name; pass `--order FILE` if that is not the order they run in"
+                    ", and the --skip-shallow cut falls among them: {REMEDY} if `{first}` does not run first"
                 )
             }
+            Warning::Unfed { name, reads } => write!(
+                f,
+                "the order is in doubt: neither names nor shapes tell what runs before `{name}`, which reads {reads} channels that no layer before it gives; {REMEDY}"
+            ),
+            Warning::NoStem { first, stem } => write!(
+                f,
+                "the order is in doubt: neither names nor shapes tell why `{first}` would run first, as it cannot read an image and `{stem}` can; {REMEDY}"
+            ),
             Warning::OrderIncomplete {
                 origin,
                 first,

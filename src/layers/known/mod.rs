@@ -15,7 +15,7 @@ use atlas::{Entry, Fact, Fingerprint, Sort};
 const MIN_LAYERS: usize = 8;
 
 /// With names that hold letters, so few are enough if they are all that the file has.
-const MIN_NAMED_LAYERS: usize = 4;
+const MIN_NAMED_LAYERS: usize = 3;
 
 /// A known network in the file.
 #[derive(Clone, Debug)]
@@ -39,6 +39,16 @@ pub(super) struct KnownLayer {
     pub is_head: bool,
 }
 
+impl KnownNetwork {
+    /// Whether a module is the network's root or within it.
+    pub fn holds(&self, module: &str) -> bool {
+        self.root.is_empty()
+            || module
+                .strip_prefix(&self.root[..])
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+}
+
 /// The known networks among some candidates, which stand in order of their names. Of networks within each other the
 /// largest is taken.
 pub(super) fn find(
@@ -53,13 +63,7 @@ pub(super) fn find(
     let mut sets: Vec<Set<'_>> = sets(candidates, &members).into_values().collect();
     sets.sort_by_key(|set| (std::cmp::Reverse(set.members.len()), set.root));
     for set in sets {
-        let is_inside = |network: &KnownNetwork| {
-            network.root.is_empty()
-                || set
-                    .root
-                    .strip_prefix(&network.root[..])
-                    .is_some_and(|rest| rest.starts_with('.'))
-        };
+        let is_inside = |network: &KnownNetwork| network.holds(set.root);
         if found.iter().any(is_inside) || !set.is_large_enough(candidates, members.len()) {
             continue;
         }

@@ -5,7 +5,7 @@
 //! shortcuts before or behind the path they go around.
 
 use super::flow::{Ends, Flow, Seen};
-use super::items::Item;
+use super::items::{Item, MOST_COLOURS};
 use super::sketch::Sketch;
 use crate::layers::candidates::{Candidate, Companions};
 use crate::layers::name::Segment;
@@ -33,11 +33,18 @@ pub(super) struct Placed {
     pub chain: usize,
 }
 
-/// An arrangement, and whether part of it rests on nothing but the names' alphabetical order.
+/// Two modules of which the first was placed before the second by nothing but a convention of names or the alphabet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::layers) struct Tie {
+    pub first: usize,
+    pub second: usize,
+}
+
+/// An arrangement, and what of it could as well be the other way round.
 #[derive(Debug, Default)]
 pub(super) struct Arrangement {
     pub placed: Vec<Placed>,
-    pub unsure: bool,
+    pub ties: Vec<Tie>,
 }
 
 /// All that arranging reads.
@@ -96,12 +103,13 @@ impl<'a> Arranger<'a> {
                         role,
                         chain: 0,
                     }],
-                    unsure: false,
+                    ties: Vec::new(),
                 };
             }
             _ => {}
         }
         let items = self.items(node, at_input, sketches);
+        let items = self.zip_lists(items, flow, seen, sketches);
         let (gates, items): (Vec<Item>, Vec<Item>) =
             items.into_iter().partition(|item| self.is_gate(item));
         let (gates, items) = if items.is_empty() {
@@ -125,6 +133,9 @@ impl<'a> Arranger<'a> {
             let all: Vec<Item> = mains.iter().chain(&joined).copied().collect();
             self.merge_roles(&all, flow, seen, sketches)
         };
+        if at_input {
+            self.doubt_of_image_layers(&mut result, sketches);
+        }
         let first_all = self.norm_comes_first(node, &result.placed, sketches);
         for gate in self.gate_order(gates, sketches) {
             let at = self.gate_place(&result.placed, &gate, sketches);
@@ -157,6 +168,29 @@ impl<'a> Arranger<'a> {
             );
         }
         result
+    }
+
+    /// A layer from image to image may normalise the input or restore the output (EDSR's `sub_mean`, `add_mean`): with others
+    /// that read the image, nothing tells which runs first.
+    fn doubt_of_image_layers(&self, arrangement: &mut Arrangement, sketches: &[Sketch]) {
+        let ends = |placed: &Placed| &sketches[placed.node].ends;
+        let reads_image = |placed: &&Placed| {
+            let [entry, least] = ends(placed).entry;
+            entry == least && (2..=MOST_COLOURS).contains(&entry)
+        };
+        let readers: Vec<&Placed> = arrangement.placed.iter().filter(reads_image).collect();
+        let image_layers = readers.iter().filter(|placed| ends(placed).exits[0] <= MOST_COLOURS);
+        if readers.len() == image_layers.clone().count() {
+            return;
+        }
+        let last = arrangement.placed.last().map(|placed| placed.node);
+        let ties: Vec<Tie> = image_layers
+            .filter_map(|layer| {
+                let (first, second) = (layer.node, last?);
+                (first != second).then_some(Tie { first, second })
+            })
+            .collect();
+        arrangement.ties.extend(ties);
     }
 
     fn is_gate(&self, item: &Item) -> bool {

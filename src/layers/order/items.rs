@@ -1,11 +1,18 @@
 //! The modules to be arranged, each with its role among its siblings.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::arrange::Arranger;
+use super::flow::{Flow, Seen};
 use super::sketch::Sketch;
 use crate::layers::name::Segment;
 use crate::layers::roles::{self, Role};
+
+/// Channels of a network's input, where they are few enough to tell it by.
+pub(super) const MOST_COLOURS: usize = 4;
+
+/// Lists with more members than this in all are not taken apart: comparing them all would take too long.
+const MOST_MEMBERS: usize = 512;
 
 /// A child, or a grandchild where two lists of a decoder are zipped.
 #[derive(Clone, Copy)]
@@ -14,6 +21,8 @@ pub(super) struct Item {
     /// The list it is a member of.
     pub list: usize,
     pub role: Role,
+    /// It mirrors another, and so runs in the reverse order of its numbers.
+    pub is_mirrored: bool,
 }
 
 /// What the modules beside one say of its role.
@@ -48,19 +57,13 @@ impl Arranger<'_> {
             .map(|&child| self.role(child, &siblings, sketches))
             .collect();
         if at_input {
-            // What alone reads the network's input runs first, though it be called `head` (EDSR).
-            let reads_input = |&at: &usize| {
-                sketches[children[at]]
-                    .ends
-                    .entry
-                    .iter()
-                    .any(|&channels| channels <= 4)
-            };
-            let readers: Vec<usize> = (0..children.len()).filter(reads_input).collect();
-            if let &[reader] = readers.as_slice() {
-                roles[reader] = roles[reader].min(Role::Body);
-            }
+            self.open_at_input(children, &mut roles, sketches);
         }
+        let mirrored = self.mirrored(children);
+        for &child in &mirrored {
+            roles[child] = Role::Decoder;
+        }
+        let mirrored: Vec<usize> = mirrored.into_iter().map(|at| children[at]).collect();
         let phases = siblings.phases;
         let zipped =
             |child: usize, role: Role| phases && role == Role::Decoder && self.is_list(child);
@@ -78,16 +81,179 @@ impl Arranger<'_> {
                     node,
                     list: child,
                     role,
+                    is_mirrored: false,
                 }));
             } else {
                 items.push(Item {
                     node: child,
                     list: node,
                     role,
+                    is_mirrored: mirrored.contains(&child),
                 });
             }
         }
         items
+    }
+
+    /// What alone reads the network's input runs first, though it be called `head` (EDSR); and what cannot read it where
+    /// others can is no stem, though it be called `patch_embeddings` (TransUNet) or `input_projection` (DETR).
+    fn open_at_input(&self, children: &[usize], roles: &mut [Role], sketches: &[Sketch]) {
+        let reads = |channels: std::ops::RangeInclusive<usize>| {
+            let fits = |&at: &usize| {
+                let ends = &sketches[children[at]].ends;
+                ends.entry.iter().any(|entry| channels.contains(entry))
+                    && ends.exits[0] > MOST_COLOURS
+            };
+            (0..children.len()).filter(fits).collect::<Vec<usize>>()
+        };
+        // A kernel that reads one channel may as well be depthwise.
+        let mut readers = reads(2..=MOST_COLOURS);
+        if readers.is_empty() {
+            readers = reads(1..=MOST_COLOURS);
+        }
+        if let &[reader] = readers.as_slice() {
+            let own = self.segment(children[reader]);
+            let is_in_chain = !own.ordinal.is_empty()
+                && children.iter().any(|&child| {
+                    child != children[reader] && self.segment(child).stem == own.stem
+                });
+            // Of a list only the first member does; of a chain it is the first or the last.
+            roles[reader] = if self.is_list(children[reader]) || is_in_chain {
+                roles[reader].min(Role::Body)
+            } else {
+                Role::Stem
+            };
+        }
+        if !readers.is_empty() {
+            let others = (0..children.len()).filter(|at| !readers.contains(at));
+            for other in others {
+                if roles[other] == Role::Stem {
+                    roles[other] = Role::Body;
+                }
+            }
+        }
+    }
+
+    /// Children that mirror others: `conv11d` beside `conv11`, `stage1d` beside `stage1` are a decoder's (SegNet, U²-Net).
+    fn mirrored(&self, children: &[usize]) -> Vec<usize> {
+        let is_bare = |other: &Segment, mirror: &Segment| {
+            other.stem == mirror.stem
+                && other.ordinal.len() == 1
+                && other.ordinal[0] == (mirror.ordinal[0].0, '\0')
+        };
+        let is_mirror = |&at: &usize| {
+            let segment = self.segment(children[at]);
+            matches!(segment.ordinal[..], [(_, 'd')])
+                && children.iter().any(|&other| is_bare(self.segment(other), segment))
+        };
+        let mirrors: Vec<usize> = (0..children.len()).filter(is_mirror).collect();
+        if mirrors.len() > 1 { mirrors } else { Vec::new() }
+    }
+
+    /// Lists of one role whose members take turns (`convs1.0`, `convs2.0`, `downs.0`, `convs1.1`, …) are taken apart into
+    /// their members, if those then fit each other better than list after list.
+    pub fn zip_lists(
+        &self,
+        items: Vec<Item>,
+        flow: &Flow,
+        seen: &Seen,
+        sketches: &[Sketch],
+    ) -> Vec<Item> {
+        let is_list = |item: &&Item| {
+            self.is_list(item.node) && self.tree.nodes[item.node].children.len() > 1
+        };
+        let mut lists: BTreeMap<Role, usize> = BTreeMap::new();
+        for item in items.iter().filter(is_list) {
+            *lists.entry(item.role).or_default() += 1;
+        }
+        let takes_turns =
+            |item: &Item| is_list(&item) && lists.get(&item.role).is_some_and(|&lists| lists > 1);
+        let members = |item: &Item| {
+            let mut members = self.tree.nodes[item.node].children.clone();
+            members.sort_by(|&a, &b| self.segment(a).natural(self.segment(b)));
+            members
+        };
+        let apart: Vec<Item> = items
+            .iter()
+            .flat_map(|item| match takes_turns(item) {
+                true => members(item)
+                    .into_iter()
+                    .map(|node| Item {
+                        node,
+                        list: item.node,
+                        role: item.role,
+                        is_mirrored: false,
+                    })
+                    .collect(),
+                false => vec![*item],
+            })
+            .collect();
+        if apart.len() == items.len() || apart.len() > MOST_MEMBERS {
+            return items;
+        }
+        let order = |items: &[Item]| {
+            let merged = self.merge_roles(items, flow, seen, sketches);
+            let nodes = merged.placed.into_iter().map(|placed| placed.node);
+            nodes.collect::<Vec<usize>>()
+        };
+        if let Some(paired) = self.pair_shortcuts(&items, sketches) {
+            return paired;
+        }
+        let in_lists = order(&items).into_iter().flat_map(|node| {
+            let item = items.iter().find(|item| item.node == node);
+            match item.filter(|item| takes_turns(item)) {
+                Some(item) => members(item),
+                None => vec![node],
+            }
+        });
+        let score = |nodes: Vec<usize>| self.score(&nodes, flow, seen, sketches);
+        if score(order(&apart)) > score(in_lists.collect()) {
+            apart
+        } else {
+            items
+        }
+    }
+
+    /// A list of shortcuts as long as a list of blocks, each reading and giving what its block does, is paired with it.
+    fn pair_shortcuts(&self, items: &[Item], sketches: &[Sketch]) -> Option<Vec<Item>> {
+        let members = |item: &Item| {
+            let mut members = self.tree.nodes[item.node].children.clone();
+            members.sort_by(|&a, &b| self.segment(a).natural(self.segment(b)));
+            members
+        };
+        let is_shortcut = |item: &&Item| roles::shortcut(self.segment(item.node)).is_some();
+        let [shortcuts] = items.iter().filter(is_shortcut).collect::<Vec<_>>()[..] else {
+            return None;
+        };
+        let short = members(shortcuts);
+        let goes_around = |item: &&Item| {
+            let blocks = members(item);
+            let mut pairs = blocks.iter().zip(&short);
+            item.node != shortcuts.node
+                && self.is_list(item.node)
+                && blocks.len() == short.len()
+                && pairs.all(|(&block, &shortcut)| {
+                    let (block, shortcut) = (&sketches[block].ends, &sketches[shortcut].ends);
+                    block.entry == shortcut.entry && block.exits.contains(&shortcut.exits[0])
+                })
+        };
+        let blocks = items.iter().find(goes_around)?;
+        let is_first = roles::shortcut(self.segment(shortcuts.node)) == Some(true);
+        let pairs = members(blocks).into_iter().zip(short).flat_map(|(block, shortcut)| {
+            let pair = [block, shortcut];
+            if is_first { [pair[1], pair[0]] } else { pair }
+        });
+        // One chain, in the order of the pairs.
+        let pairs = pairs.map(|node| Item {
+            node,
+            list: blocks.node,
+            role: blocks.role,
+            is_mirrored: false,
+        });
+        let others = items
+            .iter()
+            .filter(|item| item.node != blocks.node && item.node != shortcuts.node);
+        Some(others.copied().chain(pairs).collect())
     }
 
     fn siblings(&self, node: usize) -> Siblings<'_> {
@@ -128,6 +294,8 @@ impl Arranger<'_> {
     fn role(&self, child: usize, siblings: &Siblings<'_>, sketches: &[Sketch]) -> Role {
         let segment = self.segment(child);
         let role = Role::of(segment);
+        let [entry, least] = sketches[child].ends.entry;
+        let reads_image = roles::is_merge(segment) && entry == least && least <= MOST_COLOURS;
         match role {
             // A step of a decoder opens with its upsampling.
             Role::Decoder if siblings.in_decoder && segment.ordinal.is_empty() => Role::Stem,
@@ -141,6 +309,8 @@ impl Arranger<'_> {
             {
                 Role::Decoder
             }
+            // What can read an image joins nothing (the stem of a network is a `root` in TransUNet).
+            Role::Body if reads_image => Role::Body,
             Role::Body if roles::is_merge(segment) || siblings.join(segment) => Role::Final,
             Role::Body if siblings.open(segment) || self.opens_stage(child, siblings, sketches) => {
                 Role::Stem

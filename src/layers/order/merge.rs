@@ -7,7 +7,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use super::arrange::{Arrangement, Arranger, Part, Placed};
+use super::arrange::{Arrangement, Arranger, Part, Placed, Tie};
 use super::flow::{Ends, Fit, Flow, Seen};
 use super::items::Item;
 use super::sketch::Sketch;
@@ -81,9 +81,13 @@ impl Arranger<'_> {
                     && self.segment(item.node).ordinal.is_empty()
             };
             chain.sort_by(|a, b| {
+                let (first, second) = (self.segment(a.node), self.segment(b.node));
+                let steers = |segment: &Segment| !roles::steers(segment);
                 whole(a)
                     .cmp(&whole(b))
-                    .then_with(|| self.segment(a.node).natural(self.segment(b.node)))
+                    .then_with(|| first.ordinal.cmp(&second.ordinal))
+                    .then_with(|| steers(first).cmp(&steers(second)))
+                    .then_with(|| first.natural(second))
             });
         }
         self.fill_gap(&mut chains);
@@ -97,13 +101,16 @@ impl Arranger<'_> {
         };
         let mut flow = flow.clone();
         let mut result = Arrangement::default();
-        for (role, mut chains) in by_role {
+        for mut chains in by_role.into_values() {
             let mut merged = self.merge(&chains, false, &flow, &known, sketches);
             // Decoders are numbered either way: the way whose channels fit is taken.
-            if role == Role::Decoder && chains.iter().any(|(_, chain)| chain.len() > 1) {
+            if self.may_run_backward(&chains, &flow, sketches) {
                 chains.iter_mut().for_each(|(_, chain)| chain.reverse());
                 let backward = self.merge(&chains, true, &flow, &known, sketches);
-                if backward.1 > merged.1 {
+                let is_mirrored = chains
+                    .iter()
+                    .any(|(_, chain)| chain.iter().any(|item| item.is_mirrored));
+                if is_mirrored || backward.1 > merged.1 {
                     merged = backward;
                 }
             }
@@ -117,10 +124,32 @@ impl Arranger<'_> {
                     .iter()
                     .flat_map(|placed| &sketches[placed.node].ends.exits),
             );
-            result.unsure |= arranged.unsure;
+            result.ties.extend(arranged.ties);
             result.placed.extend(arranged.placed);
         }
         result
+    }
+
+    /// Whether chains may run from their last number to their first: a decoder's, and one at the network's input of which
+    /// only the last member can read that.
+    fn may_run_backward(&self, chains: &[Chain], flow: &Flow, sketches: &[Sketch]) -> bool {
+        let reads_input = |item: &Item| {
+            let entry = &sketches[item.node].ends.entry;
+            entry.iter().any(|channels| flow.latest.contains(channels))
+        };
+        let runs_backward = |chain: &[Item]| {
+            flow.at_input
+                && chain.last().is_some_and(reads_input)
+                && !chain[..chain.len() - 1].iter().any(reads_input)
+        };
+        // The plain numbers of an `nn.Sequential` are its order.
+        let is_decoder = |item: &Item| {
+            item.role == Role::Decoder
+                || (self.in_decoder[item.list] && !self.segment(item.node).is_number())
+        };
+        chains.iter().any(|(_, chain)| {
+            chain.len() > 1 && (chain.iter().any(is_decoder) || runs_backward(chain))
+        })
     }
 
     /// Merge the chains of one role; also how well the result fits, for comparing directions.
@@ -135,7 +164,7 @@ impl Arranger<'_> {
         let total = chains.iter().map(|(_, chain)| chain.len()).sum();
         let mut result = Arrangement {
             placed: Vec::with_capacity(total),
-            unsure: false,
+            ties: Vec::new(),
         };
         let place = |chain: &Chain, at: usize| Placed {
             node: chain.1[at].node,
@@ -153,9 +182,11 @@ impl Arranger<'_> {
                 .into_iter()
                 .map(|(chain, at)| place(chain, at))
                 .collect();
-            result.unsure = chains
-                .iter()
-                .any(|(_, chain)| !roles::is_known(self.segment(chain[0].node)));
+            let (first, last) = (result.placed.first(), result.placed.last());
+            result.ties.extend(first.zip(last).map(|(first, last)| Tie {
+                first: first.node,
+                second: last.node,
+            }));
             return (result, 0);
         }
         let in_step = chains
@@ -264,19 +295,14 @@ impl Arranger<'_> {
             else {
                 break;
             };
-            if left.len() > 1
-                && left.iter().any(|&chain| {
-                    !roles::is_known(self.segment(chains[chain].1[heads[chain]].node))
-                })
-            {
-                // Side by side on one input, either order is one that runs; otherwise only the alphabet spoke.
-                let side_by_side = best != Fit::None
-                    && left
-                        .iter()
-                        .all(|&chain| ends(chain).entry == ends(next).entry)
-                    && brightest < Fit::Latest as usize;
-                result.unsure |= !side_by_side;
-            }
+            let node = |chain: usize| chains[chain].1[heads[chain]].node;
+            let is_open = |&chain: &usize| {
+                chain != next && !self.is_settled(&chains[next], heads[next], &chains[chain], heads[chain])
+            };
+            result.ties.extend(left.iter().copied().filter(is_open).map(|chain| Tie {
+                first: node(next),
+                second: node(chain),
+            }));
             let exits = &ends(next).exits;
             score += best as usize;
             local.within.extend(exits);
@@ -290,43 +316,95 @@ impl Arranger<'_> {
     /// Which of two modules runs first where shapes leave it open.
     fn preference(&self, a: &Chain, at: usize, b: &Chain, bt: usize) -> Ordering {
         let (first, second) = (self.segment(a.1[at].node), self.segment(b.1[bt].node));
-        let key = |segment: &Segment, length: usize| {
-            let convolution = segment
-                .words
-                .first()
-                .is_some_and(|word| word.starts_with("conv"));
-            let side = roles::is_parallel(segment);
-            // Numbered convolutions, then numbered stages, then the rest.
-            let class = match (convolution, segment.ordinal.is_empty()) {
-                _ if side => 2,
-                (true, false) => 0,
-                (true, true) | (false, false) => 1,
-                (false, true) => 2,
-            };
-            // Of branches the pooled one is last and the longer ones are later (all Inceptions).
-            let number = if side {
+        Turn::of(first, a.1.len())
+            .cmp(&Turn::of(second, b.1.len()))
+            .then_with(|| first.natural(second))
+    }
+
+    /// Whether names settle which of two modules runs first, by more than the alphabet or the bare fact that one is called
+    /// a convolution.
+    fn is_settled(&self, a: &Chain, at: usize, b: &Chain, bt: usize) -> bool {
+        let (first, second) = (self.segment(a.1[at].node), self.segment(b.1[bt].node));
+        let mut turns = [Turn::of(first, a.1.len()), Turn::of(second, b.1.len())];
+        for turn in &mut turns {
+            turn.class = turn.class.min(1);
+        }
+        turns[0] != turns[1]
+    }
+
+    /// How well modules fit each other in this order.
+    pub fn score(&self, nodes: &[usize], flow: &Flow, seen: &Seen, sketches: &[Sketch]) -> usize {
+        let mut known = Known {
+            before: seen,
+            within: Seen::new(),
+        };
+        let mut flow = flow.clone();
+        let mut score = 0;
+        for &node in nodes {
+            let ends = &sketches[node].ends;
+            score += known.fit(&flow, ends) as usize;
+            known.within.extend(&ends.exits);
+            flow = flow.after(&ends.exits);
+        }
+        score
+    }
+}
+
+/// What a module's name says of when it runs among modules that could all run now. The lesser runs first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    /// A shortcut goes around something: it comes last.
+    is_shortcut: bool,
+    /// An upsampling opens its step of a decoder: all else is later.
+    is_later: bool,
+    /// Numbered convolutions, then numbered stages, then the rest, convolutions with a further word last.
+    class: u8,
+    number: Vec<(u64, char)>,
+    /// Of branches the pooled one is last and the longer ones are later (all Inceptions).
+    branch: (bool, usize),
+    /// A joint follows the stage of its number; an upsampling comes before it.
+    step: i8,
+}
+
+impl Turn {
+    fn of(segment: &Segment, length: usize) -> Self {
+        let convolution = segment
+            .words
+            .first()
+            .is_some_and(|word| word.starts_with("conv"));
+        let side = roles::is_parallel(segment);
+        let class = match (convolution, segment.ordinal.is_empty()) {
+            _ if side => 2,
+            // `conv_body` and `conv_hr` run behind the `body` (ESRGAN): before it they would be called a stem.
+            (true, true) if segment.words.len() > 1 => 3,
+            (true, false) => 0,
+            (true, true) | (false, false) => 1,
+            (false, true) => 2,
+        };
+        let step = if segment.has(&["reduce", "squeeze", "scale"]) {
+            -2
+        } else if roles::is_joint(segment) && !segment.ordinal.is_empty() {
+            1
+        } else {
+            i8::from(Role::of(segment) != Role::Decoder || segment.has(&["dec", "decoder"])) - 1
+        };
+        let branch = if side {
+            (segment.has(&["pool"]), length)
+        } else {
+            (false, 0)
+        };
+        Self {
+            is_shortcut: roles::shortcut(segment) == Some(false),
+            is_later: step != -1,
+            class,
+            number: if side {
                 Vec::new()
             } else {
                 segment.ordinal.clone()
-            };
-            let branch = if side {
-                (segment.has(&["pool"]), length)
-            } else {
-                (false, 0)
-            };
-            // A joint follows the stage of its number; an upsampling comes before it.
-            let turn = if segment.has(&["reduce", "squeeze", "scale"]) {
-                -2
-            } else if roles::is_joint(segment) && !segment.ordinal.is_empty() {
-                1
-            } else {
-                i8::from(Role::of(segment) != Role::Decoder || segment.has(&["dec", "decoder"])) - 1
-            };
-            (turn != -1, class, number, branch, turn)
-        };
-        key(first, a.1.len())
-            .cmp(&key(second, b.1.len()))
-            .then_with(|| first.natural(second))
+            },
+            branch,
+            step,
+        }
     }
 }
 

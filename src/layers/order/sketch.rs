@@ -106,6 +106,12 @@ fn combine(parts: &[(Sketch, Option<Placed>)]) -> Sketch {
             exits.push(channels);
         }
     }
+    // Blocks that all read one width hand it on (a transformer's, whose linear layers are not seen).
+    let is_handed_on = mains.len() > 1 && mains.iter().all(|main| main.ends.entry[0] == entry[0]);
+    if is_handed_on && !exits.contains(&entry[0]) {
+        exits.truncate(MAX_EXITS - 1);
+        exits.push(entry[0]);
+    }
     if mains.len() == 1 {
         exits.clone_from(&last.ends.exits);
         // Split attention (ResNeSt) sums what its convolution gives in parts as wide as its `fc` reads.

@@ -1,7 +1,8 @@
 //! Depth order read from names and shapes.
 
-use super::arrange::{Arranger, Part};
+use super::arrange::{Arranger, Part, Tie};
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use super::flow::{Flow, Seen};
 use super::networks;
@@ -19,6 +20,8 @@ pub(in crate::layers) struct Step {
     pub candidate: usize,
     /// Channels it may be given, the likeliest first.
     pub given: Vec<usize>,
+    /// Channels that the module before it on the main path may have given, whether it reads those or not.
+    pub latest: Vec<usize>,
     /// The layer directly before it on a chain of single layers (`conv1` → `conv2`): that one feeds it.
     pub fed_by: Option<usize>,
     /// Reads the network's input.
@@ -39,6 +42,19 @@ pub(in crate::layers) struct Network {
     pub root: String,
     /// Its layers in depth order.
     pub steps: Vec<Step>,
+    /// What could as well run the other way round.
+    pub open: Vec<OpenOrder>,
+}
+
+/// Two modules of which nothing but a convention of names, or the alphabet, says that the first runs before the second.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::layers) struct OpenOrder {
+    /// Path of the one placed first.
+    pub first: String,
+    /// Path of the one placed second.
+    pub second: String,
+    /// The places from the first layer of the one to the last of the other, counted from 0.
+    pub places: Range<usize>,
 }
 
 /// What [`order`] found.
@@ -47,8 +63,6 @@ pub(in crate::layers) struct Structure {
     pub networks: Vec<Network>,
     /// Whether they are copies of one.
     pub are_copies: bool,
-    /// Paths of modules whose inner order only the alphabet decided.
-    pub unsure: Vec<String>,
 }
 
 /// Channels of a network's input, where some layer reads 2 to 4; otherwise it has one (grey-scale, audio).
@@ -68,6 +82,7 @@ struct Context {
     in_attention: bool,
     fed_by: Option<usize>,
     parallel: bool,
+    latest: Vec<usize>,
 }
 
 struct Walk<'a> {
@@ -75,7 +90,9 @@ struct Walk<'a> {
     sketches: Vec<Sketch>,
     seen: Seen,
     steps: Vec<Step>,
-    unsure: Vec<String>,
+    ties: Vec<Tie>,
+    /// The places of each module's layers.
+    places: Vec<Range<usize>>,
 }
 
 /// Order the candidates `chosen` picks; they must stand in order of their names. What is `known` runs as it is known.
@@ -86,32 +103,22 @@ pub(in crate::layers) fn order(
     chosen: impl Fn(usize) -> bool,
 ) -> Structure {
     let split = networks::split(&Tree::of(candidates, &chosen), candidates, &chosen);
-    let mut unsure = Vec::new();
     let networks = split.networks.into_iter().map(|network| {
         let members: HashSet<usize> = network.members.iter().copied().collect();
-        let mut steps = of_network(candidates, companions, &members, &mut unsure);
+        let (mut steps, mut open) = of_network(candidates, companions, &members);
         for inner in known {
             run_as_known(&mut steps, inner);
+            open.retain(|open| !inner.holds(&open.first) || !inner.holds(&open.second));
         }
         Network {
             root: network.root,
             steps,
+            open,
         }
     });
-    let networks = networks.collect();
-    let is_known = |module: &String| {
-        known.iter().any(|inner| {
-            inner.root.is_empty()
-                || module
-                    .strip_prefix(&inner.root[..])
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        })
-    };
-    unsure.retain(|module| !is_known(module));
     Structure {
-        networks,
+        networks: networks.collect(),
         are_copies: split.are_copies,
-        unsure,
     }
 }
 
@@ -120,8 +127,7 @@ fn of_network(
     candidates: &[Candidate<'_>],
     companions: &Companions<'_>,
     members: &HashSet<usize>,
-    unsure: &mut Vec<String>,
-) -> Vec<Step> {
+) -> (Vec<Step>, Vec<OpenOrder>) {
     let tree = Tree::of(candidates, |index| members.contains(&index));
     let arranger = Arranger::new(&tree, candidates, companions);
     let sketches = sketch(&arranger);
@@ -130,7 +136,8 @@ fn of_network(
         sketches,
         seen: Seen::new(),
         steps: Vec::new(),
-        unsure: Vec::new(),
+        ties: Vec::new(),
+        places: vec![0..0; tree.nodes.len()],
     };
     let input = walk.input(0);
     walk.seen = Seen::from_iter(input.iter().copied());
@@ -144,8 +151,14 @@ fn of_network(
         ..Context::default()
     };
     walk.module(0, &flow, context);
-    unsure.append(&mut walk.unsure);
-    walk.steps
+    let path = |node: usize| tree.path(node, candidates).to_owned();
+    let open = walk.ties.iter().map(|tie| OpenOrder {
+        first: path(tie.first),
+        second: path(tie.second),
+        places: walk.places[tie.first].start..walk.places[tie.second].end,
+    });
+    let open = open.collect();
+    (walk.steps, open)
 }
 
 /// Puts the layers of a known network into its order, in the places that they have among the others.
@@ -213,10 +226,12 @@ impl Walk<'_> {
     // Recursion is bounded by the number of segments of a path.
     fn module(&mut self, node: usize, flow: &Flow, context: Context) {
         let tree = self.arranger.tree;
+        let start = self.steps.len();
         for &candidate in &tree.nodes[node].weights {
             self.steps.push(Step {
                 candidate,
                 given: flow.latest.clone(),
+                latest: context.latest.clone(),
                 fed_by: context.fed_by,
                 at_input: context.at_input,
                 in_head: context.in_head,
@@ -231,14 +246,7 @@ impl Walk<'_> {
         let arrangement =
             self.arranger
                 .arrange(node, context.at_input, flow, &self.seen, &self.sketches);
-        if arrangement.unsure {
-            self.unsure.push(
-                self.arranger
-                    .tree
-                    .path(node, self.arranger.candidates)
-                    .to_owned(),
-            );
-        }
+        self.ties.extend(&arrangement.ties);
         let branching = usize::from(arrangement.placed.len() > 1);
         let levels = context.levels + branching;
         let mut latest = (flow.latest.clone(), context.at_input);
@@ -310,6 +318,7 @@ impl Walk<'_> {
                 parallel: roles::is_parallel(segment)
                     && !segment.is_number()
                     && segment.ordinal.is_empty(),
+                latest: latest.0.clone(),
             };
             let (exits, single) = (sketch.ends.exits.clone(), sketch.single);
             self.module(
@@ -327,6 +336,7 @@ impl Walk<'_> {
                 before = Some((placed.chain, single));
             }
         }
+        self.places[node] = start..self.steps.len();
     }
 }
 

@@ -1,0 +1,59 @@
+//! Heads: convolutions whose kernels are outputs (classes, boxes, an image), not features.
+
+use super::candidates::{Candidate, Companions};
+use super::name::Segment;
+use super::order::structure::Step;
+
+/// Words of modules that give an output beside the network's last layer: deep supervision's and detectors' lists.
+const OUTPUTS: [&str; 14] = [
+    "seg", "segmentation", "supervision", "logit", "logits", "pred", "predict", "predictor", "score", "scores", "bbox",
+    "heatmap", "output", "outputs",
+];
+
+/// Whether the convolution at `at` of a network is a head: nothing reads or normalises what it gives, and it is the network's
+/// last, or a module around it is called an output.
+///
+/// A name alone does not make a head: DeepLabV3's `classifier` holds its ASPP, which gives features. Where linear layers
+/// follow, those are the head, unless names say otherwise.
+pub(super) fn is_head(
+    at: usize,
+    network: &[Step],
+    candidates: &[Candidate<'_>],
+    companions: &Companions<'_>,
+    has_linear: bool,
+) -> bool {
+    let step = &network[at];
+    let candidate = &candidates[step.candidate];
+    let is_last = !has_linear && is_last(at, network, candidates);
+    let is_called_output = candidate.module.rsplit('.').take(3).any(|part| {
+        let segment = Segment::parse(part);
+        segment.has(&OUTPUTS) && !segment.has(&["encoder"])
+    });
+    let is_named = step.in_head || (!has_linear && step.in_final) || is_called_output;
+    let gives_few = candidate.out() < candidate.reads();
+    let may_be = step.in_head
+        || (is_named && (gives_few || is_last))
+        || (is_last && gives_few && companions.bias(candidate.module).is_some());
+    may_be && !is_read(at, network, candidates) && !companions.is_normed(candidate)
+}
+
+/// Whether no convolution follows but in heads.
+fn is_last(at: usize, network: &[Step], candidates: &[Candidate<'_>]) -> bool {
+    network[at + 1..]
+        .iter()
+        .all(|step| step.in_head || candidates[step.candidate].linear())
+}
+
+/// Whether the next convolution reads what this one gives, or a later one reads so many channels, which no other gives.
+fn is_read(at: usize, network: &[Step], candidates: &[Candidate<'_>]) -> bool {
+    let candidate = |step: &Step| &candidates[step.candidate];
+    let out = candidate(&network[at]).out();
+    let reads = |step: &Step| {
+        let other = candidate(step);
+        !other.linear()
+            && (other.reads() == out || (other.reads() == 1 && other.shape[0] == out && out > 1))
+    };
+    let is_only = network[..at].iter().all(|step| candidate(step).out() != out);
+    let behind = &network[at + 1..];
+    behind.first().is_some_and(reads) || (is_only && behind.iter().any(reads))
+}
