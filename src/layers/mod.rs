@@ -31,6 +31,8 @@ mod warning;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use serde::Serialize;
+
 pub use error::Error;
 pub use evidence::Evidence;
 pub use kind::Kind;
@@ -44,7 +46,7 @@ pub use warning::Warning;
 use crate::checkpoint::Tensor;
 use candidates::{Candidate, Companions, Layout};
 use describe::Describer;
-use known::KnownLayer;
+use known::{KnownLayer, KnownNetwork};
 use order::structure::Structure;
 use select::Globs;
 
@@ -83,6 +85,17 @@ impl Layer {
     }
 }
 
+/// A network of the file, or a part of one, that is known from its library.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Recognised {
+    /// Path of its root module, empty for the file's own.
+    pub root: String,
+    /// Library and model: `torchvision resnet50`. Where several models have the same layers, one of them.
+    pub title: String,
+    /// How many of the file's convolutions are its.
+    pub convolutions: usize,
+}
+
 /// The layers of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layers {
@@ -90,6 +103,8 @@ pub struct Layers {
     pub source: OrderSource,
     /// In depth order (network by network where there are copies); those without a depth last.
     pub layers: Vec<Layer>,
+    /// What of the file is known from its library.
+    pub recognised: Vec<Recognised>,
     /// What the user should know.
     pub warnings: Vec<Warning>,
 }
@@ -176,6 +191,7 @@ impl Layers {
         let mut model = Self {
             source: OrderSource::Structure,
             layers: Vec::new(),
+            recognised: known.iter().map(KnownNetwork::recognised).collect(),
             warnings: describer.warnings,
         };
         match given {
@@ -215,8 +231,11 @@ impl Layers {
             .iter()
             .flat_map(|network| doubt::of_order(network, candidates, &found, selection.skip_shallow));
         let doubts: Vec<Warning> = doubts.collect();
+        let mut places = found.iter().filter(|layer| layer.depth.is_some());
         if !doubts.is_empty() {
             self.source = OrderSource::Natural;
+        } else if places.all(|layer| layer.place_from == Evidence::Known) {
+            self.source = OrderSource::Known;
         }
         self.warnings.extend(doubts);
         if structure.networks.len() > 1 {

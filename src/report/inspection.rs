@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::checkpoint::Checkpoint;
-use crate::layers::{Kind, Layers, OrderSource, Reason};
+use crate::layers::{Evidence, Kind, Layers, OrderSource, Reason, Recognised};
 
 use super::printable;
 use super::table::{Align, bytes, count, counted, optional, shape, table};
@@ -27,6 +27,8 @@ pub struct InspectReport {
     pub metadata: BTreeMap<String, String>,
     /// Where the depth order comes from.
     pub order_source: OrderSource,
+    /// The networks, or parts of them, that are known from their libraries.
+    pub recognised: Vec<Recognised>,
     /// The layers in depth order.
     pub layers: Vec<InspectedLayer>,
     /// What the user should know.
@@ -56,6 +58,12 @@ pub struct InspectedLayer {
     pub selected: bool,
     /// Why not.
     pub reason: Option<Reason>,
+    /// Path of the network it belongs to, where the file holds several.
+    pub network: Option<String>,
+    /// Where its place comes from.
+    pub place_from: Evidence,
+    /// Where its kind and groups come from.
+    pub kind_from: Evidence,
 }
 
 impl InspectReport {
@@ -74,6 +82,7 @@ impl InspectReport {
             dtypes,
             metadata: source.metadata(),
             order_source: layers.source,
+            recognised: layers.recognised.clone(),
             layers: layers
                 .layers
                 .iter()
@@ -87,6 +96,9 @@ impl InspectReport {
                     kernels: layer.kernels,
                     selected: layer.selected(),
                     reason: layer.reason,
+                    network: layer.network.clone(),
+                    place_from: layer.place_from,
+                    kind_from: layer.kind_from,
                 })
                 .collect(),
             warnings: layers.warnings.iter().map(ToString::to_string).collect(),
@@ -110,6 +122,14 @@ impl InspectReport {
             dtypes.join(", "),
             counted(self.parameters, "parameter"),
         );
+        for network in &self.recognised {
+            let root = match &network.root[..] {
+                "" => "Recognised".to_owned(),
+                root => format!("Recognised `{}`", printable(root)),
+            };
+            let convolutions = counted(network.convolutions as u64, "convolution");
+            text += &format!("{root} as {}: {convolutions}.\n", network.title);
+        }
         text += &format!(
             "Depth order from {}. The first {} convolutions are left alone (--skip-shallow); {} of {} take part.\n\n",
             origin(self.order_source),
@@ -125,6 +145,8 @@ impl InspectReport {
             ("shape", Align::Left),
             ("dtype", Align::Left),
             ("kernels", Align::Right),
+            ("place from", Align::Left),
+            ("kind from", Align::Left),
             ("takes part", Align::Left),
         ];
         let rows = self.layers.iter().map(|layer| {
@@ -136,6 +158,8 @@ impl InspectReport {
                 shape(&layer.shape),
                 layer.dtype.clone(),
                 count(layer.kernels as u64),
+                layer.place_from.to_string(),
+                layer.kind_from.to_string(),
                 match layer.reason {
                     None => "yes".to_owned(),
                     Some(reason) => format!("no: {reason}"),
@@ -151,6 +175,7 @@ fn origin(source: OrderSource) -> &'static str {
     match source {
         OrderSource::Metadata => "the file's metadata",
         OrderSource::File => "the --order file",
+        OrderSource::Known => "what is known of the network",
         OrderSource::Structure => "the structure of names and shapes",
         OrderSource::Natural => "names and shapes, which leave some of it open",
     }

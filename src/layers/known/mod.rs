@@ -8,6 +8,7 @@ mod fit;
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::Recognised;
 use super::candidates::Candidate;
 use atlas::{Entry, Fact, Fingerprint, Sort};
 
@@ -40,6 +41,16 @@ pub(super) struct KnownLayer {
 }
 
 impl KnownNetwork {
+    /// What is said of it.
+    pub fn recognised(&self) -> Recognised {
+        let convolutions = self.layers.iter().filter(|(_, layer)| layer.is_convolution);
+        Recognised {
+            root: self.root.clone(),
+            title: self.title.clone(),
+            convolutions: convolutions.count(),
+        }
+    }
+
     /// Whether a module is the network's root or within it.
     pub fn holds(&self, module: &str) -> bool {
         self.root.is_empty()

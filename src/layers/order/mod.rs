@@ -1,4 +1,4 @@
-//! The depth order of the layers, from the first of four sources that applies.
+//! The depth order of the layers, from the first source that applies.
 
 mod arrange;
 mod networks;
@@ -19,8 +19,10 @@ pub enum OrderSource {
     Metadata,
     /// `--order FILE`.
     File,
+    /// The networks are known from their libraries.
+    Known,
     /// Names and shapes.
     Structure,
-    /// Names and shapes, but in some module only the natural order of the names was left; a warning says where.
+    /// Names and shapes, which leave the order open where the cut falls; a warning says where.
     Natural,
 }
