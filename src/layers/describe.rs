@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::candidates::{Candidate, Companions, Layout};
+use super::declared::Resolved;
 use super::groups::{self, Verdict};
 use super::order::structure::Step;
 use super::select::{self, Facts, Globs};
@@ -19,6 +20,7 @@ pub(super) struct Describer<'a> {
     has_linear: bool,
     /// Channels that the layer right before each one gives, by candidate, where the user lists the order.
     listed_before: HashMap<usize, usize>,
+    declared: &'a Resolved,
     pub warnings: Vec<Warning>,
 }
 
@@ -29,7 +31,7 @@ impl<'a> Describer<'a> {
         companions: &'a Companions<'a>,
         globs: &'a Globs,
         selection: &'a Selection,
-        listed: &[usize],
+        declared: &'a Resolved,
     ) -> Self {
         Self {
             tensors,
@@ -38,10 +40,12 @@ impl<'a> Describer<'a> {
             globs,
             selection,
             has_linear: candidates.iter().any(Candidate::linear),
-            listed_before: listed
+            listed_before: declared
+                .order
                 .windows(2)
                 .map(|pair| (pair[1], candidates[pair[0]].out()))
                 .collect(),
+            declared,
             warnings: Vec::new(),
         }
     }
@@ -63,19 +67,24 @@ impl<'a> Describer<'a> {
                     Verdict::Known(kind, groups) => (kind, groups),
                     Verdict::Ambiguous { kind, .. } => (kind, 1),
                 };
-                let kernels = match (kind, candidate.layout) {
-                    (Kind::Transposed, Layout::Forward) => candidate.shape[1],
+                let kernels = match kind {
+                    Kind::Transposed => candidate.shape[1].saturating_mul(groups),
                     _ => candidate.out(),
                 };
+                let said = self.declared.said_of(step.candidate);
                 let facts = Facts {
                     name: self.name(candidate),
                     kind,
                     depth: Some(at + 1),
                     kernels,
                     supported: self.check(candidate, Some(verdict)),
-                    gate: gate::is_gate(at, self.candidates, network),
-                    head: (step.in_head && !self.is_hidden(at, network))
-                        || (step.in_final && terminal == Some(at)),
+                    gate: said
+                        .gate
+                        .unwrap_or_else(|| gate::is_gate(at, self.candidates, network)),
+                    head: said.head.unwrap_or_else(|| {
+                        (step.in_head && !self.is_hidden(at, network))
+                            || (step.in_final && terminal == Some(at))
+                    }),
                 };
                 self.layer(candidate, groups, &facts)
             })
@@ -123,17 +132,20 @@ impl<'a> Describer<'a> {
         self.layer(candidate, 1, &facts)
     }
 
-    /// A layer that may be dense is, if the one listed right before it gives just the channels that it reads.
+    /// What is said of a layer comes first. One that may be dense is, if the one listed right before it gives just the
+    /// channels that it reads.
     fn settle(&self, verdict: Verdict, index: usize) -> Verdict {
-        let reads = self.candidates[index].reads();
-        match verdict {
+        let candidate = &self.candidates[index];
+        let reads = candidate.reads();
+        let told = match verdict {
             Verdict::Ambiguous { kind, .. }
                 if reads > 1 && self.listed_before.get(&index) == Some(&reads) =>
             {
                 Verdict::Known(kind, 1)
             }
             _ => verdict,
-        }
+        };
+        self.declared.said_of(index).over(told, candidate)
     }
 
     fn name(&self, candidate: &Candidate<'_>) -> &'a str {

@@ -2,7 +2,7 @@
 //! others are not.
 //!
 //! A safetensors file keeps neither modules nor their order: only names and shapes. [`Layers::of`] reads the order
-//! from the first source that applies: the file's metadata, a list the user gives, or the structure of names and
+//! from the first source that applies: a list the user gives, one in the file's metadata, or the structure of names and
 //! shapes; where that leaves something open, natural order and a warning. The result depends on the set of tensors
 //! only, never on their order in the file.
 //!
@@ -11,6 +11,7 @@
 //! depth starts from 1 in each, so `--skip-shallow` holds for each.
 
 mod candidates;
+mod declared;
 mod describe;
 mod error;
 mod gate;
@@ -25,12 +26,12 @@ mod select;
 mod tree;
 mod warning;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
+pub use declared::{Contradiction, Declared, DeclaredLayer, METADATA_KEY};
 pub use error::Error;
 pub use kind::Kind;
 pub use order::OrderSource;
-pub use order::explicit::{METADATA_KEY, parse_order};
 pub use pattern::NamePattern;
 pub use reason::Reason;
 pub use select::Selection;
@@ -85,47 +86,35 @@ pub struct Layers {
 impl Layers {
     /// Read the layers of a tensor table.
     ///
-    /// `metadata` is the file's `__metadata__`; `order` the names of an `--order` file (see [`parse_order`]), used
-    /// where the metadata holds no list. A list counts depth through the whole file, copies included.
+    /// `metadata` is the file's `__metadata__`, whose list is used where the user has `declared` none. A list counts depth
+    /// through the whole file, whatever networks there are; only what it calls copies takes no place.
     pub fn of(
         tensors: &[Tensor],
         metadata: &BTreeMap<String, String>,
-        order: Option<&[String]>,
+        declared: Option<&Declared>,
         selection: &Selection,
     ) -> Result<Self, Error> {
         let globs = Globs::of(selection)?;
+        let (declared, overruled) = declared::choose(declared, metadata)?;
         let companions = Companions::of(tensors);
-        let mut candidates = candidates::find(tensors, &companions, &globs.include);
+        let listed = declared.iter().flat_map(|list| list.layers());
+        let listed: HashSet<&str> = listed.map(|layer| layer.name.as_str()).collect();
+        let mut candidates = candidates::find(tensors, &companions, &globs.include, &listed);
         // In order of their names: from here on the file's order plays no part.
         candidates.sort_by(|a, b| tensors[a.tensor].name.cmp(&tensors[b.tensor].name));
         let name_of = |candidate: &Candidate<'_>| tensors[candidate.tensor].name.as_str();
         globs.require_matches(candidates.iter().map(name_of))?;
 
-        let given = match (order::explicit::from_metadata(metadata), order) {
-            (Ok(Some(names)), _) => {
-                Some(("metadata `inmerge.layers`", OrderSource::Metadata, names))
-            }
-            // A list that cannot be read does not apply.
-            (_, Some(names)) => Some((error::ORDER_FLAG, OrderSource::File, names.to_vec())),
-            (Ok(None), None) => None,
-            (Err(error), None) => return Err(error),
-        };
-        let indices: HashMap<&str, usize> = candidates
-            .iter()
-            .enumerate()
-            .map(|(index, candidate)| (name_of(candidate), index))
-            .collect();
-        let listed = match &given {
-            Some((origin, _, names)) => {
-                order::explicit::resolve(origin, names, &indices, |name| {
-                    tensors.iter().any(|tensor| tensor.name == name)
-                })?
-            }
-            None => Vec::new(),
-        };
+        let resolved = declared
+            .as_ref()
+            .map(|declared| declared.resolve(tensors, &mut candidates, &companions));
+        let resolved = resolved.transpose()?.unwrap_or_default();
+        let copies = resolved.copied_tensors(&candidates);
         let with_linear = selection.kinds.contains(&Kind::Linear);
         let structure = order::structure::order(&candidates, &companions, |candidate| {
-            candidate.layout != Layout::Part && (with_linear || !candidate.linear())
+            candidate.layout != Layout::Part
+                && (with_linear || !candidate.linear())
+                && !copies.contains(&candidate.tensor)
         });
 
         let mut describer = Describer::new(
@@ -134,7 +123,7 @@ impl Layers {
             &companions,
             &globs,
             selection,
-            &listed,
+            &resolved,
         );
         let mut found: Vec<Option<Layer>> = vec![None; candidates.len()];
         for network in &structure.networks {
@@ -142,23 +131,28 @@ impl Layers {
                 found[step.candidate] = Some(layer);
             }
         }
-        let found: Vec<Layer> = found
+        let mut found: Vec<Layer> = found
             .into_iter()
             .enumerate()
             .map(|(index, layer)| layer.unwrap_or_else(|| describer.outside(index)))
             .collect();
+        resolved.mark_copies(&mut found);
         let mut model = Self {
             source: OrderSource::Structure,
             layers: Vec::new(),
             warnings: describer.warnings,
         };
-        match given {
-            Some((origin, source, _)) => {
-                if source == OrderSource::Metadata && order.is_some() {
-                    model.warnings.push(Warning::OrderOverruled);
-                }
-                model.source = source;
-                model.adopt(origin, listed, &structure, found, selection);
+        model.warnings.extend(overruled);
+        match declared {
+            Some(declared) => {
+                model.source = declared.source();
+                model.adopt(
+                    declared.origin(),
+                    resolved.order,
+                    &structure,
+                    found,
+                    selection,
+                );
             }
             None => model.follow(structure, found),
         }

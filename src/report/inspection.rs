@@ -151,6 +151,7 @@ fn origin(source: OrderSource) -> &'static str {
     match source {
         OrderSource::Metadata => "the file's metadata",
         OrderSource::File => "the --order file",
+        OrderSource::Declared => "the --layers file",
         OrderSource::Structure => "the structure of names and shapes",
         OrderSource::Natural => "names and shapes, which leave some of it open",
     }

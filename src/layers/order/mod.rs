@@ -1,8 +1,7 @@
-//! The depth order of the layers, from the first of four sources that applies.
+//! The depth order of the layers, from the first source that applies.
 
 mod arrange;
 mod copies;
-pub(super) mod explicit;
 mod flow;
 mod items;
 mod merge;
@@ -19,6 +18,8 @@ pub enum OrderSource {
     Metadata,
     /// `--order FILE`.
     File,
+    /// `--layers FILE`.
+    Declared,
     /// Names and shapes.
     Structure,
     /// Names and shapes, but in some module only the natural order of the names was left; a warning says where.
