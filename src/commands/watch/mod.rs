@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::cli::Watch;
@@ -100,7 +100,15 @@ impl<'a> Watcher<'a> {
         let declared = selecting::declared(&args.layers)?;
         let mut description = settings.description();
         description["allow_nonfinite"] = json!(args.merging.allow_nonfinite);
-        description["order"] = json!(declared);
+        description["order"] = Value::Null;
+        if let Some(declared) = &declared {
+            let flag = if args.layers.order.is_some() {
+                "order"
+            } else {
+                "layers"
+            };
+            description[flag] = json!(declared);
+        }
         see_to_folders(args)?;
         let record = Record::open(&args.out, &description, args.durability())?;
         if record.is_locked() {
