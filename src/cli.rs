@@ -404,6 +404,14 @@ pub(crate) struct LayerFlags {
     /// Read the depth order from a file, one weight name a line
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub order: Option<PathBuf>,
+    /// Read order, kinds, groups, heads and copies of the layers from a JSON file
+    ///
+    /// A list in order of execution, whose items are weight names, or objects with `name` and any of `kind` (conv, pointwise,
+    /// depthwise, transposed, linear), `groups`, `head` and `gate` (true or false) and `copy_of` (the name of another layer in
+    /// the list, whose weight this is). What is not said is read off names and shapes. A checkpoint's metadata
+    /// `inmerge.layers` may hold the same; the flag wins over it.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "order")]
+    pub layers: Option<PathBuf>,
     /// Read settings from a TOML file; flags win over it
     ///
     /// Keys are the flags' names (tau, alpha, prob, skip-shallow, partner, rounds, seed, include, exclude, kinds).
@@ -714,6 +722,7 @@ impl LayerFlags {
             .chain(self.exclude.iter().cloned().map(flag("--exclude")))
             .chain(kinds.map(flag("--kinds")))
             .chain(self.order.as_ref().map(path).map(flag("--order")))
+            .chain(self.layers.as_ref().map(path).map(flag("--layers")))
             .chain(self.config.as_ref().map(path).map(flag("--config")))
             .flatten()
             .collect()

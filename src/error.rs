@@ -29,8 +29,9 @@ pub enum Error {
     },
     #[error(transparent)]
     Device(#[from] similarity::DeviceError),
-    #[error("--order {}: cannot be read ({error}); check the path", file.display())]
-    Order {
+    #[error("{flag} {}: cannot be read ({error}); check the path", file.display())]
+    LayerList {
+        flag: &'static str,
         file: PathBuf,
         error: std::io::Error,
     },

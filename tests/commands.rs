@@ -98,6 +98,68 @@ fn inspect_shows_where_the_shallow_layers_end() {
 }
 
 #[test]
+fn what_is_declared_of_layers_is_taken_by_every_command() {
+    let folder = TempDir::new().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let list = json!([
+        {"name": "layer4.1.conv2.weight", "groups": 4},
+        {"name": "conv1.weight", "head": true},
+        "layer1.0.conv1.weight",
+    ]);
+    let layers = at("layers.json");
+    fs::write(&layers, list.to_string()).unwrap();
+    let flags = || args!["--layers", &layers, "--skip-shallow=0", "--json"];
+    let with = |command: Vec<OsString>| run(command.into_iter().chain(flags())).done().json();
+
+    let found = with(args!["inspect", demo()]);
+    assert_eq!(found["order_source"], "declared");
+    let of = |layer: &Value| ["name", "depth", "groups", "reason"].map(|key| layer[key].clone());
+    let first: Vec<_> = found["layers"].as_array().unwrap()[..3]
+        .iter()
+        .map(of)
+        .collect();
+    assert_eq!(
+        json!(first),
+        json!([
+            ["layer4.1.conv2.weight", 1, 4, null],
+            ["conv1.weight", 2, 1, "head"],
+            ["layer1.0.conv1.weight", 3, 1, null],
+        ])
+    );
+    let is_as_declared = |layers: &Value| {
+        let layers = layers.as_array().unwrap();
+        assert_eq!(layers[0]["name"], "layer4.1.conv2.weight");
+        assert_eq!(
+            (&layers[0]["depth"], &layers[0]["groups"]),
+            (&json!(1), &json!(4))
+        );
+        assert_eq!(layers[1]["name"], "layer1.0.conv1.weight");
+    };
+    let plan = at("plan.json");
+    with(args!["merge", demo(), "--dry-run", "--plan", &plan]);
+    is_as_declared(&read_json(&plan)["layers"]);
+    let sweep = args![
+        "sensitivity",
+        "plan",
+        demo(),
+        "--vary=tau=0.3,0.5",
+        "--report",
+        at("sweep")
+    ];
+    is_as_declared(&with(sweep)["sweep"]["layers"]);
+    with(args![
+        "analyze",
+        demo(),
+        "--no-spectrum",
+        "--report",
+        at("report")
+    ]);
+    let report = read_json(&at("report/report.json"));
+    assert_eq!(report["layers"][0]["name"], "layer4.1.conv2.weight");
+    assert_eq!(report["layers"][0]["groups"], 4);
+}
+
+#[test]
 fn diff_names_the_kernels_that_a_plan_merged() {
     let folder = TempDir::new().unwrap();
     let (out, plan) = (

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use common::{Place, places, program, read_json, run, skipped};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 fn project(path: &str) -> PathBuf {
@@ -358,6 +358,82 @@ fn every_step_merges_past_the_shallow_layers() {
             "layer4.1.conv2.weight",
         ]
     );
+}
+
+/// The kinds that `inspect` is to take.
+const ALL_KINDS: &str = "--kinds=conv,pointwise,depthwise,transposed";
+
+/// What `inspect` says of the layers that have a depth: name, kind, groups, and why they are left alone.
+fn inspected(args: Vec<OsString>) -> (Value, Value) {
+    let flags = args!["--json", "--skip-shallow=0", ALL_KINDS];
+    let found = run([args!["inspect"], args, flags].concat()).done().json();
+    let layers = found["layers"].as_array().unwrap();
+    let deep = layers.iter().filter(|layer| !layer["depth"].is_null());
+    let said = |layer: &Value| -> Value {
+        let keys = ["name", "kind", "groups", "reason"];
+        keys.map(|key| layer[key].clone()).into_iter().collect()
+    };
+    (found["order_source"].clone(), deep.map(said).collect())
+}
+
+#[test]
+fn a_model_is_described_as_it_runs() {
+    if !has("safetensors, torch, torchvision") {
+        return;
+    }
+    let shop = TempDir::new().unwrap();
+    let at = |name: &str| shop.path().join(name);
+    let examples = project("examples/pytorch");
+    lines(python(
+        "tests/pytorch/odd_net.py",
+        args![&examples, shop.path()],
+    ));
+    let describe = |model: &str, words: &[&str]| {
+        let list = at(&format!("{model}.json"));
+        let output = Command::new("python3")
+            .arg("-B")
+            .arg(examples.join("describe.py"))
+            .arg(model)
+            .args(words)
+            .arg("--out")
+            .arg(&list)
+            .current_dir(project("tests/pytorch"))
+            .output();
+        lines(output.expect("python3 starts"));
+        list
+    };
+
+    // Names and shapes tell all of a ResNet.
+    let list = describe("torchvision.models:resnet18", &[]);
+    let (source, declared) = inspected(args![at("resnet18.safetensors"), "--layers", list]);
+    assert_eq!(source, "declared");
+    let (source, told) = inspected(args![at("resnet18.safetensors")]);
+    assert_eq!(source, "structure");
+    assert_eq!(declared, told);
+
+    let list = describe("odd_net:OddNet", &["1,3,8,8", "--args=classes=5"]);
+    let truth = |shared: &str| {
+        json!([
+            ["stem.weight", "conv", 1, null],
+            ["deep.weight", "depthwise", 16, null],
+            ["narrow.weight", "pointwise", 1, null],
+            [shared, "conv", 4, null],
+            ["widen.weight", "transposed", 2, null],
+            [
+                "normed.parametrizations.weight.original1",
+                "conv",
+                1,
+                "unsupported"
+            ],
+            ["last.weight", "pointwise", 1, "head"],
+            ["never.weight", "conv", 1, null],
+        ])
+    };
+    let whole = inspected(args![at("whole.safetensors"), "--layers", &list]);
+    assert_eq!(whole, (json!("declared"), truth("grouped.weight")));
+    // safetensors keeps one of a weight's names, and not the first.
+    let once = inspected(args![at("once.safetensors")]);
+    assert_eq!(once, (json!("metadata"), truth("again.weight")));
 }
 
 #[test]

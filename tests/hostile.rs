@@ -539,6 +539,40 @@ fn files_named_by_flags_are_named_when_they_are_at_fault() {
         1,
         &[&["order.txt"], &["--order"], &["layer9.weight"]],
     );
+    desk.refuses(
+        args!["merge", tiny(), "--layers", "nowhere.json"],
+        1,
+        &[&["nowhere.json"], &["--layers"]],
+    );
+    for (text, words) in [
+        ("conv1.weight\n", "line 1 column 1"),
+        ("[\n{\"name\": \"conv1.weight\", \"grups\": 2}]", "`grups`"),
+        ("[\"layer9.weight\"]", "layer9.weight"),
+        ("[{\"name\": \"conv1.weight\", \"groups\": 5}]", "5 groups"),
+        (
+            "[{\"name\": \"conv1.weight\", \"kind\": \"linear\"}]",
+            "not linear",
+        ),
+    ] {
+        let layers = desk.with("layers.json", text);
+        desk.refuses(
+            args!["merge", tiny(), "--layers", layers],
+            1,
+            &[&["layers.json"], &["--layers"], &[words]],
+        );
+    }
+    desk.refuses(
+        args![
+            "merge",
+            tiny(),
+            "--layers",
+            "layers.json",
+            "--order",
+            "order.txt"
+        ],
+        2,
+        &[&["--layers"], &["--order"]],
+    );
 }
 
 // ---------------------------------------------------------------------------------------------------------- bad plans

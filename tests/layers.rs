@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use inmerge_ckpt::checkpoint::{Dtype, Tensor};
 use inmerge_ckpt::layers::{
-    Error, Kind, Layer, Layers, METADATA_KEY, NamePattern, OrderSource, Reason, Selection, Warning,
-    parse_order,
+    Declared, Error, Kind, Layer, Layers, METADATA_KEY, NamePattern, OrderSource, Reason,
+    Selection, Warning,
 };
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 /// What a fixture says of a convolution.
 struct Truth {
@@ -480,8 +481,12 @@ fn of_a_head_s_linear_layers_only_the_last_is_the_head() {
     assert_eq!(reasons("torchvision-resnet18"), [Some(Reason::Head)]);
 }
 
+fn named(names: &[&str]) -> Declared {
+    Declared::from_order(&names.join("\n"))
+}
+
 #[test]
-fn metadata_comes_before_a_list_and_a_list_before_structure() {
+fn a_list_comes_before_metadata_and_metadata_before_structure() {
     let tensors = [
         tensor("alpha.weight", &[8, 8, 3, 3]),
         tensor("beta.weight", &[8, 8, 3, 3]),
@@ -489,14 +494,13 @@ fn metadata_comes_before_a_list_and_a_list_before_structure() {
     ];
     let metadata = BTreeMap::from([(
         METADATA_KEY.to_owned(),
-        r#"["gamma.weight","beta.weight","alpha.weight"]"#.to_owned(),
+        r#"["gamma.weight",{"name":"beta.weight","groups":2},"alpha.weight"]"#.to_owned(),
     )]);
-    let list = parse_order("# mine\nbeta.weight\n");
     let selection = Selection {
         skip_shallow: 1,
         ..Selection::default()
     };
-    let found = Layers::of(&tensors, &metadata, Some(&list), &selection).unwrap();
+    let found = Layers::of(&tensors, &metadata, None, &selection).unwrap();
     assert_eq!(
         (found.source, names(&found)),
         (
@@ -504,28 +508,51 @@ fn metadata_comes_before_a_list_and_a_list_before_structure() {
             vec!["gamma.weight", "beta.weight", "alpha.weight"]
         )
     );
+    let of_layers = |of: fn(&Layer) -> (usize, Option<Reason>)| -> Vec<_> {
+        found.layers.iter().map(of).collect()
+    };
     assert_eq!(
-        found
-            .layers
-            .iter()
-            .map(|layer| layer.reason)
-            .collect::<Vec<_>>(),
-        [Some(Reason::Shallow), None, None]
+        of_layers(|layer| (layer.groups, layer.reason)),
+        [(1, Some(Reason::Shallow)), (2, None), (1, None)]
     );
-    assert!(found.warnings.contains(&Warning::OrderOverruled));
-    let found = Layers::of(&tensors, &BTreeMap::new(), Some(&list), &selection).unwrap();
-    assert_eq!(
-        (found.source, names(&found)),
+    assert_eq!(found.warnings, []);
+
+    for (list, flag, source) in [
         (
+            Declared::from_order("# mine\nbeta.weight\n"),
+            "--order",
             OrderSource::File,
-            vec!["beta.weight", "alpha.weight", "gamma.weight"]
-        )
+        ),
+        (
+            Declared::from_json(r#"["beta.weight"]"#).unwrap(),
+            "--layers",
+            OrderSource::Declared,
+        ),
+    ] {
+        let found = Layers::of(&tensors, &metadata, Some(&list), &selection).unwrap();
+        assert_eq!(
+            (found.source, names(&found)),
+            (source, vec!["beta.weight", "alpha.weight", "gamma.weight"])
+        );
+        let incomplete = Warning::OrderIncomplete {
+            origin: flag,
+            first: "alpha.weight".into(),
+            count: 2,
+        };
+        assert_eq!(
+            found.warnings,
+            [Warning::MetadataOverruled { flag }, incomplete.clone()]
+        );
+        let found = Layers::of(&tensors, &BTreeMap::new(), Some(&list), &selection).unwrap();
+        assert_eq!(found.warnings, [incomplete]);
+    }
+    let same = Declared::from_json(&metadata[METADATA_KEY]).unwrap();
+    let found = Layers::of(&tensors, &metadata, Some(&same), &selection).unwrap();
+    assert_eq!(
+        (found.source, found.warnings.len()),
+        (OrderSource::Declared, 0)
     );
-    assert!(found.warnings.contains(&Warning::OrderIncomplete {
-        origin: "--order",
-        first: "alpha.weight".into(),
-        count: 2
-    }));
+
     let found = with(&tensors, &selection).unwrap();
     assert_eq!(found.source, OrderSource::Natural);
     assert!(matches!(found.warnings[..], [Warning::NaturalOrder { .. }]));
@@ -544,15 +571,20 @@ fn a_list_settles_what_feeds_a_layer() {
         skip_shallow: 0,
         ..Selection::default()
     };
-    let list = ["zeta.weight", "mid.weight", "alpha.weight", "beta.weight"].map(str::to_owned);
+    let list = named(&["zeta.weight", "mid.weight", "alpha.weight", "beta.weight"]);
     let found = Layers::of(&tensors, &BTreeMap::new(), Some(&list), &selection).unwrap();
     let beta = &found.layers[3];
     assert_eq!(
         (beta.name.as_str(), beta.groups, beta.reason),
         ("beta.weight", 1, None)
     );
-    // What no predecessor explains stays untold.
+    // What no predecessor explains stays untold, until its groups are declared.
     assert_eq!(found.layers[2].reason, Some(Reason::Unsupported));
+    let list = r#"["zeta.weight","mid.weight",{"name":"alpha.weight","groups":4},"beta.weight"]"#;
+    let list = Declared::from_json(list).unwrap();
+    let found = Layers::of(&tensors, &BTreeMap::new(), Some(&list), &selection).unwrap();
+    assert_eq!((found.layers[2].groups, found.layers[2].reason), (4, None));
+    assert_eq!(found.warnings, []);
 }
 
 #[test]
@@ -562,15 +594,54 @@ fn a_list_stands_in_for_metadata_that_cannot_be_read() {
         tensor("b.weight", &[8, 8, 3, 3]),
     ];
     let metadata = BTreeMap::from([(METADATA_KEY.to_owned(), "b, a".to_owned())]);
-    let list = ["b.weight", "a.weight"].map(str::to_owned);
+    let list = named(&["b.weight", "a.weight"]);
     let selection = Selection::default();
     let found = Layers::of(&tensors, &metadata, Some(&list), &selection).unwrap();
     assert_eq!(
         (found.source, names(&found)),
         (OrderSource::File, vec!["b.weight", "a.weight"])
     );
+    assert_eq!(
+        found.warnings,
+        [Warning::MetadataOverruled { flag: "--order" }]
+    );
     let refused = Layers::of(&tensors, &metadata, None, &selection);
-    assert!(matches!(refused, Err(Error::MetadataNotAList(_))));
+    assert!(matches!(refused, Err(Error::NotAList { .. })));
+}
+
+/// Whatever names and shapes tell of the architectures, what is declared of them is what they are.
+#[test]
+fn architectures_are_what_is_declared() {
+    for entry in fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|ending| ending != "tsv") {
+            continue;
+        }
+        let model = Model::read(&path);
+        let ran = model.order();
+        let others = model.convolutions.keys().map(String::as_str);
+        let others = others.filter(|name| model.convolutions[*name].place.is_none());
+        let truth: Vec<(&str, Kind, usize)> = ran
+            .into_iter()
+            .chain(others)
+            .map(|name| (name, &model.convolutions[name]))
+            .map(|(name, truth)| (name, truth.kind, truth.groups))
+            .collect();
+        let items = truth
+            .iter()
+            .map(|(name, kind, groups)| json!({"name": name, "kind": kind, "groups": groups}));
+        let list = Declared::from_json(&items.collect::<Value>().to_string()).unwrap();
+        let selection = Selection::default();
+        let found = Layers::of(&model.tensors, &BTreeMap::new(), Some(&list), &selection).unwrap();
+        let told: Vec<(&str, Kind, usize)> = found
+            .layers
+            .iter()
+            .filter(|layer| layer.depth.is_some())
+            .map(|layer| (layer.name.as_str(), layer.kind, layer.groups))
+            .collect();
+        assert_eq!(told, truth, "{}", model.name);
+        assert_eq!(found.warnings, [], "{}", model.name);
+    }
 }
 
 /// A transition waits for the stage of its number, and a decoder that counts down takes the highest number first: where

@@ -432,8 +432,15 @@ fn other_settings_are_refused() {
     desk.once().done();
     fs::write(desk.input("b.safetensors"), checkpoint(2)).unwrap();
     let before = contents(&desk.output(""));
+    let layers = desk.folder.path().join("layers.json");
+    fs::write(&layers, r#"[{"name":"conv1.weight","head":true}]"#).unwrap();
+    let layers = format!("--layers={}", layers.display());
     for (flag, words) in [
         ("--alpha=0.7", &["alpha", "0.8", "0.7"][..]),
+        (
+            &layers,
+            &["layers", r#"{"head":true,"name":"conv1.weight"}"#],
+        ),
         ("--exclude=layer4*", &["exclude", "layer4*"]),
         ("--allow-nonfinite", &["allow_nonfinite"]),
     ] {

@@ -34,19 +34,3 @@ def from_checkpoint(path, prefix="", classes=None):
     except (KeyError, RuntimeError) as error:
         raise SystemExit(f"{path} does not hold a ResNet-18's weights: {str(error).splitlines()[0]}")
     return net
-
-
-def convolutions(net, example):
-    """The names of the convolutions' weights in the order in which they run, seen in one forward pass."""
-    order = []
-    hooks = [
-        module.register_forward_hook(lambda *_, name=name: order.append(f"{name}.weight"))
-        for name, module in net.named_modules()
-        if isinstance(module, nn.Conv2d)
-    ]
-    net.eval()  # so that the pass leaves no trace in the batch statistics
-    with torch.no_grad():
-        net(example)
-    for hook in hooks:
-        hook.remove()
-    return order

@@ -16,9 +16,10 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
+import describe
 from data import channels, load, network_input
 from merging import BetweenEpochs, merge_after_step, save
-from net import build, convolutions, from_checkpoint
+from net import build, from_checkpoint
 from score import score
 
 # Flags of `inmerge-ckpt merge` that can stand before `--`, too; the rule after every step knows the first four.
@@ -136,7 +137,7 @@ def main():
         raise SystemExit(f"{args.data} has colour images, and {args.init} takes grey ones.")
     net.to(args.device)
     optimizer = torch.optim.SGD(net.parameters(), lr=args.lr, momentum=0.9, weight_decay=5e-4)
-    layers = convolutions(net, network_input(images[:1], takes).to(args.device))
+    layers = [layer["name"] for layer in describe.layers(net, network_input(images[:1], takes).to(args.device))]
     average = {name: value.clone() for name, value in net.state_dict().items()} if args.ema else {}
     args.out.mkdir(parents=True, exist_ok=True)
     between = args.merge == "between" and BetweenEpochs(args.binary, args.out, layers, args.merge_flags)

@@ -137,6 +137,7 @@ impl Destinations {
         let read = [
             (args.layers.config.as_deref(), "configuration"),
             (args.layers.order.as_deref(), "order"),
+            (args.layers.layers.as_deref(), "layers"),
         ];
         let path = args.output.as_deref().filter(|_| !args.dry_run);
         let output = path.map(|output| {

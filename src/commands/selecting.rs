@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::cli::LayerFlags;
 use crate::error::Error;
-use crate::layers::{Layer, Layers, parse_order};
+use crate::layers::{Declared, Layer, Layers};
 use crate::settings::{PartialSettings, Settings};
 use crate::weight::ConvWeight;
 
@@ -40,35 +40,48 @@ pub(super) fn find(
     flags: &LayerFlags,
     settings: &Settings,
 ) -> Result<Layers, Error> {
-    let order = order(flags)?;
-    find_in(source, order.as_deref(), flags, settings)
+    let declared = declared(flags)?;
+    find_in(source, declared.as_ref(), flags, settings)
 }
 
-/// The depth order that the flags name, if they do.
-pub(super) fn order(flags: &LayerFlags) -> Result<Option<Vec<String>>, Error> {
-    flags.order.as_deref().map(read_order).transpose()
+/// What the file says of the layers that `--order` or `--layers` names.
+pub(super) fn declared(flags: &LayerFlags) -> Result<Option<Declared>, Error> {
+    if let Some(file) = &flags.order {
+        return Ok(Some(Declared::from_order(&read("--order", file)?)));
+    }
+    let Some(file) = &flags.layers else {
+        return Ok(None);
+    };
+    let declared = Declared::from_json(&read("--layers", file)?);
+    let declared = declared.map_err(|error| Error::Layers {
+        file: file.clone(),
+        error,
+    })?;
+    Ok(Some(declared))
 }
 
-/// As [`find`], in an order that was read from the flags' file before.
+/// As [`find`], with what the flags' file said when it was read.
 pub(super) fn find_in(
     source: &Checkpoint,
-    order: Option<&[String]>,
+    declared: Option<&Declared>,
     flags: &LayerFlags,
     settings: &Settings,
 ) -> Result<Layers, Error> {
     let layers = Layers::of(
         source.tensors(),
         &source.metadata(),
-        order,
+        declared,
         &settings.selection,
     )
-    .map_err(|error| match &flags.order {
-        Some(file) if error.is_about_order_list() => Error::Layers {
-            file: file.clone(),
-            error,
+    .map_err(
+        |error| match flags.order.as_ref().or(flags.layers.as_ref()) {
+            Some(file) if error.is_about_named_list() => Error::Layers {
+                file: file.clone(),
+                error,
+            },
+            _ => failed(source, error),
         },
-        _ => failed(source, error),
-    })?;
+    )?;
     settings
         .check_tables(layers.layers.iter().map(|layer| layer.name.as_str()))
         .map_err(|error| failed(source, error))?;
@@ -92,12 +105,12 @@ pub(super) fn weight<'a>(
     })
 }
 
-fn read_order(file: &Path) -> Result<Vec<String>, Error> {
-    let text = std::fs::read_to_string(file).map_err(|error| Error::Order {
+fn read(flag: &'static str, file: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(file).map_err(|error| Error::LayerList {
+        flag,
         file: file.to_owned(),
         error,
-    })?;
-    Ok(parse_order(&text))
+    })
 }
 
 fn failed(source: &Checkpoint, error: crate::layers::Error) -> Error {

@@ -170,11 +170,12 @@ const PARTS: [(&str, bool); 5] = [
 ];
 
 /// Find the candidates. A float tensor of rank 2 to 5 named `*.weight` (or just `weight`) is one; so is a float
-/// tensor of rank 3 to 5 that an `--include` glob names.
+/// tensor of rank 3 to 5 that an `--include` glob names, and one of rank 2 to 5 that is `listed` by its name.
 pub(super) fn find<'a>(
     tensors: &'a [Tensor],
     companions: &Companions<'_>,
     include: &[NamePattern],
+    listed: &HashSet<&str>,
 ) -> Vec<Candidate<'a>> {
     let mut found = Vec::new();
     for (index, tensor) in tensors.iter().enumerate() {
@@ -183,7 +184,9 @@ pub(super) fn find<'a>(
         }
         let (module, last) = tensor.name.rsplit_once('.').unwrap_or(("", &tensor.name));
         let (module, layout) = if last == "weight" {
-            if is_table(module, tensor.rank()) || companions.shaped_biases.contains(module) {
+            let is_other =
+                is_table(module, tensor.rank()) || companions.shaped_biases.contains(module);
+            if is_other && !listed.contains(tensor.name.as_str()) {
                 continue;
             }
             (module, layout(tensor, module, companions, false))
@@ -205,7 +208,8 @@ pub(super) fn find<'a>(
                     Layout::Parametrised
                 },
             )
-        } else if tensor.rank() >= 3 && include.iter().any(|pattern| pattern.matches(&tensor.name))
+        } else if listed.contains(tensor.name.as_str())
+            || tensor.rank() >= 3 && include.iter().any(|pattern| pattern.matches(&tensor.name))
         {
             (
                 tensor.name.as_str(),

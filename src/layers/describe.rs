@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::candidates::{Candidate, Companions, Layout};
+use super::declared::Resolved;
 use super::groups::{self, Verdict};
 use super::known::KnownLayer;
 use super::order::structure::Step;
@@ -22,6 +23,7 @@ pub(super) struct Describer<'a> {
     has_linear: bool,
     /// Channels that the layer right before each one gives, by candidate, where the user lists the order.
     listed_before: HashMap<usize, usize>,
+    declared: &'a Resolved,
     pub warnings: Vec<Warning>,
 }
 
@@ -33,7 +35,7 @@ impl<'a> Describer<'a> {
         known: &'a HashMap<usize, KnownLayer>,
         globs: &'a Globs,
         selection: &'a Selection,
-        listed: &[usize],
+        declared: &'a Resolved,
     ) -> Self {
         Self {
             tensors,
@@ -43,10 +45,12 @@ impl<'a> Describer<'a> {
             globs,
             selection,
             has_linear: candidates.iter().any(Candidate::linear),
-            listed_before: listed
+            listed_before: declared
+                .order
                 .windows(2)
                 .map(|pair| (pair[1], candidates[pair[0]].out()))
                 .collect(),
+            declared,
             warnings: Vec::new(),
         }
     }
@@ -59,10 +63,11 @@ impl<'a> Describer<'a> {
             .map(|(at, (step, verdict))| {
                 let candidate = &self.candidates[step.candidate];
                 let known = self.known.get(&step.candidate);
-                let verdict = match known {
+                let told = match known {
                     Some(known) => Verdict::of_known(known, candidate),
-                    None => self.settle(verdict, step.candidate),
+                    None => verdict,
                 };
+                let verdict = self.settle(told, step.candidate);
                 let (kind, groups) = match verdict {
                     Verdict::Known(kind, groups) => (kind, groups),
                     Verdict::Ambiguous { kind, .. } => (kind, 1),
@@ -71,6 +76,7 @@ impl<'a> Describer<'a> {
                     Kind::Transposed => candidate.shape[1].saturating_mul(groups),
                     _ => candidate.out(),
                 };
+                let said = self.declared.said_of(step.candidate);
                 let is_supported = self.check(candidate, known, Some(verdict));
                 let facts = Facts {
                     name: self.name(candidate),
@@ -78,16 +84,17 @@ impl<'a> Describer<'a> {
                     depth: Some(at + 1),
                     kernels,
                     supported: is_supported,
-                    gate: known.map_or_else(
-                        || gate::is_gate(at, self.candidates, network),
-                        |known| known.is_gate,
-                    ),
-                    head: known.map_or_else(
-                        || self.is_head(at, network),
-                        |known| known.is_head,
-                    ),
+                    gate: said
+                        .gate
+                        .or(known.map(|known| known.is_gate))
+                        .unwrap_or_else(|| gate::is_gate(at, self.candidates, network)),
+                    head: said
+                        .head
+                        .or(known.map(|known| known.is_head))
+                        .unwrap_or_else(|| self.is_head(at, network)),
                 };
                 let kind_from = match (known, verdict) {
+                    _ if said.settles_kind() => Evidence::Declared,
                     (Some(_), _) => Evidence::Known,
                     (None, Verdict::Known(..)) => Evidence::Shapes,
                     (None, Verdict::Ambiguous { .. }) => Evidence::Guessed,
@@ -150,17 +157,20 @@ impl<'a> Describer<'a> {
         self.layer(candidate, 1, &facts)
     }
 
-    /// A layer that may be dense is, if the one listed right before it gives just the channels that it reads.
+    /// What is said of a layer comes first. One that may be dense is, if the one listed right before it gives just the
+    /// channels that it reads.
     fn settle(&self, verdict: Verdict, index: usize) -> Verdict {
-        let reads = self.candidates[index].reads();
-        match verdict {
+        let candidate = &self.candidates[index];
+        let reads = candidate.reads();
+        let told = match verdict {
             Verdict::Ambiguous { kind, .. }
                 if reads > 1 && self.listed_before.get(&index) == Some(&reads) =>
             {
                 Verdict::Known(kind, 1)
             }
             _ => verdict,
-        }
+        };
+        self.declared.said_of(index).over(told, candidate)
     }
 
     fn name(&self, candidate: &Candidate<'_>) -> &'a str {

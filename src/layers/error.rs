@@ -3,9 +3,7 @@
 use thiserror::Error;
 
 use super::Kind;
-
-/// What errors call the user's list of the order.
-pub(super) const ORDER_FLAG: &str = "--order";
+use super::declared::{Contradiction, FLAGS};
 
 /// Why no layer model could be made. Each message names what to change.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -33,15 +31,31 @@ pub enum Error {
         /// Names of layers that resemble it, nearest first.
         near: Vec<String>,
     },
-    /// The metadata key is no JSON list of strings.
+    /// What should say what the layers are is no JSON list of weight names and objects.
     #[error(
-        "the file's metadata `inmerge.layers` must be a JSON list of weight names ({0}); correct it, or pass `--order FILE`"
+        "{origin} must be a JSON list of weight names, or of objects with `name` and any of `kind`, `groups`, `head`, `gate` and `copy_of` ({problem}); {remedy}",
+        remedy = remedy(.origin)
     )]
-    MetadataNotAList(String),
+    NotAList {
+        /// `--layers` or the metadata key.
+        origin: &'static str,
+        /// What is wrong, and at which line and column.
+        problem: String,
+    },
+    /// What is said of a layer cannot be so.
+    #[error("{origin}: `{name}`: {contradiction}")]
+    Contradiction {
+        /// `--layers` or the metadata key.
+        origin: &'static str,
+        /// The layer.
+        name: String,
+        /// Why not.
+        contradiction: Contradiction,
+    },
     /// An order list names a tensor that is not there.
     #[error("{origin}: the checkpoint has no tensor `{name}`{hint}; remove it from the list", hint = hint(.near))]
     OrderUnknown {
-        /// `--order` or the metadata key.
+        /// `--order`, `--layers` or the metadata key.
         origin: &'static str,
         /// The name.
         name: String,
@@ -53,7 +67,7 @@ pub enum Error {
         "{origin}: `{name}` is not the float weight of a convolution or linear layer; remove it from the list"
     )]
     OrderNotALayer {
-        /// `--order` or the metadata key.
+        /// `--order`, `--layers` or the metadata key.
         origin: &'static str,
         /// The name.
         name: String,
@@ -61,7 +75,7 @@ pub enum Error {
     /// An order list names a tensor twice.
     #[error("{origin}: `{name}` is listed twice; keep one")]
     OrderTwice {
-        /// `--order` or the metadata key.
+        /// `--order`, `--layers` or the metadata key.
         origin: &'static str,
         /// The name.
         name: String,
@@ -69,18 +83,28 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether it is the user's list of the order that is wrong, rather than the checkpoint or a flag.
-    pub fn is_about_order_list(&self) -> bool {
+    /// Whether it is the list that `--order` or `--layers` names that is wrong, rather than the checkpoint or a flag.
+    pub fn is_about_named_list(&self) -> bool {
         match self {
-            Self::OrderUnknown { origin, .. }
+            Self::NotAList { origin, .. }
+            | Self::Contradiction { origin, .. }
+            | Self::OrderUnknown { origin, .. }
             | Self::OrderNotALayer { origin, .. }
-            | Self::OrderTwice { origin, .. } => *origin == ORDER_FLAG,
+            | Self::OrderTwice { origin, .. } => FLAGS.contains(origin),
             _ => false,
         }
     }
 }
 
-fn hint(near: &[String]) -> String {
+fn remedy(origin: &str) -> &'static str {
+    if FLAGS.contains(&origin) {
+        "correct it"
+    } else {
+        "correct it, or pass `--layers FILE`"
+    }
+}
+
+pub(super) fn hint(near: &[String]) -> String {
     if near.is_empty() {
         return String::new();
     }

@@ -88,7 +88,8 @@ pub(super) fn verdicts(steps: &[Step], candidates: &[Candidate<'_>]) -> Vec<Verd
     verdicts
 }
 
-fn dense(candidate: &Candidate<'_>) -> Kind {
+/// The kind of a convolution in one group that is not transposed.
+pub(super) fn dense(candidate: &Candidate<'_>) -> Kind {
     if candidate.is_point() {
         Kind::Pointwise
     } else {

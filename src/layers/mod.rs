@@ -2,7 +2,7 @@
 //! others are not.
 //!
 //! A safetensors file keeps neither modules nor their order: only names and shapes. [`Layers::of`] reads the order
-//! from the first source that applies: the file's metadata, a list the user gives, or the structure of names and
+//! from the first source that applies: a list the user gives, one in the file's metadata, or the structure of names and
 //! shapes; where that leaves something open, natural order and a warning. The result depends on the set of tensors
 //! only, never on their order in the file.
 //!
@@ -11,6 +11,7 @@
 //! depth starts from 1 in each, so `--skip-shallow` holds for each.
 
 mod candidates;
+mod declared;
 mod describe;
 mod doubt;
 mod error;
@@ -33,11 +34,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 
+pub use declared::{Contradiction, Declared, DeclaredLayer, METADATA_KEY};
 pub use error::Error;
 pub use evidence::Evidence;
 pub use kind::Kind;
 pub use order::OrderSource;
-pub use order::explicit::{METADATA_KEY, parse_order};
 pub use pattern::NamePattern;
 pub use reason::Reason;
 pub use select::Selection;
@@ -112,52 +113,42 @@ pub struct Layers {
 impl Layers {
     /// Read the layers of a tensor table.
     ///
-    /// `metadata` is the file's `__metadata__`; `order` the names of an `--order` file (see [`parse_order`]), used
-    /// where the metadata holds no list. A list counts depth through the whole file, copies included.
+    /// `metadata` is the file's `__metadata__`, whose list is used where the user has `declared` none. A list counts depth
+    /// through the whole file, whatever networks there are; only what it calls copies takes no place.
     pub fn of(
         tensors: &[Tensor],
         metadata: &BTreeMap<String, String>,
-        order: Option<&[String]>,
+        declared: Option<&Declared>,
         selection: &Selection,
     ) -> Result<Self, Error> {
         let globs = Globs::of(selection)?;
+        let (declared, overruled) = declared::choose(declared, metadata)?;
         let companions = Companions::of(tensors);
-        let mut candidates = candidates::find(tensors, &companions, &globs.include);
+        let listed = declared.iter().flat_map(|list| list.layers());
+        let listed: HashSet<&str> = listed.map(|layer| layer.name.as_str()).collect();
+        let mut candidates = candidates::find(tensors, &companions, &globs.include, &listed);
         // In order of their names: from here on the file's order plays no part.
         candidates.sort_by(|a, b| tensors[a.tensor].name.cmp(&tensors[b.tensor].name));
         let name_of = |candidate: &Candidate<'_>| tensors[candidate.tensor].name.as_str();
         globs.require_matches(candidates.iter().map(name_of))?;
 
-        let given = match (order::explicit::from_metadata(metadata), order) {
-            (Ok(Some(names)), _) => {
-                Some(("metadata `inmerge.layers`", OrderSource::Metadata, names))
-            }
-            // A list that cannot be read does not apply.
-            (_, Some(names)) => Some((error::ORDER_FLAG, OrderSource::File, names.to_vec())),
-            (Ok(None), None) => None,
-            (Err(error), None) => return Err(error),
-        };
-        let indices: HashMap<&str, usize> = candidates
-            .iter()
-            .enumerate()
-            .map(|(index, candidate)| (name_of(candidate), index))
-            .collect();
-        let listed = match &given {
-            Some((origin, _, names)) => {
-                order::explicit::resolve(origin, names, &indices, |name| {
-                    tensors.iter().any(|tensor| tensor.name == name)
-                })?
-            }
-            None => Vec::new(),
-        };
+        let resolved = declared
+            .as_ref()
+            .map(|declared| declared.resolve(tensors, &mut candidates, &companions));
+        let resolved = resolved.transpose()?.unwrap_or_default();
+        let copies = resolved.copied_tensors(&candidates);
         let with_linear = selection.kinds.contains(&Kind::Linear);
         let is_layer = |index: usize| {
             let candidate: &Candidate<'_> = &candidates[index];
-            candidate.layout != Layout::Part && (with_linear || !candidate.linear())
+            candidate.layout != Layout::Part
+                && (with_linear || !candidate.linear())
+                && !copies.contains(&candidate.tensor)
         };
         let known = known::find(&candidates, is_layer);
-        let facts: HashMap<usize, KnownLayer> =
-            known.iter().flat_map(|network| network.layers.clone()).collect();
+        let facts: HashMap<usize, KnownLayer> = known
+            .iter()
+            .flat_map(|network| network.layers.clone())
+            .collect();
         let is_other = |index: &usize| facts.get(index).is_some_and(|fact| !fact.is_convolution);
         let structure = order::structure::order(&candidates, &companions, &known, |index| {
             is_layer(index) && !is_other(&index)
@@ -170,7 +161,7 @@ impl Layers {
             &facts,
             &globs,
             selection,
-            &listed,
+            &resolved,
         );
         let mut found: Vec<Option<Layer>> = vec![None; candidates.len()];
         let is_one = structure.networks.len() == 1;
@@ -183,24 +174,36 @@ impl Layers {
                 });
             }
         }
-        let found: Vec<Layer> = found
+        let mut found: Vec<Layer> = found
             .into_iter()
             .enumerate()
             .map(|(index, layer)| layer.unwrap_or_else(|| describer.outside(index)))
             .collect();
+        resolved.mark_copies(&mut found);
         let mut model = Self {
             source: OrderSource::Structure,
             layers: Vec::new(),
             recognised: known.iter().map(KnownNetwork::recognised).collect(),
             warnings: describer.warnings,
         };
-        match given {
-            Some((origin, source, _)) => {
-                if source == OrderSource::Metadata && order.is_some() {
-                    model.warnings.push(Warning::OrderOverruled);
-                }
-                model.source = source;
-                model.adopt(origin, listed, &structure, found, selection);
+        model.warnings.extend(overruled);
+        if !is_one {
+            let roots = structure.networks.iter();
+            model.warnings.push(Warning::Networks {
+                roots: roots.map(|network| network.root.clone()).collect(),
+                are_copies: structure.are_copies,
+            });
+        }
+        match declared {
+            Some(declared) => {
+                model.source = declared.source();
+                model.adopt(
+                    declared.origin(),
+                    resolved.order,
+                    &structure,
+                    found,
+                    selection,
+                );
             }
             None => model.follow(structure, found, &candidates, selection),
         }
@@ -238,12 +241,6 @@ impl Layers {
             self.source = OrderSource::Known;
         }
         self.warnings.extend(doubts);
-        if structure.networks.len() > 1 {
-            self.warnings.push(Warning::Networks {
-                roots: structure.networks.iter().map(|network| network.root.clone()).collect(),
-                are_copies: structure.are_copies,
-            });
-        }
         self.layers = in_order(structural(&structure), found);
     }
 
@@ -268,14 +265,19 @@ impl Layers {
                 count: left.len(),
             });
         }
+        for &index in &listed {
+            found[index].place_from = Evidence::Declared;
+        }
         let order: Vec<usize> = listed.into_iter().chain(left).collect();
-        let mut depth = 0;
+        let mut depths: HashMap<Option<String>, usize> = HashMap::new();
         for &index in &order {
             let layer = &mut found[index];
             if layer.kind == Kind::Linear && !selection.kinds.contains(&Kind::Linear) {
                 continue;
             }
-            depth += 1;
+            let depth = depths.entry(layer.network.clone()).or_default();
+            *depth += 1;
+            let depth = *depth;
             layer.depth = Some(depth);
             if matches!(layer.reason, None | Some(Reason::Shallow)) {
                 layer.reason = (depth <= selection.skip_shallow).then_some(Reason::Shallow);

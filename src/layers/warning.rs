@@ -30,15 +30,18 @@ pub enum Warning {
     },
     /// An order list leaves convolutions out: they follow it, in the order their structure gives.
     OrderIncomplete {
-        /// `--order` or the metadata key.
+        /// `--order`, `--layers` or the metadata key.
         origin: &'static str,
         /// The first one left out.
         first: String,
         /// How many were left out.
         count: usize,
     },
-    /// The metadata's list comes before the one that the user gives.
-    OrderOverruled,
+    /// The list that a flag names comes before the metadata's.
+    MetadataOverruled {
+        /// `--order` or `--layers`.
+        flag: &'static str,
+    },
     /// Several networks: depth starts from 1 in each.
     Networks {
         /// Paths of the modules that hold them; empty for what stands outside the others.
@@ -125,9 +128,9 @@ impl fmt::Display for Warning {
                     "{origin} leaves out {count} convolutions, the first `{first}`: they follow the listed ones, in structural order"
                 )
             }
-            Warning::OrderOverruled => write!(
+            Warning::MetadataOverruled { flag } => write!(
                 f,
-                "`--order` is not used: the file's own metadata `inmerge.layers` gives the order"
+                "the file's own metadata `inmerge.layers` is not used: `{flag}` says otherwise"
             ),
             Warning::Networks { roots, are_copies } => {
                 let named: Vec<String> = roots
@@ -161,12 +164,12 @@ impl fmt::Display for Warning {
                 per_kernel,
             } => write!(
                 f,
-                "`{name}`: {channels} channels come in and each kernel reads {per_kernel}; whether it is grouped cannot be told, so it is not merged; `--order FILE` with the layer that feeds it right before it settles that"
+                "`{name}`: {channels} channels come in and each kernel reads {per_kernel}; whether it is grouped cannot be told, so it is not merged; `--layers FILE` with its `groups` settles that"
             ),
             Warning::AmbiguousTransposed { name } => {
                 write!(
                     f,
-                    "`{name}` may be a convolution or a transposed one, and nothing tells which: it is not merged"
+                    "`{name}` may be a convolution or a transposed one, and nothing tells which: it is not merged; `--layers FILE` with its `kind` settles that"
                 )
             }
             Warning::ForeignLayout { name } => {

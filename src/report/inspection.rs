@@ -176,6 +176,7 @@ fn origin(source: OrderSource) -> &'static str {
         OrderSource::Metadata => "the file's metadata",
         OrderSource::File => "the --order file",
         OrderSource::Known => "what is known of the network",
+        OrderSource::Declared => "the --layers file",
         OrderSource::Structure => "the structure of names and shapes",
         OrderSource::Natural => "names and shapes, which leave some of it open",
     }

@@ -24,8 +24,8 @@ impl Watcher<'_> {
     ) -> Result<(), Error> {
         let started = Instant::now();
         let settings = self.settings_of(name);
-        let order = self.order.as_deref();
-        let layers = selecting::find_in(source, order, &self.args.layers, &settings)?;
+        let declared = self.declared.as_ref();
+        let layers = selecting::find_in(source, declared, &self.args.layers, &settings)?;
         let job = Job::of_selected(source, &layers, &settings, self.args.merging.non_finite())?;
         let output = self.args.out.join(name);
         let destination = Destination::check(source, &output, there.is_some())?;

@@ -8,11 +8,12 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::cli::Watch;
 use crate::error::Error;
+use crate::layers::Declared;
 use crate::place::{self, Durability, or_here, remove_abandoned};
 use crate::settings::Settings;
 use crate::similarity;
@@ -70,8 +71,8 @@ fn unlistable(args: &Watch, error: io::Error) -> watch::Error {
 struct Watcher<'a> {
     args: &'a Watch,
     settings: Settings,
-    /// The depth order that was asked for.
-    order: Option<Vec<String>>,
+    /// What the user says of the layers.
+    declared: Option<Declared>,
     record: Record,
     merged: usize,
     failed: usize,
@@ -96,10 +97,18 @@ impl<'a> Watcher<'a> {
         let config = args.layers.config.as_deref();
         let flags = args.merging.settings(&args.layers);
         let settings = selecting::settings_for(flags, config, &args.input)?;
-        let order = selecting::order(&args.layers)?;
+        let declared = selecting::declared(&args.layers)?;
         let mut description = settings.description();
         description["allow_nonfinite"] = json!(args.merging.allow_nonfinite);
-        description["order"] = json!(order);
+        description["order"] = Value::Null;
+        if let Some(declared) = &declared {
+            let flag = if args.layers.order.is_some() {
+                "order"
+            } else {
+                "layers"
+            };
+            description[flag] = json!(declared);
+        }
         see_to_folders(args)?;
         let record = Record::open(&args.out, &description, args.durability())?;
         if record.is_locked() {
@@ -108,7 +117,7 @@ impl<'a> Watcher<'a> {
         Ok(Self {
             args,
             settings,
-            order,
+            declared,
             record,
             merged: 0,
             failed: 0,

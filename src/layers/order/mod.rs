@@ -1,11 +1,10 @@
 //! The depth order of the layers, from the first source that applies.
 
 mod arrange;
-mod networks;
-pub(super) mod explicit;
 mod flow;
 mod items;
 mod merge;
+mod networks;
 mod sketch;
 pub(super) mod structure;
 
@@ -19,6 +18,8 @@ pub enum OrderSource {
     Metadata,
     /// `--order FILE`.
     File,
+    /// `--layers FILE`.
+    Declared,
     /// The networks are known from their libraries.
     Known,
     /// Names and shapes.

@@ -1,0 +1,152 @@
+//! What is said of a layer and cannot be so.
+
+use std::fmt;
+
+use crate::layers::Kind;
+
+/// Why a layer cannot be what is said of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Contradiction {
+    /// The groups do not divide the outputs of an ordinary convolution.
+    Kernels {
+        /// Groups said.
+        groups: usize,
+        /// Kernels that there are.
+        kernels: usize,
+    },
+    /// The groups do not divide the inputs of a transposed convolution.
+    Inputs {
+        /// Groups said.
+        groups: usize,
+        /// Input channels that there are.
+        channels: usize,
+    },
+    /// A depthwise kernel reads one channel.
+    NotDepthwise {
+        /// Channels that each kernel reads.
+        reads: usize,
+    },
+    /// In one group all kernels read the same channel.
+    OneGroup,
+    /// Pointwise kernels have no extent in space.
+    NotPointwise {
+        /// The weight's shape.
+        shape: Vec<usize>,
+    },
+    /// A linear layer's weight has rank 2, and only that.
+    Rank {
+        /// Kind said.
+        kind: Kind,
+        /// The weight's shape.
+        shape: Vec<usize>,
+    },
+    /// A linear layer has no groups.
+    LinearGroups {
+        /// Groups said.
+        groups: usize,
+    },
+    /// The bias has another length than there would be outputs.
+    Bias {
+        /// Its length.
+        bias: usize,
+        /// Kernels of the layer as it is said to be.
+        kernels: usize,
+        /// Whether it is said to be transposed.
+        transposed: bool,
+    },
+    /// The layer of which it is said to be a copy is not in the list.
+    OriginalUnlisted {
+        /// Its name.
+        original: String,
+        /// Listed names that resemble it.
+        near: Vec<String>,
+    },
+    /// The layer of which it is said to be a copy is said to be one as well.
+    OriginalIsCopy {
+        /// Its name.
+        original: String,
+    },
+    /// The layer of which it is said to be a copy has another dtype or shape.
+    UnlikeOriginal {
+        /// Its name.
+        original: String,
+    },
+    /// Something else is said of it than of the layer of which it is said to be a copy.
+    SaidOtherwise {
+        /// That layer's name.
+        original: String,
+    },
+}
+
+impl fmt::Display for Contradiction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kernels { groups, kernels } => {
+                write!(
+                    f,
+                    "{groups} groups do not divide its {kernels} kernels; correct `groups`"
+                )
+            }
+            Self::Inputs { groups, channels } => write!(
+                f,
+                "{groups} groups do not divide the {channels} input channels of a transposed convolution; correct `groups`"
+            ),
+            Self::NotDepthwise { reads } => write!(
+                f,
+                "its kernels read {reads} channels each, and those of a depthwise layer one; take kind `conv` with its `groups`"
+            ),
+            Self::OneGroup => write!(
+                f,
+                "a depthwise layer has a group for each input channel; leave `groups` out, or take kind `conv`"
+            ),
+            Self::NotPointwise { shape } => write!(
+                f,
+                "its shape {shape:?} has extents other than 1 in space, so it is not pointwise; take kind `conv`"
+            ),
+            Self::Rank { kind, shape } if *kind == Kind::Linear => write!(
+                f,
+                "its shape {shape:?} is not of rank 2, so it is not linear; correct `kind`"
+            ),
+            Self::Rank { kind, shape } => write!(
+                f,
+                "its shape {shape:?} is of rank 2, so it is linear and not {kind}; correct `kind`"
+            ),
+            Self::LinearGroups { groups } => write!(
+                f,
+                "it is linear and cannot have {groups} groups; leave `groups` out"
+            ),
+            Self::Bias {
+                bias,
+                kernels,
+                transposed,
+            } => {
+                let sort = if *transposed {
+                    "a transposed"
+                } else {
+                    "an ordinary"
+                };
+                write!(
+                    f,
+                    "as {sort} convolution it would have {kernels} kernels, but its bias has {bias} values; correct `kind` or `groups`"
+                )
+            }
+            Self::OriginalUnlisted { original, near } => write!(
+                f,
+                "`{original}`, of which it is to be a copy, is not in the list{}; add it or correct `copy_of`",
+                crate::layers::error::hint(near)
+            ),
+            Self::OriginalIsCopy { original } => write!(
+                f,
+                "`{original}`, of which it is to be a copy, is to be a copy itself; name the first of them in `copy_of`"
+            ),
+            Self::UnlikeOriginal { original } => write!(
+                f,
+                "it cannot be a copy of `{original}`, which has another dtype or shape; correct `copy_of`"
+            ),
+            Self::SaidOtherwise { original } => write!(
+                f,
+                "it is to be a copy of `{original}`, of which something else is said; leave out all but `name` and `copy_of`"
+            ),
+        }
+    }
+}

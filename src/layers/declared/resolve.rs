@@ -1,0 +1,352 @@
+//! What is said of the layers, held against the tensors that there are.
+
+use std::collections::{HashMap, HashSet};
+use std::num::NonZeroUsize;
+
+use super::{Contradiction, Declared, DeclaredLayer};
+use crate::checkpoint::Tensor;
+use crate::layers::candidates::{Candidate, Companions, Layout};
+use crate::layers::groups::{Verdict, dense};
+use crate::layers::{Error, Kind, Layer, Reason, pattern};
+
+/// A list whose names have been found; layers are indices into the candidates.
+#[derive(Debug, Default)]
+pub(in crate::layers) struct Resolved {
+    /// The layers in the order in which they were listed, without copies.
+    pub order: Vec<usize>,
+    /// Copies, each with the layer of which it is one.
+    copies: Vec<(usize, usize)>,
+    said: HashMap<usize, Said>,
+}
+
+/// What is said of a layer, as far as its weight's shape allows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::layers) struct Said {
+    kind: Option<Kind>,
+    groups: Option<usize>,
+    pub head: Option<bool>,
+    pub gate: Option<bool>,
+}
+
+impl Declared {
+    /// Finds the layers listed and checks what is said of them. Where that settles how a weight is laid out, its candidate is
+    /// changed: what comes out of it decides the places of others.
+    pub(in crate::layers) fn resolve(
+        &self,
+        tensors: &[Tensor],
+        candidates: &mut [Candidate<'_>],
+        companions: &Companions<'_>,
+    ) -> Result<Resolved, Error> {
+        let origin = self.origin();
+        let places = self.places(tensors, candidates)?;
+        let copies = self.copies_by_original()?;
+        let mut resolved = Resolved::default();
+        for layer in self.layers.iter().filter(|layer| layer.copy_of.is_none()) {
+            let name = layer.name.as_str();
+            let copies = copies.get(name).into_iter().flatten();
+            let names = [name].into_iter().chain(copies.copied());
+            let mut present = names.filter_map(|name| Some((name, *places.get(name)?)));
+            let Some((_, index)) = present.next() else {
+                let near = pattern::near(name, candidates.iter().map(name_in(tensors)));
+                let name = name.to_owned();
+                return Err(Error::OrderUnknown { origin, name, near });
+            };
+            for (copy, place) in present {
+                let tensor = |index: usize| &tensors[candidates[index].tensor];
+                let (own, other) = (tensor(place), tensor(index));
+                if (own.dtype, &own.shape) != (other.dtype, &other.shape) {
+                    let original = other.name.clone();
+                    return Err(
+                        self.contradiction(copy, Contradiction::UnlikeOriginal { original })
+                    );
+                }
+                resolved.copies.push((place, index));
+            }
+            let candidate = &mut candidates[index];
+            let said = Said::of(layer, candidate, companions.bias(candidate.module));
+            let said = said.map_err(|contradiction| self.contradiction(name, contradiction))?;
+            said.settle_layout(candidate);
+            resolved.said.insert(index, said);
+            resolved.order.push(index);
+        }
+        Ok(resolved)
+    }
+
+    fn contradiction(&self, name: &str, contradiction: Contradiction) -> Error {
+        Error::Contradiction {
+            origin: self.origin(),
+            name: name.to_owned(),
+            contradiction,
+        }
+    }
+
+    /// Where the listed names are among the candidates. None is listed twice, and none is that of something else.
+    fn places(
+        &self,
+        tensors: &[Tensor],
+        candidates: &[Candidate<'_>],
+    ) -> Result<HashMap<&str, usize>, Error> {
+        let origin = self.origin();
+        let known: HashMap<&str, usize> =
+            candidates.iter().map(name_in(tensors)).zip(0..).collect();
+        let others: HashSet<&str> = tensors
+            .iter()
+            .map(|tensor| tensor.name.as_str())
+            .filter(|name| !known.contains_key(name))
+            .collect();
+        let mut places = HashMap::new();
+        let mut seen = HashSet::new();
+        for name in self.layers.iter().map(|layer| layer.name.as_str()) {
+            if !seen.insert(name) {
+                let name = name.to_owned();
+                return Err(Error::OrderTwice { origin, name });
+            }
+            if others.contains(name) {
+                let name = name.to_owned();
+                return Err(Error::OrderNotALayer { origin, name });
+            }
+            if let Some(&index) = known.get(name) {
+                places.insert(name, index);
+            }
+        }
+        Ok(places)
+    }
+
+    /// Names of copies, by that of the layer of which they are. A checkpoint may hold but some of the names of one weight
+    /// (safetensors' `save_model` keeps one): the first that is there stands for the layer.
+    fn copies_by_original(&self) -> Result<HashMap<&str, Vec<&str>>, Error> {
+        let listed: HashMap<&str, &DeclaredLayer> = self
+            .layers
+            .iter()
+            .map(|layer| (layer.name.as_str(), layer))
+            .collect();
+        let mut copies: HashMap<&str, Vec<&str>> = HashMap::new();
+        for layer in &self.layers {
+            let Some(original) = &layer.copy_of else {
+                continue;
+            };
+            let contradiction = match listed.get(original.as_str()) {
+                None => Contradiction::OriginalUnlisted {
+                    original: original.clone(),
+                    near: pattern::near(
+                        original,
+                        self.layers.iter().map(|layer| layer.name.as_str()),
+                    ),
+                },
+                Some(first) if first.copy_of.is_some() => Contradiction::OriginalIsCopy {
+                    original: original.clone(),
+                },
+                Some(first) if !layer.adds_nothing_to(first) => Contradiction::SaidOtherwise {
+                    original: original.clone(),
+                },
+                Some(_) => {
+                    copies.entry(original).or_default().push(&layer.name);
+                    continue;
+                }
+            };
+            return Err(self.contradiction(&layer.name, contradiction));
+        }
+        Ok(copies)
+    }
+}
+
+fn name_in<'a>(tensors: &'a [Tensor]) -> impl Fn(&Candidate<'_>) -> &'a str {
+    |candidate| tensors[candidate.tensor].name.as_str()
+}
+
+impl DeclaredLayer {
+    /// Whether all that is said of it is said of `original` too.
+    fn adds_nothing_to(&self, original: &Self) -> bool {
+        (self.kind.is_none() || self.kind == original.kind)
+            && (self.groups.is_none() || self.groups == original.groups)
+            && (self.head.is_none() || self.head == original.head)
+            && (self.gate.is_none() || self.gate == original.gate)
+    }
+}
+
+impl Resolved {
+    /// Tensors of the layers that are copies.
+    pub fn copied_tensors(&self, candidates: &[Candidate<'_>]) -> HashSet<usize> {
+        let copies = self.copies.iter();
+        copies.map(|&(copy, _)| candidates[copy].tensor).collect()
+    }
+
+    /// Makes copies of what they are copies of, without a place of their own.
+    pub fn mark_copies(&self, found: &mut [Layer]) {
+        for &(copy, original) in &self.copies {
+            let (kind, groups, kernels) = {
+                let original = &found[original];
+                (original.kind, original.groups, original.kernels)
+            };
+            let layer = &mut found[copy];
+            (layer.kind, layer.groups, layer.kernels) = (kind, groups, kernels);
+            layer.reason = Some(Reason::Excluded);
+        }
+    }
+
+    /// What is said of a layer: of one that is not listed, nothing.
+    pub fn said_of(&self, index: usize) -> Said {
+        self.said.get(&index).copied().unwrap_or_default()
+    }
+}
+
+impl Said {
+    /// Whether it says what sort of layer it is.
+    pub fn settles_kind(self) -> bool {
+        self.kind.is_some() || self.groups.is_some()
+    }
+
+    /// What is said of a layer, if it can be so.
+    fn of(
+        layer: &DeclaredLayer,
+        candidate: &Candidate<'_>,
+        bias: Option<usize>,
+    ) -> Result<Self, Contradiction> {
+        let mut said = Self {
+            kind: layer.kind,
+            groups: layer.groups.map(NonZeroUsize::get),
+            head: layer.head,
+            gate: layer.gate,
+        };
+        if matches!(
+            candidate.layout,
+            Layout::Foreign | Layout::Empty | Layout::Part
+        ) {
+            // Its extents are not those of which kinds and groups speak.
+            return Ok(said);
+        }
+        let shape = candidate.shape;
+        let is_linear = candidate.linear();
+        match said.kind {
+            Some(kind) if (kind == Kind::Linear) != is_linear => {
+                return Err(Contradiction::Rank {
+                    kind,
+                    shape: shape.to_vec(),
+                });
+            }
+            Some(Kind::Pointwise) if !candidate.is_point() => {
+                return Err(Contradiction::NotPointwise {
+                    shape: shape.to_vec(),
+                });
+            }
+            Some(Kind::Depthwise) => {
+                if shape[1] != 1 {
+                    return Err(Contradiction::NotDepthwise { reads: shape[1] });
+                }
+                if said.groups == Some(1) && shape[0] > 1 {
+                    return Err(Contradiction::OneGroup);
+                }
+                said.groups = said.groups.or(Some(shape[0]));
+            }
+            Some(Kind::Transposed) => {
+                let by_bias = bias.filter(|bias| bias.is_multiple_of(shape[1]));
+                let groups = said.groups.or(by_bias.map(|bias| bias / shape[1]));
+                said.groups = Some(groups.unwrap_or(1).max(1));
+            }
+            _ => {}
+        }
+        if is_linear {
+            return match said.groups {
+                Some(groups @ 2..) => Err(Contradiction::LinearGroups { groups }),
+                _ => Ok(said),
+            };
+        }
+        let transposed = match (said.kind, candidate.layout) {
+            (Some(kind), _) => kind == Kind::Transposed,
+            (None, Layout::Transposed(_)) => true,
+            // Nothing is known that the groups could contradict.
+            (None, Layout::Undecided | Layout::Misfit(_) | Layout::Parametrised) => {
+                return Ok(said);
+            }
+            (None, _) if said.groups.is_none() => return Ok(said),
+            (None, _) => false,
+        };
+        let groups = match (said.groups, candidate.layout) {
+            (Some(groups), _) => groups,
+            (None, Layout::Transposed(groups)) if transposed => groups,
+            (None, _) => 1,
+        };
+        if !shape[0].is_multiple_of(groups) {
+            let extent = shape[0];
+            return Err(if transposed {
+                Contradiction::Inputs {
+                    groups,
+                    channels: extent,
+                }
+            } else {
+                Contradiction::Kernels {
+                    groups,
+                    kernels: extent,
+                }
+            });
+        }
+        let kernels = if transposed {
+            shape[1].saturating_mul(groups)
+        } else {
+            shape[0]
+        };
+        match bias {
+            Some(bias) if bias != kernels => Err(Contradiction::Bias {
+                bias,
+                kernels,
+                transposed,
+            }),
+            _ => Ok(said),
+        }
+    }
+
+    /// Lays the weight out as is said. A parametrised one stays one: it cannot be merged, whatever it is.
+    fn settle_layout(self, candidate: &mut Candidate<'_>) {
+        let layout = &mut candidate.layout;
+        match (*layout, self.kind, self.groups) {
+            (Layout::Foreign | Layout::Empty | Layout::Part | Layout::Parametrised, ..) => {}
+            (_, Some(Kind::Transposed), groups) => {
+                *layout = Layout::Transposed(groups.unwrap_or(1))
+            }
+            (_, Some(_), _) => *layout = Layout::Forward,
+            (Layout::Transposed(_), None, Some(groups)) => *layout = Layout::Transposed(groups),
+            _ => {}
+        }
+    }
+
+    /// Kind and groups, from what is said and, for what is not, from what names and shapes told.
+    pub fn over(self, told: Verdict, candidate: &Candidate<'_>) -> Verdict {
+        if matches!(candidate.layout, Layout::Foreign | Layout::Empty) {
+            return told;
+        }
+        let (Verdict::Known(told_kind, _)
+        | Verdict::Ambiguous {
+            kind: told_kind, ..
+        }) = told;
+        match (self.kind, self.groups) {
+            (None, None) => told,
+            (kind, Some(groups)) => {
+                let kind = match kind.unwrap_or(told_kind) {
+                    Kind::Conv | Kind::Pointwise | Kind::Depthwise => {
+                        if candidate.shape[1] == 1 && (groups > 1 || kind == Some(Kind::Depthwise))
+                        {
+                            Kind::Depthwise
+                        } else {
+                            dense(candidate)
+                        }
+                    }
+                    other => other,
+                };
+                Verdict::Known(kind, groups)
+            }
+            (Some(Kind::Conv | Kind::Pointwise), None) => match told {
+                Verdict::Ambiguous { channels, .. } if candidate.shape[1] > 1 => {
+                    Verdict::Ambiguous {
+                        kind: dense(candidate),
+                        channels,
+                    }
+                }
+                Verdict::Known(Kind::Conv | Kind::Pointwise, groups) => {
+                    Verdict::Known(dense(candidate), groups)
+                }
+                _ => Verdict::Known(dense(candidate), 1),
+            },
+            (Some(kind), None) => Verdict::Known(kind, 1),
+        }
+    }
+}
