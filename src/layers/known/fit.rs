@@ -58,6 +58,40 @@ pub(super) fn groups(entry: &Entry, shapes: &[Shape<'_>]) -> Option<Vec<usize>> 
     Some(groups)
 }
 
+/// The groups of each weight, if names alone tell them: the widths may be any (a U-Net's whose channels are capped), but
+/// each layer looks like what it is in all known networks of these names, which have it in one group or depthwise.
+pub(super) fn groups_by_names(entries: &[Entry], shapes: &[Shape<'_>]) -> Option<Vec<usize>> {
+    let (first, others) = entries.split_first()?;
+    if first.facts.len() != shapes.len() {
+        return None;
+    }
+    let layers = first.facts.iter().zip(shapes).enumerate();
+    let groups = layers.map(|(at, (fact, shape))| {
+        let is_point = shape[2..].iter().all(|&extent| extent == 1);
+        let agree = others.iter().all(|other| {
+            other.facts.get(at).is_some_and(|other| {
+                (other.sort, other.groups == 1, other.point)
+                    == (fact.sort, fact.groups == 1, fact.point)
+            })
+        });
+        match fact.sort {
+            _ if !agree => None,
+            Sort::Other => Some(1),
+            _ if fact.point != is_point => None,
+            Sort::Depthwise => {
+                let multiple = fact.extents[0].checked_div(fact.groups)?.max(1);
+                (shape[1] == 1 && shape[0].is_multiple_of(multiple)).then(|| shape[0] / multiple)
+            }
+            Sort::Convolution if fact.groups == 1 => {
+                (shape[1] > 1 || fact.at_input || fact.extents[1] == 1).then_some(1)
+            }
+            Sort::Transposed if fact.groups == 1 => Some(1),
+            Sort::Convolution | Sort::Transposed => None,
+        }
+    });
+    groups.collect()
+}
+
 /// Channels that a layer reads and gives.
 fn channels(sort: Sort, extents: [usize; 2], groups: usize) -> Option<[usize; 2]> {
     let [first, second] = extents;

@@ -114,13 +114,18 @@ fn sets<'a>(candidates: &[Candidate<'a>], members: &[usize]) -> BTreeMap<&'a str
 impl Set<'_> {
     fn is_large_enough(&self, candidates: &[Candidate<'_>], all: usize) -> bool {
         let count = self.members.len();
-        let has_letters = |&index: &usize| {
-            candidates[index].module[self.root.len()..]
-                .bytes()
-                .any(|byte| byte.is_ascii_alphabetic())
-        };
+        let mut members = self.members.iter();
         count >= MIN_LAYERS
-            || (count >= MIN_NAMED_LAYERS && count == all && self.members.iter().all(has_letters))
+            || (count >= MIN_NAMED_LAYERS
+                && count == all
+                && members.all(|&index| self.has_letters(candidates, index)))
+    }
+
+    /// Whether a layer is called more than a number.
+    fn has_letters(&self, candidates: &[Candidate<'_>], index: usize) -> bool {
+        candidates[index].module[self.root.len()..]
+            .bytes()
+            .any(|byte| byte.is_ascii_alphabetic())
     }
 
     /// The known network that these layers are; `None` too where several fit that run in different orders.
@@ -130,10 +135,15 @@ impl Set<'_> {
             .iter()
             .map(|&index| candidates[index].shape)
             .collect();
-        let fitting: Vec<(Entry, Vec<usize>)> = atlas::entries(self.fingerprint)
-            .into_iter()
-            .filter_map(|entry| fit::groups(&entry, &shapes).map(|groups| (entry, groups)))
+        let entries = atlas::entries(self.fingerprint);
+        let mut fitting: Vec<(&Entry, Vec<usize>)> = entries
+            .iter()
+            .filter_map(|entry| Some((entry, fit::groups(entry, &shapes)?)))
             .collect();
+        if fitting.is_empty() && self.members.iter().any(|index| self.has_letters(candidates, *index)) {
+            let groups = fit::groups_by_names(&entries, &shapes)?;
+            fitting = entries.iter().map(|entry| (entry, groups.clone())).collect();
+        }
         let read: Vec<KnownNetwork> = fitting
             .iter()
             .map(|(entry, groups)| self.network(entry, groups))
@@ -144,7 +154,7 @@ impl Set<'_> {
             return Some(first.clone());
         }
         // Shapes that are known to the number say more than shapes at some width.
-        let is_exact = |(entry, _): &&(Entry, Vec<usize>)| {
+        let is_exact = |(entry, _): &&(&Entry, Vec<usize>)| {
             let mut pairs = entry.facts.iter().zip(&shapes);
             pairs.all(|(fact, shape)| {
                 (fact.at_input || fact.extents[1] == shape[1])
