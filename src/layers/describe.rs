@@ -37,7 +37,9 @@ impl<'a> Describer<'a> {
             companions,
             globs,
             selection,
-            has_linear: candidates.iter().any(Candidate::linear),
+            has_linear: candidates
+                .iter()
+                .any(|candidate| candidate.linear() && candidate.has_place()),
             listed_before: listed
                 .windows(2)
                 .map(|pair| (pair[1], candidates[pair[0]].out()))
@@ -149,6 +151,7 @@ impl<'a> Describer<'a> {
             depth: facts.depth,
             kernels: facts.kernels,
             shape: candidate.shape.to_vec(),
+            channels_last: matches!(candidate.layout, Layout::ChannelsLast { .. }),
             reason: select::reason(facts, self.selection, self.globs),
         }
     }
@@ -159,7 +162,11 @@ impl<'a> Describer<'a> {
         let warning = match (candidate.layout, verdict) {
             (Layout::Parametrised | Layout::Part, _) => Warning::Parametrised { name },
             (Layout::Undecided, _) => Warning::AmbiguousTransposed { name },
-            (Layout::Foreign, _) => Warning::ForeignLayout { name },
+            // There may be hundreds of these: `candidates::warnings` has one warning for each sort.
+            (Layout::Adapter | Layout::Foreign | Layout::ChannelsLast { certain: false }, _) => {
+                return false;
+            }
+            _ if self.tensors[candidate.tensor].float_type().is_none() => return false,
             (Layout::Misfit(bias), _) => Warning::BiasMismatch { name, bias },
             (Layout::Empty, _) => Warning::Empty { name },
             (_, Some(Verdict::Ambiguous { channels, .. })) => Warning::AmbiguousGroups {

@@ -37,7 +37,7 @@ pub use select::Selection;
 pub use warning::Warning;
 
 use crate::checkpoint::Tensor;
-use candidates::{Candidate, Companions, Layout};
+use candidates::{Candidate, Companions};
 use describe::Describer;
 use order::structure::Structure;
 use select::Globs;
@@ -60,6 +60,8 @@ pub struct Layer {
     pub kernels: usize,
     /// Shape of its weight.
     pub shape: Vec<usize>,
+    /// Whether the weight's last axis is that of the input channels, as MLX lays weights out: `[out, k…, in/groups]`.
+    pub channels_last: bool,
     /// Why it is not merged; `None` if it is.
     pub reason: Option<Reason>,
 }
@@ -95,7 +97,7 @@ impl Layers {
     ) -> Result<Self, Error> {
         let globs = Globs::of(selection)?;
         let companions = Companions::of(tensors);
-        let mut candidates = candidates::find(tensors, &companions, &globs.include);
+        let mut candidates = candidates::find(tensors, metadata, &companions, &globs.include);
         // In order of their names: from here on the file's order plays no part.
         candidates.sort_by(|a, b| tensors[a.tensor].name.cmp(&tensors[b.tensor].name));
         let name_of = |candidate: &Candidate<'_>| tensors[candidate.tensor].name.as_str();
@@ -125,7 +127,7 @@ impl Layers {
         };
         let with_linear = selection.kinds.contains(&Kind::Linear);
         let structure = order::structure::order(&candidates, &companions, |candidate| {
-            candidate.layout != Layout::Part && (with_linear || !candidate.linear())
+            candidate.has_place() && (with_linear || !candidate.linear())
         });
 
         let mut describer = Describer::new(
@@ -162,6 +164,8 @@ impl Layers {
             }
             None => model.follow(structure, found),
         }
+        let left_alone = candidates::warnings(tensors, &candidates);
+        model.warnings.extend(left_alone);
         Ok(model)
     }
 
