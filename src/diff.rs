@@ -56,7 +56,8 @@ pub fn diff(
         .iter()
         .filter_map(|layer| {
             let weight = ConvWeight::new(&a.tensors()[layer.tensor], layer.kind, layer.groups)?;
-            Some((layer.name.as_str(), weight))
+            // Of a weight in another layout, runs along the first axis are no kernels.
+            (weight.layout().kernels() == layer.kernels).then_some((layer.name.as_str(), weight))
         })
         .collect();
     let mut differences = Vec::new();

@@ -328,6 +328,20 @@ fn diff_tells_every_way_in_which_tensors_differ() {
 }
 
 #[test]
+fn diff_counts_no_kernels_where_they_lie_on_the_last_axis() {
+    let folder = TempDir::new().unwrap();
+    let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+    let shape = [3, 3, 16, 32];
+    let mut bytes = vec![0; 4 * shape.iter().product::<usize>()];
+    write(&a, &[("conv1.weight", Dtype::F32, &shape, &bytes)]);
+    bytes[2] = 1;
+    write(&b, &[("conv1.weight", Dtype::F32, &shape, &bytes)]);
+    let report = run(args!["diff", a, b, "--json"]).done().json();
+    assert_eq!(report["tensors"][0]["status"], "changed");
+    assert_eq!(report["tensors"][0]["kernels_changed"], json!([]));
+}
+
+#[test]
 fn diff_refuses_what_it_cannot_read() {
     let run = run(args!["diff", demo(), fixture("no-such-file")]);
     assert_eq!(run.code, Some(1), "{run}");
@@ -481,6 +495,51 @@ fn a_percentage_too_small_to_merge_anything_says_why() {
     .json();
     let warning = report["warnings"][0].as_str().unwrap();
     assert!(warning.contains("give a larger percentage"), "{warning}");
+}
+
+/// Merges a file of these tensors, all zeros; the warnings.
+fn warnings_of_merging(tensors: &[(&str, Dtype, &[usize])], flags: &[&str]) -> Vec<String> {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("in.safetensors");
+    let zeros = vec![0; 1 << 16];
+    let tensors: Vec<(&str, Dtype, &[usize], &[u8])> = tensors
+        .iter()
+        .map(|&(name, dtype, shape)| {
+            let bytes = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+            (name, dtype, shape, &zeros[..bytes])
+        })
+        .collect();
+    write(&file, &tensors);
+    let mut args = args!["merge", file, "--dry-run", "--json"];
+    args.extend(flags.iter().map(Into::into));
+    let report = run(args).done().json();
+    let warnings = report["warnings"].as_array().unwrap().iter();
+    warnings
+        .map(|warning| warning.as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn no_advice_is_given_that_cannot_help() {
+    type Named<'a> = (&'a str, Dtype, &'a [usize]);
+    let keras: [Named<'_>; 2] = [
+        ("conv1/kernel:0", Dtype::F32, &[3, 3, 3, 8]),
+        ("conv2/kernel:0", Dtype::F32, &[3, 3, 8, 8]),
+    ];
+    let quantised: [Named<'_>; 1] = [("conv1.weight", Dtype::I8, &[8, 3, 3, 3])];
+    let shallow: [Named<'_>; 1] = [("conv1.weight", Dtype::F32, &[8, 3, 3, 3])];
+    for flags in [&["--skip-shallow=0"] as &[&str], &[]] {
+        let warnings = warnings_of_merging(&keras, flags).join("\n");
+        assert!(warnings.contains("holds no layer"), "{warnings}");
+        assert!(warnings.contains("--include '*/kernel:0'"), "{warnings}");
+        assert!(!warnings.contains("--skip-shallow"), "{warnings}");
+        let warnings = warnings_of_merging(&quantised, flags).join("\n");
+        assert!(warnings.contains("no layer takes part"), "{warnings}");
+        assert!(warnings.contains("I8"), "{warnings}");
+        assert!(!warnings.contains("--skip-shallow"), "{warnings}");
+    }
+    let warnings = warnings_of_merging(&shallow, &[]).join("\n");
+    assert!(warnings.contains("--skip-shallow below 10"), "{warnings}");
 }
 
 #[test]

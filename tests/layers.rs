@@ -1027,6 +1027,404 @@ fn transposed_weights_are_told_by_bias_norm_and_name() {
     assert!(kind(&misfit, "a1.weight").3);
 }
 
+fn stored(name: &str, dtype: Dtype, shape: &[usize]) -> Tensor {
+    Tensor {
+        dtype,
+        ..tensor(name, shape)
+    }
+}
+
+fn in_format(format: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([("format".to_owned(), format.to_owned())])
+}
+
+/// Everything but what lies before the cut, of a file with this metadata.
+fn deep(tensors: &[Tensor], metadata: &BTreeMap<String, String>) -> Layers {
+    let selection = Selection {
+        skip_shallow: 0,
+        ..Selection::default()
+    };
+    Layers::of(tensors, metadata, None, &selection).unwrap()
+}
+
+type Fact<'a> = (&'a str, Option<usize>, Kind, usize, Option<Reason>);
+
+fn facts(found: &Layers) -> Vec<Fact<'_>> {
+    let fact = |layer: &'_ Layer| (layer.depth, layer.kind, layer.groups, layer.reason);
+    found
+        .layers
+        .iter()
+        .map(|layer| {
+            let (depth, kind, groups, reason) = fact(layer);
+            (layer.name.as_str(), depth, kind, groups, reason)
+        })
+        .collect()
+}
+
+#[test]
+fn adapters_are_listed_and_left_alone_and_their_base_layers_are_the_layers() {
+    let model = Model::named("torchvision-resnet18");
+    let plain = layers(&model.tensors);
+    // As PEFT saves it: conv2 of every block adapted.
+    let mut adapted = Vec::new();
+    for own in &model.tensors {
+        let Some(module) = own.name.strip_suffix(".conv2.weight") else {
+            adapted.push(tensor(
+                &format!("base_model.model.{}", own.name),
+                &own.shape,
+            ));
+            continue;
+        };
+        let module = format!("base_model.model.{module}.conv2");
+        let (out, reads) = (own.shape[0], own.shape[1]);
+        adapted.push(tensor(&format!("{module}.base_layer.weight"), &own.shape));
+        adapted.push(tensor(
+            &format!("{module}.lora_A.default.weight"),
+            &[4, reads, 3, 3],
+        ));
+        adapted.push(tensor(
+            &format!("{module}.lora_B.default.weight"),
+            &[out, 4, 1, 1],
+        ));
+        adapted.push(tensor(
+            &format!("{module}.lora_magnitude_vector.default.weight"),
+            &[1, out, 1, 1],
+        ));
+    }
+    adapted.push(tensor(
+        "base_model.model.fc.lora_A.default.weight",
+        &[4, 512],
+    ));
+    let found = layers(&adapted);
+    let stripped: Vec<String> = names(&found)
+        .into_iter()
+        .map(|name| {
+            name.replace("base_model.model.", "")
+                .replace(".base_layer", "")
+        })
+        .collect();
+    assert_eq!(stripped, names(&plain));
+    let of_layers = |found: &Layers| {
+        let all = found.layers.iter().filter(|layer| layer.depth.is_some());
+        all.map(|layer| (layer.kind, layer.groups, layer.reason))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of_layers(&found), of_layers(&plain));
+    let factors: Vec<&Layer> = found
+        .layers
+        .iter()
+        .filter(|layer| layer.name.contains("lora"))
+        .collect();
+    assert_eq!(factors.len(), 8 * 3 + 1);
+    assert!(
+        factors
+            .iter()
+            .all(|layer| (layer.depth, layer.reason) == (None, Some(Reason::Unsupported)))
+    );
+    assert_eq!(
+        found.warnings,
+        [Warning::Adapter {
+            name: "base_model.model.fc.lora_A.default.weight".into(),
+            others: 24
+        }]
+    );
+    // An adapter saved by itself holds no layer at all, linear ones neither.
+    let kohya = [
+        tensor("lora_unet_conv_in.lora_down.weight", &[4, 4, 3, 3]),
+        tensor("lora_unet_conv_in.lora_up.weight", &[320, 4, 1, 1]),
+        tensor("lora_unet_mid_proj.lora_up.weight", &[320, 4]),
+        tensor("lycoris_conv2.hada_w1_a", &[320, 4]),
+        tensor("lycoris_conv2.hada_t1", &[4, 4, 3, 3]),
+        tensor("lora_unet_conv_in.alpha", &[]),
+    ];
+    let selection = Selection {
+        skip_shallow: 0,
+        kinds: BTreeSet::from(Kind::ALL),
+        ..Selection::default()
+    };
+    let found = with(&kohya, &selection).unwrap();
+    assert_eq!(found.layers.len(), 5);
+    assert_eq!(found.selected().count() + names(&found).len(), 0);
+    assert!(matches!(
+        &found.warnings[..],
+        [Warning::Adapter { others: 4, .. }]
+    ));
+}
+
+#[test]
+fn convolutions_of_8_bits_count_in_depth_and_are_left_alone() {
+    for (dtype, word) in [
+        (Dtype::F8_E4M3, "F8_E4M3"),
+        (Dtype::F8_E5M2, "F8_E5M2"),
+        (Dtype::I8, "I8"),
+        (Dtype::U8, "U8"),
+    ] {
+        let tensors = [
+            tensor("conv1.weight", &[16, 3, 3, 3]),
+            stored("conv2.weight", dtype, &[16, 16, 3, 3]),
+            stored("conv3.weight", dtype, &[32, 16, 3, 3]),
+            tensor("conv4.weight", &[32, 32, 3, 3]),
+            // No convolutions: a quantised linear layer, a buffer and an index.
+            stored("fc.weight", dtype, &[10, 32]),
+            stored("mask", dtype, &[1, 1, 3, 3]),
+            stored("shift.weight", Dtype::I64, &[4, 4, 3, 3]),
+        ];
+        let found = deep(&tensors, &BTreeMap::new());
+        assert_eq!(
+            facts(&found),
+            [
+                ("conv1.weight", Some(1), Kind::Conv, 1, None),
+                (
+                    "conv2.weight",
+                    Some(2),
+                    Kind::Conv,
+                    1,
+                    Some(Reason::Unsupported)
+                ),
+                (
+                    "conv3.weight",
+                    Some(3),
+                    Kind::Conv,
+                    1,
+                    Some(Reason::Unsupported)
+                ),
+                ("conv4.weight", Some(4), Kind::Conv, 1, None),
+            ]
+        );
+        let [warning] = &found.warnings[..] else {
+            panic!("{:?}", found.warnings)
+        };
+        let text = warning.to_string();
+        assert!(
+            ["`conv2.weight` and 1 more are", word, "counted in depth"]
+                .iter()
+                .all(|part| text.contains(part)),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn kernels_by_other_names_are_told_of_with_the_flag_that_takes_them() {
+    let of = |names: &[&str], shapes: [&[usize]; 2]| -> Vec<Tensor> {
+        names
+            .iter()
+            .zip(shapes.into_iter().cycle())
+            .map(|(name, shape)| tensor(name, shape))
+            .collect()
+    };
+    let keras: [&[usize]; 2] = [&[3, 3, 3, 16], &[3, 3, 16, 16]];
+    let onnx: [&[usize]; 2] = [&[16, 3, 3, 3], &[16, 16, 3, 3]];
+    for (names, shapes, glob, selected) in [
+        (["conv1/kernel:0", "conv2/kernel:0"], keras, "*/kernel:0", 0),
+        (
+            ["params/Conv_0/kernel", "params/Conv_1/kernel"],
+            keras,
+            "*/kernel",
+            0,
+        ),
+        (["Conv_0.kernel", "Conv_1.kernel"], keras, "*.kernel", 0),
+        (
+            ["a/Conv2D/ReadVariableOp:0", "b/Conv2D/ReadVariableOp:0"],
+            keras,
+            "*/ReadVariableOp:0",
+            0,
+        ),
+        (["onnx::Conv_57", "onnx::Conv_60"], onnx, "onnx::Conv_*", 2),
+        (["net_w1", "net_w2"], onnx, "net_w*", 2),
+    ] {
+        let tensors = of(&names, shapes);
+        let found = deep(&tensors, &BTreeMap::new());
+        assert!(found.layers.is_empty());
+        let [warning] = &found.warnings[..] else {
+            panic!("{names:?}: {:?}", found.warnings)
+        };
+        let text = warning.to_string();
+        assert!(
+            text.starts_with("2 tensors") && text.contains(names[0]),
+            "{text}"
+        );
+        assert!(text.contains(&format!("--include '{glob}'")), "{text}");
+        assert_eq!(text.contains("cannot be merged"), selected == 0, "{text}");
+        // The flag does what the warning says.
+        let selection = Selection {
+            skip_shallow: 0,
+            include: vec![glob.to_owned()],
+            ..Selection::default()
+        };
+        let taken = with(&tensors, &selection).unwrap();
+        assert_eq!(taken.layers.len(), 2, "{names:?}");
+        assert_eq!(taken.selected().count(), selected, "{names:?}");
+        let again = |warning: &Warning| matches!(warning, Warning::UnnamedKernels { .. });
+        assert!(!taken.warnings.iter().any(again));
+    }
+    // Where convolutions have PyTorch's names, a buffer or two by another are none.
+    let mut tensors = of(&["conv1.weight", "conv2.weight"], onnx);
+    tensors.extend(of(&["blur.kernel", "pos"], onnx));
+    assert!(deep(&tensors, &BTreeMap::new()).warnings.is_empty());
+    // Nor are these, where there is no convolution at all.
+    let others = [
+        tensor("pos_embed", &[1, 64, 7, 7]),
+        tensor("relative_position_bias_table", &[8, 8, 3, 3]),
+        tensor("encoder/query/kernel", &[768, 12, 64]),
+        tensor("cls_token", &[1, 1, 768]),
+        tensor("fc.weight", &[10, 32]),
+    ];
+    assert!(deep(&others, &BTreeMap::new()).warnings.is_empty());
+}
+
+/// A stem, a depthwise and a pointwise convolution, grouped ones and a last one, as MLX and as PyTorch lay them out.
+fn mobile(mlx: bool) -> Vec<Tensor> {
+    let convolutions: [(&str, usize, usize, usize); 6] = [
+        ("conv1", 32, 3, 7),
+        ("layers.0.depthwise", 32, 1, 3),
+        ("layers.0.pointwise", 64, 32, 1),
+        ("layers.1.depthwise", 64, 1, 3),
+        ("layers.1.pointwise", 64, 64, 1),
+        ("conv2", 96, 64, 3),
+    ];
+    let tensors = convolutions.iter().flat_map(|&(name, out, reads, kernel)| {
+        let shape = if mlx {
+            [out, kernel, kernel, reads]
+        } else {
+            [out, reads, kernel, kernel]
+        };
+        [
+            tensor(&format!("{name}.weight"), &shape),
+            tensor(&format!("{name}.bias"), &[out]),
+        ]
+    });
+    tensors.collect()
+}
+
+#[test]
+fn mlx_checkpoints_come_out_as_pytorch_s_do() {
+    let pytorch = deep(&mobile(false), &in_format("pt"));
+    let kinds: Vec<Kind> = pytorch.layers.iter().map(|layer| layer.kind).collect();
+    assert!(kinds.contains(&Kind::Depthwise) && kinds.contains(&Kind::Pointwise));
+    let mlx = deep(&mobile(true), &in_format("mlx"));
+    assert_eq!(facts(&mlx), facts(&pytorch));
+    assert_eq!(mlx.warnings, []);
+    assert!(mlx.layers.iter().all(|layer| layer.channels_last));
+    // The metadata says it of files with PyTorch's axes, too.
+    let misnamed = deep(&mobile(false), &in_format("mlx"));
+    assert_eq!(misnamed, pytorch);
+}
+
+#[test]
+fn what_only_seems_to_be_mlx_s_is_counted_and_left_alone() {
+    let found = deep(&mobile(true), &BTreeMap::new());
+    let pytorch = deep(&mobile(false), &BTreeMap::new());
+    assert_eq!(names(&found), names(&pytorch));
+    assert_eq!(found.selected().count(), 0);
+    assert!(matches!(
+        &found.warnings[..],
+        [Warning::ChannelsLast { others: 5, .. }]
+    ));
+    // Transposed ones have the same axes in MLX, but their groups cannot be told.
+    let mut tensors = mobile(true);
+    tensors.push(tensor("upconv.weight", &[32, 2, 2, 96]));
+    let found = deep(&tensors, &in_format("mlx"));
+    let unsure = Warning::ChannelsLast {
+        name: "upconv.weight".into(),
+        others: 0,
+    };
+    assert!(found.warnings.contains(&unsure), "{:?}", found.warnings);
+    assert!(found.selected().all(|layer| layer.name != "upconv.weight"));
+}
+
+#[test]
+fn weights_with_the_kernels_on_the_last_axis_are_not_taken_for_three_kernels() {
+    let flax = [
+        tensor("conv1.weight", &[7, 7, 3, 64]),
+        tensor("conv2.weight", &[3, 3, 64, 64]),
+        tensor("conv3.weight", &[3, 3, 64, 1]),
+        tensor("conv4.weight", &[1, 1, 64, 128]),
+        tensor("conv5.weight", &[3, 3, 128, 128]),
+    ];
+    let found = deep(&flax, &BTreeMap::new());
+    let kernels: Vec<(Option<usize>, usize, Option<Reason>)> = found
+        .layers
+        .iter()
+        .map(|layer| (layer.depth, layer.kernels, layer.reason))
+        .collect();
+    let expected = [64, 64, 64, 128, 128]
+        .into_iter()
+        .enumerate()
+        .map(|(at, kernels)| (Some(at + 1), kernels, Some(Reason::Unsupported)));
+    assert_eq!(kernels, expected.collect::<Vec<_>>());
+    assert!(matches!(
+        &found.warnings[..],
+        [Warning::ForeignLayout { others: 4, .. }]
+    ));
+    let reasons = |tensors: &[Tensor]| -> Vec<Option<Reason>> {
+        let found = deep(tensors, &BTreeMap::new());
+        found.layers.iter().map(|layer| layer.reason).collect()
+    };
+    // One among PyTorch's, told by its shape, or by its bias.
+    let mixed = [
+        tensor("conv1.weight", &[64, 3, 3, 3]),
+        tensor("conv2.weight", &[64, 64, 3, 3]),
+        tensor("conv3.weight", &[3, 3, 64, 128]),
+        tensor("conv4.weight", &[3, 3, 64, 64]),
+        tensor("conv4.bias", &[64]),
+    ];
+    let unsupported = Some(Reason::Unsupported);
+    assert_eq!(reasons(&mixed), [None, None, unsupported, unsupported]);
+    // Few kernels, large ones: FCN's upsampling and others are PyTorch's.
+    let few = [
+        tensor("conv1.weight", &[8, 3, 3, 3]),
+        tensor("conv2.weight", &[8, 8, 16, 16]),
+        tensor("conv3.weight", &[3, 3, 7, 7]),
+        tensor("upscore8.weight", &[21, 21, 16, 16]),
+        tensor("upscore2.weight", &[2, 2, 64, 64]),
+    ];
+    let found = deep(&few, &BTreeMap::new());
+    let foreign = |warning: &Warning| matches!(warning, Warning::ForeignLayout { .. });
+    assert!(!found.warnings.iter().any(foreign), "{:?}", found.warnings);
+    assert_eq!(found.layers[0].kernels + found.layers[1].kernels, 16);
+}
+
+#[test]
+fn norms_over_pictures_forms_and_capsules_are_no_layers() {
+    let tensors = [
+        tensor("conv1.weight", &[16, 3, 3, 3]),
+        tensor("ln1.weight", &[16, 28, 28]),
+        tensor("norm.weight", &[16, 28, 28]),
+        tensor("body.0.weight", &[16, 16, 3, 3]),
+        tensor("body.1.weight", &[16, 28, 28]),
+        tensor("body.2.weight", &[16, 16, 3, 3]),
+        tensor("body.3.weight", &[16, 28, 28]),
+        tensor("body.3.bias", &[16, 28, 28]),
+        tensor("bilinear.weight", &[8, 16, 16]),
+        tensor("bilinear.bias", &[8]),
+        tensor("capsule.weight", &[10, 32, 16, 8]),
+        tensor("primary_capsules.weight", &[32, 16, 9, 9]),
+    ];
+    let found = deep(&tensors, &BTreeMap::new());
+    let mut listed: Vec<&str> = found
+        .layers
+        .iter()
+        .map(|layer| layer.name.as_str())
+        .collect();
+    listed.sort_unstable();
+    assert_eq!(
+        listed,
+        [
+            "body.0.weight",
+            "body.2.weight",
+            "conv1.weight",
+            "primary_capsules.weight"
+        ]
+    );
+    // Neither name nor shape tells: a convolution, as ever.
+    let plain = [
+        tensor("conv1.weight", &[16, 3, 5]),
+        tensor("conv2.weight", &[8, 16, 16]),
+    ];
+    assert_eq!(deep(&plain, &BTreeMap::new()).layers.len(), 2);
+}
+
 fn segment() -> impl Strategy<Value = String> {
     prop_oneof![
         "(conv|layer|block|down|up|dec|enc|se|fc|branch|transition|downsample|proj|stem|head)[0-9]{0,2}[ab]?",

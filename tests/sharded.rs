@@ -376,6 +376,76 @@ fn a_name_in_two_shards_is_refused() {
     desk.refuses("in", "out", &[], &words);
 }
 
+/// What refuses a shard that is given alone: every command, naming the index.
+#[test]
+fn a_shard_given_alone_is_refused_with_the_name_of_its_index() {
+    let desk = Desk::new();
+    let shard = desk.path("in").join(shard_name(1, 3));
+    let (whole, out) = (tiny(), desk.path("out"));
+    let plan = fixture("golden/eligible.plan.json");
+    for args in [
+        args!["inspect", &shard],
+        args!["merge", &shard, &out],
+        args!["apply", &plan, &shard, &out],
+        args!["analyze", &shard, "--report", &out],
+        args!["analyze", &whole, &shard, "--report", &out],
+        args!["diff", &shard, &whole],
+        args!["diff", &whole, &shard],
+        args!["sensitivity", &shard, "--report", &out, "--vary", "layers"],
+    ] {
+        let run = run(args);
+        assert_eq!(run.code, Some(1), "{run}");
+        for word in ["model-00002-of-00003.safetensors", INDEX, "name", "folder"] {
+            assert!(run.stderr.contains(word), "no {word:?}\n{run}");
+        }
+        assert!(!out.exists(), "{run}");
+    }
+}
+
+#[test]
+fn a_shard_is_known_by_its_name_or_by_an_index_that_names_it() {
+    let desk = Desk::new();
+    let folder = desk.path("in");
+    let inspect = |name: &str| run(args!["inspect", folder.join(name), "--quiet"]);
+    let refused = |name: &str, words: &[&str]| {
+        let run = inspect(name);
+        assert_eq!(run.code, Some(1), "{run}");
+        for word in words {
+            assert!(run.stderr.contains(word), "no {word:?}\n{run}");
+        }
+    };
+    // A whole checkpoint beside an index that does not name it.
+    fs::copy(tiny(), folder.join("whole.safetensors")).unwrap();
+    inspect("whole.safetensors").done();
+    fs::copy(tiny(), folder.join(shard_name(0, 1))).unwrap();
+    inspect(&shard_name(0, 1)).done();
+    // Named by the index, whatever it is called.
+    fs::rename(
+        folder.join(shard_name(1, 3)),
+        folder.join("second.safetensors"),
+    )
+    .unwrap();
+    let renamed = fs::read_to_string(folder.join(INDEX))
+        .unwrap()
+        .replace(&shard_name(1, 3), "second.safetensors");
+    fs::write(folder.join(INDEX), &renamed).unwrap();
+    refused("second.safetensors", &[INDEX]);
+    // Where the index cannot be read, or is not there, the name alone decides.
+    fs::write(folder.join(INDEX), "{").unwrap();
+    inspect("second.safetensors").done();
+    refused(&shard_name(0, 3), &[INDEX]);
+    fs::remove_file(folder.join(INDEX)).unwrap();
+    refused(&shard_name(0, 3), &[INDEX, "one shard of 3", "rename"]);
+    inspect("whole.safetensors").done();
+    // An index of this one file is no reason to refuse it.
+    let whole = renamed.replace("second.safetensors", "whole.safetensors");
+    let whole = [0, 2].iter().fold(whole, |text, &number| {
+        text.replace(&shard_name(number, 3), "whole.safetensors")
+    });
+    fs::write(folder.join(INDEX), whole).unwrap();
+    inspect("whole.safetensors").done();
+}
+
 #[test]
 fn a_path_that_leaves_the_folder_is_refused() {
     let desk = Desk::new();

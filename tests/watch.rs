@@ -213,6 +213,24 @@ fn drop_one(desk: &Desk, name: &str, bytes: &[u8], number: usize) {
 }
 
 #[test]
+fn shards_are_left_alone() {
+    let desk = Desk::new();
+    fs::write(desk.input("epoch1.safetensors"), checkpoint(1)).unwrap();
+    for number in 1..=2 {
+        let shard = format!("model-0000{number}-of-00002.safetensors");
+        fs::write(desk.input(&shard), checkpoint(number)).unwrap();
+    }
+    let run = desk.once().done();
+    assert_eq!(desk.outputs(), ["epoch1.safetensors"], "{run}");
+    let said = run
+        .stderr
+        .lines()
+        .filter(|line| line.contains("left alone"));
+    assert_eq!(said.count(), 2, "{run}");
+    assert!(run.stderr.contains("model.safetensors.index.json"), "{run}");
+}
+
+#[test]
 fn fifty_checkpoints_are_merged_once_each_through_bursts_and_kills() {
     let desk = Desk::new();
     let names: Vec<String> = (0..50)

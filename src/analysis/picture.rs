@@ -42,6 +42,8 @@ pub struct PairPicture {
 /// How kernels of a weight become pictures.
 struct Camera {
     channels: usize,
+    /// Whether the channels of one position are neighbours, rather than the positions of one channel.
+    channels_last: bool,
     /// Positions along all axes but the last two, which are averaged.
     slices: usize,
     height: usize,
@@ -81,7 +83,12 @@ impl PairPicture {
 impl Camera {
     /// `None` where kernels have no spatial extent.
     fn new(weight: &ConvWeight<'_>) -> Option<Self> {
-        let spatial = weight.tensor().shape.get(2..)?;
+        let shape = &weight.tensor().shape;
+        let spatial = if weight.is_channels_last() {
+            shape.get(1..shape.len().checked_sub(1)?)?
+        } else {
+            shape.get(2..)?
+        };
         if spatial.iter().all(|&extent| extent <= 1) {
             return None;
         }
@@ -90,6 +97,7 @@ impl Camera {
         let positions: usize = spatial.iter().product();
         Some(Self {
             channels: weight.layout().kernel_len() / positions,
+            channels_last: weight.is_channels_last(),
             slices: others.iter().product(),
             height: heights.iter().product(),
             width: *width,
@@ -124,6 +132,15 @@ impl Camera {
             .chunks_exact(E::SIZE)
             .map(|x| E::read(x).widen())
             .collect());
+        let numbers = if self.channels_last {
+            let channels = 0..self.channels;
+            channels
+                .flat_map(|channel| numbers.iter().skip(channel).step_by(self.channels))
+                .copied()
+                .collect()
+        } else {
+            numbers
+        };
         let pixels = self.height * self.width;
         let planes: Vec<&[f64]> = numbers.chunks_exact(pixels).collect();
         let mean = |planes: Range<usize>, pixel: usize, all: &[&[f64]]| {

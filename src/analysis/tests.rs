@@ -18,6 +18,7 @@ struct Layer {
     values: Vec<u8>,
     kind: Kind,
     groups: usize,
+    channels_last: bool,
 }
 
 impl Layer {
@@ -36,11 +37,15 @@ impl Layer {
             values,
             kind: Kind::Conv,
             groups,
+            channels_last: false,
         }
     }
 
     fn weight(&self) -> ConvWeight<'_> {
-        ConvWeight::new(&self.tensor, self.kind, self.groups).expect("a weight")
+        let weight = ConvWeight::new(&self.tensor, self.kind, self.groups);
+        weight
+            .expect("a weight")
+            .with_channels_last(self.channels_last)
     }
 
     fn analysed(&self) -> (LayerNumbers, LayerDrawings) {
@@ -469,6 +474,29 @@ fn pictures_show_a_mean_or_three_colours() {
     assert_eq!(shown(&[8, 6], Kind::Conv), (0, None));
     // Three pairs, of which none is shown twice.
     assert_eq!(shown(&[3, 1, 2], Kind::Conv).0, 3);
+}
+
+/// A kernel looks the same with its channels on the last axis.
+#[test]
+fn pictures_do_not_depend_on_the_order_of_the_axes() {
+    let (kernels, channels, pixels) = (4, 3, 2 * 5);
+    let first = noise(kernels * channels * pixels);
+    let mut last = Vec::with_capacity(first.len());
+    for kernel in first.chunks_exact(channels * pixels) {
+        for pixel in 0..pixels {
+            last.extend(kernel.iter().skip(pixel).step_by(pixels));
+        }
+    }
+    let pictures = |layer: &Layer| {
+        let pairs = layer.analysed().1.pairs;
+        let shown = |pair: &PairPicture| (pair.pair.kernels, pair.pictures.clone());
+        pairs.iter().map(shown).collect::<Vec<_>>()
+    };
+    let expected = pictures(&Layer::new(&[kernels, channels, 2, 5], 1, &first));
+    let mut layer = Layer::new(&[kernels, 2, 5, channels], 1, &last);
+    layer.channels_last = true;
+    assert!(!expected.is_empty());
+    assert_eq!(pictures(&layer), expected);
 }
 
 #[test]

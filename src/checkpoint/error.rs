@@ -32,6 +32,14 @@ pub enum Problem {
         "is a folder that holds neither a .safetensors.index.json nor a .safetensors file; check the path"
     )]
     FolderWithoutCheckpoint,
+    #[error(
+        "is one shard of a checkpoint, and its layers are counted over the whole; name {index} instead, or the folder with it"
+    )]
+    LoneShard { index: String },
+    #[error(
+        "is one shard of {count} by its name, and {index} is not beside it; put all shards and that index in one folder and name that, or rename the file if it is a whole checkpoint"
+    )]
+    LoneShardWithoutIndex { index: String, count: u64 },
     #[error("is a folder with several indexes; name one of them ({files})")]
     SeveralIndexes { files: Names },
     #[error(
@@ -254,6 +262,14 @@ impl Problem {
             file: file.to_owned(),
             problem: Box::new(self),
         }
+    }
+
+    /// Whether the file is one of a sharded checkpoint's, given alone.
+    pub fn is_lone_shard(&self) -> bool {
+        matches!(
+            self,
+            Self::LoneShard { .. } | Self::LoneShardWithoutIndex { .. }
+        )
     }
 
     /// What a failed attempt to read means.

@@ -139,7 +139,7 @@ impl Index {
         Ok(None)
     }
 
-    fn open(path: PathBuf) -> Result<Self, Error> {
+    pub(super) fn open(path: PathBuf) -> Result<Self, Error> {
         match read(&path) {
             Ok((file, modified, json, map)) => Ok(Self {
                 path,

@@ -12,6 +12,7 @@ mod error;
 mod folder;
 mod header;
 mod index;
+mod lone_shard;
 mod names;
 mod object;
 mod shard;

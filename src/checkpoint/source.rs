@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::shard::{Mapped, Shard};
-use super::{Error, Index, Piece, Problem, Tensor, sharded};
+use super::{Error, Index, Piece, Problem, Tensor, lone_shard, sharded};
 
 /// A checkpoint open for reading. Opening reads headers only; values are mapped when they are asked for.
 #[derive(Debug)]
@@ -27,12 +27,16 @@ impl Checkpoint {
     /// # Errors
     ///
     /// Where a file is missing, cannot be read or is no valid safetensors file (formats that it is mistaken for are named),
-    /// or index and files disagree.
+    /// index and files disagree, or the file is one shard of several.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let index = Index::find(path)?;
         let shards = match &index {
             Some(index) => sharded::open(index)?,
-            None => vec![Shard::open(path)?],
+            None => {
+                let shard = Shard::open(path)?;
+                lone_shard::refuse(path)?;
+                vec![shard]
+            }
         };
         let tensors = shards.iter().enumerate().flat_map(|(number, shard)| {
             let tensors = shard.header().tensors.iter().cloned();

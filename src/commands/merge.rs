@@ -62,8 +62,13 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
         .collect();
     if verdict.nothing_merges {
         progress.now("explaining");
-        let (why, greatest) =
-            job.explain(settings.parameters, pairs_above_tau, &machine, &progress)?;
+        let (why, greatest) = job.explain(
+            settings.parameters,
+            pairs_above_tau,
+            &layers,
+            &machine,
+            &progress,
+        )?;
         max_similarities = greatest;
         verdict.warn_first(why.to_string());
     }

@@ -145,7 +145,8 @@ impl<'a> Job<'a> {
         Ok(Merged { decisions, changes })
     }
 
-    /// For a run with these parameters in which nothing merged: why, and each layer's greatest similarity.
+    /// For a run with these parameters in which nothing merged, of the layers `found`: why, and each layer's greatest
+    /// similarity.
     ///
     /// # Errors
     ///
@@ -154,6 +155,7 @@ impl<'a> Job<'a> {
         &self,
         parameters: Parameters,
         pairs_above_tau: Option<u64>,
+        found: &Layers,
         machine: &Machine,
         meter: &dyn Meter,
     ) -> Result<(NothingMerged, Vec<Option<f64>>), Error> {
@@ -161,7 +163,7 @@ impl<'a> Job<'a> {
         let greatest = nearest.iter().map(Nearest::greatest).collect();
         let layers: Vec<_> = self.names().zip(nearest).collect();
         Ok((
-            NothingMerged::new(parameters, pairs_above_tau, &layers),
+            NothingMerged::new(parameters, pairs_above_tau, &layers, found),
             greatest,
         ))
     }

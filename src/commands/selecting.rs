@@ -99,10 +99,12 @@ pub(super) fn weight<'a>(
     tensor: &'a Tensor,
 ) -> Result<ConvWeight<'a>, Error> {
     let weight = ConvWeight::new(tensor, layer.kind, layer.groups);
-    weight.ok_or_else(|| Error::Unmergeable {
-        file: source.path().to_owned(),
-        layer: layer.name.clone(),
-    })
+    weight
+        .map(|weight| weight.with_channels_last(layer.channels_last))
+        .ok_or_else(|| Error::Unmergeable {
+            file: source.path().to_owned(),
+            layer: layer.name.clone(),
+        })
 }
 
 fn read(flag: &'static str, file: &Path) -> Result<String, Error> {

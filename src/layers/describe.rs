@@ -44,7 +44,9 @@ impl<'a> Describer<'a> {
             known,
             globs,
             selection,
-            has_linear: candidates.iter().any(Candidate::linear),
+            has_linear: candidates
+                .iter()
+                .any(|candidate| candidate.linear() && candidate.has_place()),
             listed_before: declared
                 .order
                 .windows(2)
@@ -186,6 +188,7 @@ impl<'a> Describer<'a> {
             depth: facts.depth,
             kernels: facts.kernels,
             shape: candidate.shape.to_vec(),
+            channels_last: matches!(candidate.layout, Layout::ChannelsLast { .. }),
             reason: select::reason(facts, self.selection, self.globs),
             network: None,
             place_from: Evidence::Shapes,
@@ -205,7 +208,11 @@ impl<'a> Describer<'a> {
             (Layout::Undecided, _) if known.is_some() => return true,
             (Layout::Parametrised | Layout::Part, _) => Warning::Parametrised { name },
             (Layout::Undecided, _) => Warning::AmbiguousTransposed { name },
-            (Layout::Foreign, _) => Warning::ForeignLayout { name },
+            // There may be hundreds of these: `candidates::warnings` has one warning for each sort.
+            (Layout::Adapter | Layout::Foreign | Layout::ChannelsLast { certain: false }, _) => {
+                return false;
+            }
+            _ if self.tensors[candidate.tensor].float_type().is_none() => return false,
             (Layout::Misfit(bias), _) => Warning::BiasMismatch { name, bias },
             (Layout::Empty, _) => Warning::Empty { name },
             (_, Some(Verdict::Ambiguous { channels, .. })) => Warning::AmbiguousGroups {

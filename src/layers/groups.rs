@@ -55,10 +55,7 @@ pub(super) fn verdicts(steps: &[Step], candidates: &[Candidate<'_>]) -> Vec<Verd
         } else if let Layout::Transposed(groups) = candidate.layout {
             Verdict::Known(Kind::Transposed, groups)
         } else if candidate.layout == Layout::Foreign {
-            let point = candidate.shape[..candidate.shape.len() - 2]
-                .iter()
-                .all(|&extent| extent == 1);
-            Verdict::Known(if point { Kind::Pointwise } else { Kind::Conv }, 1)
+            Verdict::Known(dense(candidate), 1)
         } else if first {
             // Whatever reads the network's input is dense: `[64, 1, 7, 7]` is a grey-scale stem.
             Verdict::Known(dense(candidate), 1)

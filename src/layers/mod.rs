@@ -45,7 +45,7 @@ pub use select::Selection;
 pub use warning::Warning;
 
 use crate::checkpoint::Tensor;
-use candidates::{Candidate, Companions, Layout};
+use candidates::{Candidate, Companions};
 use describe::Describer;
 use known::{KnownLayer, KnownNetwork};
 use order::structure::Structure;
@@ -69,6 +69,8 @@ pub struct Layer {
     pub kernels: usize,
     /// Shape of its weight.
     pub shape: Vec<usize>,
+    /// Whether the weight's last axis is that of the input channels, as MLX lays weights out: `[out, k…, in/groups]`.
+    pub channels_last: bool,
     /// Why it is not merged; `None` if it is.
     pub reason: Option<Reason>,
     /// Path of the network it belongs to, where the file holds several.
@@ -126,7 +128,7 @@ impl Layers {
         let companions = Companions::of(tensors);
         let listed = declared.iter().flat_map(|list| list.layers());
         let listed: HashSet<&str> = listed.map(|layer| layer.name.as_str()).collect();
-        let mut candidates = candidates::find(tensors, &companions, &globs.include, &listed);
+        let mut candidates = candidates::find(tensors, metadata, &companions, &globs.include, &listed);
         // In order of their names: from here on the file's order plays no part.
         candidates.sort_by(|a, b| tensors[a.tensor].name.cmp(&tensors[b.tensor].name));
         let name_of = |candidate: &Candidate<'_>| tensors[candidate.tensor].name.as_str();
@@ -140,7 +142,7 @@ impl Layers {
         let with_linear = selection.kinds.contains(&Kind::Linear);
         let is_layer = |index: usize| {
             let candidate: &Candidate<'_> = &candidates[index];
-            candidate.layout != Layout::Part
+            candidate.has_place()
                 && (with_linear || !candidate.linear())
                 && !copies.contains(&candidate.tensor)
         };
@@ -207,6 +209,8 @@ impl Layers {
             }
             None => model.follow(structure, found, &candidates, selection),
         }
+        let left_alone = candidates::warnings(tensors, &candidates);
+        model.warnings.extend(left_alone);
         Ok(model)
     }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::checkpoint::Dtype;
+
 /// Something about the layers that deserves a line on stderr and in the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
@@ -68,10 +70,46 @@ pub enum Warning {
         /// The tensor.
         name: String,
     },
-    /// The kernel axis seems to be the last, as TensorFlow lays weights out.
+    /// The kernel axis seems to be the last, as TensorFlow, Keras and Flax lay weights out.
     ForeignLayout {
-        /// The tensor.
+        /// The first such tensor.
         name: String,
+        /// How many more there are.
+        others: usize,
+    },
+    /// The channels seem to be on the last axis, as MLX lays weights out, but that is not certain.
+    ChannelsLast {
+        /// The first such tensor.
+        name: String,
+        /// How many more there are.
+        others: usize,
+    },
+    /// Factors of adapters (LoRA and its kin).
+    Adapter {
+        /// The first of them.
+        name: String,
+        /// How many more there are.
+        others: usize,
+    },
+    /// Convolutions whose weights are integers, or floats of 8 bits and fewer.
+    StoredAs {
+        /// The first of them.
+        name: String,
+        /// The type.
+        dtype: Dtype,
+        /// How many more there are.
+        others: usize,
+    },
+    /// Tensors that look like kernels of convolutions but are not named so.
+    UnnamedKernels {
+        /// The first of them.
+        names: Vec<String>,
+        /// How many there are.
+        count: usize,
+        /// How many of them are laid out as TensorFlow, Keras and Flax do.
+        foreign: usize,
+        /// A glob that names them all, if there is a short one.
+        glob: Option<String>,
     },
     /// The bias fits neither axis of the weight.
     BiasMismatch {
@@ -172,12 +210,42 @@ impl fmt::Display for Warning {
                     "`{name}` may be a convolution or a transposed one, and nothing tells which: it is not merged; `--layers FILE` with its `kind` settles that"
                 )
             }
-            Warning::ForeignLayout { name } => {
-                write!(
-                    f,
-                    "`{name}` seems to be laid out as [height, width, in, out]; only [out, in, …] is supported: it is not merged"
+            Warning::ForeignLayout { name, others } => write!(
+                f,
+                "{} to be laid out as [height, width, in, out]; only [out, in, …] is supported: not merged",
+                counted(name, *others, "seems", "seem")
+            ),
+            Warning::ChannelsLast { name, others } => write!(
+                f,
+                "{} to be laid out as [out, height, width, in], as MLX does, but that is not certain: not merged; the metadata \
+                `format: mlx` settles it, unless shapes, biases or names contradict it",
+                counted(name, *others, "seems", "seem")
+            ),
+            Warning::Adapter { name, others } => write!(
+                f,
+                "{} (LoRA or its kin): left alone and not counted in depth",
+                counted(
+                    name,
+                    *others,
+                    "is a factor of an adapter, not a layer",
+                    "are factors of an adapter, not layers"
                 )
-            }
+            ),
+            Warning::StoredAs {
+                name,
+                dtype,
+                others,
+            } => write!(
+                f,
+                "{} stored as {dtype}, which cannot be merged: counted in depth and left alone; F64, F32, F16 and BF16 can",
+                counted(name, *others, "is", "are")
+            ),
+            Warning::UnnamedKernels {
+                names,
+                count,
+                foreign,
+                glob,
+            } => unnamed(f, names, *count, *foreign, glob.as_deref()),
             Warning::BiasMismatch { name, bias } => write!(
                 f,
                 "`{name}`: its bias has {bias} values, which fits neither axis: it is not merged"
@@ -186,5 +254,49 @@ impl fmt::Display for Warning {
                 write!(f, "`{name}` has an extent of zero: it is not merged")
             }
         }
+    }
+}
+
+/// `` `a` seems `` or `` `a` and 3 more seem ``.
+fn counted(name: &str, others: usize, one: &str, several: &str) -> String {
+    match others {
+        0 => format!("`{name}` {one}"),
+        others => format!("`{name}` and {others} more {several}"),
+    }
+}
+
+fn unnamed(
+    f: &mut fmt::Formatter<'_>,
+    names: &[String],
+    count: usize,
+    foreign: usize,
+    glob: Option<&str>,
+) -> fmt::Result {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    let more = if count > names.len() { ", …" } else { "" };
+    let glob = glob.unwrap_or("NAME");
+    write!(
+        f,
+        "{} not named `*.weight` ({}{more}), so {} not among the layers: ",
+        match count {
+            1 => "1 tensor looks like kernels of a convolution but is".to_owned(),
+            count => format!("{count} tensors look like kernels of convolutions but are"),
+        },
+        quoted.join(", "),
+        if count == 1 { "it is" } else { "they are" },
+    )?;
+    let flag = format!("`--include '{glob}'`");
+    match foreign {
+        0 => write!(f, "{flag} takes tensors that are laid out as [out, in, …]"),
+        foreign if foreign == count => write!(
+            f,
+            "{flag} lists them, but [height, width, in, out], as they seem to be laid out, cannot be merged; save them as \
+            [out, in, height, width]"
+        ),
+        foreign => write!(
+            f,
+            "{flag} takes those that are laid out as [out, in, …]; {foreign} seem to be laid out as [height, width, in, out], \
+            which cannot be merged"
+        ),
     }
 }

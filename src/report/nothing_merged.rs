@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::analysis::ThresholdHint;
+use crate::layers::{Layers, Reason};
 use crate::plan::{Fraction, Parameters, Partner, Threshold};
 use crate::similarity::{Nearest, exact};
 
@@ -20,15 +21,19 @@ pub struct NothingMerged {
     /// The most similar pair's layer and similarity.
     greatest: Option<(String, f64)>,
     hints: Vec<ThresholdHint>,
+    /// Layers that were found, and how many of them are left alone for being shallow only.
+    found: usize,
+    shallow: usize,
 }
 
 impl NothingMerged {
-    /// From the run's parameters, the pairs above τ where they were counted, and every layer's name and nearest
-    /// neighbours.
+    /// From the run's parameters, the pairs above τ where they were counted, the name and nearest neighbours of every layer
+    /// that takes part, and all layers.
     pub fn new(
         parameters: Parameters,
         pairs_above: Option<u64>,
         layers: &[(&str, Nearest)],
+        found: &Layers,
     ) -> Self {
         let mut greatest: Vec<f64> = Vec::new();
         let mut best: Option<(String, f64)> = None;
@@ -55,6 +60,12 @@ impl NothingMerged {
                 .iter()
                 .filter_map(|&percent| ThresholdHint::new(percent, kernels, &greatest))
                 .collect(),
+            found: found.layers.len(),
+            shallow: found
+                .layers
+                .iter()
+                .filter(|layer| layer.reason == Some(Reason::Shallow))
+                .count(),
         }
     }
 }
@@ -62,13 +73,21 @@ impl NothingMerged {
 impl fmt::Display for NothingMerged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("NOTHING MERGED: ")?;
-        if self.layers == 0 {
-            return write!(
-                f,
-                "no layer takes part. `inmerge-ckpt inspect` gives each one's reason; those left alone as shallow take \
-                part with a --skip-shallow below {}.",
-                self.parameters.skip_shallow
+        if self.found == 0 {
+            return f.write_str(
+                "the checkpoint holds no layer: no float tensor of rank 2 to 5 named `*.weight`.",
             );
+        }
+        if self.layers == 0 {
+            f.write_str("no layer takes part. `inmerge-ckpt inspect` gives each one's reason")?;
+            if self.shallow > 0 {
+                write!(
+                    f,
+                    "; those left alone as shallow take part with a --skip-shallow below {}",
+                    self.parameters.skip_shallow
+                )?;
+            }
+            return f.write_str(".");
         }
         let Some((layer, greatest)) = &self.greatest else {
             return write!(

@@ -12,6 +12,7 @@ pub struct ConvWeight<'a> {
     float: FloatType,
     layout: KernelLayout,
     groups: usize,
+    channels_last: bool,
 }
 
 impl<'a> ConvWeight<'a> {
@@ -28,7 +29,22 @@ impl<'a> ConvWeight<'a> {
             float: tensor.float_type()?,
             layout,
             groups: kind.groups_compared(groups),
+            channels_last: false,
         })
+    }
+
+    /// The same, with the input channels on the last axis or not: `[out, k…, in/groups]`. The kernels are the same runs of
+    /// elements.
+    pub fn with_channels_last(self, channels_last: bool) -> Self {
+        Self {
+            channels_last,
+            ..self
+        }
+    }
+
+    /// Whether the input channels are on the last axis.
+    pub fn is_channels_last(&self) -> bool {
+        self.channels_last
     }
 
     /// The tensor.

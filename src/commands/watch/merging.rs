@@ -44,8 +44,13 @@ impl Watcher<'_> {
         let mut max_similarities: Vec<Option<f64>> = greatest.collect();
         if is_nothing {
             progress.now("explaining");
-            let (why, greatest) =
-                job.explain(settings.parameters, pairs_above_tau, &machine, &progress)?;
+            let (why, greatest) = job.explain(
+                settings.parameters,
+                pairs_above_tau,
+                &layers,
+                &machine,
+                &progress,
+            )?;
             warnings.push(why.to_string());
             max_similarities = greatest;
         }

@@ -87,6 +87,8 @@ enum Seen {
     MergedBefore,
     /// It is no checkpoint as it is now.
     Incomplete(checkpoint::Error),
+    /// One file of a sharded checkpoint: those are not watched for.
+    Shard(checkpoint::Error),
     /// Somebody wrote to it in this moment.
     Changing,
 }
@@ -135,6 +137,10 @@ impl<'a> Watcher<'a> {
             Ok(Seen::MergedBefore) => looks.settle(file),
             Ok(Seen::Changing) => {}
             Ok(Seen::Incomplete(error)) => self.wait_for(file, &error, session),
+            Ok(Seen::Shard(error)) => {
+                session.warn(&[format!("left alone: {error}")]);
+                looks.settle(file);
+            }
             Err(error) => {
                 self.failed += 1;
                 if lasts(&error) {
@@ -173,6 +179,7 @@ impl<'a> Watcher<'a> {
         let checkpoint = match Checkpoint::open(&file.path) {
             Ok(checkpoint) if file.is_still_so() => checkpoint,
             Ok(_) => return Ok(Seen::Changing),
+            Err(error) if error.problem.is_lone_shard() => return Ok(Seen::Shard(error)),
             Err(error) => return Ok(Seen::Incomplete(error)),
         };
         match self.merge(&checkpoint, name, source, standing, session) {

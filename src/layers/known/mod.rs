@@ -130,11 +130,12 @@ impl Set<'_> {
 
     /// The known network that these layers are; `None` too where several fit that run in different orders.
     fn known(&self, candidates: &[Candidate<'_>]) -> Option<KnownNetwork> {
-        let shapes: Vec<&[usize]> = self
+        let extents: Vec<Vec<usize>> = self
             .members
             .iter()
-            .map(|&index| candidates[index].shape)
+            .map(|&index| candidates[index].extents())
             .collect();
+        let shapes: Vec<&[usize]> = extents.iter().map(Vec::as_slice).collect();
         let entries = atlas::entries(self.fingerprint);
         let mut fitting: Vec<(&Entry, Vec<usize>)> = entries
             .iter()

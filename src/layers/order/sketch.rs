@@ -54,7 +54,11 @@ pub(super) fn sketch(arranger: &Arranger<'_>) -> Vec<Sketch> {
 
 fn of_candidate(index: usize, candidate: &Candidate<'_>) -> Sketch {
     let (reads, out) = (candidate.reads(), candidate.out());
-    let depthwise = reads == 1 && candidate.layout == Layout::Forward && !candidate.linear();
+    let straight = matches!(
+        candidate.layout,
+        Layout::Forward | Layout::ChannelsLast { .. }
+    );
+    let depthwise = reads == 1 && straight && !candidate.linear();
     let entry = if depthwise { [out, 1] } else { [reads, reads] };
     Sketch {
         ends: Ends {

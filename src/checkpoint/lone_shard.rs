@@ -1,0 +1,135 @@
+//! One shard of a sharded checkpoint, given as if it were a whole one.
+//!
+//! It is refused: the depth of its layers depends on those in the other shards.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+
+use crate::place::or_here;
+
+use super::index::is_index;
+use super::{Error, Index, Problem};
+
+/// Digits of the numbers in a shard's name.
+const DIGITS: usize = 5;
+
+/// How shards' names end.
+const ENDING: &str = ".safetensors";
+
+/// Refuses a file that an index beside it names, or whose own name says that there are more like it.
+///
+/// An index that cannot be read says nothing: then the name decides.
+pub(super) fn refuse(path: &Path) -> Result<(), Error> {
+    let Some(name) = path.file_name().and_then(OsStr::to_str) else {
+        return Ok(());
+    };
+    let shard = ShardName::parse(name);
+    let indexes = indexes_beside(path);
+    if let Some(index) = indexes.iter().find(|index| names(path, index, name)) {
+        let index = index.clone();
+        return Err(Problem::LoneShard { index }.of(path));
+    }
+    match shard {
+        Some(shard) if shard.count > 1 => {
+            let index = shard.index();
+            Err(match indexes.contains(&index) {
+                true => Problem::LoneShard { index },
+                false => Problem::LoneShardWithoutIndex {
+                    index,
+                    count: shard.count,
+                },
+            }
+            .of(path))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The names of the indexes in a file's folder, in order.
+fn indexes_beside(path: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(or_here(path.parent())) else {
+        return Vec::new();
+    };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut indexes: Vec<String> = names.filter(|name| is_index(name.as_ref())).collect();
+    indexes.sort();
+    indexes
+}
+
+/// Whether an index names a file that is not the only one it names.
+fn names(path: &Path, index: &str, name: &str) -> bool {
+    Index::open(path.with_file_name(index)).is_ok_and(|index| {
+        let shards = index.map().shards();
+        shards.len() > 1 && shards.contains(name)
+    })
+}
+
+/// The name of one shard of several: `model-00002-of-00003.safetensors`.
+#[derive(Debug, PartialEq, Eq)]
+struct ShardName<'a> {
+    stem: &'a str,
+    count: u64,
+}
+
+impl<'a> ShardName<'a> {
+    fn parse(name: &'a str) -> Option<Self> {
+        let (rest, count) = take_number(name.strip_suffix(ENDING)?)?;
+        let (stem, _) = take_number(rest.strip_suffix("-of-")?)?;
+        let stem = stem.strip_suffix('-')?;
+        Some(Self { stem, count })
+    }
+
+    /// The name of its index; that of a variant (`model.fp16-…`) has the variant's name behind `index`.
+    fn index(&self) -> String {
+        match self.stem.split_once('.') {
+            Some((stem, variant)) => format!("{stem}{ENDING}.index.{variant}.json"),
+            None => format!("{}{ENDING}.index.json", self.stem),
+        }
+    }
+}
+
+/// Takes a number of five digits from the end of a text.
+fn take_number(text: &str) -> Option<(&str, u64)> {
+    let (rest, number) = text.split_at_checked(text.len().checked_sub(DIGITS)?)?;
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+    Some((rest, number.parse().ok().filter(|_| is_number)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_told_by_name() {
+        let index = |name| ShardName::parse(name).map(|shard| (shard.index(), shard.count));
+        assert_eq!(
+            index("model-00002-of-00003.safetensors"),
+            Some(("model.safetensors.index.json".to_owned(), 3))
+        );
+        assert_eq!(
+            index("diffusion_pytorch_model.fp16-00001-of-00002.safetensors"),
+            Some((
+                "diffusion_pytorch_model.safetensors.index.fp16.json".to_owned(),
+                2
+            ))
+        );
+        assert_eq!(
+            index("model-00001-of-00001.safetensors").map(|(_, count)| count),
+            Some(1)
+        );
+        for name in [
+            "model.safetensors",
+            "model-2-of-3.safetensors",
+            "model-00002-of-00003.safetensors.bak",
+            "model-00002-of-0000é.safetensors",
+            "model-+0002-of-+0003.safetensors",
+            "00002-of-00003.safetensors",
+            "epoch-00002.safetensors",
+            "-of-00003.safetensors",
+            "é003.safetensors",
+        ] {
+            assert_eq!(index(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! How the extents of a weight are to be read, by its shape, its bias, the norm behind it and its name.
+
+use crate::checkpoint::Tensor;
+use crate::layers::name::Segment;
+
+use super::axes::{Axes, AxisOrder, seems_kernels_last};
+use super::companions::Companions;
+use super::{Layout, unnamed};
+
+/// Names that say "transposed" of themselves.
+const TRANSPOSED: [&str; 4] = ["tconv", "convt", "convtrans", "dconv"];
+
+/// Beginnings of words that say so.
+const TRANSPOSED_STEMS: [&str; 5] = ["deconv", "transp", "convtransp", "upconv", "upscore"];
+
+/// Names that say so only if the kernel fits a stride of 2: an upsampling followed by a convolution has them too.
+const UPWARD: [&str; 6] = [
+    "up",
+    "ups",
+    "upsample",
+    "upsampling",
+    "upscale",
+    "upsamples",
+];
+
+/// Names under which an even kernel is a strided convolution's.
+const DOWNWARD: [&str; 8] = [
+    "down",
+    "downs",
+    "downsample",
+    "stem",
+    "patch",
+    "enc",
+    "encoder",
+    "proj",
+];
+
+/// How a weight is to be read in a file whose weights have this order of axes.
+pub(super) fn layout(
+    tensor: &Tensor,
+    module: &str,
+    companions: &Companions<'_>,
+    axes: &Axes,
+) -> Layout {
+    let shape = &tensor.shape;
+    if shape.contains(&0) {
+        return Layout::Empty;
+    }
+    if shape.len() == 2 {
+        return Layout::Forward;
+    }
+    let bias = companions.bias(module);
+    match axes.of_weight(shape, bias) {
+        AxisOrder::KernelsFirst => kernels_first(shape, module, bias, companions),
+        AxisOrder::KernelsLast => Layout::Foreign,
+        AxisOrder::ChannelsLast if bias.is_some_and(|bias| bias != shape[0]) => {
+            Layout::ChannelsLast { certain: false }
+        }
+        // MLX keeps the kernels of a transposed convolution on the first axis too, but nothing here tells their groups.
+        AxisOrder::ChannelsLast => Layout::ChannelsLast {
+            certain: !path_says_transposed(module),
+        },
+        AxisOrder::MaybeChannelsLast => Layout::ChannelsLast { certain: false },
+    }
+}
+
+/// How a tensor is to be read that the user includes by its name.
+pub(super) fn included(tensor: &Tensor, companions: &Companions<'_>, axes: &Axes) -> Layout {
+    let named = unnamed::is_named(tensor);
+    if !tensor.shape.contains(&0) && seems_kernels_last(&tensor.shape, named) {
+        return Layout::Foreign;
+    }
+    layout(tensor, &tensor.name, companions, axes)
+}
+
+/// Whether a name says transposed.
+fn says_transposed(segment: &Segment) -> bool {
+    segment.has(&TRANSPOSED)
+        || segment.words.iter().any(|word| {
+            TRANSPOSED_STEMS
+                .iter()
+                .any(|stem| word.starts_with(stem))
+        })
+}
+
+/// Whether one of the last two parts of a module's path says so.
+fn path_says_transposed(module: &str) -> bool {
+    let mut path = module.rsplit('.').take(2).map(Segment::parse);
+    path.any(|segment| says_transposed(&segment))
+}
+
+/// Tells PyTorch's convolutions from its transposed ones.
+fn kernels_first(
+    shape: &[usize],
+    module: &str,
+    bias: Option<usize>,
+    companions: &Companions<'_>,
+) -> Layout {
+    let (first, second) = (shape[0], shape[1]);
+    if let Some(bias) = bias {
+        if bias != first && bias % second == 0 && first % (bias / second).max(1) == 0 {
+            return Layout::Transposed(bias / second);
+        }
+        if bias != first {
+            return Layout::Misfit(bias);
+        }
+        if first != second {
+            return Layout::Forward;
+        }
+    }
+    if shape[2..].iter().all(|&extent| extent == 1) {
+        return Layout::Forward;
+    }
+    let mut path = module.rsplit('.').map(Segment::parse);
+    let (own, parent) = (path.next(), path.next());
+    let says = |words: &[&str]| {
+        let near = [own.as_ref(), parent.as_ref()];
+        near.into_iter().flatten().any(|segment| segment.has(words))
+    };
+    // Even kernels are what a stride takes; odd ones are an ordinary convolution's as well.
+    let strided = shape[2..].iter().all(|&extent| extent.is_multiple_of(2));
+    let follower = own
+        .as_ref()
+        .filter(|own| own.is_number())
+        .and_then(|own| following_norm(module, own, companions));
+    match follower {
+        Some(length) if length == second && first != second => return Layout::Transposed(1),
+        Some(length) if length == first && first != second => return Layout::Forward,
+        _ => {}
+    }
+    // `double_conv` below an `up1` is a pair of plain convolutions: the nearer name decides.
+    let [is_own, is_parents] =
+        [&own, &parent].map(|segment| segment.as_ref().is_some_and(says_transposed));
+    // `dconv` may be short for depthwise.
+    let is_depthwise = second == 1 && says(&["dconv"]);
+    if ((is_own || is_parents) && !is_depthwise) || (says(&UPWARD) && strided) {
+        return Layout::Transposed(1);
+    }
+    if first != second {
+        return Layout::Forward;
+    }
+    // A square weight reads the same either way, and an even kernel is more often than not a stride's.
+    let upward = own.as_ref().is_some_and(|own| {
+        own.has(&UPWARD)
+            || (own.is_number() && parent.as_ref().is_some_and(|parent| parent.has(&UPWARD)))
+    });
+    let downward = says(&DOWNWARD);
+    if upward || (strided && !downward) {
+        Layout::Undecided
+    } else {
+        Layout::Forward
+    }
+}
+
+/// The scale of the norm that follows a convolution in an `nn.Sequential`: at one of the next two numbers.
+fn following_norm(module: &str, own: &Segment, companions: &Companions<'_>) -> Option<usize> {
+    let prefix = &module[..module.len() - own.text.len()];
+    let number: u64 = own.text.parse().ok()?;
+    (1..=2).find_map(|step| companions.norm(&format!("{prefix}{}", number.checked_add(step)?)))
+}

@@ -1,0 +1,266 @@
+//! Which tensors are the weights of layers.
+
+mod adapters;
+mod axes;
+mod companions;
+mod layout;
+mod parametrised;
+mod tables;
+mod unnamed;
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::checkpoint::{Dtype, Tensor};
+
+use super::Warning;
+use super::pattern::NamePattern;
+use axes::Axes;
+pub(super) use companions::Companions;
+use tables::Tables;
+
+/// What a candidate's name and shape say about its layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// `[out, in/groups, k…]`.
+    Forward,
+    /// `[in, out/groups, k…]`, with the groups.
+    Transposed(usize),
+    /// One of the two above; nothing tells which.
+    Undecided,
+    /// The main part of a parametrised weight: it holds a place in the order, but is not merged.
+    Parametrised,
+    /// A further part of a parametrised weight: it holds no place.
+    Part,
+    /// `[height, width, in, out]`, as TensorFlow, Keras and Flax have it: it holds a place in the order, but is not merged.
+    Foreign,
+    /// MLX's `[out, k…, in/groups]`. Where that is not certain, it holds a place in the order, but is not merged.
+    ChannelsLast {
+        /// Whether the file's metadata says so, and nothing denies it.
+        certain: bool,
+    },
+    /// A factor of an adapter (LoRA and its kin): it holds no place and is not merged.
+    Adapter,
+    /// Some extent is zero.
+    Empty,
+    /// The bias has this length, which neither axis explains.
+    Misfit(usize),
+}
+
+/// A tensor that is, or stands for, the weight of a layer.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate<'a> {
+    /// Index into the tensor table.
+    pub tensor: usize,
+    /// Path of the module it belongs to.
+    pub module: &'a str,
+    /// Extents.
+    pub shape: &'a [usize],
+    /// How the extents are to be read.
+    pub layout: Layout,
+}
+
+impl Candidate<'_> {
+    /// Whether it is a fully connected layer.
+    pub fn linear(&self) -> bool {
+        self.shape.len() == 2
+    }
+
+    /// Whether it is a layer, rather than a part of one that another tensor stands for.
+    pub fn has_place(&self) -> bool {
+        !matches!(self.layout, Layout::Part | Layout::Adapter)
+    }
+
+    /// Output channels: the number of kernels.
+    pub fn out(&self) -> usize {
+        match self.layout {
+            Layout::Transposed(groups) => self.shape[1].saturating_mul(groups),
+            Layout::Foreign => match self.foreign() {
+                // Keras keeps depthwise kernels as `[height, width, channels, multiplier]`.
+                (channels, 1) if !self.is_point() => channels,
+                (_, out) => out,
+            },
+            _ => self.shape[0],
+        }
+    }
+
+    /// Input channels that one kernel reads; for a transposed convolution, all input channels.
+    pub fn reads(&self) -> usize {
+        match self.layout {
+            Layout::Transposed(_) => self.shape[0],
+            Layout::ChannelsLast { .. } => self.shape[self.shape.len() - 1],
+            Layout::Foreign => match self.foreign() {
+                (_, 1) if !self.is_point() => 1,
+                (channels, _) => channels,
+            },
+            _ => self.shape[1],
+        }
+    }
+
+    /// The trailing extents, where these are the channels that come in and go out.
+    fn foreign(&self) -> (usize, usize) {
+        (
+            self.shape[self.shape.len() - 2],
+            self.shape[self.shape.len() - 1],
+        )
+    }
+
+    /// Its extents as PyTorch would have them, channels first.
+    pub fn extents(&self) -> Vec<usize> {
+        let mut extents = self.shape.to_vec();
+        if matches!(self.layout, Layout::ChannelsLast { .. }) {
+            extents[1..].rotate_right(1);
+        }
+        extents
+    }
+
+    /// Whether all kernel sizes are 1.
+    pub fn is_point(&self) -> bool {
+        let rank = self.shape.len();
+        let kernel = match self.layout {
+            Layout::ChannelsLast { .. } => 1..rank - 1,
+            Layout::Foreign => 0..rank - 2,
+            _ => 2..rank,
+        };
+        self.shape[kernel].iter().all(|&extent| extent == 1)
+    }
+}
+
+/// Whether weights are stored in such a type: a convolution's, not an index or a flag.
+fn is_quantised(dtype: Dtype) -> bool {
+    matches!(
+        dtype,
+        Dtype::I8
+            | Dtype::U8
+            | Dtype::F4
+            | Dtype::F6_E2M3
+            | Dtype::F6_E3M2
+            | Dtype::F8_E4M3
+            | Dtype::F8_E4M3FNUZ
+            | Dtype::F8_E5M2
+            | Dtype::F8_E5M2FNUZ
+    )
+}
+
+/// Find the candidates. These are
+///
+/// - a float tensor of rank 2 to 5 named `*.weight` (or just `weight`), or one of rank 3 to 5 in a type of 8 bits or fewer;
+/// - the parts of a parametrised weight and the factors of adapters;
+/// - a float tensor of rank 3 to 5 that an `--include` glob names, and one of rank 2 to 5 that is `listed` by its name.
+///
+/// `metadata` is the file's: it may name a format whose axes are in another order.
+pub(super) fn find<'a>(
+    tensors: &'a [Tensor],
+    metadata: &BTreeMap<String, String>,
+    companions: &Companions<'_>,
+    include: &[NamePattern],
+    listed: &HashSet<&str>,
+) -> Vec<Candidate<'a>> {
+    let tables = Tables::of(tensors, companions);
+    let mut found = Vec::new();
+    let mut open = Vec::new();
+    for (index, tensor) in tensors.iter().enumerate() {
+        if !(2..=5).contains(&tensor.rank()) {
+            continue;
+        }
+        let is_float = tensor.float_type().is_some();
+        let (module, last) = tensor.name.rsplit_once('.').unwrap_or(("", &tensor.name));
+        let shape = tensor.shape.as_slice();
+        let candidate = |module, layout| Candidate {
+            tensor: index,
+            module,
+            shape,
+            layout,
+        };
+        let is_listed = is_float && listed.contains(tensor.name.as_str());
+        if adapters::is_factor(&tensor.name) {
+            found.push(candidate(module, Layout::Adapter));
+        } else if last == "weight" {
+            let module = adapters::wrapped(module);
+            let is_stored = is_float || (shape.len() >= 3 && is_quantised(tensor.dtype));
+            if is_listed || (is_stored && !tables.contain(module, shape)) {
+                open.push((index, module, true));
+            }
+        } else if let Some((module, layout)) = parametrised::part(&tensor.name) {
+            if is_float {
+                found.push(candidate(module, layout));
+            }
+        } else if is_listed
+            || (is_float
+                && shape.len() >= 3
+                && include.iter().any(|pattern| pattern.matches(&tensor.name)))
+        {
+            open.push((index, tensor.name.as_str(), false));
+        }
+    }
+    // The order of the axes is the whole file's.
+    let shapes: Vec<&[usize]> = open
+        .iter()
+        .filter(|(index, ..)| tensors[*index].rank() >= 3)
+        .map(|&(index, ..)| tensors[index].shape.as_slice())
+        .collect();
+    let axes = Axes::of(&shapes, metadata);
+    found.extend(open.into_iter().map(|(index, module, named)| {
+        let tensor = &tensors[index];
+        let layout = if named {
+            layout::layout(tensor, module, companions, &axes)
+        } else {
+            layout::included(tensor, companions, &axes)
+        };
+        Candidate {
+            tensor: index,
+            module,
+            shape: &tensor.shape,
+            layout,
+        }
+    }));
+    found
+}
+
+/// What is to be known of candidates that are left alone, and of tensors that may be layers by another name: one warning of
+/// each sort, however many there are.
+pub(super) fn warnings(tensors: &[Tensor], candidates: &[Candidate<'_>]) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    // The candidates stand in order of their names.
+    let mut warn = |is_one: &dyn Fn(&Candidate<'_>) -> bool,
+                    warning: &dyn Fn(String, usize) -> Warning| {
+        let mut all = candidates.iter().filter(|candidate| is_one(candidate));
+        if let Some(first) = all.next() {
+            let name = tensors[first.tensor].name.clone();
+            warnings.push(warning(name, all.count()));
+        }
+    };
+    warn(
+        &|candidate| candidate.layout == Layout::Adapter,
+        &|name, others| Warning::Adapter { name, others },
+    );
+    warn(
+        &|candidate| candidate.layout == Layout::Foreign,
+        &|name, others| Warning::ForeignLayout { name, others },
+    );
+    warn(
+        &|candidate| candidate.layout == Layout::ChannelsLast { certain: false },
+        &|name, others| Warning::ChannelsLast { name, others },
+    );
+    let dtype = |candidate: &Candidate<'_>| tensors[candidate.tensor].dtype;
+    let stored =
+        |candidate: &Candidate<'_>| candidate.has_place() && is_quantised(dtype(candidate));
+    let mut dtypes: Vec<Dtype> = candidates
+        .iter()
+        .filter(|candidate| stored(candidate))
+        .map(dtype)
+        .collect();
+    dtypes.sort_unstable();
+    dtypes.dedup();
+    for own in dtypes {
+        warn(
+            &|candidate| stored(candidate) && dtype(candidate) == own,
+            &|name, others| Warning::StoredAs {
+                name,
+                dtype: own,
+                others,
+            },
+        );
+    }
+    warnings.extend(unnamed::warning(tensors, candidates));
+    warnings
+}

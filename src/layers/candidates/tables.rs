@@ -1,0 +1,156 @@
+//! Tensors named `*.weight` that belong to no layer with kernels: embeddings, recurrent cells, norms over whole pictures,
+//! bilinear forms and capsules.
+
+use std::collections::HashMap;
+
+use crate::checkpoint::Tensor;
+use crate::layers::name::Segment;
+
+use super::companions::Companions;
+
+/// Words of modules whose weight is a table or a recurrent cell, not a layer with kernels.
+const TABLES: [&str; 16] = [
+    "embedding",
+    "embeddings",
+    "embed",
+    "token",
+    "tokens",
+    "pos",
+    "position",
+    "positional",
+    "wte",
+    "wpe",
+    "rel",
+    "lstm",
+    "gru",
+    "rnn",
+    "norm",
+    "layernorm",
+];
+
+/// Words with which a module that is called a table is a layer after all: `patch_embed` may itself be the convolution that
+/// cuts the patches.
+const LAYERS: [&str; 5] = ["patch", "patches", "proj", "projection", "conv"];
+
+/// Squares from this size on are a capsule's matrix, not a kernel: capsules' own convolutions have 9×9.
+const CAPSULE_SIDE: usize = 12;
+
+/// Which weights are none of a layer.
+pub(super) struct Tables<'a> {
+    companions: &'a Companions<'a>,
+    /// Shapes of the weights of numbered modules, by path.
+    numbered: HashMap<&'a str, &'a [usize]>,
+}
+
+impl<'a> Tables<'a> {
+    pub fn of(tensors: &'a [Tensor], companions: &'a Companions<'a>) -> Self {
+        let numbered = tensors.iter().filter_map(|tensor| {
+            let module = tensor.name.strip_suffix(".weight")?;
+            let is_numbered = module.ends_with(|end: char| end.is_ascii_digit());
+            is_numbered.then_some((module, tensor.shape.as_slice()))
+        });
+        Self {
+            companions,
+            numbered: numbered.collect(),
+        }
+    }
+
+    /// Whether the weight of this module is one.
+    pub fn contain(&self, module: &str, shape: &[usize]) -> bool {
+        self.companions.has_shaped_bias(module)
+            || is_named(module, shape)
+            || (shape.len() >= 3 && self.follows_convolution(module, shape))
+    }
+
+    /// In an `nn.Sequential`, a weight directly behind a convolution over one more dimension, with an entry for each of its
+    /// outputs, is a LayerNorm over `[channels, height, width]`: a `Conv1d` could not read what a `Conv2d` gives.
+    fn follows_convolution(&self, module: &str, shape: &[usize]) -> bool {
+        let at = module.rfind('.').map_or(0, |dot| dot + 1);
+        let before = module[at..]
+            .parse()
+            .ok()
+            .and_then(|number: u64| number.checked_sub(1));
+        before.is_some_and(|before| {
+            let before = format!("{}{before}", &module[..at]);
+            self.numbered
+                .get(before.as_str())
+                .is_some_and(|before| before.len() == shape.len() + 1 && before[0] == shape[0])
+        })
+    }
+}
+
+/// Tables are of rank 2 as a rule (`pos_embed.weight`); a projection inside one (`patch_embed.proj`) is a layer.
+fn is_named(module: &str, shape: &[usize]) -> bool {
+    let mut path = module.rsplit('.').map(Segment::parse);
+    let Some(last) = path.next() else {
+        return false;
+    };
+    if shape.len() >= 3 && last.has(&LAYERS) {
+        return false;
+    }
+    if last.has(&TABLES) || last.words.iter().any(|word| word.contains("embedding")) {
+        return true;
+    }
+    // `ln1` of rank 2 is no convolution anyway.
+    if shape.len() >= 3 && last.words.first().is_some_and(|word| word == "ln") {
+        return true;
+    }
+    if shape.len() == 3 && last.has(&["bilinear", "bilin", "biaffine"]) {
+        return true;
+    }
+    let parent = path.next();
+    shape.len() >= 4
+        && [Some(&last), parent.as_ref()]
+            .into_iter()
+            .flatten()
+            .any(is_capsule)
+        && {
+            let (height, width) = (shape[shape.len() - 2], shape[shape.len() - 1]);
+            // A matrix for each pair of capsules; the convolutions among them have square kernels, or are 1 high or wide.
+            (height != width && height > 1 && width > 1)
+                || (height == width && width >= CAPSULE_SIDE)
+        }
+}
+
+fn is_capsule(segment: &Segment) -> bool {
+    segment
+        .words
+        .iter()
+        .any(|word| word.contains("capsule") || word.ends_with("caps"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_norms_forms_and_capsules_from_convolutions() {
+        let tables: [(&str, &[usize]); 9] = [
+            ("ln1", &[16, 28, 28]),
+            ("block.ln_2", &[16, 8, 28, 28]),
+            ("norm2", &[16, 28, 28]),
+            ("bilinear", &[8, 16, 16]),
+            ("head.bilinear1", &[2, 64, 32]),
+            ("capsule", &[10, 32, 16, 8]),
+            ("digit_caps", &[10, 1152, 16, 8]),
+            ("digitcaps", &[10, 1152, 16, 16]),
+            ("caps_layer.transform", &[10, 32, 16, 8]),
+        ];
+        for (module, shape) in tables {
+            assert!(is_named(module, shape), "{module}");
+        }
+        let convolutions: [(&str, &[usize]); 8] = [
+            ("plain1", &[16, 28, 28]),
+            ("primary_capsules.0", &[32, 256, 9, 9]),
+            ("primary_caps.conv", &[32, 256, 3, 9]),
+            ("capsule", &[32, 256, 1, 9]),
+            ("capsule", &[32, 256, 9]),
+            ("bilinear_upsample", &[21, 21, 4, 4]),
+            ("norm_conv", &[16, 16, 3, 3]),
+            ("lnet", &[16, 16, 3, 3]),
+        ];
+        for (module, shape) in convolutions {
+            assert!(!is_named(module, shape), "{module}");
+        }
+    }
+}
