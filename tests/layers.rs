@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use inmerge_ckpt::checkpoint::{Dtype, Tensor};
 use inmerge_ckpt::layers::{
-    Error, Kind, Layer, Layers, METADATA_KEY, NamePattern, OrderSource, Reason, Selection, Warning,
+    Copies, Error, Kind, Layer, Layers, METADATA_KEY, NamePattern, OrderSource, Reason, Selection, Warning,
     parse_order,
 };
 use proptest::prelude::*;
@@ -88,7 +88,7 @@ fn layers(tensors: &[Tensor]) -> Layers {
 }
 
 fn with(tensors: &[Tensor], selection: &Selection) -> Result<Layers, Error> {
-    Layers::of(tensors, &BTreeMap::new(), None, selection)
+    Layers::of(tensors, &BTreeMap::new(), &Copies::none(), None, selection)
 }
 
 fn names(layers: &Layers) -> Vec<&str> {
@@ -496,7 +496,7 @@ fn metadata_comes_before_a_list_and_a_list_before_structure() {
         skip_shallow: 1,
         ..Selection::default()
     };
-    let found = Layers::of(&tensors, &metadata, Some(&list), &selection).unwrap();
+    let found = Layers::of(&tensors, &metadata, &Copies::none(), Some(&list), &selection).unwrap();
     assert_eq!(
         (found.source, names(&found)),
         (
@@ -513,7 +513,7 @@ fn metadata_comes_before_a_list_and_a_list_before_structure() {
         [Some(Reason::Shallow), None, None]
     );
     assert!(found.warnings.contains(&Warning::OrderOverruled));
-    let found = Layers::of(&tensors, &BTreeMap::new(), Some(&list), &selection).unwrap();
+    let found = Layers::of(&tensors, &BTreeMap::new(), &Copies::none(), Some(&list), &selection).unwrap();
     assert_eq!(
         (found.source, names(&found)),
         (
@@ -545,7 +545,7 @@ fn a_list_settles_what_feeds_a_layer() {
         ..Selection::default()
     };
     let list = ["zeta.weight", "mid.weight", "alpha.weight", "beta.weight"].map(str::to_owned);
-    let found = Layers::of(&tensors, &BTreeMap::new(), Some(&list), &selection).unwrap();
+    let found = Layers::of(&tensors, &BTreeMap::new(), &Copies::none(), Some(&list), &selection).unwrap();
     let beta = &found.layers[3];
     assert_eq!(
         (beta.name.as_str(), beta.groups, beta.reason),
@@ -564,12 +564,12 @@ fn a_list_stands_in_for_metadata_that_cannot_be_read() {
     let metadata = BTreeMap::from([(METADATA_KEY.to_owned(), "b, a".to_owned())]);
     let list = ["b.weight", "a.weight"].map(str::to_owned);
     let selection = Selection::default();
-    let found = Layers::of(&tensors, &metadata, Some(&list), &selection).unwrap();
+    let found = Layers::of(&tensors, &metadata, &Copies::none(), Some(&list), &selection).unwrap();
     assert_eq!(
         (found.source, names(&found)),
         (OrderSource::File, vec!["b.weight", "a.weight"])
     );
-    let refused = Layers::of(&tensors, &metadata, None, &selection);
+    let refused = Layers::of(&tensors, &metadata, &Copies::none(), None, &selection);
     assert!(matches!(refused, Err(Error::MetadataNotAList(_))));
 }
 

@@ -114,6 +114,7 @@ fn plan(source: &Checkpoint, parameters: &Parameters) -> Plan {
         .enumerate()
         .map(|(i, ((name, decision), tensor))| PlannedLayer {
             name,
+            copies: Vec::new(),
             depth: Some(i + 1),
             kind: Kind::Pointwise,
             groups: 1,

@@ -418,7 +418,7 @@ mod tests {
         let work = |sink: &Sink<'_>| {
             let mut buffer = sink.buffer();
             buffer.extend_from_slice(bytes);
-            sink.write(0, tensor.bytes.start + at, buffer);
+            sink.write([(0, tensor.bytes.start + at)], buffer);
             Ok::<_, Error>(())
         };
         draft
@@ -482,7 +482,7 @@ mod tests {
                     let range = start..start + length;
                     expected[range.clone()].fill(77);
                     buffer.extend_from_slice(&expected[range]);
-                    sink.write(0, start, buffer);
+                    sink.write([(0, start)], buffer);
                 };
                 match fill {
                     Fill::First => changes

@@ -26,6 +26,9 @@ pub(super) fn run(args: &Apply, session: &mut Session<'_>) -> Result<Outcome, Er
         None => plan,
     };
     let recipe = Recipe::check(&plan, &source).map_err(of_plan)?;
+    if let Some(problem) = recipe.changed_copy(&source)? {
+        return Err(of_plan(problem).into());
+    }
 
     let mut verdict = Verdict::new(recipe.is_empty(), &args.writing);
     if verdict.nothing_merges {
@@ -72,18 +75,17 @@ pub(super) fn run(args: &Apply, session: &mut Session<'_>) -> Result<Outcome, Er
 
 /// The work ahead.
 fn amount(source: &Checkpoint, recipe: &Recipe<'_>, is_written: bool) -> Amount {
-    let layers = recipe
-        .layers
-        .iter()
-        .map(|layer| layer.weight.bytes() as u64);
-    let layers = layers.sum();
+    let weights = || recipe.layers.iter().map(|layer| &layer.weight);
     Amount {
         copied: match recipe.fill() {
             _ if !is_written => 0,
             Fill::First => source.size(),
-            Fill::Between => source.size() - layers,
+            Fill::Between => {
+                let layers = weights().map(|weight| weight.bytes_with_copies() as u64);
+                source.size() - layers.sum::<u64>()
+            }
         },
-        layers,
+        layers: weights().map(|weight| weight.bytes() as u64).sum(),
         products: 0,
     }
 }

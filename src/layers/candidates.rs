@@ -33,6 +33,8 @@ pub(super) enum Layout {
 pub(super) struct Candidate<'a> {
     /// Index into the tensor table.
     pub tensor: usize,
+    /// The other tensors that hold the same weight, in order of their names.
+    pub copies: Vec<usize>,
     /// Path of the module it belongs to.
     pub module: &'a str,
     /// Extents.
@@ -196,6 +198,7 @@ pub(super) fn find<'a>(
         };
         found.push(Candidate {
             tensor: index,
+            copies: Vec::new(),
             module,
             shape: &tensor.shape,
             layout,

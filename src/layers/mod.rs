@@ -11,6 +11,7 @@
 //! depth starts from 1 in each, so `--skip-shallow` holds for each.
 
 mod candidates;
+mod copies;
 mod describe;
 mod error;
 mod gate;
@@ -27,6 +28,7 @@ mod warning;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+pub use copies::Copies;
 pub use error::Error;
 pub use kind::Kind;
 pub use order::OrderSource;
@@ -45,10 +47,15 @@ use select::Globs;
 /// A layer of the checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
-    /// Name of its weight.
+    /// Name of its weight. Where several tensors hold it, the name of the fewest segments stands for all, and the first in
+    /// natural order among those.
     pub name: String,
+    /// The other names of its weight, in byte order.
+    pub copies: Vec<String>,
     /// Index of its weight in the tensor table.
     pub tensor: usize,
+    /// The same of each of its copies.
+    pub copy_tensors: Vec<usize>,
     /// Its sort.
     pub kind: Kind,
     /// Groups of its input channels; kernels of different groups read different channels.
@@ -65,6 +72,12 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// All names of its weight, the one that stands for it first.
+    pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        let copies = self.copies.iter().map(String::as_str);
+        std::iter::once(&self.name[..]).chain(copies)
+    }
+
     /// Whether its kernels are merged.
     pub fn selected(&self) -> bool {
         self.reason.is_none()
@@ -86,10 +99,13 @@ impl Layers {
     /// Read the layers of a tensor table.
     ///
     /// `metadata` is the file's `__metadata__`; `order` the names of an `--order` file (see [`parse_order`]), used
-    /// where the metadata holds no list. A list counts depth through the whole file, copies included.
+    /// where the metadata holds no list. A list counts depth through the whole file, several networks included.
+    ///
+    /// Tensors that `copies` puts together are one layer. A glob or a list may call it by any of their names.
     pub fn of(
         tensors: &[Tensor],
         metadata: &BTreeMap<String, String>,
+        copies: &Copies,
         order: Option<&[String]>,
         selection: &Selection,
     ) -> Result<Self, Error> {
@@ -100,6 +116,7 @@ impl Layers {
         candidates.sort_by(|a, b| tensors[a.tensor].name.cmp(&tensors[b.tensor].name));
         let name_of = |candidate: &Candidate<'_>| tensors[candidate.tensor].name.as_str();
         globs.require_matches(candidates.iter().map(name_of))?;
+        let candidates = copies.fold(candidates, tensors);
 
         let given = match (order::explicit::from_metadata(metadata), order) {
             (Ok(Some(names)), _) => {
@@ -113,7 +130,10 @@ impl Layers {
         let indices: HashMap<&str, usize> = candidates
             .iter()
             .enumerate()
-            .map(|(index, candidate)| (name_of(candidate), index))
+            .flat_map(|(index, candidate)| {
+                let names = std::iter::once(&candidate.tensor).chain(&candidate.copies);
+                names.map(move |&tensor| (tensors[tensor].name.as_str(), index))
+            })
             .collect();
         let listed = match &given {
             Some((origin, _, names)) => {

@@ -1,6 +1,6 @@
 //! An order given as a list of weight names.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::layers::{Error, pattern};
 
@@ -31,13 +31,15 @@ pub(in crate::layers) fn from_metadata(
 
 /// Turn a list of names into indices of layers.
 ///
-/// `layers` maps the names of layers to their indices, `is_tensor` knows all names of the file.
+/// `layers` maps the names of layers to their indices, `is_tensor` knows all names of the file. Of a layer with several
+/// names the first that is listed gives the place: a model beside its average, saved before the two differ, may list both.
 pub(in crate::layers) fn resolve(
     origin: &'static str,
     names: &[String],
     layers: &HashMap<&str, usize>,
     is_tensor: impl Fn(&str) -> bool,
 ) -> Result<Vec<usize>, Error> {
+    let mut listed = HashSet::new();
     let mut taken = vec![false; layers.values().max().map_or(0, |&last| last + 1)];
     let mut order = Vec::with_capacity(names.len());
     for name in names {
@@ -52,13 +54,15 @@ pub(in crate::layers) fn resolve(
                 Error::OrderUnknown { origin, name, near }
             });
         };
-        if std::mem::replace(&mut taken[index], true) {
+        if !listed.insert(name) {
             return Err(Error::OrderTwice {
                 origin,
                 name: name.clone(),
             });
         }
-        order.push(index);
+        if !std::mem::replace(&mut taken[index], true) {
+            order.push(index);
+        }
     }
     Ok(order)
 }
@@ -88,7 +92,7 @@ mod tests {
 
     #[test]
     fn lists_are_checked() {
-        let layers = HashMap::from([("a.weight", 0), ("b.weight", 1)]);
+        let layers = HashMap::from([("a.weight", 0), ("b.weight", 1), ("copy.weight", 1)]);
         let check = |names: &[&str]| {
             resolve(
                 "--order",
@@ -111,6 +115,15 @@ mod tests {
         ));
         assert!(matches!(
             check(&["a.weight", "a.weight"]),
+            Err(Error::OrderTwice { .. })
+        ));
+        // One layer by two names has the place of the first, but neither name may be listed twice.
+        assert_eq!(
+            check(&["copy.weight", "a.weight", "b.weight"]),
+            Ok(vec![1, 0])
+        );
+        assert!(matches!(
+            check(&["copy.weight", "b.weight", "copy.weight"]),
             Err(Error::OrderTwice { .. })
         ));
     }
