@@ -153,7 +153,10 @@ impl Checkpoint {
     ///
     /// As [`Checkpoint::values`].
     pub fn first_values(&self, tensor: &Tensor, length: usize) -> Result<Vec<u8>, Error> {
-        let end = tensor.bytes.end.min(tensor.bytes.start.saturating_add(length));
+        let end = tensor
+            .bytes
+            .end
+            .min(tensor.bytes.start.saturating_add(length));
         self.shards[tensor.shard].read(tensor.bytes.start..end)
     }
 

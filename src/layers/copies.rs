@@ -35,6 +35,11 @@ impl Copies {
         Self { groups }
     }
 
+    /// The groups, as indices of tensors.
+    pub fn groups(&self) -> &[Vec<usize>] {
+        &self.groups
+    }
+
     /// Finds the copies among the tensors that can be weights of layers.
     ///
     /// `page` gives the first [`PAGE_BYTES`](Self::PAGE_BYTES) of a tensor's values, or all if there are fewer. It is asked for
@@ -82,7 +87,10 @@ impl Copies {
         let mut folded = HashSet::new();
         let known: HashSet<usize> = candidates.iter().map(|c| c.tensor).collect();
         for group in &self.groups {
-            let group = group.iter().copied().filter(|tensor| known.contains(tensor));
+            let group = group
+                .iter()
+                .copied()
+                .filter(|tensor| known.contains(tensor));
             let (standing, mut others) = match standing(group.collect(), tensors) {
                 Some((standing, others)) if !others.is_empty() => (standing, others),
                 _ => continue,
@@ -349,7 +357,10 @@ mod tests {
             ]),
             "encoder.stages.0.0.convs.0.conv.weight"
         );
-        assert_eq!(stands(&["layers.10.weight", "layers.9.weight"]), "layers.9.weight");
+        assert_eq!(
+            stands(&["layers.10.weight", "layers.9.weight"]),
+            "layers.9.weight"
+        );
         assert_eq!(stands(&["model.a.weight", "ema.a.weight"]), "ema.a.weight");
         assert_eq!(stands(&["conv_1.weight", "conv1.weight"]), "conv1.weight");
         assert_eq!(standing(Vec::new(), &[]), None);

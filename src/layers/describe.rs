@@ -145,7 +145,9 @@ impl<'a> Describer<'a> {
     /// All names of a candidate's weight, the one that stands for it first.
     fn names(&self, candidate: &Candidate<'_>) -> Vec<&'a str> {
         let tensors = std::iter::once(&candidate.tensor).chain(&candidate.copies);
-        tensors.map(|&tensor| &self.tensors[tensor].name[..]).collect()
+        tensors
+            .map(|&tensor| &self.tensors[tensor].name[..])
+            .collect()
     }
 
     fn layer(&self, candidate: &Candidate<'_>, groups: usize, facts: &Facts<'_>) -> Layer {
