@@ -105,10 +105,10 @@ fn inspect(input: &Path) -> Taken {
 }
 
 /// Runs a command on layers in this process.
-fn taken(mut line: Vec<&str>, threads: usize) -> Taken {
+fn taken(line: Vec<&str>, threads: usize) -> Taken {
     let threads = threads.to_string();
-    line.extend(["--no-sync", "--skip-shallow", "0", "--threads", &threads]);
-    taken_by(line)
+    let rest = ["--no-sync", "--skip-shallow", "0", "--threads", &threads];
+    taken_by(line.into_iter().chain(rest).collect())
 }
 
 /// Runs a command in this process.
