@@ -505,6 +505,45 @@ mod tests {
     }
 
     #[test]
+    fn the_same_bytes_may_go_to_several_places() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = source_of(folder.path(), &[&[1; 9], &[2; 9], &[3; 9]]);
+        let starts = source.tensors().iter().map(|tensor| tensor.bytes.start);
+        let places: Vec<usize> = starts.map(|start| start + 4).collect();
+        let mut expected = fs::read(source.path()).unwrap();
+        for place in [places[0], places[2]] {
+            expected[place..place + 2].fill(8);
+        }
+        for (number, fill) in [Fill::First, Fill::Between].into_iter().enumerate() {
+            let out = folder.path().join(number.to_string());
+            let out = Destination::check(&source, &out, false).unwrap();
+            let draft = |lost: Option<usize>| {
+                let mut draft = Draft::begin(&source, &out).unwrap();
+                let work = |sink: &Sink<'_>| {
+                    let mut buffer = sink.buffer();
+                    buffer.extend_from_slice(&[8, 8]);
+                    sink.write([(0, places[0]), (0, places[2])], buffer);
+                    Ok::<_, Error>(())
+                };
+                draft.write_while(fill, &[], &(), work).unwrap();
+                let DraftFile::New { file, .. } = &draft.files[0] else {
+                    panic!("a file that is written is a new one");
+                };
+                if let Some(lost) = lost {
+                    file.as_file().write_all_at(&[7], lost as u64).unwrap();
+                }
+                draft.publish(Durability::Unsynced)
+            };
+            for lost in [places[0], places[2]] {
+                let error = draft(Some(lost)).unwrap_err();
+                assert!(matches!(*error.problem, Problem::ReadBackDiffers { .. }));
+            }
+            draft(None).unwrap();
+            assert_eq!(fs::read(out.path()).unwrap(), expected, "{fill:?}");
+        }
+    }
+
+    #[test]
     fn bytes_lost_between_writing_and_reading_back_are_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let source = source(folder.path());

@@ -12,7 +12,7 @@ use super::Selection;
 use super::candidates::{self, Candidate, Companions};
 use super::name::Segment;
 use super::pattern::NamePattern;
-use crate::checkpoint::Tensor;
+use crate::checkpoint::{Dtype, Tensor};
 
 /// Which tensors of a checkpoint hold the same weight.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,7 +62,10 @@ impl Copies {
             // Of thousands of tensors the pages themselves would fill the memory.
             let mut by_page: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
             for index in alike {
-                let page = page(&tensors[index])?;
+                let (tensor, page) = (&tensors[index], page(&tensors[index])?);
+                if page.len() == tensor.bytes.len() && is_constant(&page, tensor) {
+                    continue;
+                }
                 by_page.entry(hash(&page)).or_default().push(index);
             }
             for alike in by_page.into_values().filter(|alike| alike.len() > 1) {
@@ -136,11 +139,11 @@ fn of_same_dtype_and_shape(tensors: &[Tensor], selection: &Selection) -> Vec<Vec
     let include = selection.include.iter();
     let include = include.filter_map(|glob| NamePattern::new("--include", glob).ok());
     let include: Vec<NamePattern> = include.collect();
-    let mut alike: HashMap<(String, &[usize]), Vec<usize>> = HashMap::new();
+    let mut alike: BTreeMap<(Dtype, &[usize]), Vec<usize>> = BTreeMap::new();
     for candidate in candidates::find(tensors, &companions, &include) {
         let tensor = &tensors[candidate.tensor];
         if !tensor.bytes.is_empty() {
-            let key = (tensor.dtype.to_string(), &tensor.shape[..]);
+            let key = (tensor.dtype, &tensor.shape[..]);
             alike.entry(key).or_default().push(candidate.tensor);
         }
     }
@@ -196,7 +199,6 @@ mod tests {
     use std::convert::Infallible;
 
     use super::*;
-    use crate::checkpoint::Dtype;
 
     /// A checkpoint in memory that keeps account of what is read.
     #[derive(Default)]

@@ -6,8 +6,10 @@
 //! shapes; where that leaves something open, natural order and a warning. The result depends on the set of tensors
 //! only, never on their order in the file.
 //!
+//! Tensors that hold one weight under several names are one layer ([`Copies`]): one of the names stands for all.
+//!
 //! Depth counts convolutions from 1: pointwise, depthwise, transposed, squeeze-and-excite and head convolutions all
-//! count. Where a file holds several copies of one network (a model and its moving average, a chain of two U-Nets),
+//! count. Where a file holds one network several times (a model and its moving average, a chain of two U-Nets),
 //! depth starts from 1 in each, so `--skip-shallow` holds for each.
 
 mod candidates;
