@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::checkpoint::{Checkpoint, Draft, Error, Fill, PIECE_BYTES, Piece, Sink, Tensor};
+use crate::checkpoint::{Checkpoint, Draft, Error, Fill, PIECE_BYTES, Piece, Sink};
 use crate::meter::Meter;
 use crate::plan::{LayerRecipe, Recipe};
 use crate::schedule::{Load, per_task, work_on_layers};
@@ -65,16 +65,18 @@ impl Recipe<'_> {
     /// How to write its layers.
     pub fn fill(&self) -> Fill {
         let changed: f64 = self.layers.iter().map(LayerRecipe::changed_bytes).sum();
-        let all: usize = self.layers.iter().map(|layer| layer.weight.bytes()).sum();
+        let layers = self.layers.iter();
+        let all: usize = layers.map(|layer| layer.weight.bytes_with_copies()).sum();
         fill_for(changed / all.max(1) as f64)
     }
 }
 
 impl LayerRecipe<'_> {
-    /// Bytes of kernels that are merged, each time they are.
+    /// Bytes of kernels that are merged, each time they are, in all copies of the weight.
     fn changed_bytes(&self) -> f64 {
         let merges: usize = self.rounds.iter().map(Vec::len).sum();
-        merges as f64 / self.weight.layout().kernels() as f64 * self.weight.bytes() as f64
+        let kernels = self.weight.layout().kernels();
+        merges as f64 / kernels as f64 * self.weight.bytes_with_copies() as f64
     }
 
     fn load(&self) -> Load<'_> {
@@ -82,13 +84,15 @@ impl LayerRecipe<'_> {
         let memory = if is_copied { self.weight.bytes() } else { 0 };
         Load {
             tensor: self.weight.tensor(),
+            copies: self.weight.copies(),
             work: self.weight.bytes() as u64,
             memory,
             allowance: memory,
         }
     }
 
-    /// Blends the layer's kernels, of its tensor's `values`, and hands what they become to the sink, if there is one.
+    /// Blends the layer's kernels, of its tensor's `values`, and hands what they become to the sink, if there is one: the same
+    /// bytes for every tensor that holds the weight.
     /// `squares` are the dot products of the kernels with themselves, where they are known.
     /// `meter` is told of bytes as they are dealt with.
     pub fn apply(
@@ -98,11 +102,11 @@ impl LayerRecipe<'_> {
         sink: Option<&Sink<'_>>,
         meter: &dyn Meter,
     ) -> Change {
-        let tensor = self.weight.tensor();
         let Some((last, before)) = self.rounds.split_last() else {
             meter.blended(values.len() as u64);
             if let Some(sink) = sink.filter(|sink| sink.fill() == Fill::Between) {
-                sink.copy(Piece::of(tensor));
+                let pieces = self.weight.tensors().map(Piece::of);
+                pieces.for_each(|piece| sink.copy(piece));
             }
             return Change::NONE;
         };
@@ -153,7 +157,6 @@ impl LastRound<'_> {
     /// Writes kernels that follow each other in the file, a buffer full at a time; computes as much without a sink. How far
     /// each that is written has moved, as [`LastRound::write`] says.
     fn write_in_order(&self, sink: Option<&Sink<'_>>) -> Vec<f64> {
-        let tensor = self.recipe.weight.tensor();
         let row_bytes = self.rows.row_bytes();
         let fill = sink.map_or(Fill::First, Sink::fill);
         let runs: Vec<Range<usize>> = self.runs(fill).collect();
@@ -165,12 +168,12 @@ impl LastRound<'_> {
         let changes = runs.flat_map_iter(|kernels| {
             let mut buffer = sink.map_or_else(Vec::new, Sink::buffer);
             buffer.resize(kernels.len() * row_bytes, 0);
-            let start = tensor.bytes.start + kernels.start * row_bytes;
+            let start = kernels.start * row_bytes;
             let rows = kernels.zip(buffer.chunks_exact_mut(row_bytes));
             let changes: Vec<f64> = rows.map(|(kernel, row)| self.write(kernel, row)).collect();
             self.meter.blended(buffer.len() as u64);
             if let Some(sink) = sink {
-                sink.write(tensor.shard, start, buffer);
+                sink.write(self.places(start), buffer);
             }
             changes
         });
@@ -219,16 +222,18 @@ impl LastRound<'_> {
             })
             .collect();
         self.meter.blended(values.len() as u64);
-        let Tensor { shard, bytes, .. } = weight.tensor();
-        for (piece, start) in values
-            .chunks(PIECE_BYTES)
-            .zip(bytes.clone().step_by(PIECE_BYTES))
-        {
+        for (number, piece) in values.chunks(PIECE_BYTES).enumerate() {
             let mut buffer = sink.buffer();
             buffer.extend_from_slice(piece);
-            sink.write(*shard, start, buffer);
+            sink.write(self.places(number * PIECE_BYTES), buffer);
         }
         changes
+    }
+
+    /// Where the bytes from `start` on of the weight lie: a file and a place in it, for each tensor that holds the weight.
+    fn places(&self, start: usize) -> impl Iterator<Item = (usize, usize)> {
+        let tensors = self.recipe.weight.tensors();
+        tensors.map(move |tensor| (tensor.shard, tensor.bytes.start + start))
     }
 
     /// Writes a kernel as it is after the round; the squared distance to what it was in the source.

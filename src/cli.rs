@@ -152,7 +152,7 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Report how redundant each layer's kernels are: heatmaps, curves over tau, spectra, as one page
     Analyze(Analyze),
-    /// List the layers: order, kind, and which would take part, from the header alone
+    /// List the layers: order, kind, and which would take part
     Inspect(Inspect),
     /// Say what differs between two checkpoints, kernel by kernel
     Diff(Diff),
@@ -488,7 +488,7 @@ pub(crate) struct Watch {
     pub no_sync: bool,
 }
 
-/// List the layers: order, kind, and which would take part, from the header alone.
+/// List the layers: order, kind, and which would take part. Reads the header, and a page of each weight to tell copies.
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
     /// The checkpoint to look at

@@ -54,10 +54,15 @@ pub fn diff(
     let kernels: BTreeMap<&str, ConvWeight<'_>> = layers
         .layers
         .iter()
-        .filter_map(|layer| {
-            let weight = ConvWeight::new(&a.tensors()[layer.tensor], layer.kind, layer.groups)?;
-            // Of a weight in another layout, runs along the first axis are no kernels.
-            (weight.layout().kernels() == layer.kernels).then_some((layer.name.as_str(), weight))
+        .flat_map(|layer| {
+            let tensors = std::iter::once(&layer.tensor).chain(&layer.copy_tensors);
+            tensors.filter_map(|&index| {
+                let tensor = &a.tensors()[index];
+                let weight = ConvWeight::new(tensor, layer.kind, layer.groups)?;
+                // Of a weight in another layout, runs along the first axis are no kernels.
+                (weight.layout().kernels() == layer.kernels)
+                    .then_some((tensor.name.as_str(), weight))
+            })
         })
         .collect();
     let mut differences = Vec::new();

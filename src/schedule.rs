@@ -24,6 +24,8 @@ pub fn per_task(bytes: usize) -> usize {
 pub struct Load<'a> {
     /// Its weight. Files are worked on one after the other.
     pub tensor: &'a Tensor,
+    /// The other tensors that hold the same weight, and change with it.
+    pub copies: &'a [&'a Tensor],
     /// Time, in any unit.
     pub work: u64,
     /// Memory, in bytes.
@@ -74,7 +76,10 @@ pub fn work_on_layers<R: Send + Sync, E: From<Error> + Send + Sync>(
     };
     let results = match draft {
         Some((draft, fill)) => {
-            let tensors: Vec<&Tensor> = loads.iter().map(|load| load.tensor).collect();
+            let tensors = loads
+                .iter()
+                .flat_map(|load| std::iter::once(load.tensor).chain(load.copies.iter().copied()));
+            let tensors: Vec<&Tensor> = tensors.collect();
             draft.write_while(fill, &tensors, meter, |sink| run(Some(sink)))?
         }
         None => run(None)?,
@@ -139,6 +144,7 @@ mod tests {
             let tensor = tensor(0);
             let load = |&memory: &usize| Load {
                 tensor: &tensor,
+                copies: &[],
                 work: 1,
                 memory,
                 allowance: memory * share,
@@ -162,6 +168,7 @@ mod tests {
             .enumerate()
             .map(|(layer, tensor)| Load {
                 tensor,
+                copies: &[],
                 work: (layer * 13 % 11) as u64,
                 memory: MIB,
                 allowance: MIB,

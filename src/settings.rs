@@ -197,13 +197,14 @@ impl Settings {
         description
     }
 
-    /// The parameters of one layer: a flag wins over the file's `[[layer]]` tables, of which the last that matches wins.
-    pub fn for_layer(&self, name: &str) -> LayerParameters {
+    /// The parameters of one layer, by all names of its weight: a flag wins over the file's `[[layer]]` tables, of which the
+    /// last that matches one of the names wins.
+    pub fn for_layer<'a>(&self, names: impl Iterator<Item = &'a str> + Clone) -> LayerParameters {
         let mut own = LayerParameters::from(&self.parameters);
         for (_, table) in self
             .tables
             .iter()
-            .filter(|(pattern, _)| pattern.matches(name))
+            .filter(|(pattern, _)| pattern.matches_any(names.clone()))
         {
             own.tau = self.fixed.tau.or(table.tau).unwrap_or(own.tau);
             own.alpha = self.fixed.alpha.or(table.alpha).unwrap_or(own.alpha);
@@ -221,8 +222,12 @@ mod tests {
         toml::from_str(toml).unwrap()
     }
 
+    fn for_layer(settings: &Settings, name: &str) -> LayerParameters {
+        settings.for_layer(std::iter::once(name))
+    }
+
     fn tau(settings: &Settings, layer: &str) -> String {
-        settings.for_layer(layer).tau.to_string()
+        for_layer(settings, layer).tau.to_string()
     }
 
     #[test]
@@ -246,7 +251,11 @@ mod tests {
         assert_eq!(tau(&settings, "layer3.0"), "0.7");
         assert_eq!(tau(&settings, "layer4.0"), "5%");
         assert_eq!(tau(&settings, "layer4.1"), "0.2");
-        assert_eq!(settings.for_layer("layer4.1").prob.get(), 1.0);
+        assert_eq!(for_layer(&settings, "layer4.1").prob.get(), 1.0);
+        // One name of several is enough.
+        let names = ["layer3.0", "ema.layer4.0", "layer4.0"];
+        let tau = settings.for_layer(names.into_iter()).tau.to_string();
+        assert_eq!(tau, "5%");
     }
 
     #[test]
@@ -254,7 +263,7 @@ mod tests {
         let file = partial("[[layer]]\nmatch = \"*\"\ntau = 0.1\nalpha = 0.5");
         let settings = Settings::resolve(partial("tau = 0.9"), file).unwrap();
         assert_eq!(tau(&settings, "a"), "0.9");
-        assert_eq!(settings.for_layer("a").alpha.get(), 0.5);
+        assert_eq!(for_layer(&settings, "a").alpha.get(), 0.5);
     }
 
     #[test]

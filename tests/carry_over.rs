@@ -3,43 +3,12 @@
 #[macro_use]
 mod common;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{Run, fixture, read_json, run};
-use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
+use common::{Run, Tensor, fixture, read_json, read_tensors as read, run, write_tensors as write};
+use safetensors::tensor::Dtype;
 use serde_json::Value;
 use tempfile::TempDir;
-
-/// A tensor, whatever file it is of.
-type Tensor = (String, Dtype, Vec<usize>, Vec<u8>);
-
-fn read(path: &Path) -> Vec<Tensor> {
-    let bytes = fs::read(path).unwrap();
-    let tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
-    let mut tensors: Vec<Tensor> = tensors
-        .into_iter()
-        .map(|(name, view)| {
-            (
-                name,
-                view.dtype(),
-                view.shape().to_vec(),
-                view.data().to_vec(),
-            )
-        })
-        .collect();
-    tensors.sort_by(|a, b| a.0.cmp(&b.0));
-    tensors
-}
-
-fn write(path: &Path, tensors: &[Tensor]) {
-    let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
-        let view = TensorView::new(*dtype, shape.clone(), bytes).unwrap();
-        (name.clone(), view)
-    });
-    safetensors::serialize_to_file(views, None, path).unwrap();
-}
 
 /// The tensors with a prefix before their names, and one more that is none of theirs.
 fn renamed(tensors: &[Tensor], prefix: &str) -> Vec<Tensor> {

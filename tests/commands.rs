@@ -51,7 +51,8 @@ fn inspect_json_is_the_contract_s() {
     assert_eq!(report["order_source"], "structure");
     let layers = report["layers"].as_array().unwrap();
     let layer_keys = [
-        "depth", "dtype", "groups", "kernels", "kind", "name", "reason", "selected", "shape",
+        "copies", "depth", "dtype", "groups", "kernels", "kind", "name", "reason", "selected",
+        "shape",
     ];
     assert!(layers.iter().all(|layer| keys(layer) == layer_keys));
 

@@ -25,7 +25,7 @@ fn has(modules: &str) -> bool {
     let has = import.is_ok_and(|output| output.status.success());
     if !has {
         skipped(&format!(
-            "the PyTorch example: python3 cannot import {modules}"
+            "a test of what PyTorch does: python3 cannot import {modules}"
         ));
     }
     has
@@ -463,6 +463,77 @@ fn auroc_is_that_of_all_pairs() {
         assert_eq!(
             lines(python("tests/pytorch/check_auroc.py", examples)),
             ["checked"]
+        );
+    }
+}
+
+/// nnU-Net saves each convolution two to four times, and `load_state_dict` takes the last: all must be merged alike.
+#[test]
+fn an_nnunet_loads_what_its_weights_without_copies_merge_to() {
+    if !has("dynamic_network_architectures, safetensors, torch") {
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let script = "tests/pytorch/nnunet.py";
+    let saved = last(&lines(python(script, args!["save", folder.path()])));
+    let order: Vec<&str> = saved["order"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+
+    let inspected = run(args!["inspect", at("aliased.safetensors"), "--json"])
+        .done()
+        .json();
+    let layers = inspected["layers"].as_array().unwrap();
+    let found: Vec<&str> = layers
+        .iter()
+        .filter_map(|layer| layer["name"].as_str())
+        .collect();
+    // Names come out in the order of the encoder, which is all that is left alone.
+    assert_eq!(found[..12], order[..12]);
+    assert!(order.iter().all(|name| found.contains(name)), "{found:?}");
+    assert_eq!(layers[0]["kind"], "conv");
+    let copies: usize = layers
+        .iter()
+        .map(|layer| layer["copies"].as_array().unwrap().len())
+        .sum();
+    assert_eq!(copies, saved["copies"]);
+
+    for flags in [
+        &["--tau=0.05", "--prob=1"][..],
+        &[
+            "--tau=20%",
+            "--prob=0.5",
+            "--kinds=conv,pointwise,transposed",
+        ],
+    ] {
+        for name in ["aliased", "deduplicated"] {
+            let files = args![
+                "merge",
+                at(&format!("{name}.safetensors")),
+                at(&format!("{name}-merged.safetensors"))
+            ];
+            let rest = args!["--force", "--no-sync", "--require-merges"].into_iter();
+            run(files
+                .into_iter()
+                .chain(rest)
+                .chain(flags.iter().map(Into::into)))
+            .done();
+        }
+        let loaded = last(&lines(python(script, args!["load", folder.path()])));
+        let changed: Vec<&str> = loaded["changed"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(Value::as_str)
+            .collect();
+        assert!(changed.len() >= 5, "{changed:?}");
+        assert!(
+            changed.iter().all(|name| !order[..10].contains(name)),
+            "{changed:?}"
         );
     }
 }

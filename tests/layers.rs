@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use inmerge_ckpt::checkpoint::{Dtype, Tensor};
 use inmerge_ckpt::layers::{
-    Declared, Error, Kind, Layer, Layers, METADATA_KEY, NamePattern, OrderSource, Reason,
+    Copies, Declared, Error, Kind, Layer, Layers, METADATA_KEY, NamePattern, OrderSource, Reason,
     Selection, Warning,
 };
 use proptest::prelude::*;
@@ -89,7 +89,7 @@ fn layers(tensors: &[Tensor]) -> Layers {
 }
 
 fn with(tensors: &[Tensor], selection: &Selection) -> Result<Layers, Error> {
-    Layers::of(tensors, &BTreeMap::new(), None, selection)
+    Layers::of(tensors, &BTreeMap::new(), &Copies::none(), None, selection)
 }
 
 fn names(layers: &Layers) -> Vec<&str> {
@@ -500,7 +500,7 @@ fn a_list_comes_before_metadata_and_metadata_before_structure() {
         skip_shallow: 1,
         ..Selection::default()
     };
-    let found = Layers::of(&tensors, &metadata, None, &selection).unwrap();
+    let found = Layers::of(&tensors, &metadata, &Copies::none(), None, &selection).unwrap();
     assert_eq!(
         (found.source, names(&found)),
         (
@@ -529,7 +529,7 @@ fn a_list_comes_before_metadata_and_metadata_before_structure() {
             OrderSource::Declared,
         ),
     ] {
-        let found = Layers::of(&tensors, &metadata, Some(&list), &selection).unwrap();
+        let found = Layers::of(&tensors, &metadata, &Copies::none(), Some(&list), &selection).unwrap();
         assert_eq!(
             (found.source, names(&found)),
             (source, vec!["beta.weight", "alpha.weight", "gamma.weight"])
@@ -543,11 +543,11 @@ fn a_list_comes_before_metadata_and_metadata_before_structure() {
             found.warnings,
             [Warning::MetadataOverruled { flag }, incomplete.clone()]
         );
-        let found = Layers::of(&tensors, &BTreeMap::new(), Some(&list), &selection).unwrap();
+        let found = Layers::of(&tensors, &BTreeMap::new(), &Copies::none(), Some(&list), &selection).unwrap();
         assert_eq!(found.warnings, [incomplete]);
     }
     let same = Declared::from_json(&metadata[METADATA_KEY]).unwrap();
-    let found = Layers::of(&tensors, &metadata, Some(&same), &selection).unwrap();
+    let found = Layers::of(&tensors, &metadata, &Copies::none(), Some(&same), &selection).unwrap();
     assert_eq!(
         (found.source, found.warnings.len()),
         (OrderSource::Declared, 0)
@@ -572,7 +572,7 @@ fn a_list_settles_what_feeds_a_layer() {
         ..Selection::default()
     };
     let list = named(&["zeta.weight", "mid.weight", "alpha.weight", "beta.weight"]);
-    let found = Layers::of(&tensors, &BTreeMap::new(), Some(&list), &selection).unwrap();
+    let found = Layers::of(&tensors, &BTreeMap::new(), &Copies::none(), Some(&list), &selection).unwrap();
     let beta = &found.layers[3];
     assert_eq!(
         (beta.name.as_str(), beta.groups, beta.reason),
@@ -582,7 +582,7 @@ fn a_list_settles_what_feeds_a_layer() {
     assert_eq!(found.layers[2].reason, Some(Reason::Unsupported));
     let list = r#"["zeta.weight","mid.weight",{"name":"alpha.weight","groups":4},"beta.weight"]"#;
     let list = Declared::from_json(list).unwrap();
-    let found = Layers::of(&tensors, &BTreeMap::new(), Some(&list), &selection).unwrap();
+    let found = Layers::of(&tensors, &BTreeMap::new(), &Copies::none(), Some(&list), &selection).unwrap();
     assert_eq!((found.layers[2].groups, found.layers[2].reason), (4, None));
     assert_eq!(found.warnings, []);
 }
@@ -596,7 +596,14 @@ fn a_list_stands_in_for_metadata_that_cannot_be_read() {
     let metadata = BTreeMap::from([(METADATA_KEY.to_owned(), "b, a".to_owned())]);
     let list = named(&["b.weight", "a.weight"]);
     let selection = Selection::default();
-    let found = Layers::of(&tensors, &metadata, Some(&list), &selection).unwrap();
+    let found = Layers::of(
+        &tensors,
+        &metadata,
+        &Copies::none(),
+        Some(&list),
+        &selection,
+    )
+    .unwrap();
     assert_eq!(
         (found.source, names(&found)),
         (OrderSource::File, vec!["b.weight", "a.weight"])
@@ -605,7 +612,7 @@ fn a_list_stands_in_for_metadata_that_cannot_be_read() {
         found.warnings,
         [Warning::MetadataOverruled { flag: "--order" }]
     );
-    let refused = Layers::of(&tensors, &metadata, None, &selection);
+    let refused = Layers::of(&tensors, &metadata, &Copies::none(), None, &selection);
     assert!(matches!(refused, Err(Error::NotAList { .. })));
 }
 
@@ -632,7 +639,7 @@ fn architectures_are_what_is_declared() {
             .map(|(name, kind, groups)| json!({"name": name, "kind": kind, "groups": groups}));
         let list = Declared::from_json(&items.collect::<Value>().to_string()).unwrap();
         let selection = Selection::default();
-        let found = Layers::of(&model.tensors, &BTreeMap::new(), Some(&list), &selection).unwrap();
+        let found = Layers::of(&model.tensors, &BTreeMap::new(), &Copies::none(), Some(&list), &selection).unwrap();
         let told: Vec<(&str, Kind, usize)> = found
             .layers
             .iter()
@@ -641,6 +648,107 @@ fn architectures_are_what_is_declared() {
             .collect();
         assert_eq!(told, truth, "{}", model.name);
         assert_eq!(found.warnings, [], "{}", model.name);
+    }
+}
+
+/// Tensors with these copies among them.
+fn with_copies(tensors: &[Tensor], groups: &[&[&str]], list: Option<&Declared>) -> Layers {
+    let index = |name: &&str| tensors.iter().position(|tensor| tensor.name == **name);
+    let group = |names: &&[&str]| names.iter().map(|name| index(name).unwrap()).collect();
+    let copies = Copies::of(groups.iter().map(group).collect());
+    let selection = Selection {
+        skip_shallow: 1,
+        ..Selection::default()
+    };
+    Layers::of(tensors, &BTreeMap::new(), &copies, list, &selection).unwrap()
+}
+
+#[test]
+fn copies_are_one_layer_at_one_depth() {
+    let mut tensors = vec![
+        tensor("stem.0.conv.weight", &[8, 1, 3, 3]),
+        tensor("stem.0.all_modules.0.weight", &[8, 1, 3, 3]),
+        tensor("body.conv.weight", &[8, 8, 3, 3]),
+        tensor("decoder.stem.0.conv.weight", &[8, 1, 3, 3]),
+        tensor("decoder.body.conv.weight", &[8, 8, 3, 3]),
+    ];
+    let groups: [&[&str]; 2] = [
+        &[
+            "decoder.stem.0.conv.weight",
+            "stem.0.all_modules.0.weight",
+            "stem.0.conv.weight",
+        ],
+        &["body.conv.weight", "decoder.body.conv.weight"],
+    ];
+    for _ in 0..2 {
+        let found = with_copies(&tensors, &groups, None);
+        assert_eq!(names(&found), ["stem.0.conv.weight", "body.conv.weight"]);
+        let [stem, body] = &found.layers[..] else {
+            panic!("{found:?}");
+        };
+        assert_eq!(
+            stem.copies,
+            ["decoder.stem.0.conv.weight", "stem.0.all_modules.0.weight"]
+        );
+        let of_tensors: Vec<&str> = std::iter::once(&stem.tensor)
+            .chain(&stem.copy_tensors)
+            .map(|&index| &tensors[index].name[..])
+            .collect();
+        assert_eq!(of_tensors, stem.names().collect::<Vec<_>>());
+        assert_eq!(
+            (stem.kind, stem.reason),
+            (Kind::Conv, Some(Reason::Shallow))
+        );
+        assert_eq!((body.depth, body.reason), (Some(2), None));
+        assert!(found.warnings.is_empty(), "{:?}", found.warnings);
+        tensors.reverse();
+    }
+}
+
+#[test]
+fn a_list_may_name_a_layer_by_any_of_its_names() {
+    let tensors = [
+        tensor("a.weight", &[8, 8, 3, 3]),
+        tensor("b.weight", &[8, 8, 3, 3]),
+        tensor("ema.a.weight", &[8, 8, 3, 3]),
+        tensor("ema.b.weight", &[8, 8, 3, 3]),
+    ];
+    let groups: [&[&str]; 2] = [&["a.weight", "ema.a.weight"], &["b.weight", "ema.b.weight"]];
+    for list in [
+        &["ema.b.weight", "a.weight"][..],
+        &["b.weight", "a.weight", "ema.a.weight", "ema.b.weight"],
+    ] {
+        let list: Vec<String> = list.iter().map(ToString::to_string).collect();
+        let found = with_copies(&tensors, &groups, Some(&list));
+        assert_eq!(names(&found), ["b.weight", "a.weight"]);
+        assert_eq!(found.source, OrderSource::File);
+        assert!(found.warnings.is_empty(), "{:?}", found.warnings);
+    }
+}
+
+#[test]
+fn a_glob_fits_a_layer_if_it_fits_any_of_its_names() {
+    let tensors = [
+        tensor("a.weight", &[8, 8, 3, 3]),
+        tensor("b.weight", &[8, 8, 3, 3]),
+        tensor("ema.b.weight", &[8, 8, 3, 3]),
+    ];
+    let copies = Copies::of(vec![vec![1, 2]]);
+    let glob = vec!["ema.*".to_owned()];
+    let none = Vec::new;
+    for (include, exclude, expected) in [
+        (glob.clone(), none(), [Some(Reason::Excluded), None]),
+        (none(), glob, [None, Some(Reason::Excluded)]),
+    ] {
+        let selection = Selection {
+            skip_shallow: 0,
+            include,
+            exclude,
+            ..Selection::default()
+        };
+        let found = Layers::of(&tensors, &BTreeMap::new(), &copies, None, &selection).unwrap();
+        let reasons: Vec<_> = found.layers.iter().map(|layer| layer.reason).collect();
+        assert_eq!(reasons, expected);
     }
 }
 
@@ -1456,6 +1564,7 @@ fn table() -> impl Strategy<Value = Vec<Tensor>> {
 fn essence(found: &Layers) -> Vec<Layer> {
     let without = |layer: &Layer| Layer {
         tensor: 0,
+        copy_tensors: Vec::new(),
         ..layer.clone()
     };
     found.layers.iter().map(without).collect()

@@ -1,11 +1,14 @@
 //! What must hold of any merge: algebra on random checkpoints, and the statistics of the draws.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::path::Path;
 
+use clap::Parser;
 use inmerge_ckpt::apply::apply;
 use inmerge_ckpt::checkpoint::{Checkpoint, Destination, Draft};
+use inmerge_ckpt::cli::Cli;
+use inmerge_ckpt::commands;
 use inmerge_ckpt::layers::Kind;
 use inmerge_ckpt::place::Durability;
 use inmerge_ckpt::plan::{
@@ -15,6 +18,7 @@ use inmerge_ckpt::plan::{
 use inmerge_ckpt::similarity::{Engine, NonFinite, Precision};
 use inmerge_ckpt::weight::ConvWeight;
 use proptest::prelude::*;
+use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use tempfile::TempDir;
 
@@ -114,6 +118,7 @@ fn plan(source: &Checkpoint, parameters: &Parameters) -> Plan {
         .enumerate()
         .map(|(i, ((name, decision), tensor))| PlannedLayer {
             name,
+            copies: Vec::new(),
             depth: Some(i + 1),
             kind: Kind::Pointwise,
             groups: 1,
@@ -271,6 +276,110 @@ proptest! {
             let merges = &decisions[name].merges;
             prop_assert_eq!(merges.iter().map(|m| m.kernel).collect::<Vec<_>>(), expected);
             prop_assert!(merges.iter().all(|m| eligible(m.kernel, m.partner)));
+        }
+    }
+}
+
+/// A weight and further names for it: none to three, shorter or longer than its own.
+fn aliased() -> impl Strategy<Value = Vec<(Weight, Vec<String>)>> {
+    let segment = prop::sample::select(vec!["conv", "conv2", "conv10", "list", "0", "all", "ema"]);
+    let name = prop::collection::vec(segment, 1..4).prop_map(|path| path.join("."));
+    let names = prop::collection::btree_set(name, 1..4);
+    prop::collection::vec((kernels(), names), 1..5).prop_map(|weights| {
+        let mut taken = HashSet::new();
+        let weights = weights.into_iter().filter_map(|(kernels, names)| {
+            let names = names.into_iter().map(|name| format!("{name}.weight"));
+            let mut names = names.filter(|name| taken.insert(name.clone()));
+            let name = names.next()?;
+            Some((Weight { name, kernels }, names.collect()))
+        });
+        weights.collect()
+    })
+}
+
+/// Runs a command of the program in this process; what it prints.
+fn command(line: &[&str]) -> Vec<u8> {
+    let cli = Cli::try_parse_from(["inmerge-ckpt"].iter().chain(line));
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let cli = cli.expect("a valid command line");
+    commands::run(&cli, &mut out, &mut err, false).expect("a run that succeeds");
+    out
+}
+
+/// The values of a file's tensors by name, but for those named.
+fn without(path: &Path, left_out: &HashSet<String>) -> BTreeMap<String, (Vec<usize>, Vec<u8>)> {
+    let bytes = std::fs::read(path).expect("a file");
+    let file = SafeTensors::deserialize(&bytes).expect("a valid checkpoint");
+    let tensors = file.tensors().into_iter();
+    let tensors = tensors.filter(|(name, _)| !left_out.contains(name));
+    tensors
+        .map(|(name, view)| (name, (view.shape().to_vec(), view.data().to_vec())))
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn dropping_copies_and_merging_commute(
+        weights in aliased(),
+        partner in prop::sample::select(vec!["eligible", "nearest", "random"]),
+        tau in -1.0f64..1.0,
+        prob in 0.0f64..1.0,
+        rounds in 1u32..4,
+        skip in 0usize..3,
+        seed in any::<u64>(),
+        listed in any::<prop::sample::Index>(),
+    ) {
+        let folder = TempDir::new().unwrap();
+        let all: Vec<Weight> = weights
+            .iter()
+            .flat_map(|(weight, aliases)| {
+                let named = |name: &String| Weight { name: name.clone(), ..weight.clone() };
+                std::iter::once(weight.clone()).chain(aliases.iter().map(named)).collect::<Vec<_>>()
+            })
+            .collect();
+        let input = checkpoint(&folder, "in", &all).path().to_owned();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        // A list of some of the layers, by whichever names.
+        let order = &all[listed.index(all.len())].name;
+        let report = command(&["inspect", &at("in"), "--json"]);
+        let report: serde_json::Value = serde_json::from_slice(&report).expect("JSON");
+        let layers = report["layers"].as_array().expect("layers");
+        let copies = layers.iter().flat_map(|layer| layer["copies"].as_array().expect("names"));
+        let copies: HashSet<String> = copies.map(|name| name.as_str().expect("a name").to_owned()).collect();
+        prop_assert_eq!(layers.len() + copies.len(), all.len());
+        let stands = layers.iter().find(|layer| {
+            layer["name"] == **order || layer["copies"].as_array().is_some_and(|names| names.contains(&order.as_str().into()))
+        });
+        let stands = stands.expect("every tensor is a layer's")["name"].as_str().expect("a name");
+
+        let kept = without(&input, &copies);
+        let views = kept.iter().map(|(name, (shape, bytes))| {
+            (name, TensorView::new(Dtype::F32, shape.clone(), bytes).expect("a valid tensor"))
+        });
+        safetensors::serialize_to_file(views, None, Path::new(&at("dropped"))).expect("a writable folder");
+        let number = |name: &str, value: &dyn std::fmt::Display| format!("--{name}={value}");
+        let flags = [
+            number("partner", &partner), number("tau", &tau), number("prob", &prob), number("rounds", &rounds),
+            number("skip-shallow", &skip), number("seed", &seed), number("kinds", &"conv,pointwise,depthwise"),
+            "--no-sync".to_owned(), "--threads=1".to_owned(),
+        ];
+        for (input, out, first) in [("in", "merged", &order[..]), ("dropped", "expected", stands)] {
+            std::fs::write(at("order"), first).expect("a writable folder");
+            let files = ["merge", &at(input), &at(out), "--order", &at("order")].map(str::to_owned);
+            let line: Vec<&str> = files.iter().chain(&flags).map(String::as_str).collect();
+            command(&line);
+        }
+        let merged = Path::new(&at("merged")).to_owned();
+        prop_assert_eq!(without(&merged, &copies), without(Path::new(&at("expected")), &HashSet::new()));
+        // And no two names disagree.
+        let merged = without(&merged, &HashSet::new());
+        for layer in layers {
+            for copy in layer["copies"].as_array().expect("names") {
+                let value = |name: &serde_json::Value| &merged[name.as_str().expect("a name")];
+                prop_assert_eq!(value(&layer["name"]), value(copy));
+            }
         }
     }
 }

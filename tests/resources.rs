@@ -20,9 +20,9 @@ const MIB: usize = 1 << 20;
 /// The bound that holds whatever the checkpoint's size, beside what the largest layer needs.
 const BASE: usize = 32 * MIB;
 
-/// A layer of kernels in clusters, so that many merge.
-fn layer(kernels: usize, d: usize) -> Vec<u8> {
-    let mut state = 1u32;
+/// A layer of kernels in clusters, so that many merge; another one for each seed.
+fn layer(seed: u32, kernels: usize, d: usize) -> Vec<u8> {
+    let mut state = seed;
     let mut noise = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 8) as f32 / 16_777_216.0 - 0.5
@@ -44,7 +44,10 @@ fn checkpoint(path: &Path, layers: &[(usize, usize)], other_bytes: usize) {
     let layers: Vec<(String, Vec<usize>, Vec<u8>)> = layers
         .iter()
         .enumerate()
-        .map(|(i, &(n, d))| (format!("layer{i}.weight"), vec![n, d, 1], layer(n, d)))
+        .map(|(i, &(n, d))| {
+            let values = layer(i as u32 + 1, n, d);
+            (format!("layer{i}.weight"), vec![n, d, 1], values)
+        })
         .collect();
     let mut views: Vec<(&str, TensorView<'_>)> = layers
         .iter()
@@ -96,11 +99,20 @@ fn analyze(input: &Path, report: &Path, threads: usize) -> Taken {
     taken(line, threads)
 }
 
-/// Runs a command in this process.
+/// Runs the program's `inspect` in this process.
+fn inspect(input: &Path) -> Taken {
+    taken_by(vec!["inmerge-ckpt", "inspect", input.to_str().unwrap()])
+}
+
+/// Runs a command on layers in this process.
 fn taken(line: Vec<&str>, threads: usize) -> Taken {
     let threads = threads.to_string();
     let rest = ["--no-sync", "--skip-shallow", "0", "--threads", &threads];
-    let line = line.into_iter().chain(rest);
+    taken_by(line.into_iter().chain(rest).collect())
+}
+
+/// Runs a command in this process.
+fn taken_by(line: Vec<&str>) -> Taken {
     let cli = Cli::try_parse_from(line).expect("a valid command line");
     let before = transferred();
     let profiler = dhat::Profiler::builder().testing().build();
@@ -174,6 +186,12 @@ fn a_run_takes_no_more_than_it_must() {
         assert!(copied.contains(&few.written), "{}", few.written);
         assert!(copied.contains(&few.read), "{}", few.read);
     }
+
+    // Layers of one shape are told apart by a page of each.
+    let looked_at = inspect(&input);
+    let pages = 12 * 4096 + 64 * 1024;
+    assert!(looked_at.read < pages, "{}", looked_at.read);
+    assert!(looked_at.memory < MIB, "{}", looked_at.memory);
 
     // Of an analysis, some numbers a kernel and a section of the page stay of each layer; what is drawn does not. With several
     // threads the most depends on which drawings meet, which is as a busy machine has it.

@@ -127,6 +127,7 @@ impl LayerTask<'_> {
         let memory = copy + maps + similarities.max(spectrum);
         Load {
             tensor: self.weight.tensor(),
+            copies: &[],
             work: self.products(),
             memory,
             // So that of two of the largest one can be drawn while the other is computed.

@@ -418,7 +418,7 @@ mod tests {
         let work = |sink: &Sink<'_>| {
             let mut buffer = sink.buffer();
             buffer.extend_from_slice(bytes);
-            sink.write(0, tensor.bytes.start + at, buffer);
+            sink.write([(0, tensor.bytes.start + at)], buffer);
             Ok::<_, Error>(())
         };
         draft
@@ -482,7 +482,7 @@ mod tests {
                     let range = start..start + length;
                     expected[range.clone()].fill(77);
                     buffer.extend_from_slice(&expected[range]);
-                    sink.write(0, start, buffer);
+                    sink.write([(0, start)], buffer);
                 };
                 match fill {
                     Fill::First => changes
@@ -501,6 +501,45 @@ mod tests {
             draft.write_while(fill, &tensors, &(), work).unwrap();
             draft.publish(Durability::Unsynced).unwrap();
             assert!(fs::read(out.path()).unwrap() == expected, "{fill:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_bytes_may_go_to_several_places() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = source_of(folder.path(), &[&[1; 9], &[2; 9], &[3; 9]]);
+        let starts = source.tensors().iter().map(|tensor| tensor.bytes.start);
+        let places: Vec<usize> = starts.map(|start| start + 4).collect();
+        let mut expected = fs::read(source.path()).unwrap();
+        for place in [places[0], places[2]] {
+            expected[place..place + 2].fill(8);
+        }
+        for (number, fill) in [Fill::First, Fill::Between].into_iter().enumerate() {
+            let out = folder.path().join(number.to_string());
+            let out = Destination::check(&source, &out, false).unwrap();
+            let draft = |lost: Option<usize>| {
+                let mut draft = Draft::begin(&source, &out).unwrap();
+                let work = |sink: &Sink<'_>| {
+                    let mut buffer = sink.buffer();
+                    buffer.extend_from_slice(&[8, 8]);
+                    sink.write([(0, places[0]), (0, places[2])], buffer);
+                    Ok::<_, Error>(())
+                };
+                draft.write_while(fill, &[], &(), work).unwrap();
+                let DraftFile::New { file, .. } = &draft.files[0] else {
+                    panic!("a file that is written is a new one");
+                };
+                if let Some(lost) = lost {
+                    file.as_file().write_all_at(&[7], lost as u64).unwrap();
+                }
+                draft.publish(Durability::Unsynced)
+            };
+            for lost in [places[0], places[2]] {
+                let error = draft(Some(lost)).unwrap_err();
+                assert!(matches!(*error.problem, Problem::ReadBackDiffers { .. }));
+            }
+            draft(None).unwrap();
+            assert_eq!(fs::read(out.path()).unwrap(), expected, "{fill:?}");
         }
     }
 

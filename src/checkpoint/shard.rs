@@ -2,8 +2,9 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
+use std::io;
 use std::ops::{Deref, Range};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -103,6 +104,25 @@ impl Shard {
         // From a disk the whole range is fetched at once rather than fault by fault. Advice that is refused costs time only.
         let _ = map.advise(Advice::WillNeed);
         Ok(Mapped(Some(map)))
+    }
+
+    /// Reads a range of the file, in bytes from its start, and nothing beside it.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read.
+    pub(super) fn read(&self, range: Range<usize>) -> Result<Vec<u8>, Error> {
+        let mut bytes = vec![0; range.len()];
+        let read = self.file.read_exact_at(&mut bytes, range.start as u64);
+        read.map_err(|error| {
+            let problem = match error.kind() {
+                // The header was held against the size when the file was opened.
+                io::ErrorKind::UnexpectedEof => Problem::ChangedMeanwhile,
+                _ => Problem::Unreadable(error),
+            };
+            problem.of(&self.path)
+        })?;
+        Ok(bytes)
     }
 
     /// The open file itself, for copying it without passing through user memory.

@@ -147,6 +147,23 @@ impl Checkpoint {
         self.shards[tensor.shard].map(tensor.bytes.clone())
     }
 
+    /// The first bytes of a tensor's values, as many as asked for or there are. No more of the file is read.
+    ///
+    /// # Errors
+    ///
+    /// Where they cannot be read.
+    ///
+    /// # Panics
+    ///
+    /// As [`Checkpoint::values`].
+    pub fn first_values(&self, tensor: &Tensor, length: usize) -> Result<Vec<u8>, Error> {
+        let end = tensor
+            .bytes
+            .end
+            .min(tensor.bytes.start.saturating_add(length));
+        self.shards[tensor.shard].read(tensor.bytes.start..end)
+    }
+
     /// SHA-256 of its headers' JSON, one after the other, in hexadecimal: what a plan knows its source by.
     pub fn header_sha256(&self) -> String {
         let mut hash = Sha256::new();

@@ -30,7 +30,8 @@ pub(super) struct Written {
 
 #[derive(Debug)]
 enum Order {
-    Write(Written, Vec<u8>),
+    /// The same bytes to each of these ranges.
+    Write(Vec<Written>, Vec<u8>),
     Copy(Piece),
 }
 
@@ -66,15 +67,17 @@ impl Sink<'_> {
         self.fill
     }
 
-    /// Has bytes written at a place in one of the output's files, over those of the source if these are copied there.
-    pub fn write(&self, shard: usize, start: usize, bytes: Vec<u8>) {
-        let written = Written {
+    /// Has the same bytes written at each of some places, over those of the source if these are copied there. A place is one
+    /// of the output's files and the bytes before it there.
+    pub fn write(&self, places: impl IntoIterator<Item = (usize, usize)>, bytes: Vec<u8>) {
+        let (length, checksum) = (bytes.len(), crc32fast::hash(&bytes));
+        let written = places.into_iter().map(|(shard, start)| Written {
             shard,
             start,
-            length: bytes.len(),
-            checksum: crc32fast::hash(&bytes),
-        };
-        self.order(Order::Write(written, bytes));
+            length,
+            checksum,
+        });
+        self.order(Order::Write(written.collect(), bytes));
     }
 
     /// Has a piece of the source copied as it is.
@@ -180,9 +183,11 @@ impl Writer<'_, '_, '_> {
     fn follow(&mut self, order: Order) -> Result<(), Error> {
         match order {
             Order::Write(written, bytes) => {
-                self.copy_around(&written)?;
-                self.target.write(written.shard, written.start, &bytes)?;
-                self.written.push(written);
+                for range in &written {
+                    self.copy_around(range)?;
+                    self.target.write(range.shard, range.start, &bytes)?;
+                }
+                self.written.extend(written);
                 self.recycle_buffer(bytes);
             }
             Order::Copy(piece) => self.rest.push_back(piece),

@@ -123,6 +123,7 @@ fn changes(
         .iter()
         .map(|(_, task)| Load {
             tensor: task.weight.tensor(),
+            copies: &[],
             work: task.weight.bytes() as u64,
             memory: 0,
             allowance: 0,

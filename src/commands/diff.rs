@@ -7,16 +7,19 @@ use crate::error::Error;
 use crate::layers::{Layers, Selection};
 use crate::report::DiffReport;
 
-use super::{Outcome, Session};
+use super::{Outcome, Session, selecting};
 
 pub(super) fn run(args: &Diff, session: &mut Session<'_>) -> Result<Outcome, Error> {
     let before = Checkpoint::open(&args.before)?;
     let after = Checkpoint::open(&args.after)?;
+    let selection = Selection::default();
+    let copies = selecting::copies(&before, &selection)?;
     let layers = Layers::of(
         before.tensors(),
         &before.metadata(),
+        &copies,
         None,
-        &Selection::default(),
+        &selection,
     )
     .map_err(|error| Error::Layers {
         file: args.before.clone(),

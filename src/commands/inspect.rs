@@ -1,4 +1,4 @@
-//! `inspect IN`: the layers, from the header alone.
+//! `inspect IN`: the layers, from the header and as much of the weights as it takes to tell copies.
 
 use crate::checkpoint::Checkpoint;
 use crate::cli::Inspect;

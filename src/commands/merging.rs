@@ -74,9 +74,11 @@ impl<'a> Job<'a> {
     ) -> Result<Self, Error> {
         let task = |layer: &Layer| {
             let tensor = &source.tensors()[layer.tensor];
+            let copies = layer.copy_tensors.iter();
+            let copies = copies.map(|&copy| &source.tensors()[copy]).collect();
             Ok::<_, Error>(Task {
-                weight: selecting::weight(source, layer, tensor)?,
-                parameters: settings.for_layer(&layer.name),
+                weight: selecting::weight(source, layer, tensor)?.with_copies(copies),
+                parameters: settings.for_layer(layer.names()),
             })
         };
         let tasks = layers.selected().map(task).collect::<Result<_, _>>()?;
@@ -103,16 +105,18 @@ impl<'a> Job<'a> {
 
     /// The work ahead, given whether an output is written.
     pub fn amount(&self, is_written: bool) -> Amount {
-        let layers = self.tasks.iter().map(|task| task.weight.bytes() as u64);
-        let layers = layers.sum();
+        let weights = || self.tasks.iter().map(|task| &task.weight);
         let products = self.tasks.iter().map(|task| task.products(&self.rules));
         Amount {
             copied: match self.fill() {
                 _ if !is_written => 0,
                 Fill::First => self.source.size(),
-                Fill::Between => self.source.size() - layers,
+                Fill::Between => {
+                    let layers = weights().map(|weight| weight.bytes_with_copies() as u64);
+                    self.source.size() - layers.sum::<u64>()
+                }
             },
-            layers,
+            layers: weights().map(|weight| weight.bytes() as u64).sum(),
             products: products.fold(0, u64::saturating_add),
         }
     }
@@ -182,6 +186,7 @@ impl<'a> Job<'a> {
         let planned = layers.selected().zip(&self.tasks).zip(decisions);
         let planned = planned.map(|((layer, task), decision)| PlannedLayer {
             name: layer.name.clone(),
+            copies: layer.copies.clone(),
             depth: layer.depth,
             kind: layer.kind,
             shape: layer.shape.clone(),

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::cli::LayerFlags;
 use crate::error::Error;
-use crate::layers::{Declared, Layer, Layers};
+use crate::layers::{Copies, Declared, Layer, Layers, Selection};
 use crate::settings::{PartialSettings, Settings};
 use crate::weight::ConvWeight;
 
@@ -70,6 +70,7 @@ pub(super) fn find_in(
     let layers = Layers::of(
         source.tensors(),
         &source.metadata(),
+        &copies(source, &settings.selection)?,
         declared,
         &settings.selection,
     )
@@ -83,9 +84,20 @@ pub(super) fn find_in(
         },
     )?;
     settings
-        .check_tables(layers.layers.iter().map(|layer| layer.name.as_str()))
+        .check_tables(layers.layers.iter().flat_map(Layer::names))
         .map_err(|error| failed(source, error))?;
     Ok(layers)
+}
+
+/// Finds the weights that stand in a checkpoint under several names.
+///
+/// # Errors
+///
+/// Where it cannot be read.
+pub(super) fn copies(source: &Checkpoint, selection: &Selection) -> Result<Copies, Error> {
+    let page = |tensor: &Tensor| source.first_values(tensor, Copies::PAGE_BYTES);
+    let values = |tensor: &Tensor| source.values(tensor);
+    Ok(Copies::find(source.tensors(), selection, page, values)?)
 }
 
 /// A layer's weight, in the tensor that holds it.

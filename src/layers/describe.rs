@@ -80,8 +80,9 @@ impl<'a> Describer<'a> {
                 };
                 let said = self.declared.said_of(step.candidate);
                 let is_supported = self.check(candidate, known, Some(verdict));
+                let names = self.names(candidate);
                 let facts = Facts {
-                    name: self.name(candidate),
+                    names: &names,
                     kind,
                     depth: Some(at + 1),
                     kernels,
@@ -147,8 +148,9 @@ impl<'a> Describer<'a> {
         } else {
             Kind::Conv
         };
+        let names = self.names(candidate);
         let facts = Facts {
-            name: self.name(candidate),
+            names: &names,
             kind,
             depth: None,
             kernels: candidate.out(),
@@ -179,10 +181,20 @@ impl<'a> Describer<'a> {
         &self.tensors[candidate.tensor].name
     }
 
+    /// All names of a candidate's weight, the one that stands for it first.
+    fn names(&self, candidate: &Candidate<'_>) -> Vec<&'a str> {
+        let tensors = std::iter::once(&candidate.tensor).chain(&candidate.copies);
+        tensors
+            .map(|&tensor| &self.tensors[tensor].name[..])
+            .collect()
+    }
+
     fn layer(&self, candidate: &Candidate<'_>, groups: usize, facts: &Facts<'_>) -> Layer {
         Layer {
-            name: facts.name.to_owned(),
+            name: self.name(candidate).to_owned(),
+            copies: facts.names[1..].iter().map(ToString::to_string).collect(),
             tensor: candidate.tensor,
+            copy_tensors: candidate.copies.clone(),
             kind: facts.kind,
             groups,
             depth: facts.depth,

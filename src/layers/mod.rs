@@ -6,11 +6,14 @@
 //! shapes; where that leaves something open, natural order and a warning. The result depends on the set of tensors
 //! only, never on their order in the file.
 //!
+//! Tensors that hold one weight under several names are one layer ([`Copies`]): one of the names stands for all.
+//!
 //! Depth counts convolutions from 1: pointwise, depthwise, transposed, squeeze-and-excite and head convolutions all
-//! count. Where a file holds several copies of one network (a model and its moving average, a chain of two U-Nets),
+//! count. Where a file holds one network several times (a model and its moving average, a chain of two U-Nets),
 //! depth starts from 1 in each, so `--skip-shallow` holds for each.
 
 mod candidates;
+mod copies;
 mod declared;
 mod describe;
 mod doubt;
@@ -34,6 +37,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 
+pub use copies::Copies;
 pub use declared::{Contradiction, Declared, DeclaredLayer, METADATA_KEY};
 pub use error::Error;
 pub use evidence::Evidence;
@@ -48,16 +52,21 @@ use crate::checkpoint::Tensor;
 use candidates::{Candidate, Companions};
 use describe::Describer;
 use known::{KnownLayer, KnownNetwork};
-use order::structure::Structure;
+use order::structure::Network;
 use select::Globs;
 
 /// A layer of the checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
-    /// Name of its weight.
+    /// Name of its weight. Where several tensors hold it, the name of the fewest segments stands for all, and the first in
+    /// natural order among those.
     pub name: String,
+    /// The other names of its weight, in byte order.
+    pub copies: Vec<String>,
     /// Index of its weight in the tensor table.
     pub tensor: usize,
+    /// The same of each of its copies.
+    pub copy_tensors: Vec<usize>,
     /// Its sort.
     pub kind: Kind,
     /// Groups of its input channels; kernels of different groups read different channels.
@@ -82,6 +91,12 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// All names of its weight, the one that stands for it first.
+    pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        let copies = self.copies.iter().map(String::as_str);
+        std::iter::once(&self.name[..]).chain(copies)
+    }
+
     /// Whether its kernels are merged.
     pub fn selected(&self) -> bool {
         self.reason.is_none()
@@ -115,11 +130,14 @@ pub struct Layers {
 impl Layers {
     /// Read the layers of a tensor table.
     ///
-    /// `metadata` is the file's `__metadata__`, whose list is used where the user has `declared` none. A list counts depth
-    /// through the whole file, whatever networks there are; only what it calls copies takes no place.
+    /// `metadata` is the file's `__metadata__`, whose list is used where the user has `declared` none. Depth starts from 1 in
+    /// each of several networks, whatever list there is.
+    ///
+    /// Tensors that `copies` puts together are one layer. A glob or a list may call it by any of their names.
     pub fn of(
         tensors: &[Tensor],
         metadata: &BTreeMap<String, String>,
+        copies: &Copies,
         declared: Option<&Declared>,
         selection: &Selection,
     ) -> Result<Self, Error> {
@@ -133,28 +151,31 @@ impl Layers {
         candidates.sort_by(|a, b| tensors[a.tensor].name.cmp(&tensors[b.tensor].name));
         let name_of = |candidate: &Candidate<'_>| tensors[candidate.tensor].name.as_str();
         globs.require_matches(candidates.iter().map(name_of))?;
+        let with_linear = selection.kinds.contains(&Kind::Linear);
+        let is_layer =
+            |candidate: &Candidate<'_>| candidate.has_place() && (with_linear || !candidate.linear());
+        // Networks are told by all names that there are, and weights of several names are one within each.
+        let split = order::networks::split(&candidates, |index| is_layer(&candidates[index]));
+        let mut candidates = copies.fold(candidates, tensors, &split);
 
         let resolved = declared
             .as_ref()
             .map(|declared| declared.resolve(tensors, &mut candidates, &companions));
         let resolved = resolved.transpose()?.unwrap_or_default();
-        let copies = resolved.copied_tensors(&candidates);
-        let with_linear = selection.kinds.contains(&Kind::Linear);
-        let is_layer = |index: usize| {
+        let unequal = resolved.copied_tensors(&candidates);
+        let takes_place = |index: usize| {
             let candidate: &Candidate<'_> = &candidates[index];
-            candidate.has_place()
-                && (with_linear || !candidate.linear())
-                && !copies.contains(&candidate.tensor)
+            is_layer(candidate) && !unequal.contains(&candidate.tensor)
         };
-        let known = known::find(&candidates, is_layer);
+        let known = known::find(&candidates, takes_place);
         let facts: HashMap<usize, KnownLayer> = known
             .iter()
             .flat_map(|network| network.layers.clone())
             .collect();
         let is_other = |index: &usize| facts.get(index).is_some_and(|fact| !fact.is_convolution);
-        let structure = order::structure::order(&candidates, &companions, &known, |index| {
-            is_layer(index) && !is_other(&index)
-        });
+        let networks = split.among(&candidates, |index| takes_place(index) && !is_other(&index));
+        let are_copies = split.are_copies;
+        let networks = order::structure::order(&candidates, &companions, &known, networks);
 
         let mut describer = Describer::new(
             tensors,
@@ -166,8 +187,8 @@ impl Layers {
             &resolved,
         );
         let mut found: Vec<Option<Layer>> = vec![None; candidates.len()];
-        let is_one = structure.networks.len() == 1;
-        for network in &structure.networks {
+        let is_one = networks.len() == 1;
+        for network in &networks {
             let name = (!is_one).then(|| network.root.clone());
             for (step, layer) in network.steps.iter().zip(describer.network(&network.steps)) {
                 found[step.candidate] = Some(Layer {
@@ -190,10 +211,10 @@ impl Layers {
         };
         model.warnings.extend(overruled);
         if !is_one {
-            let roots = structure.networks.iter();
+            let roots = networks.iter();
             model.warnings.push(Warning::Networks {
                 roots: roots.map(|network| network.root.clone()).collect(),
-                are_copies: structure.are_copies,
+                are_copies,
             });
         }
         match declared {
@@ -202,13 +223,19 @@ impl Layers {
                 model.adopt(
                     declared.origin(),
                     resolved.order,
-                    &structure,
+                    &networks,
                     found,
                     selection,
                 );
             }
-            None => model.follow(structure, found, &candidates, selection),
+            None => model.follow(&networks, found, &candidates, selection),
         }
+        let twins: HashSet<usize> = candidates
+            .iter()
+            .filter(|candidate| candidate.is_twin)
+            .map(|candidate| candidate.tensor)
+            .collect();
+        model.layers.retain(|layer| !twins.contains(&layer.tensor));
         let left_alone = candidates::warnings(tensors, &candidates);
         model.warnings.extend(left_alone);
         Ok(model)
@@ -222,19 +249,18 @@ impl Layers {
     /// Take the structural order.
     fn follow(
         &mut self,
-        structure: Structure,
+        networks: &[Network],
         mut found: Vec<Layer>,
         candidates: &[Candidate<'_>],
         selection: &Selection,
     ) {
-        for network in &structure.networks {
+        for network in networks {
             for index in doubt::guessed(network) {
                 let layer: &mut Layer = &mut found[index];
                 layer.place_from = layer.place_from.max(Evidence::Guessed);
             }
         }
-        let doubts = structure
-            .networks
+        let doubts = networks
             .iter()
             .flat_map(|network| doubt::of_order(network, candidates, &found, selection.skip_shallow));
         let doubts: Vec<Warning> = doubts.collect();
@@ -245,7 +271,7 @@ impl Layers {
             self.source = OrderSource::Known;
         }
         self.warnings.extend(doubts);
-        self.layers = in_order(structural(&structure), found);
+        self.layers = in_order(structural(networks), found);
     }
 
     /// Take a listed order; convolutions it leaves out follow in structural order.
@@ -253,12 +279,12 @@ impl Layers {
         &mut self,
         origin: &'static str,
         listed: Vec<usize>,
-        structure: &Structure,
+        networks: &[Network],
         mut found: Vec<Layer>,
         selection: &Selection,
     ) {
         let taken: HashSet<usize> = listed.iter().copied().collect();
-        let left: Vec<usize> = structural(structure)
+        let left: Vec<usize> = structural(networks)
             .into_iter()
             .filter(|index| !taken.contains(index))
             .collect();
@@ -291,13 +317,10 @@ impl Layers {
     }
 }
 
-fn structural(structure: &Structure) -> Vec<usize> {
-    structure
-        .networks
-        .iter()
-        .flat_map(|network| &network.steps)
-        .map(|step| step.candidate)
-        .collect()
+/// The candidates network by network, in depth order.
+fn structural(networks: &[Network]) -> Vec<usize> {
+    let steps = networks.iter().flat_map(|network| &network.steps);
+    steps.map(|step| step.candidate).collect()
 }
 
 /// `found` in the given order, layers without a depth last.

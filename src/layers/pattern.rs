@@ -45,6 +45,11 @@ impl NamePattern {
         self.matcher.is_match(name)
     }
 
+    /// Whether one of several names fits.
+    pub fn matches_any<'a>(&self, mut names: impl Iterator<Item = &'a str>) -> bool {
+        names.any(|name| self.matches(name))
+    }
+
     /// An error listing near names unless one of `names` fits.
     pub fn require_match<'a>(
         &self,

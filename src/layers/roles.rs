@@ -107,51 +107,6 @@ const PARALLEL: &[&str] = &[
     "branch", "branches", "convs", "heads", "fuse", "paths", "path", "lateral", "fpn", "inner",
     "loc", "conf", "aspp", "towers", "tower",
 ];
-/// Other words that tell what a module is, if not when it runs.
-const KNOWN: &[&str] = &[
-    "conv",
-    "block",
-    "blocks",
-    "layer",
-    "layers",
-    "stage",
-    "stages",
-    "features",
-    "encoder",
-    "enc",
-    "down",
-    "expand",
-    "squeeze",
-    "reduce",
-    "reduction",
-    "dw",
-    "pw",
-    "pwl",
-    "exp",
-    "depthwise",
-    "pointwise",
-    "spatial",
-    "temporal",
-    "conv1d",
-    "conv2d",
-    "conv3d",
-    "body",
-    "module",
-    "submodule",
-    "model",
-    "net",
-    "attention",
-    "fc",
-    "qkv",
-    "primary",
-    "cheap",
-    "concat",
-    "merge",
-    "fusion",
-    "scale",
-    "pool",
-];
-
 impl Role {
     /// The role a name gives; [`Role::Body`] without one.
     pub fn of(segment: &Segment) -> Self {
@@ -241,25 +196,6 @@ pub(super) fn is_joint(segment: &Segment) -> bool {
 /// Whether a name says that its members run side by side.
 pub(super) fn is_parallel(segment: &Segment) -> bool {
     segment.has(PARALLEL)
-}
-
-/// Whether anything in a name is known to say what the module is.
-pub(super) fn is_known(segment: &Segment) -> bool {
-    let size = |word: &String| {
-        word.len() > 2
-            && word.contains('x')
-            && word
-                .bytes()
-                .all(|byte| byte.is_ascii_digit() || byte == b'x' || byte == b'k')
-    };
-    !segment.ordinal.is_empty()
-        || Role::of(segment) != Role::Body
-        || is_gate(segment)
-        || shortcut(segment).is_some()
-        || is_joint(segment)
-        || is_parallel(segment)
-        || segment.has(KNOWN)
-        || segment.words.iter().any(size)
 }
 
 #[cfg(test)]

@@ -67,16 +67,18 @@ impl Globs {
             .try_for_each(|pattern| pattern.require_match(names.clone()))
     }
 
-    /// Whether the globs leave a layer out.
-    pub fn leave_out(&self, name: &str) -> bool {
-        (!self.include.is_empty() && !self.include.iter().any(|pattern| pattern.matches(name)))
-            || self.exclude.iter().any(|pattern| pattern.matches(name))
+    /// Whether the globs leave a layer out; a glob fits a layer if it fits one of the names of its weight.
+    pub fn leave_out(&self, names: &[&str]) -> bool {
+        let fits = |pattern: &NamePattern| pattern.matches_any(names.iter().copied());
+        (!self.include.is_empty() && !self.include.iter().any(fits))
+            || self.exclude.iter().any(fits)
     }
 }
 
 /// What the layer model knows of a layer when it decides.
 pub(super) struct Facts<'a> {
-    pub name: &'a str,
+    /// All names of its weight.
+    pub names: &'a [&'a str],
     pub kind: Kind,
     pub depth: Option<usize>,
     pub kernels: usize,
@@ -104,7 +106,7 @@ pub(super) fn reason(facts: &Facts<'_>, selection: &Selection, globs: &Globs) ->
         Some(Reason::Head)
     } else if facts.kernels < 2 {
         Some(Reason::SingleKernel)
-    } else if globs.leave_out(facts.name) {
+    } else if globs.leave_out(facts.names) {
         Some(Reason::Excluded)
     } else if facts
         .depth
@@ -129,7 +131,7 @@ mod tests {
         };
         let globs = Globs::of(&selection).unwrap();
         let mut facts = Facts {
-            name: "a",
+            names: &["b", "a"],
             kind: Kind::Depthwise,
             depth: Some(1),
             kernels: 1,
@@ -146,7 +148,7 @@ mod tests {
                 2 => facts.gate = false,
                 3 => facts.head = false,
                 4 => facts.kernels = 2,
-                5 => facts.name = "b",
+                5 => facts.names = &["b"],
                 _ => {}
             }
         }
@@ -185,7 +187,7 @@ mod tests {
             (Kind::Linear, Reason::Linear),
         ] {
             let facts = Facts {
-                name: "a",
+                names: &["a"],
                 kind,
                 depth: Some(99),
                 kernels: 9,

@@ -11,6 +11,9 @@ impl Plan {
     /// for is not compared: header, size and dtypes may differ. Shapes and kernels are compared where the plan is
     /// [checked](super::Recipe::check).
     ///
+    /// Of the names of a weight that stands under several, one is enough: an optimizer keeps one buffer for all. Those that are
+    /// there must hold the same values, as in any plan.
+    ///
     /// The similarities that the plan tells are those of the kernels it was made for, and are left out.
     ///
     /// # Errors
@@ -20,11 +23,17 @@ impl Plan {
         let names = source.tensors().iter().map(|tensor| &tensor.name[..]);
         let names: HashSet<&str> = names.collect();
         for layer in &mut self.layers {
-            let name = format!("{prefix}{}", layer.name);
-            if !names.contains(&name[..]) {
+            let own = std::iter::once(&layer.name).chain(&layer.copies);
+            let mut there: Vec<String> = own
+                .map(|name| format!("{prefix}{name}"))
+                .filter(|name| names.contains(&name[..]))
+                .collect();
+            if there.is_empty() {
+                let name = format!("{prefix}{}", layer.name);
                 return Err(missing(name, prefix, layer, source));
             }
-            layer.name = name;
+            layer.copies = there.split_off(1);
+            layer.name = there.remove(0);
             layer.max_similarity = None;
             for merge in &mut layer.merges {
                 merge.similarity = None;

@@ -74,7 +74,7 @@ impl<'a> Task<'a> {
     }
 
     /// What the layer takes to be worked on by the processor, where it screens in this precision.
-    pub fn load(&self, rules: &Rules, precision: Precision) -> Load<'a> {
+    pub fn load(&self, rules: &Rules, precision: Precision) -> Load<'_> {
         let layout = self.weight.layout();
         let (n, d) = (layout.kernels(), layout.kernel_len());
         let groups = self.weight.groups();
@@ -86,6 +86,7 @@ impl<'a> Task<'a> {
         let copy = if is_copied { self.weight.bytes() } else { 0 };
         Load {
             tensor: self.weight.tensor(),
+            copies: self.weight.copies(),
             work: self.products(rules),
             memory: units + copy,
             allowance: copy + units.max(n * d * size_of::<f32>()),

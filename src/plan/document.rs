@@ -54,6 +54,9 @@ pub struct SourceId {
 pub struct PlannedLayer {
     /// Name of the weight.
     pub name: String,
+    /// Its other names in the checkpoint: tensors that hold the same bytes, and get the same new ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<String>,
     /// Place among the convolutions, from 1.
     #[serde(default)]
     pub depth: Option<usize>,

@@ -55,6 +55,27 @@ pub enum Problem {
     #[error("layer `{layer}` is listed twice; keep one of the entries")]
     RepeatedLayer { layer: String },
     #[error(
+        "layer `{layer}`: its copy `{copy}` is listed twice, in \"copies\" or as a layer; keep one of the entries"
+    )]
+    RepeatedCopy { layer: String, copy: String },
+    #[error(
+        "layer `{layer}`: its copy `{copy}` is not in the checkpoint; make a plan for this one"
+    )]
+    UnknownCopy { layer: String, copy: String },
+    #[error(
+        "layer `{layer}` and its copy `{copy}` are of different shapes or dtypes ({own} and {other}); take it off \"copies\", or make a plan for this checkpoint"
+    )]
+    OtherCopy {
+        layer: String,
+        copy: String,
+        own: String,
+        other: String,
+    },
+    #[error(
+        "`{copy}` is a copy of layer `{layer}` in the plan, and no longer equal to it in the checkpoint; make a new plan for it"
+    )]
+    ChangedCopy { layer: String, copy: String },
+    #[error(
         "layer `{layer}` has shape {planned:?} in the plan and {actual:?} in the checkpoint; make a plan for this one"
     )]
     OtherShape {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::checkpoint::{Checkpoint, Tensor};
+use crate::checkpoint::{self, Checkpoint, Tensor};
 use crate::weight::{Blend, ConvWeight};
 
 use super::{Plan, PlannedLayer, Problem, SourceId};
@@ -49,6 +49,17 @@ impl<'a> Recipe<'a> {
                 return Err(Problem::RepeatedLayer { layer: name() });
             }
             let weight = weight(layer, tensor)?;
+            let copies = layer.copies.iter().map(|copy| {
+                if seen.insert(copy.as_str()) {
+                    self::copy(layer, tensor, copy, tensors.get(copy.as_str()).copied())
+                } else {
+                    Err(Problem::RepeatedCopy {
+                        layer: name(),
+                        copy: copy.clone(),
+                    })
+                }
+            });
+            let weight = weight.with_copies(copies.collect::<Result<_, _>>()?);
             layers.push(LayerRecipe {
                 rounds: rounds(layer, &weight, plan.parameters.rounds.get())?,
                 weight,
@@ -60,6 +71,26 @@ impl<'a> Recipe<'a> {
 }
 
 impl Recipe<'_> {
+    /// Says of the first copy that differs from its layer in the checkpoint; `None` where all are equal. The plan's merges would
+    /// be right for one of the two only.
+    ///
+    /// # Errors
+    ///
+    /// Where the checkpoint cannot be read.
+    pub fn changed_copy(&self, source: &Checkpoint) -> Result<Option<Problem>, checkpoint::Error> {
+        for LayerRecipe { weight, .. } in &self.layers {
+            for copy in weight.copies() {
+                if source.values(weight.tensor())?[..] != source.values(copy)?[..] {
+                    return Ok(Some(Problem::ChangedCopy {
+                        layer: weight.tensor().name.clone(),
+                        copy: copy.name.clone(),
+                    }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// Whether nothing is merged.
     pub fn is_empty(&self) -> bool {
         self.layers.iter().all(|layer| layer.rounds.is_empty())
@@ -102,6 +133,29 @@ fn weight<'a>(layer: &PlannedLayer, tensor: &'a Tensor) -> Result<ConvWeight<'a>
             shape: tensor.shape.clone(),
             dtype: tensor.dtype.to_string(),
         })
+}
+
+/// The tensor of a copy, `found` under that name, which must be able to hold the layer's values.
+fn copy<'a>(
+    layer: &PlannedLayer,
+    tensor: &Tensor,
+    copy: &str,
+    found: Option<&'a Tensor>,
+) -> Result<&'a Tensor, Problem> {
+    let (layer, copy) = (layer.name.clone(), copy.to_owned());
+    let Some(found) = found else {
+        return Err(Problem::UnknownCopy { layer, copy });
+    };
+    if (found.dtype, &found.shape) == (tensor.dtype, &tensor.shape) {
+        return Ok(found);
+    }
+    let describe = |tensor: &Tensor| format!("{} {:?}", tensor.dtype, tensor.shape);
+    Err(Problem::OtherCopy {
+        layer,
+        copy,
+        own: describe(tensor),
+        other: describe(found),
+    })
 }
 
 /// The pairs by round, each checked.

@@ -8,7 +8,7 @@ use crate::checkpoint::Checkpoint;
 use crate::layers::{Evidence, Kind, Layers, OrderSource, Reason, Recognised};
 
 use super::printable;
-use super::table::{Align, bytes, count, counted, optional, shape, table};
+use super::table::{Align, bytes, count, counted, name_with_copies, optional, shape, table};
 
 /// What `inspect --json` prints.
 #[derive(Clone, Debug, Serialize)]
@@ -42,6 +42,8 @@ pub struct InspectReport {
 pub struct InspectedLayer {
     /// Name of the weight.
     pub name: String,
+    /// Its other names: tensors that hold the same bytes.
+    pub copies: Vec<String>,
     /// Place among the convolutions, from 1; `None` for what is no convolution.
     pub depth: Option<usize>,
     /// Its kind.
@@ -88,6 +90,7 @@ impl InspectReport {
                 .iter()
                 .map(|layer| InspectedLayer {
                     name: layer.name.clone(),
+                    copies: layer.copies.clone(),
                     depth: layer.depth,
                     kind: layer.kind,
                     groups: layer.groups,
@@ -152,7 +155,7 @@ impl InspectReport {
         let rows = self.layers.iter().map(|layer| {
             vec![
                 optional(layer.depth, |depth| depth.to_string()),
-                layer.name.clone(),
+                name_with_copies(&layer.name, &layer.copies),
                 layer.kind.to_string(),
                 layer.groups.to_string(),
                 shape(&layer.shape),

@@ -9,7 +9,7 @@ use crate::checkpoint::Checkpoint;
 use crate::layers::{Kind, Reason};
 use crate::plan::{Parameters, Plan, PlannedLayer};
 
-use super::table::{Align, bytes, count, counted, optional, shape, table};
+use super::table::{Align, bytes, count, counted, name_with_copies, optional, shape, table};
 
 /// What `merge --json` and `apply --json` print.
 #[derive(Clone, Debug, Serialize)]
@@ -44,6 +44,8 @@ pub struct MergeReport {
 pub struct MergedLayer {
     /// Name of the weight.
     pub name: String,
+    /// Its other names, which got the same bytes.
+    pub copies: Vec<String>,
     /// Place among the convolutions, from 1.
     pub depth: Option<usize>,
     /// Its kind.
@@ -185,7 +187,7 @@ impl MergeReport {
         let rows = self.layers.iter().map(|layer| {
             vec![
                 optional(layer.depth, |depth| depth.to_string()),
-                layer.name.clone(),
+                name_with_copies(&layer.name, &layer.copies),
                 layer.kind.to_string(),
                 shape(&layer.shape),
                 count(layer.kernels as u64),
@@ -247,6 +249,7 @@ impl MergedLayer {
     fn new(layer: &PlannedLayer, change: &Change, max_similarity: Option<f64>) -> Self {
         Self {
             name: layer.name.clone(),
+            copies: layer.copies.clone(),
             depth: layer.depth,
             kind: layer.kind,
             shape: layer.shape.clone(),

@@ -85,6 +85,15 @@ pub(super) fn bytes(number: u64) -> String {
     }
 }
 
+/// A layer's name, with the number of its weight's other names if it has some.
+pub(super) fn name_with_copies(name: &str, copies: &[String]) -> String {
+    match copies.len() {
+        0 => name.to_owned(),
+        1 => format!("{name} (+1 copy)"),
+        more => format!("{name} (+{} copies)", count(more as u64)),
+    }
+}
+
 /// A shape as PyTorch writes it, without spaces.
 pub(super) fn shape(extents: &[usize]) -> String {
     let extents: Vec<String> = extents.iter().map(usize::to_string).collect();
@@ -109,6 +118,10 @@ mod tests {
         assert_eq!(bytes(46_807_480), "46.8 MB");
         assert_eq!(significant(-12.3456, 4), "-12.35");
         assert_eq!(significant(-1e12, 3), "-1.00e12");
+        assert_eq!(name_with_copies("a", &[]), "a");
+        assert_eq!(name_with_copies("a", &["b".to_owned()]), "a (+1 copy)");
+        let copies = vec![String::new(); 1200];
+        assert_eq!(name_with_copies("a", &copies), "a (+1,200 copies)");
         assert_eq!(shape(&[64, 3, 7, 7]), "[64,3,7,7]");
     }
 

@@ -40,6 +40,9 @@ pub struct Sweep {
 pub struct SweptLayer {
     /// Its weight's name.
     pub name: String,
+    /// The weight's other names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<String>,
     /// Its depth, from 1.
     pub depth: usize,
     /// What it is.
@@ -215,6 +218,7 @@ pub(super) mod tests {
         let parameters = Parameters::default();
         SweptLayer {
             name: name.to_owned(),
+            copies: Vec::new(),
             depth,
             kind: Kind::Conv,
             groups: 1,

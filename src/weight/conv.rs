@@ -5,10 +5,11 @@ use crate::layers::Kind;
 
 use super::{KernelLayout, Rows};
 
-/// A weight tensor whose kernels are known.
+/// A weight whose kernels are known, in the tensor that holds it and in those that hold a copy.
 #[derive(Clone, Debug)]
 pub struct ConvWeight<'a> {
     tensor: &'a Tensor,
+    copies: Vec<&'a Tensor>,
     float: FloatType,
     layout: KernelLayout,
     groups: usize,
@@ -26,6 +27,7 @@ impl<'a> ConvWeight<'a> {
         }
         Some(Self {
             tensor,
+            copies: Vec::new(),
             float: tensor.float_type()?,
             layout,
             groups: kind.groups_compared(groups),
@@ -48,8 +50,24 @@ impl<'a> ConvWeight<'a> {
     }
 
     /// The tensor.
+    /// The same weight, which these tensors hold as well: of the same dtype and shape, and equal in every byte.
+    pub fn with_copies(self, copies: Vec<&'a Tensor>) -> Self {
+        Self { copies, ..self }
+    }
+
+    /// The tensor whose name stands for the weight.
     pub fn tensor(&self) -> &'a Tensor {
         self.tensor
+    }
+
+    /// The other tensors that hold it.
+    pub fn copies(&self) -> &[&'a Tensor] {
+        &self.copies
+    }
+
+    /// All tensors that hold it.
+    pub fn tensors(&self) -> impl Iterator<Item = &'a Tensor> {
+        std::iter::once(self.tensor).chain(self.copies.iter().copied())
     }
 
     /// Where the kernels lie in it.
@@ -67,9 +85,14 @@ impl<'a> ConvWeight<'a> {
         self.float
     }
 
-    /// Size of its values in bytes.
+    /// Size of its values in bytes, counted once.
     pub fn bytes(&self) -> usize {
         self.tensor.bytes.len()
+    }
+
+    /// Size of its values in bytes in all tensors that hold it.
+    pub fn bytes_with_copies(&self) -> usize {
+        self.bytes() * (1 + self.copies.len())
     }
 
     /// The kernels' numbers, of the tensor's values.

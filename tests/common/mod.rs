@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -200,6 +201,31 @@ pub fn places(file: &[u8]) -> Vec<Place> {
             }
         })
         .collect()
+}
+
+/// A tensor, whatever file it is of.
+pub type Tensor = (String, Dtype, Vec<usize>, Vec<u8>);
+
+/// The tensors of a file, by name.
+pub fn read_tensors(path: &Path) -> Vec<Tensor> {
+    let bytes = fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let tensors = SafeTensors::deserialize(&bytes).expect("a valid checkpoint");
+    let tensors = tensors.tensors().into_iter().map(|(name, view)| {
+        let (shape, bytes) = (view.shape().to_vec(), view.data().to_vec());
+        (name, view.dtype(), shape, bytes)
+    });
+    let mut tensors: Vec<Tensor> = tensors.collect();
+    tensors.sort_by(|a, b| a.0.cmp(&b.0));
+    tensors
+}
+
+/// Writes a file of these tensors.
+pub fn write_tensors(path: &Path, tensors: &[Tensor]) {
+    let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
+        let view = TensorView::new(*dtype, shape.clone(), bytes).expect("a valid tensor");
+        (name.clone(), view)
+    });
+    safetensors::serialize_to_file(views, None, path).expect("a writable folder");
 }
 
 /// Which kernel of a layer of the plan an element of its tensor belongs to.

@@ -26,9 +26,10 @@ pub(super) fn sweep(
     let layers = selecting::find(source, &flags.layers, &settings)?;
     let is_wanted = |layer: &&Layer| layer.selected() || layer.reason == Some(Reason::Shallow);
     let swept = layers.layers.iter().filter(is_wanted).filter_map(|layer| {
-        let parameters = settings.for_layer(&layer.name);
+        let parameters = settings.for_layer(layer.names());
         Some(SweptLayer {
             name: layer.name.clone(),
+            copies: layer.copies.clone(),
             depth: layer.depth?,
             kind: layer.kind,
             groups: layer.groups,

@@ -51,6 +51,7 @@ impl<'a> Original<'a> {
         let weights = weights(source, sweep)?;
         let load = |weight: &ConvWeight<'a>| Load {
             tensor: weight.tensor(),
+            copies: &[],
             work: weight.bytes() as u64,
             memory: weight.bytes(),
             allowance: weight.bytes(),
@@ -152,18 +153,20 @@ pub(super) fn weights<'a>(
     checkpoint: &'a Checkpoint,
     sweep: &Sweep,
 ) -> Result<Vec<ConvWeight<'a>>, Error> {
-    let weight = |layer: &SweptLayer| {
+    let named = |name: &String| {
         let mut tensors = checkpoint.tensors().iter();
-        let tensor: Option<&'a Tensor> = tensors.find(|tensor| tensor.name == layer.name);
-        let tensor = tensor.ok_or_else(|| {
-            // Its content is that of the sweep, so the sweep's file was changed.
-            sensitivity::Error::OtherCheckpoint(checkpoint.path().to_owned())
-        })?;
-        let weight = ConvWeight::new(tensor, layer.kind, layer.groups);
-        weight.ok_or_else(|| Error::Unmergeable {
+        let tensor: Option<&'a Tensor> = tensors.find(|tensor| tensor.name == *name);
+        // Its content is that of the sweep, so the sweep's file was changed.
+        tensor.ok_or_else(|| sensitivity::Error::OtherCheckpoint(checkpoint.path().to_owned()))
+    };
+    let weight = |layer: &SweptLayer| {
+        let weight = ConvWeight::new(named(&layer.name)?, layer.kind, layer.groups);
+        let weight = weight.ok_or_else(|| Error::Unmergeable {
             file: checkpoint.path().to_owned(),
             layer: layer.name.clone(),
-        })
+        })?;
+        let copies = layer.copies.iter().map(named);
+        Ok(weight.with_copies(copies.collect::<Result<_, _>>()?))
     };
     sweep.layers.iter().map(weight).collect()
 }

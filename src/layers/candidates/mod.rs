@@ -57,6 +57,10 @@ pub(super) struct Candidate<'a> {
     pub shape: &'a [usize],
     /// How the extents are to be read.
     pub layout: Layout,
+    /// The other tensors that hold its weight, as indices into the tensor table.
+    pub copies: Vec<usize>,
+    /// Whether a candidate of another network stands for its weight.
+    pub is_twin: bool,
 }
 
 impl Candidate<'_> {
@@ -170,6 +174,8 @@ pub(super) fn find<'a>(
             module,
             shape,
             layout,
+            copies: Vec::new(),
+            is_twin: false,
         };
         let is_listed = is_float && listed.contains(tensor.name.as_str());
         if adapters::is_factor(&tensor.name) {
@@ -211,6 +217,8 @@ pub(super) fn find<'a>(
             module,
             shape: &tensor.shape,
             layout,
+            copies: Vec::new(),
+            is_twin: false,
         }
     }));
     found

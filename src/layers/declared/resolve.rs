@@ -52,6 +52,9 @@ impl Declared {
                 return Err(Error::OrderUnknown { origin, name, near });
             };
             for (copy, place) in present {
+                if place == index {
+                    continue;
+                }
                 let tensor = |index: usize| &tensors[candidates[index].tensor];
                 let (own, other) = (tensor(place), tensor(index));
                 if (own.dtype, &own.shape) != (other.dtype, &other.shape) {
@@ -61,6 +64,10 @@ impl Declared {
                     );
                 }
                 resolved.copies.push((place, index));
+            }
+            if resolved.said.contains_key(&index) {
+                // By another name it has its place already.
+                continue;
             }
             let candidate = &mut candidates[index];
             let said = Said::of(layer, candidate, companions.bias(candidate.module));
@@ -87,8 +94,13 @@ impl Declared {
         candidates: &[Candidate<'_>],
     ) -> Result<HashMap<&str, usize>, Error> {
         let origin = self.origin();
-        let known: HashMap<&str, usize> =
-            candidates.iter().map(name_in(tensors)).zip(0..).collect();
+        // A candidate goes by all names of its weight; one of another network by its own.
+        let copies = candidates.iter().enumerate().flat_map(|(index, candidate)| {
+            let names = candidate.copies.iter();
+            names.map(move |&tensor| (tensors[tensor].name.as_str(), index))
+        });
+        let own = candidates.iter().map(name_in(tensors)).zip(0..);
+        let known: HashMap<&str, usize> = copies.chain(own).collect();
         let others: HashSet<&str> = tensors
             .iter()
             .map(|tensor| tensor.name.as_str())

@@ -24,7 +24,7 @@ fn layers(shapes: &[(&str, &[usize])], list: &str) -> Result<Layers, Error> {
         ..Selection::default()
     };
     let list = Declared::from_json(list)?;
-    Layers::of(&tensors(shapes), &BTreeMap::new(), Some(&list), &selection)
+    Layers::of(&tensors(shapes), &BTreeMap::new(), &Copies::none(), Some(&list), &selection)
 }
 
 /// The one layer, of this shape and bias, of which this is said.

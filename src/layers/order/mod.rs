@@ -4,7 +4,7 @@ mod arrange;
 mod flow;
 mod items;
 mod merge;
-mod networks;
+pub(super) mod networks;
 mod sketch;
 pub(super) mod structure;
 

@@ -2,7 +2,7 @@
 //!
 //! Depth restarts in each. A siamese or two-branch network is one network: something outside its branches joins them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::layers::candidates::Candidate;
 use crate::layers::name::Segment;
@@ -44,49 +44,73 @@ pub(in crate::layers) struct Network {
 /// The networks in the file, and how they are related.
 #[derive(Debug)]
 pub(in crate::layers) struct Networks {
-    pub networks: Vec<Network>,
+    roots: Vec<String>,
+    /// The network of each tensor that is a layer's.
+    by_tensor: HashMap<usize, usize>,
     /// Whether they are copies of one network: of the same layers.
     pub are_copies: bool,
 }
 
-/// Parts the candidates of a tree, which are those `chosen`, by network.
+impl Networks {
+    /// The number of the network that a tensor belongs to.
+    pub fn of(&self, tensor: usize) -> Option<usize> {
+        self.by_tensor.get(&tensor).copied()
+    }
+
+    /// The networks of the candidates `chosen`, whatever has become of the others since they were told apart.
+    pub fn among(
+        &self,
+        candidates: &[Candidate<'_>],
+        chosen: impl Fn(usize) -> bool,
+    ) -> Vec<Network> {
+        let mut networks: Vec<Network> = self
+            .roots
+            .iter()
+            .map(|root| Network {
+                root: root.clone(),
+                members: Vec::new(),
+            })
+            .collect();
+        for index in (0..candidates.len()).filter(|&index| chosen(index)) {
+            if let Some(network) = self.of(candidates[index].tensor) {
+                networks[network].members.push(index);
+            }
+        }
+        networks
+    }
+}
+
+/// Parts the candidates `chosen`, which stand in order of their names, by network.
 pub(in crate::layers) fn split(
-    tree: &Tree,
     candidates: &[Candidate<'_>],
     chosen: impl Fn(usize) -> bool,
 ) -> Networks {
+    let tree = &Tree::of(candidates, &chosen);
     let top = tree.unwrap(0);
     let parts = Parts::of(tree, candidates, top);
-    let groups = parts.copies().or_else(|| parts.networks());
-    let all: Vec<usize> = (0..candidates.len())
-        .filter(|&index| chosen(index))
-        .collect();
-    let Some((groups, are_copies)) = groups else {
+    let Some((groups, are_copies)) = parts.copies().or_else(|| parts.networks()) else {
+        let all = candidates.iter().map(|candidate| (candidate.tensor, 0));
         return Networks {
-            networks: vec![Network {
-                root: String::new(),
-                members: all,
-            }],
+            roots: vec![String::new()],
+            by_tensor: all.collect(),
             are_copies: false,
         };
     };
-    let networks = groups.into_iter().map(|group| {
-        let mut members: Vec<usize> = group
-            .iter()
-            .flat_map(|&part| &parts.children[part].layers)
-            .map(|layer| layer.candidate)
-            .collect();
-        members.sort_unstable();
-        let root = match group[..] {
+    let mut networks = Networks {
+        roots: Vec::new(),
+        by_tensor: HashMap::new(),
+        are_copies,
+    };
+    for (number, group) in groups.into_iter().enumerate() {
+        networks.roots.push(match group[..] {
             [part] => tree.path(parts.children[part].node, candidates).to_owned(),
             _ => tree.path(top, candidates).to_owned(),
-        };
-        Network { root, members }
-    });
-    Networks {
-        networks: networks.collect(),
-        are_copies,
+        });
+        let layers = group.iter().flat_map(|&part| &parts.children[part].layers);
+        let tensors = layers.map(|layer| (candidates[layer.candidate].tensor, number));
+        networks.by_tensor.extend(tensors);
     }
+    networks
 }
 
 /// Groups of parts, each a network, and whether those are copies of one.

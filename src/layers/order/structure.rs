@@ -57,14 +57,6 @@ pub(in crate::layers) struct OpenOrder {
     pub places: Range<usize>,
 }
 
-/// What [`order`] found.
-pub(in crate::layers) struct Structure {
-    /// The networks, one as a rule.
-    pub networks: Vec<Network>,
-    /// Whether they are copies of one.
-    pub are_copies: bool,
-}
-
 /// Channels of a network's input, where some layer reads 2 to 4; otherwise it has one (grey-scale, audio).
 const COLOUR: [usize; 3] = [3, 4, 2];
 const MOST_COLOURS: usize = 4;
@@ -95,15 +87,15 @@ struct Walk<'a> {
     places: Vec<Range<usize>>,
 }
 
-/// Order the candidates `chosen` picks; they must stand in order of their names. What is `known` runs as it is known.
+/// Order the layers of each network, which are candidates that stand in order of their names. What is `known` runs as it is
+/// known.
 pub(in crate::layers) fn order(
     candidates: &[Candidate<'_>],
     companions: &Companions<'_>,
     known: &[KnownNetwork],
-    chosen: impl Fn(usize) -> bool,
-) -> Structure {
-    let split = networks::split(&Tree::of(candidates, &chosen), candidates, &chosen);
-    let networks = split.networks.into_iter().map(|network| {
+    networks: Vec<networks::Network>,
+) -> Vec<Network> {
+    let ordered = networks.into_iter().map(|network| {
         let members: HashSet<usize> = network.members.iter().copied().collect();
         let (mut steps, mut open) = of_network(candidates, companions, &members);
         for inner in known {
@@ -116,10 +108,7 @@ pub(in crate::layers) fn order(
             open,
         }
     });
-    Structure {
-        networks: networks.collect(),
-        are_copies: split.are_copies,
-    }
+    ordered.collect()
 }
 
 /// The layers of one network.

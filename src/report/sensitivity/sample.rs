@@ -170,6 +170,7 @@ impl Sample {
             .enumerate()
             .map(|(place, name)| SweptLayer {
                 name: name.clone(),
+                copies: Vec::new(),
                 depth: place + 1,
                 kind: Kind::Conv,
                 groups: 1,
