@@ -322,7 +322,7 @@ fn copies_are_counted_separately() {
         found
             .warnings
             .iter()
-            .any(|warning| matches!(warning, Warning::Copies { modules } if modules.len() == 2))
+            .any(|warning| matches!(warning, Warning::Networks { roots, are_copies: true } if roots.len() == 2))
     );
 }
 
@@ -529,7 +529,14 @@ fn a_list_comes_before_metadata_and_metadata_before_structure() {
             OrderSource::Declared,
         ),
     ] {
-        let found = Layers::of(&tensors, &metadata, &Copies::none(), Some(&list), &selection).unwrap();
+        let found = Layers::of(
+            &tensors,
+            &metadata,
+            &Copies::none(),
+            Some(&list),
+            &selection,
+        )
+        .unwrap();
         assert_eq!(
             (found.source, names(&found)),
             (source, vec!["beta.weight", "alpha.weight", "gamma.weight"])
@@ -543,11 +550,25 @@ fn a_list_comes_before_metadata_and_metadata_before_structure() {
             found.warnings,
             [Warning::MetadataOverruled { flag }, incomplete.clone()]
         );
-        let found = Layers::of(&tensors, &BTreeMap::new(), &Copies::none(), Some(&list), &selection).unwrap();
+        let found = Layers::of(
+            &tensors,
+            &BTreeMap::new(),
+            &Copies::none(),
+            Some(&list),
+            &selection,
+        )
+        .unwrap();
         assert_eq!(found.warnings, [incomplete]);
     }
     let same = Declared::from_json(&metadata[METADATA_KEY]).unwrap();
-    let found = Layers::of(&tensors, &metadata, &Copies::none(), Some(&same), &selection).unwrap();
+    let found = Layers::of(
+        &tensors,
+        &metadata,
+        &Copies::none(),
+        Some(&same),
+        &selection,
+    )
+    .unwrap();
     assert_eq!(
         (found.source, found.warnings.len()),
         (OrderSource::Declared, 0)
@@ -555,7 +576,7 @@ fn a_list_comes_before_metadata_and_metadata_before_structure() {
 
     let found = with(&tensors, &selection).unwrap();
     assert_eq!(found.source, OrderSource::Natural);
-    assert!(matches!(found.warnings[..], [Warning::NaturalOrder { .. }]));
+    assert!(matches!(found.warnings[..], [Warning::OpenOrder { .. }]));
 }
 
 #[test]
@@ -572,7 +593,14 @@ fn a_list_settles_what_feeds_a_layer() {
         ..Selection::default()
     };
     let list = named(&["zeta.weight", "mid.weight", "alpha.weight", "beta.weight"]);
-    let found = Layers::of(&tensors, &BTreeMap::new(), &Copies::none(), Some(&list), &selection).unwrap();
+    let found = Layers::of(
+        &tensors,
+        &BTreeMap::new(),
+        &Copies::none(),
+        Some(&list),
+        &selection,
+    )
+    .unwrap();
     let beta = &found.layers[3];
     assert_eq!(
         (beta.name.as_str(), beta.groups, beta.reason),
@@ -582,7 +610,14 @@ fn a_list_settles_what_feeds_a_layer() {
     assert_eq!(found.layers[2].reason, Some(Reason::Unsupported));
     let list = r#"["zeta.weight","mid.weight",{"name":"alpha.weight","groups":4},"beta.weight"]"#;
     let list = Declared::from_json(list).unwrap();
-    let found = Layers::of(&tensors, &BTreeMap::new(), &Copies::none(), Some(&list), &selection).unwrap();
+    let found = Layers::of(
+        &tensors,
+        &BTreeMap::new(),
+        &Copies::none(),
+        Some(&list),
+        &selection,
+    )
+    .unwrap();
     assert_eq!((found.layers[2].groups, found.layers[2].reason), (4, None));
     assert_eq!(found.warnings, []);
 }
@@ -639,7 +674,14 @@ fn architectures_are_what_is_declared() {
             .map(|(name, kind, groups)| json!({"name": name, "kind": kind, "groups": groups}));
         let list = Declared::from_json(&items.collect::<Value>().to_string()).unwrap();
         let selection = Selection::default();
-        let found = Layers::of(&model.tensors, &BTreeMap::new(), &Copies::none(), Some(&list), &selection).unwrap();
+        let found = Layers::of(
+            &model.tensors,
+            &BTreeMap::new(),
+            &Copies::none(),
+            Some(&list),
+            &selection,
+        )
+        .unwrap();
         let told: Vec<(&str, Kind, usize)> = found
             .layers
             .iter()
@@ -718,7 +760,7 @@ fn a_list_may_name_a_layer_by_any_of_its_names() {
         &["ema.b.weight", "a.weight"][..],
         &["b.weight", "a.weight", "ema.a.weight", "ema.b.weight"],
     ] {
-        let list: Vec<String> = list.iter().map(ToString::to_string).collect();
+        let list = named(list);
         let found = with_copies(&tensors, &groups, Some(&list));
         assert_eq!(names(&found), ["b.weight", "a.weight"]);
         assert_eq!(found.source, OrderSource::File);
@@ -1152,7 +1194,7 @@ fn deep(tensors: &[Tensor], metadata: &BTreeMap<String, String>) -> Layers {
         skip_shallow: 0,
         ..Selection::default()
     };
-    Layers::of(tensors, metadata, None, &selection).unwrap()
+    Layers::of(tensors, metadata, &Copies::none(), None, &selection).unwrap()
 }
 
 type Fact<'a> = (&'a str, Option<usize>, Kind, usize, Option<Reason>);

@@ -104,7 +104,10 @@ impl Copies {
             };
             let mut by_network: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
             for &tensor in &group {
-                by_network.entry(networks.of(tensor)).or_default().push(tensor);
+                by_network
+                    .entry(networks.of(tensor))
+                    .or_default()
+                    .push(tensor);
             }
             for (_, own) in by_network {
                 let Some((own_first, own_others)) = standing(own, tensors) else {

@@ -116,7 +116,13 @@ impl<'a> Describer<'a> {
         if self.candidates[step.candidate].linear() {
             return step.in_head && !self.is_hidden(at, network);
         }
-        head::is_head(at, network, self.candidates, self.companions, self.has_linear)
+        head::is_head(
+            at,
+            network,
+            self.candidates,
+            self.companions,
+            self.has_linear,
+        )
     }
 
     /// Whether a linear layer of a head is one of several, and gives what a later one of the same module reads: VGG's

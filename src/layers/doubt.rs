@@ -54,8 +54,13 @@ pub(super) fn of_order(
             && layer.kernels > MOST_COLOURS
     };
     let places = 0..network.steps.len();
-    if let Some(first) = places.clone().find(|&place| layer(place).kind != Kind::Linear) {
-        let stem = places.clone().find(|&place| place >= shallow && is_stem(place));
+    if let Some(first) = places
+        .clone()
+        .find(|&place| layer(place).kind != Kind::Linear)
+    {
+        let stem = places
+            .clone()
+            .find(|&place| place >= shallow && is_stem(place));
         if let Some(stem) = stem.filter(|_| is_read(first) && reads(first) > MOST_COLOURS) {
             doubts.push(Warning::NoStem {
                 first: layer(first).name.clone(),

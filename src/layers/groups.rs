@@ -172,12 +172,18 @@ impl Place<'_> {
 
 /// A kernel that reads several channels: dense if something gives as many, grouped if the layer known to feed it
 /// gives a multiple.
-fn grouped(place: &Place<'_>,
+fn grouped(
+    place: &Place<'_>,
     candidates: &[Candidate<'_>],
     groups_of: &HashMap<usize, usize>,
     seen: &HashMap<usize, usize>,
 ) -> Verdict {
-    let Place { step, candidate, now, .. } = *place;
+    let Place {
+        step,
+        candidate,
+        now,
+        ..
+    } = *place;
     let (reads, out) = (candidate.reads(), candidate.out());
     let known = |groups: usize| Verdict::Known(dense(candidate), groups);
     if step.in_gate || out == 1 {

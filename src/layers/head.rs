@@ -6,8 +6,20 @@ use super::order::structure::Step;
 
 /// Words of modules that give an output beside the network's last layer: deep supervision's and detectors' lists.
 const OUTPUTS: [&str; 14] = [
-    "seg", "segmentation", "supervision", "logit", "logits", "pred", "predict", "predictor", "score", "scores", "bbox",
-    "heatmap", "output", "outputs",
+    "seg",
+    "segmentation",
+    "supervision",
+    "logit",
+    "logits",
+    "pred",
+    "predict",
+    "predictor",
+    "score",
+    "scores",
+    "bbox",
+    "heatmap",
+    "output",
+    "outputs",
 ];
 
 /// Whether the convolution at `at` of a network is a head: nothing reads or normalises what it gives, and it is the network's
@@ -53,7 +65,9 @@ fn is_read(at: usize, network: &[Step], candidates: &[Candidate<'_>]) -> bool {
         !other.linear()
             && (other.reads() == out || (other.reads() == 1 && other.shape[0] == out && out > 1))
     };
-    let is_only = network[..at].iter().all(|step| candidate(step).out() != out);
+    let is_only = network[..at]
+        .iter()
+        .all(|step| candidate(step).out() != out);
     let behind = &network[at + 1..];
     behind.first().is_some_and(reads) || (is_only && behind.iter().any(reads))
 }

@@ -146,14 +146,16 @@ impl Layers {
         let companions = Companions::of(tensors);
         let listed = declared.iter().flat_map(|list| list.layers());
         let listed: HashSet<&str> = listed.map(|layer| layer.name.as_str()).collect();
-        let mut candidates = candidates::find(tensors, metadata, &companions, &globs.include, &listed);
+        let mut candidates =
+            candidates::find(tensors, metadata, &companions, &globs.include, &listed);
         // In order of their names: from here on the file's order plays no part.
         candidates.sort_by(|a, b| tensors[a.tensor].name.cmp(&tensors[b.tensor].name));
         let name_of = |candidate: &Candidate<'_>| tensors[candidate.tensor].name.as_str();
         globs.require_matches(candidates.iter().map(name_of))?;
         let with_linear = selection.kinds.contains(&Kind::Linear);
-        let is_layer =
-            |candidate: &Candidate<'_>| candidate.has_place() && (with_linear || !candidate.linear());
+        let is_layer = |candidate: &Candidate<'_>| {
+            candidate.has_place() && (with_linear || !candidate.linear())
+        };
         // Networks are told by all names that there are, and weights of several names are one within each.
         let split = order::networks::split(&candidates, |index| is_layer(&candidates[index]));
         let mut candidates = copies.fold(candidates, tensors, &split);
@@ -260,9 +262,9 @@ impl Layers {
                 layer.place_from = layer.place_from.max(Evidence::Guessed);
             }
         }
-        let doubts = networks
-            .iter()
-            .flat_map(|network| doubt::of_order(network, candidates, &found, selection.skip_shallow));
+        let doubts = networks.iter().flat_map(|network| {
+            doubt::of_order(network, candidates, &found, selection.skip_shallow)
+        });
         let doubts: Vec<Warning> = doubts.collect();
         let mut places = found.iter().filter(|layer| layer.depth.is_some());
         if !doubts.is_empty() {

@@ -68,7 +68,8 @@ const DECODER: &[&str] = &[
     "uplayers",
 ];
 const FINAL: &[&str] = &[
-    "final", "outc", "out", "output", "last", "outconv", "tail", "exit", "mlp", "ffn", "end", "side",
+    "final", "outc", "out", "output", "last", "outconv", "tail", "exit", "mlp", "ffn", "end",
+    "side",
 ];
 const HEAD: &[&str] = &[
     "classifier",

@@ -76,11 +76,10 @@ pub(super) fn included(tensor: &Tensor, companions: &Companions<'_>, axes: &Axes
 /// Whether a name says transposed.
 fn says_transposed(segment: &Segment) -> bool {
     segment.has(&TRANSPOSED)
-        || segment.words.iter().any(|word| {
-            TRANSPOSED_STEMS
-                .iter()
-                .any(|stem| word.starts_with(stem))
-        })
+        || segment
+            .words
+            .iter()
+            .any(|word| TRANSPOSED_STEMS.iter().any(|stem| word.starts_with(stem)))
 }
 
 /// Whether one of the last two parts of a module's path says so.

@@ -95,10 +95,13 @@ impl Declared {
     ) -> Result<HashMap<&str, usize>, Error> {
         let origin = self.origin();
         // A candidate goes by all names of its weight; one of another network by its own.
-        let copies = candidates.iter().enumerate().flat_map(|(index, candidate)| {
-            let names = candidate.copies.iter();
-            names.map(move |&tensor| (tensors[tensor].name.as_str(), index))
-        });
+        let copies = candidates
+            .iter()
+            .enumerate()
+            .flat_map(|(index, candidate)| {
+                let names = candidate.copies.iter();
+                names.map(move |&tensor| (tensors[tensor].name.as_str(), index))
+            });
         let own = candidates.iter().map(name_in(tensors)).zip(0..);
         let known: HashMap<&str, usize> = copies.chain(own).collect();
         let others: HashSet<&str> = tensors

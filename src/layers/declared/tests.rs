@@ -1,6 +1,6 @@
 use super::*;
 use crate::checkpoint::{Dtype, Tensor};
-use crate::layers::{Layer, Layers, Reason, Selection};
+use crate::layers::{Copies, Layer, Layers, Reason, Selection};
 
 fn metadata(text: &str) -> BTreeMap<String, String> {
     BTreeMap::from([(METADATA_KEY.to_owned(), text.to_owned())])
@@ -24,7 +24,13 @@ fn layers(shapes: &[(&str, &[usize])], list: &str) -> Result<Layers, Error> {
         ..Selection::default()
     };
     let list = Declared::from_json(list)?;
-    Layers::of(&tensors(shapes), &BTreeMap::new(), &Copies::none(), Some(&list), &selection)
+    Layers::of(
+        &tensors(shapes),
+        &BTreeMap::new(),
+        &Copies::none(),
+        Some(&list),
+        &selection,
+    )
 }
 
 /// The one layer, of this shape and bias, of which this is said.

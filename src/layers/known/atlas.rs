@@ -120,7 +120,11 @@ impl<'a> Atlas<'a> {
                 u32::from_le_bytes([e, f, g, h]) as usize,
             )
         };
-        let start: usize = blocks.get(..index)?.iter().map(|block| lengths(block).0).sum();
+        let start: usize = blocks
+            .get(..index)?
+            .iter()
+            .map(|block| lengths(block).0)
+            .sum();
         let (compressed, raw) = lengths(blocks.get(index)?);
         let stream = self.streams.get(start..start + compressed)?;
         let mut text = String::with_capacity(raw);
@@ -193,7 +197,11 @@ mod tests {
                 let mut places: Vec<usize> =
                     entry.facts.iter().filter_map(|fact| fact.place).collect();
                 places.sort_unstable();
-                assert!(places.iter().copied().eq(0..places.len()), "{}", entry.title);
+                assert!(
+                    places.iter().copied().eq(0..places.len()),
+                    "{}",
+                    entry.title
+                );
             }
         }
     }

@@ -97,7 +97,10 @@ fn sets<'a>(candidates: &[Candidate<'a>], members: &[usize]) -> BTreeMap<&'a str
     for &index in members {
         let module = candidates[index].module;
         let dots = module.match_indices('.').map(|(at, _)| (at, at + 1));
-        for (end, start) in std::iter::once((0, 0)).chain(dots).take(super::name::MAX_SEGMENTS) {
+        for (end, start) in std::iter::once((0, 0))
+            .chain(dots)
+            .take(super::name::MAX_SEGMENTS)
+        {
             let root = &module[..end];
             let set = sets.entry(root).or_insert_with(|| Set {
                 root,
@@ -141,9 +144,17 @@ impl Set<'_> {
             .iter()
             .filter_map(|entry| Some((entry, fit::groups(entry, &shapes)?)))
             .collect();
-        if fitting.is_empty() && self.members.iter().any(|index| self.has_letters(candidates, *index)) {
+        if fitting.is_empty()
+            && self
+                .members
+                .iter()
+                .any(|index| self.has_letters(candidates, *index))
+        {
             let groups = fit::groups_by_names(&entries, &shapes)?;
-            fitting = entries.iter().map(|entry| (entry, groups.clone())).collect();
+            fitting = entries
+                .iter()
+                .map(|entry| (entry, groups.clone()))
+                .collect();
         }
         let read: Vec<KnownNetwork> = fitting
             .iter()

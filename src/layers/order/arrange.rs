@@ -179,7 +179,9 @@ impl<'a> Arranger<'a> {
             entry == least && (2..=MOST_COLOURS).contains(&entry)
         };
         let readers: Vec<&Placed> = arrangement.placed.iter().filter(reads_image).collect();
-        let image_layers = readers.iter().filter(|placed| ends(placed).exits[0] <= MOST_COLOURS);
+        let image_layers = readers
+            .iter()
+            .filter(|placed| ends(placed).exits[0] <= MOST_COLOURS);
         if readers.len() == image_layers.clone().count() {
             return;
         }

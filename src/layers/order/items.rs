@@ -144,10 +144,16 @@ impl Arranger<'_> {
         let is_mirror = |&at: &usize| {
             let segment = self.segment(children[at]);
             matches!(segment.ordinal[..], [(_, 'd')])
-                && children.iter().any(|&other| is_bare(self.segment(other), segment))
+                && children
+                    .iter()
+                    .any(|&other| is_bare(self.segment(other), segment))
         };
         let mirrors: Vec<usize> = (0..children.len()).filter(is_mirror).collect();
-        if mirrors.len() > 1 { mirrors } else { Vec::new() }
+        if mirrors.len() > 1 {
+            mirrors
+        } else {
+            Vec::new()
+        }
     }
 
     /// Lists of one role whose members take turns (`convs1.0`, `convs2.0`, `downs.0`, `convs1.1`, …) are taken apart into
@@ -159,9 +165,8 @@ impl Arranger<'_> {
         seen: &Seen,
         sketches: &[Sketch],
     ) -> Vec<Item> {
-        let is_list = |item: &&Item| {
-            self.is_list(item.node) && self.tree.nodes[item.node].children.len() > 1
-        };
+        let is_list =
+            |item: &&Item| self.is_list(item.node) && self.tree.nodes[item.node].children.len() > 1;
         let mut lists: BTreeMap<Role, usize> = BTreeMap::new();
         for item in items.iter().filter(is_list) {
             *lists.entry(item.role).or_default() += 1;
@@ -239,10 +244,13 @@ impl Arranger<'_> {
         };
         let blocks = items.iter().find(goes_around)?;
         let is_first = roles::shortcut(self.segment(shortcuts.node)) == Some(true);
-        let pairs = members(blocks).into_iter().zip(short).flat_map(|(block, shortcut)| {
-            let pair = [block, shortcut];
-            if is_first { [pair[1], pair[0]] } else { pair }
-        });
+        let pairs = members(blocks)
+            .into_iter()
+            .zip(short)
+            .flat_map(|(block, shortcut)| {
+                let pair = [block, shortcut];
+                if is_first { [pair[1], pair[0]] } else { pair }
+            });
         // One chain, in the order of the pairs.
         let pairs = pairs.map(|node| Item {
             node,

@@ -297,12 +297,15 @@ impl Arranger<'_> {
             };
             let node = |chain: usize| chains[chain].1[heads[chain]].node;
             let is_open = |&chain: &usize| {
-                chain != next && !self.is_settled(&chains[next], heads[next], &chains[chain], heads[chain])
+                chain != next
+                    && !self.is_settled(&chains[next], heads[next], &chains[chain], heads[chain])
             };
-            result.ties.extend(left.iter().copied().filter(is_open).map(|chain| Tie {
-                first: node(next),
-                second: node(chain),
-            }));
+            result
+                .ties
+                .extend(left.iter().copied().filter(is_open).map(|chain| Tie {
+                    first: node(next),
+                    second: node(chain),
+                }));
             let exits = &ends(next).exits;
             score += best as usize;
             local.within.extend(exits);

@@ -10,14 +10,54 @@ use crate::layers::tree::Tree;
 
 /// Words of modules that hold a second copy of the weights.
 const COPY: &[&str] = &[
-    "ema", "model", "models", "module", "teacher", "student", "target", "online", "swa", "averaged", "shadow",
-    "momentum", "net", "nets", "networks", "unet", "generator", "ensemble", "members", "estimators", "fold", "folds",
+    "ema",
+    "model",
+    "models",
+    "module",
+    "teacher",
+    "student",
+    "target",
+    "online",
+    "swa",
+    "averaged",
+    "shadow",
+    "momentum",
+    "net",
+    "nets",
+    "networks",
+    "unet",
+    "generator",
+    "ensemble",
+    "members",
+    "estimators",
+    "fold",
+    "folds",
 ];
 
 /// Words of modules that are networks of their own beside others: of a training set-up, of a pipeline, of a loss.
 const NETWORK: &[&str] = &[
-    "ema", "shadow", "swa", "averaged", "teacher", "student", "target", "online", "momentum", "generator", "gen",
-    "netg", "discriminator", "disc", "netd", "critic", "vae", "unet", "loss", "lpips", "perceptual", "criterion",
+    "ema",
+    "shadow",
+    "swa",
+    "averaged",
+    "teacher",
+    "student",
+    "target",
+    "online",
+    "momentum",
+    "generator",
+    "gen",
+    "netg",
+    "discriminator",
+    "disc",
+    "netd",
+    "critic",
+    "vae",
+    "unet",
+    "loss",
+    "lpips",
+    "perceptual",
+    "criterion",
 ];
 
 /// Words that come in pairs, too short to mean anything alone: MoCo's `encoder_q` and `encoder_k`, a GAN's `G` and `D`.
@@ -157,10 +197,16 @@ impl<'t, 'a> Parts<'t, 'a> {
             let below = if path.is_empty() {
                 candidate.module
             } else {
-                candidate.module.strip_prefix(path).and_then(|rest| rest.strip_prefix('.')).unwrap_or_default()
+                candidate
+                    .module
+                    .strip_prefix(path)
+                    .and_then(|rest| rest.strip_prefix('.'))
+                    .unwrap_or_default()
             };
             let first = below.split('.').next().unwrap_or_default();
-            children.iter().any(|child| tree.nodes[child.node].segment.text == first)
+            children
+                .iter()
+                .any(|child| tree.nodes[child.node].segment.text == first)
         };
         let is_joined = candidates
             .iter()
@@ -194,7 +240,9 @@ impl<'t, 'a> Parts<'t, 'a> {
         let named = parts
             .clone()
             .all(|part| self.segment(part).has(COPY) || (list && self.segment(part).is_number()));
-        let numbered = parts.clone().all(|part| !self.segment(part).ordinal.is_empty());
+        let numbered = parts
+            .clone()
+            .all(|part| !self.segment(part).ordinal.is_empty());
         let read_input = parts.clone().all(|part| self.children[part].is_whole());
         let are_copies = (named && !numbered && same_shapes)
             || (named && read_input)
@@ -220,9 +268,8 @@ impl<'t, 'a> Parts<'t, 'a> {
             .flatten()
             .copied()
             .collect();
-        let is_named = |part: usize| {
-            self.segment(part).has(NETWORK) || self.segment(part).has(&pairs)
-        };
+        let is_named =
+            |part: usize| self.segment(part).has(NETWORK) || self.segment(part).has(&pairs);
         let (named, rest): (Vec<usize>, Vec<usize>) = parts.partition(|&part| is_named(part));
         let weights = !self.tree.nodes[self.top].weights.is_empty();
         let makes = |part: usize| self.segment(part).has(&["generator", "gen", "netg", "g"]);
@@ -231,12 +278,19 @@ impl<'t, 'a> Parts<'t, 'a> {
             own.layers.len() >= MIN_LAYERS && (own.reads_input() || makes(part))
         };
         let outside = rest.iter().any(|&part| self.children[part].reads_input())
-            && rest.iter().map(|&part| self.children[part].layers.len()).sum::<usize>() >= MIN_LAYERS;
+            && rest
+                .iter()
+                .map(|&part| self.children[part].layers.len())
+                .sum::<usize>()
+                >= MIN_LAYERS;
         if weights || !named.iter().all(|&part| complete(part)) || (!rest.is_empty() && !outside) {
             return None;
         }
         let rest = (!rest.is_empty()).then_some(rest);
-        let groups: Vec<Vec<usize>> = rest.into_iter().chain(named.into_iter().map(|part| vec![part])).collect();
+        let groups: Vec<Vec<usize>> = rest
+            .into_iter()
+            .chain(named.into_iter().map(|part| vec![part]))
+            .collect();
         let layers = |group: &[usize]| {
             let inner = group.iter().flat_map(|&part| &self.children[part].layers);
             let mut all: Vec<(&str, &[usize])> = inner
@@ -248,7 +302,9 @@ impl<'t, 'a> Parts<'t, 'a> {
             all.sort_unstable();
             all
         };
-        let are_copies = groups.windows(2).all(|pair| layers(&pair[0]) == layers(&pair[1]));
+        let are_copies = groups
+            .windows(2)
+            .all(|pair| layers(&pair[0]) == layers(&pair[1]));
         (groups.len() > 1).then_some((groups, are_copies))
     }
 }
@@ -256,16 +312,22 @@ impl<'t, 'a> Parts<'t, 'a> {
 impl Part<'_> {
     fn reads_input(&self) -> bool {
         self.layers.iter().any(|layer| {
-            layer.shape[1] <= MOST_CHANNELS && layer.shape[1] < layer.shape[0] && layer.shape.len() > 2
+            layer.shape[1] <= MOST_CHANNELS
+                && layer.shape[1] < layer.shape[0]
+                && layer.shape.len() > 2
         })
     }
 
     /// Whether it is large enough to be a network by itself, with a beginning of its own.
     fn is_whole(&self) -> bool {
         let shapes = || self.layers.iter().map(|layer| layer.shape);
-        let reads = shapes().map(|shape| shape[1]).filter(|&channels| channels > 1);
+        let reads = shapes()
+            .map(|shape| shape[1])
+            .filter(|&channels| channels > 1);
         let least = reads.min().unwrap_or(1);
-        let gives = shapes().map(|shape| shape[0]).filter(|&kernels| kernels > 1);
+        let gives = shapes()
+            .map(|shape| shape[0])
+            .filter(|&kernels| kernels > 1);
         let narrowest = gives.min().unwrap_or(0);
         self.layers.len() >= MIN_COPY_LAYERS && least <= MOST_CHANNELS && least < narrowest
     }
@@ -285,7 +347,13 @@ fn layers<'a>(
     while let Some(node) = open.pop() {
         for &index in &tree.nodes[node].weights {
             let candidate = &candidates[index];
-            let from = |at: usize| candidate.module.get(at..).unwrap_or("").trim_start_matches('.');
+            let from = |at: usize| {
+                candidate
+                    .module
+                    .get(at..)
+                    .unwrap_or("")
+                    .trim_start_matches('.')
+            };
             found.insert(from(below), (from(top), candidate.shape, index));
         }
         open.extend(&tree.nodes[node].children);
