@@ -59,7 +59,7 @@ impl<'a> Describer<'a> {
 
     /// The layers of a network, in its order.
     pub fn network(&mut self, network: &[Step]) -> Vec<Layer> {
-        let verdicts = groups::verdicts(network, self.candidates);
+        let verdicts = groups::verdicts(network, self.candidates, self.companions);
         let steps = network.iter().zip(verdicts).enumerate();
         steps
             .map(|(at, (step, verdict))| {
@@ -72,7 +72,7 @@ impl<'a> Describer<'a> {
                 let verdict = self.settle(told, step.candidate);
                 let (kind, groups) = match verdict {
                     Verdict::Known(kind, groups) => (kind, groups),
-                    Verdict::Ambiguous { kind, .. } => (kind, 1),
+                    Verdict::Ambiguous { kind, .. } | Verdict::MaybeTransposed(kind) => (kind, 1),
                 };
                 let kernels = match kind {
                     Kind::Transposed => candidate.shape[1].saturating_mul(groups),
@@ -93,14 +93,14 @@ impl<'a> Describer<'a> {
                         .unwrap_or_else(|| gate::is_gate(at, self.candidates, network)),
                     head: said
                         .head
-                        .or(known.map(|known| known.is_head))
+                        .or(known.map(|known| known.is_head || head::is_before_logits(candidate)))
                         .unwrap_or_else(|| self.is_head(at, network)),
                 };
                 let kind_from = match (known, verdict) {
                     _ if said.settles_kind() => Evidence::Declared,
                     (Some(_), _) => Evidence::Known,
                     (None, Verdict::Known(..)) => Evidence::Shapes,
-                    (None, Verdict::Ambiguous { .. }) => Evidence::Guessed,
+                    (None, _) => Evidence::Guessed,
                 };
                 Layer {
                     place_from: known.map_or(Evidence::Shapes, |_| Evidence::Known),
@@ -225,7 +225,9 @@ impl<'a> Describer<'a> {
         let warning = match (candidate.layout, verdict) {
             (Layout::Undecided, _) if known.is_some() => return true,
             (Layout::Parametrised | Layout::Part, _) => Warning::Parametrised { name },
-            (Layout::Undecided, _) => Warning::AmbiguousTransposed { name },
+            (Layout::Undecided, _) | (_, Some(Verdict::MaybeTransposed(_))) => {
+                Warning::AmbiguousTransposed { name }
+            }
             // There may be hundreds of these: `candidates::warnings` has one warning for each sort.
             (Layout::Adapter | Layout::Foreign | Layout::ChannelsLast { certain: false }, _) => {
                 return false;

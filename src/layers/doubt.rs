@@ -105,14 +105,18 @@ fn unfed(
             // Split, shuffled to pixels, or pixels gathered.
             || given.iter().any(|&width| {
                 (width > reads && width.is_multiple_of(reads))
-                    || (reads > width && reads.is_multiple_of(width))
+                    || reads == 4 * width
+                    || reads == 8 * width
             });
         if !is_fed {
             return Some(place);
         }
         given.push(layer.kernels);
         if sums.len() < MOST_SUMS {
-            let more: Vec<usize> = sums.iter().map(|sum| sum + layer.kernels).collect();
+            let more: Vec<usize> = sums
+                .iter()
+                .map(|sum| sum.saturating_add(layer.kernels))
+                .collect();
             sums.extend(more);
         }
     }

@@ -8,8 +8,9 @@ use super::order::structure::Step;
 ///
 /// - a module around it says so (`se`, `squeeze_excitation`, `eca`), and it is a 1×1 convolution or one over channels;
 /// - it is called `fc` and stands in a module called `attn` (timm's ESE);
-/// - it is one of a pair of 1×1 convolutions called `fc…` in one module, of which the first narrows and the second
-///   widens back (torchvision's `block.2.fc1`, `block.2.fc2`; an MLP widens first).
+/// - it is one of a pair of 1×1 convolutions called `fc…` in one module, or numbered in an `nn.Sequential`, of which the
+///   first narrows and the second widens back (torchvision's `block.2.fc1`, `block.2.fc2`, RCAN's `conv_du.0`,
+///   `conv_du.2`; an MLP widens first, and a bottleneck has a convolution in space between).
 pub(super) fn is_gate(at: usize, candidates: &[Candidate<'_>], network: &[Step]) -> bool {
     let step = &network[at];
     let candidate = &candidates[step.candidate];
@@ -37,10 +38,10 @@ pub(super) fn is_gate(at: usize, candidates: &[Candidate<'_>], network: &[Step])
             && other.out() == candidate.reads()
             && other.reads() != other.out()
             && parent(other) == parent(candidate)
-            && is_fc(other)
+            && (is_fc(other) || is_numbered(other))
     };
     !step.in_head
-        && is_fc(candidate)
+        && (is_fc(candidate) || is_numbered(candidate))
         && other.is_some_and(|other| is_other(&candidates[other.candidate]))
 }
 
@@ -57,6 +58,11 @@ fn is_fc(candidate: &Candidate<'_>) -> bool {
         .rsplit('.')
         .next()
         .is_some_and(|last| last.starts_with("fc"))
+}
+
+fn is_numbered(candidate: &Candidate<'_>) -> bool {
+    let own = candidate.module.rsplit('.').next();
+    own.is_some_and(|last| !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn in_attention(candidate: &Candidate<'_>) -> bool {

@@ -1,8 +1,8 @@
 //! How many groups a convolution has: its shape only says how many channels each kernel reads.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::candidates::{Candidate, Layout};
+use super::candidates::{Candidate, Companions, Layout};
 use super::kind::Kind;
 use super::known::KnownLayer;
 use super::order::structure::Step;
@@ -12,6 +12,8 @@ use super::order::structure::Step;
 pub(super) enum Verdict {
     /// Kind and groups are known.
     Known(Kind, usize),
+    /// It may be this or transposed: its shape reads either way, and transposed ones of such kernels stand before it.
+    MaybeTransposed(Kind),
     /// It may be dense or have this many groups.
     Ambiguous {
         /// What it is in either case, as far as can be told.
@@ -38,7 +40,11 @@ impl Verdict {
 /// The layers of one network in depth order → what each is.
 ///
 /// `known` says whether some layer before gives this many channels.
-pub(super) fn verdicts(steps: &[Step], candidates: &[Candidate<'_>]) -> Vec<Verdict> {
+pub(super) fn verdicts(
+    steps: &[Step],
+    candidates: &[Candidate<'_>],
+    companions: &Companions<'_>,
+) -> Vec<Verdict> {
     let mut seen: HashMap<usize, usize> = HashMap::new();
     let mut groups_of = HashMap::new();
     let mut verdicts = Vec::with_capacity(steps.len());
@@ -48,6 +54,8 @@ pub(super) fn verdicts(steps: &[Step], candidates: &[Candidate<'_>]) -> Vec<Verd
         .find(|candidate| !candidate.linear())
         .map(Candidate::reads);
     let mut first = true;
+    // Odd kernels of transposed convolutions: a square weight with the same ones may be another (an autoencoder's decoder).
+    let mut transposed: HashSet<&[usize]> = HashSet::new();
     for (now, step) in steps.iter().enumerate() {
         let candidate = &candidates[step.candidate];
         let verdict = if candidate.linear() {
@@ -56,6 +64,11 @@ pub(super) fn verdicts(steps: &[Step], candidates: &[Candidate<'_>]) -> Vec<Verd
             Verdict::Known(Kind::Transposed, groups)
         } else if candidate.layout == Layout::Foreign {
             Verdict::Known(dense(candidate), 1)
+        } else if candidate.layout == Layout::Forward
+            && candidate.shape[0] == candidate.shape[1]
+            && transposed.contains(&candidate.shape[2..])
+        {
+            Verdict::MaybeTransposed(dense(candidate))
         } else if first {
             // Whatever reads the network's input is dense: `[64, 1, 7, 7]` is a grey-scale stem.
             Verdict::Known(dense(candidate), 1)
@@ -71,6 +84,12 @@ pub(super) fn verdicts(steps: &[Step], candidates: &[Candidate<'_>]) -> Vec<Verd
             };
             grouped(&place, candidates, &groups_of, &seen)
         };
+        if let Verdict::Known(Kind::Transposed, _) = verdict {
+            let extents = &candidate.shape[2..];
+            if extents.iter().any(|extent| extent % 2 == 1) && !candidate.is_point() {
+                transposed.insert(extents);
+            }
+        }
         if !candidate.linear() {
             first = false;
         }
@@ -82,7 +101,49 @@ pub(super) fn verdicts(steps: &[Step], candidates: &[Candidate<'_>]) -> Vec<Verd
         }
         verdicts.push(verdict);
     }
+    doubt_of_direction(steps, candidates, companions, &mut verdicts);
     verdicts
+}
+
+/// A weight that reads either way, in a module in which another of such kernels is transposed or may be, may be so too: an
+/// autoencoder's decoder, a list of upsamplings.
+fn doubt_of_direction(
+    steps: &[Step],
+    candidates: &[Candidate<'_>],
+    companions: &Companions<'_>,
+    verdicts: &mut [Verdict],
+) {
+    let key = |at: usize| {
+        let candidate = &candidates[steps[at].candidate];
+        let parent = candidate.module.rsplit_once('.').map_or("", |(parent, _)| parent);
+        (parent, candidate.shape.get(2..).unwrap_or_default())
+    };
+    let is_strided = |at: usize| key(at).1.iter().all(|extent| extent.is_multiple_of(2));
+    let is_doubtful = |&at: &usize| {
+        let candidate = &candidates[steps[at].candidate];
+        match verdicts[at] {
+            Verdict::Known(Kind::Transposed, _) | Verdict::MaybeTransposed(_) => true,
+            Verdict::Ambiguous { .. } => is_strided(at),
+            _ => candidate.layout == Layout::Undecided,
+        }
+    };
+    let spatial = (0..steps.len()).filter(|&at| !candidates[steps[at].candidate].is_point());
+    let doubtful: HashSet<(&str, &[usize])> = spatial.clone().filter(is_doubtful).map(key).collect();
+    let first = steps.iter().position(|step| !candidates[step.candidate].linear());
+    for at in spatial.collect::<Vec<usize>>() {
+        let candidate = &candidates[steps[at].candidate];
+        let is_square = candidate.shape[0] == candidate.shape[1];
+        let is_told = !is_square && companions.bias(candidate.module).is_some();
+        if let Verdict::Known(kind @ (Kind::Conv | Kind::Depthwise), _) = verdicts[at]
+            && candidate.layout == Layout::Forward
+            && (is_square || is_strided(at))
+            && !is_told
+            && Some(at) != first
+            && doubtful.contains(&key(at))
+        {
+            verdicts[at] = Verdict::MaybeTransposed(kind);
+        }
+    }
 }
 
 /// The kind of a convolution in one group that is not transposed.
@@ -113,7 +174,8 @@ fn single_channel(step: &Step, candidate: &Candidate<'_>, image: Option<usize>) 
     let channels = step.latest.first().copied().unwrap_or(0);
     let is_multiple =
         channels > 1 && out.is_multiple_of(channels) && out / channels <= MOST_MULTIPLES;
-    if image == Some(1) && step.at_input && is_multiple && !candidate.is_point() {
+    let is_strided = candidate.shape[2..].iter().all(|extent| extent.is_multiple_of(2));
+    if image == Some(1) && step.at_input && (is_multiple || is_strided) && !candidate.is_point() {
         return Verdict::Ambiguous {
             kind: Kind::Depthwise,
             channels,
@@ -189,6 +251,17 @@ fn grouped(
     if step.in_gate || out == 1 {
         return known(1);
     }
+    // What comes in is the first extent, not the second, and the kernel fits a stride: it may be transposed.
+    let [first, _, extents @ ..] = candidate.shape else {
+        return known(1);
+    };
+    let is_strided = extents.iter().all(|extent| extent.is_multiple_of(2));
+    if is_strided && step.latest.contains(first) && !step.latest.contains(&reads) && !step.at_input {
+        return Verdict::Ambiguous {
+            kind: dense(candidate),
+            channels: *first,
+        };
+    }
     let divides = |channels: usize| {
         channels > reads && channels.is_multiple_of(reads) && out.is_multiple_of(channels / reads)
     };
@@ -250,7 +323,8 @@ fn grouped(
                 .any(|&part| part < reads && seen.contains_key(&(reads - part)))
     };
     let fewer = channels > reads && !candidate.is_point() && !joined();
-    if (divides(channels) || fewer) && !halves_oddly {
+    let is_unexplained = channels > reads && !recent && !joined();
+    if (divides(channels) || fewer || is_unexplained) && !halves_oddly {
         Verdict::Ambiguous {
             kind: dense(candidate),
             channels,

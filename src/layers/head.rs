@@ -49,6 +49,14 @@ pub(super) fn is_head(
     may_be && !is_read(at, network, candidates) && !companions.is_normed(candidate)
 }
 
+/// Whether a convolution stands in for a classifier's hidden layer (timm's VGG).
+pub(super) fn is_before_logits(candidate: &Candidate<'_>) -> bool {
+    candidate
+        .module
+        .split('.')
+        .any(|part| part == "pre_logits")
+}
+
 /// Whether no convolution follows but in heads.
 fn is_last(at: usize, network: &[Step], candidates: &[Candidate<'_>]) -> bool {
     network[at + 1..]

@@ -97,7 +97,7 @@ const CHANNEL_GATE: &[&str] = &[
     "seblock",
 ];
 /// Around a block's main path; run last, as PyTorch's own ResNet does (`out += self.downsample(x)`).
-const SHORTCUT: &[&str] = &["downsample", "shortcut", "skip", "identity"];
+const SHORTCUT: &[&str] = &["downsample", "shortcut", "shortcuts", "skip", "skips", "identity"];
 /// Around a block's main path; run first (torchvision RegNet and MaxViT: `self.proj(x) + self.f(x)`; MONAI's
 /// ResidualUnit: `res = self.residual(x)`; timm DLA's `project`).
 const SHORTCUT_FIRST: &[&str] = &["proj", "residual", "project"];
@@ -115,13 +115,16 @@ impl Role {
         // `conv_head` (EfficientNet) is the last feature convolution; `conv_stem` the first.
         let conv_head = has(&["head"]) && has(&["conv"]);
         let embedding = segment.words.iter().any(|word| word.starts_with("embed"));
+        // `finaldeconv1` and `firstconv` (LinkNet).
+        let starts = |with: &str| segment.words.iter().any(|word| word.starts_with(with));
+        let (is_first, is_final) = (starts("first"), starts("final"));
         if has(AUX) {
             Role::Aux
         } else if has(HEAD) && !conv_head {
             Role::Head
-        } else if has(FINAL) || conv_head {
+        } else if has(FINAL) || conv_head || is_final {
             Role::Final
-        } else if has(STEM) && (!has(&["patch"]) || embedding) {
+        } else if is_first || (has(STEM) && (!has(&["patch"]) || embedding)) {
             Role::Stem
         } else if has(DECODER) && !has(&["down"]) {
             Role::Decoder

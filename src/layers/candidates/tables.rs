@@ -88,6 +88,11 @@ fn is_named(module: &str, shape: &[usize]) -> bool {
     if shape.len() >= 3 && last.has(&LAYERS) {
         return false;
     }
+    // No table is of rank 4: `embed_data` may well be a convolution.
+    let is_embedding = last.words.iter().any(|word| word.starts_with("embed"));
+    if shape.len() >= 4 && is_embedding && !last.has(&["pos", "position", "positional", "rel"]) {
+        return false;
+    }
     if last.has(&TABLES) || last.words.iter().any(|word| word.contains("embedding")) {
         return true;
     }

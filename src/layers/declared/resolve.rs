@@ -330,6 +330,7 @@ impl Said {
             return told;
         }
         let (Verdict::Known(told_kind, _)
+        | Verdict::MaybeTransposed(told_kind)
         | Verdict::Ambiguous {
             kind: told_kind, ..
         }) = told;

@@ -150,13 +150,32 @@ impl<'a> Arranger<'a> {
             );
         }
         for side in sides {
-            let first = first_all || roles::shortcut(self.segment(side.node)) == Some(true);
+            let name = self.segment(side.node);
+            let first = first_all || roles::shortcut(name) == Some(true);
             let after = if first { Role::Stem } else { Role::Body };
             let at = result
                 .placed
                 .iter()
                 .rposition(|placed| placed.role <= after)
                 .map_or(0, |last| last + 1);
+            // PyTorch's own names stand for its own order. Of others' shortcuts, and of a gate beside a shortcut, either may
+            // run first.
+            let is_usual = first_all || name.has(&["downsample", "shortcut"]);
+            let mains = || result.placed.iter().filter(|placed| placed.part == Part::Main && placed.role == Role::Body);
+            let edges = [mains().next(), mains().next_back()];
+            let is_edge = |placed: &Placed| {
+                let mut edges = edges.iter().flatten();
+                edges.any(|edge| edge.node == placed.node)
+            };
+            let open = result.placed.iter().enumerate().filter(|(_, placed)| {
+                placed.part == Part::Gate || (!is_usual && is_edge(placed))
+            });
+            let ties = open.map(|(place, placed)| match place < at {
+                true => (placed.node, side.node),
+                false => (side.node, placed.node),
+            });
+            let ties: Vec<Tie> = ties.map(|(first, second)| Tie { first, second }).collect();
+            result.ties.extend(ties);
             result.placed.insert(
                 at,
                 Placed {

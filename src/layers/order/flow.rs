@@ -60,10 +60,12 @@ impl Flow {
             channels > latest && latest > 0 && seen.contains(&(channels - latest))
         };
         let half = |&latest: &usize| channels > 1 && latest == channels.saturating_mul(2);
+        // Together with a skip connection of the same width.
+        let twice = |&latest: &usize| latest > 0 && channels == latest.saturating_mul(2);
         if self
             .latest
             .iter()
-            .any(|latest| with_earlier(latest) || half(latest))
+            .any(|latest| with_earlier(latest) || half(latest) || twice(latest))
         {
             Fit::Combined
         } else if entry

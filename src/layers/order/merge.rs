@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::arrange::{Arrangement, Arranger, Part, Placed, Tie};
 use super::flow::{Ends, Fit, Flow, Seen};
-use super::items::Item;
+use super::items::{Item, MOST_COLOURS};
 use super::sketch::Sketch;
 use crate::layers::name::Segment;
 use crate::layers::roles::{self, Role};
@@ -83,14 +83,21 @@ impl Arranger<'_> {
             chain.sort_by(|a, b| {
                 let (first, second) = (self.segment(a.node), self.segment(b.node));
                 let steers = |segment: &Segment| !roles::steers(segment);
+                // `conv_h` and `conv_w` beside `conv1` come behind it.
+                let is_lettered =
+                    |segment: &Segment| matches!(segment.ordinal[..], [(0, letter)] if letter != '\0');
                 whole(a)
                     .cmp(&whole(b))
+                    .then_with(|| is_lettered(first).cmp(&is_lettered(second)))
                     .then_with(|| first.ordinal.cmp(&second.ordinal))
                     .then_with(|| steers(first).cmp(&steers(second)))
                     .then_with(|| first.natural(second))
             });
         }
         self.fill_gap(&mut chains);
+        for chain in chains.values_mut() {
+            self.sort_grid(chain, flow, seen, sketches);
+        }
         let mut by_role: BTreeMap<Role, Vec<Chain>> = BTreeMap::new();
         for (number, ((role, ..), chain)) in chains.into_iter().enumerate() {
             by_role.entry(role).or_default().push((number, chain));
@@ -101,11 +108,12 @@ impl Arranger<'_> {
         };
         let mut flow = flow.clone();
         let mut result = Arrangement::default();
+        let start = flow.clone();
         for mut chains in by_role.into_values() {
             let mut merged = self.merge(&chains, false, &flow, &known, sketches);
             // Decoders are numbered either way: the way whose channels fit is taken.
             if self.may_run_backward(&chains, &flow, sketches) {
-                chains.iter_mut().for_each(|(_, chain)| chain.reverse());
+                chains.iter_mut().for_each(|(_, chain)| self.reverse(chain));
                 let backward = self.merge(&chains, true, &flow, &known, sketches);
                 let is_mirrored = chains
                     .iter()
@@ -127,7 +135,50 @@ impl Arranger<'_> {
             result.ties.extend(arranged.ties);
             result.placed.extend(arranged.placed);
         }
+        let rivals = self.rivals_of_roles(&result.placed, &start, seen, sketches);
+        result.ties.extend(rivals);
         result
+    }
+
+    /// A role is a word: the first module of a later role may run where one of an earlier role does, if it could.
+    fn rivals_of_roles(
+        &self,
+        placed: &[Placed],
+        start: &Flow,
+        seen: &Seen,
+        sketches: &[Sketch],
+    ) -> Vec<Tie> {
+        let opens_role = |at: usize| {
+            at > 0 && placed[at].role != placed[at - 1].role && placed[at].role <= Role::Decoder
+        };
+        let opening: Vec<&Placed> = (0..placed.len())
+            .filter(|&at| opens_role(at))
+            .map(|at| &placed[at])
+            .collect();
+        let known = Known {
+            before: seen,
+            within: Seen::new(),
+        };
+        let mut ties = Vec::new();
+        let mut flow = start.clone();
+        for earlier in placed {
+            let could_run = |later: &&&Placed| {
+                later.role > earlier.role
+                    && known.fit(&flow, &sketches[later.node].ends) == Fit::Latest
+            };
+            ties.extend(opening.iter().filter(could_run).map(|later| Tie {
+                first: earlier.node,
+                second: later.node,
+            }));
+            flow = flow.after(&sketches[earlier.node].ends.exits);
+        }
+        ties
+    }
+
+    /// Turns a chain round by its first numbers: `dec_2_a`, `dec_2_b`, `dec_1_a`, `dec_1_b`.
+    fn reverse(&self, chain: &mut [Item]) {
+        let number = |item: &Item| self.segment(item.node).ordinal.first().map(|part| part.0);
+        chain.sort_by_key(|item| std::cmp::Reverse(number(item)));
     }
 
     /// Whether chains may run from their last number to their first: a decoder's, and one at the network's input of which
@@ -150,6 +201,37 @@ impl Arranger<'_> {
         chains.iter().any(|(_, chain)| {
             chain.len() > 1 && (chain.iter().any(is_decoder) || runs_backward(chain))
         })
+    }
+
+    /// Modules with two numbers (`conv0_0`, `conv1_0`, `conv0_1`, … of a nested U-Net) are sorted by the first, by the
+    /// second, or along the diagonals, as their channels fit.
+    fn sort_grid(&self, chain: &mut [Item], flow: &Flow, seen: &Seen, sketches: &[Sketch]) {
+        let numbers = |item: &Item| match self.segment(item.node).ordinal[..] {
+            [(row, '\0'), (column, '\0')] => Some((row, column)),
+            _ => None,
+        };
+        if chain.len() < 3 || !chain.iter().all(|item| numbers(item).is_some()) {
+            return;
+        }
+        let sorted = |key: fn((u64, u64)) -> (u64, u64)| {
+            let mut items = chain.to_vec();
+            items.sort_by_key(|item| numbers(item).map(key));
+            items
+        };
+        let score = |items: &[Item]| {
+            let nodes: Vec<usize> = items.iter().map(|item| item.node).collect();
+            self.score(&nodes, flow, seen, sketches)
+        };
+        let mut best = chain.to_vec();
+        for other in [
+            sorted(|(row, column)| (row.saturating_add(column), column)),
+            sorted(|(row, column)| (column, row)),
+        ] {
+            if score(&other) > score(&best) {
+                best = other;
+            }
+        }
+        chain.copy_from_slice(&best);
     }
 
     /// Merge the chains of one role; also how well the result fits, for comparing directions.
@@ -296,16 +378,30 @@ impl Arranger<'_> {
                 break;
             };
             let node = |chain: usize| chains[chain].1[heads[chain]].node;
-            let is_open = |&chain: &usize| {
-                chain != next
-                    && !self.is_settled(&chains[next], heads[next], &chains[chain], heads[chain])
+            // One that the chosen one feeds, and that does not feed the chosen one, is no rival unless names put it first.
+            let is_fed = |chain: usize, by: usize| {
+                local.fit(&flow.after(&ends(by).exits), ends(chain)) == Fit::Latest
             };
-            result
-                .ties
-                .extend(left.iter().copied().filter(is_open).map(|chain| Tie {
-                    first: node(next),
-                    second: node(chain),
-                }));
+            let is_rival = |&chain: &usize| {
+                chain != next
+                    && match self.by_names(&chains[next], heads[next], &chains[chain], heads[chain]) {
+                        Ordering::Less => false,
+                        Ordering::Equal => !is_fed(chain, next) || is_fed(next, chain),
+                        Ordering::Greater => true,
+                    }
+            };
+            // What may be grouped fits wherever its groups divide what is given.
+            let may_be_grouped = |&chain: &usize| {
+                let entry = ends(chain).entry[0];
+                let divides = |&given: &usize| given > entry && given.is_multiple_of(entry);
+                fit(chain) < best && entry > MOST_COLOURS && flow.latest.first().is_some_and(divides)
+            };
+            let grouped = open.iter().copied().filter(may_be_grouped);
+            let rivals: Vec<usize> = tied.iter().copied().chain(grouped).filter(is_rival).collect();
+            result.ties.extend(rivals.into_iter().map(|chain| Tie {
+                first: node(next),
+                second: node(chain),
+            }));
             let exits = &ends(next).exits;
             score += best as usize;
             local.within.extend(exits);
@@ -324,15 +420,19 @@ impl Arranger<'_> {
             .then_with(|| first.natural(second))
     }
 
-    /// Whether names settle which of two modules runs first, by more than the alphabet or the bare fact that one is called
-    /// a convolution.
-    fn is_settled(&self, a: &Chain, at: usize, b: &Chain, bt: usize) -> bool {
-        let (first, second) = (self.segment(a.1[at].node), self.segment(b.1[bt].node));
-        let mut turns = [Turn::of(first, a.1.len()), Turn::of(second, b.1.len())];
-        for turn in &mut turns {
+    /// Which of two modules names put first, by more than the alphabet, the bare fact that one is called a convolution, or the
+    /// numbers of different lists.
+    fn by_names(&self, a: &Chain, at: usize, b: &Chain, bt: usize) -> Ordering {
+        let (first, second) = (&a.1[at], &b.1[bt]);
+        let turn = |item: &Item, chain: &Chain| {
+            let mut turn = Turn::of(self.segment(item.node), chain.1.len());
             turn.class = turn.class.min(1);
-        }
-        turns[0] != turns[1]
+            if first.list != second.list {
+                turn.number.clear();
+            }
+            turn
+        };
+        turn(first, a).cmp(&turn(second, b))
     }
 
     /// How well modules fit each other in this order.
