@@ -127,9 +127,7 @@ impl Arranger<'_> {
         if !readers.is_empty() {
             let others = (0..children.len()).filter(|at| !readers.contains(at));
             for other in others {
-                if roles[other] == Role::Stem {
-                    roles[other] = Role::Body;
-                }
+                roles[other] = roles[other].max(Role::Body);
             }
         }
     }
@@ -231,26 +229,33 @@ impl Arranger<'_> {
             return None;
         };
         let short = members(shortcuts);
+        // Each shortcut goes around as many blocks (InceptionTime's around three).
         let goes_around = |item: &&Item| {
             let blocks = members(item);
-            let mut pairs = blocks.iter().zip(&short);
+            let step = blocks.len() / short.len();
             item.node != shortcuts.node
                 && self.is_list(item.node)
-                && blocks.len() == short.len()
-                && pairs.all(|(&block, &shortcut)| {
-                    let (block, shortcut) = (&sketches[block].ends, &sketches[shortcut].ends);
-                    block.entry == shortcut.entry && block.exits.contains(&shortcut.exits[0])
+                && step > 0
+                && blocks.len().is_multiple_of(short.len())
+                && blocks.chunks(step).zip(&short).all(|(blocks, &shortcut)| {
+                    let (first, last) = (blocks[0], blocks[blocks.len() - 1]);
+                    let own = &sketches[shortcut].ends;
+                    sketches[first].ends.entry.contains(&own.entry[1])
+                        && sketches[last].ends.exits.contains(&own.exits[0])
                 })
         };
         let blocks = items.iter().find(goes_around)?;
         let is_first = roles::shortcut(self.segment(shortcuts.node)) == Some(true);
-        let pairs = members(blocks)
-            .into_iter()
-            .zip(short)
-            .flat_map(|(block, shortcut)| {
-                let pair = [block, shortcut];
-                if is_first { [pair[1], pair[0]] } else { pair }
-            });
+        let around = members(blocks);
+        let pairs = around.chunks(around.len() / short.len()).zip(short);
+        let pairs = pairs.flat_map(|(blocks, shortcut)| {
+            let (before, after) = if is_first {
+                (Some(shortcut), None)
+            } else {
+                (None, Some(shortcut))
+            };
+            before.into_iter().chain(blocks.to_vec()).chain(after)
+        });
         // One chain, in the order of the pairs.
         let pairs = pairs.map(|node| Item {
             node,

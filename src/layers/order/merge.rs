@@ -177,7 +177,11 @@ impl Arranger<'_> {
 
     /// Turns a chain round by its first numbers: `dec_2_a`, `dec_2_b`, `dec_1_a`, `dec_1_b`.
     fn reverse(&self, chain: &mut [Item]) {
-        let number = |item: &Item| self.segment(item.node).ordinal.first().map(|part| part.0);
+        let number = |item: &Item| match self.segment(item.node).ordinal[..] {
+            [letter @ (0, 'a'..)] => Some(letter),
+            [(number, _), ..] => Some((number, '\0')),
+            [] => None,
+        };
         chain.sort_by_key(|item| std::cmp::Reverse(number(item)));
     }
 
@@ -398,9 +402,11 @@ impl Arranger<'_> {
             };
             let grouped = open.iter().copied().filter(may_be_grouped);
             let rivals: Vec<usize> = tied.iter().copied().chain(grouped).filter(is_rival).collect();
+            // Had the rival run first, the rest of its chain might have followed.
+            let last = |chain: usize| chains[chain].1.last().map_or(node(chain), |item| item.node);
             result.ties.extend(rivals.into_iter().map(|chain| Tie {
                 first: node(next),
-                second: node(chain),
+                second: last(chain),
             }));
             let exits = &ends(next).exits;
             score += best as usize;
