@@ -115,7 +115,10 @@ fn doubt_of_direction(
 ) {
     let key = |at: usize| {
         let candidate = &candidates[steps[at].candidate];
-        let parent = candidate.module.rsplit_once('.').map_or("", |(parent, _)| parent);
+        let parent = candidate
+            .module
+            .rsplit_once('.')
+            .map_or("", |(parent, _)| parent);
         (parent, candidate.shape.get(2..).unwrap_or_default())
     };
     let is_strided = |at: usize| key(at).1.iter().all(|extent| extent.is_multiple_of(2));
@@ -128,8 +131,11 @@ fn doubt_of_direction(
         }
     };
     let spatial = (0..steps.len()).filter(|&at| !candidates[steps[at].candidate].is_point());
-    let doubtful: HashSet<(&str, &[usize])> = spatial.clone().filter(is_doubtful).map(key).collect();
-    let first = steps.iter().position(|step| !candidates[step.candidate].linear());
+    let doubtful: HashSet<(&str, &[usize])> =
+        spatial.clone().filter(is_doubtful).map(key).collect();
+    let first = steps
+        .iter()
+        .position(|step| !candidates[step.candidate].linear());
     for at in spatial.collect::<Vec<usize>>() {
         let candidate = &candidates[steps[at].candidate];
         let is_square = candidate.shape[0] == candidate.shape[1];
@@ -174,7 +180,9 @@ fn single_channel(step: &Step, candidate: &Candidate<'_>, image: Option<usize>) 
     let channels = step.latest.first().copied().unwrap_or(0);
     let is_multiple =
         channels > 1 && out.is_multiple_of(channels) && out / channels <= MOST_MULTIPLES;
-    let is_strided = candidate.shape[2..].iter().all(|extent| extent.is_multiple_of(2));
+    let is_strided = candidate.shape[2..]
+        .iter()
+        .all(|extent| extent.is_multiple_of(2));
     if image == Some(1) && step.at_input && (is_multiple || is_strided) && !candidate.is_point() {
         return Verdict::Ambiguous {
             kind: Kind::Depthwise,
@@ -256,7 +264,8 @@ fn grouped(
         return known(1);
     };
     let is_strided = extents.iter().all(|extent| extent.is_multiple_of(2));
-    if is_strided && step.latest.contains(first) && !step.latest.contains(&reads) && !step.at_input {
+    if is_strided && step.latest.contains(first) && !step.latest.contains(&reads) && !step.at_input
+    {
         return Verdict::Ambiguous {
             kind: dense(candidate),
             channels: *first,

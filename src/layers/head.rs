@@ -51,10 +51,7 @@ pub(super) fn is_head(
 
 /// Whether a convolution stands in for a classifier's hidden layer (timm's VGG).
 pub(super) fn is_before_logits(candidate: &Candidate<'_>) -> bool {
-    candidate
-        .module
-        .split('.')
-        .any(|part| part == "pre_logits")
+    candidate.module.split('.').any(|part| part == "pre_logits")
 }
 
 /// Whether no convolution follows but in heads.

@@ -97,7 +97,14 @@ const CHANNEL_GATE: &[&str] = &[
     "seblock",
 ];
 /// Around a block's main path; run last, as PyTorch's own ResNet does (`out += self.downsample(x)`).
-const SHORTCUT: &[&str] = &["downsample", "shortcut", "shortcuts", "skip", "skips", "identity"];
+const SHORTCUT: &[&str] = &[
+    "downsample",
+    "shortcut",
+    "shortcuts",
+    "skip",
+    "skips",
+    "identity",
+];
 /// Around a block's main path; run first (torchvision RegNet and MaxViT: `self.proj(x) + self.f(x)`; MONAI's
 /// ResidualUnit: `res = self.residual(x)`; timm DLA's `project`).
 const SHORTCUT_FIRST: &[&str] = &["proj", "residual", "project"];

@@ -161,15 +161,21 @@ impl<'a> Arranger<'a> {
             // PyTorch's own names stand for its own order. Of others' shortcuts, and of a gate beside a shortcut, either may
             // run first.
             let is_usual = first_all || name.has(&["downsample", "shortcut"]);
-            let mains = || result.placed.iter().filter(|placed| placed.part == Part::Main && placed.role == Role::Body);
+            let mains = || {
+                result
+                    .placed
+                    .iter()
+                    .filter(|placed| placed.part == Part::Main && placed.role == Role::Body)
+            };
             let edges = [mains().next(), mains().next_back()];
             let is_edge = |placed: &Placed| {
                 let mut edges = edges.iter().flatten();
                 edges.any(|edge| edge.node == placed.node)
             };
-            let open = result.placed.iter().enumerate().filter(|(_, placed)| {
-                placed.part == Part::Gate || (!is_usual && is_edge(placed))
-            });
+            let open =
+                result.placed.iter().enumerate().filter(|(_, placed)| {
+                    placed.part == Part::Gate || (!is_usual && is_edge(placed))
+                });
             let ties = open.map(|(place, placed)| match place < at {
                 true => (placed.node, side.node),
                 false => (side.node, placed.node),

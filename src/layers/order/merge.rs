@@ -388,7 +388,8 @@ impl Arranger<'_> {
             };
             let is_rival = |&chain: &usize| {
                 chain != next
-                    && match self.by_names(&chains[next], heads[next], &chains[chain], heads[chain]) {
+                    && match self.by_names(&chains[next], heads[next], &chains[chain], heads[chain])
+                    {
                         Ordering::Less => false,
                         Ordering::Equal => !is_fed(chain, next) || is_fed(next, chain),
                         Ordering::Greater => true,
@@ -398,10 +399,17 @@ impl Arranger<'_> {
             let may_be_grouped = |&chain: &usize| {
                 let entry = ends(chain).entry[0];
                 let divides = |&given: &usize| given > entry && given.is_multiple_of(entry);
-                fit(chain) < best && entry > MOST_COLOURS && flow.latest.first().is_some_and(divides)
+                fit(chain) < best
+                    && entry > MOST_COLOURS
+                    && flow.latest.first().is_some_and(divides)
             };
             let grouped = open.iter().copied().filter(may_be_grouped);
-            let rivals: Vec<usize> = tied.iter().copied().chain(grouped).filter(is_rival).collect();
+            let rivals: Vec<usize> = tied
+                .iter()
+                .copied()
+                .chain(grouped)
+                .filter(is_rival)
+                .collect();
             // Had the rival run first, the rest of its chain might have followed.
             let last = |chain: usize| chains[chain].1.last().map_or(node(chain), |item| item.node);
             result.ties.extend(rivals.into_iter().map(|chain| Tie {
