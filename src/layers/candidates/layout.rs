@@ -8,10 +8,10 @@ use super::companions::Companions;
 use super::{Layout, unnamed};
 
 /// Names that say "transposed" of themselves.
-const TRANSPOSED: [&str; 4] = ["tconv", "convt", "convtrans", "dconv"];
+const TRANSPOSED: [&str; 4] = ["tconv", "convt", "transp", "dconv"];
 
-/// Beginnings of words that say so.
-const TRANSPOSED_STEMS: [&str; 5] = ["deconv", "transp", "convtransp", "upconv", "upscore"];
+/// Parts of names that say so, whatever stands around them: `convTranspose2d`, `transpconvs`, `upscore8`.
+const TRANSPOSED_PARTS: [&str; 6] = ["deconv", "convtrans", "transpos", "transpconv", "upconv", "upscore"];
 
 /// Names that say so only if the kernel fits a stride of 2: an upsampling followed by a convolution has them too.
 const UPWARD: [&str; 6] = [
@@ -75,11 +75,8 @@ pub(super) fn included(tensor: &Tensor, companions: &Companions<'_>, axes: &Axes
 
 /// Whether a name says transposed.
 fn says_transposed(segment: &Segment) -> bool {
-    segment.has(&TRANSPOSED)
-        || segment
-            .words
-            .iter()
-            .any(|word| TRANSPOSED_STEMS.iter().any(|stem| word.starts_with(stem)))
+    let text = segment.text.to_lowercase();
+    segment.has(&TRANSPOSED) || TRANSPOSED_PARTS.iter().any(|part| text.contains(part))
 }
 
 /// Whether one of the last two parts of a module's path says so.

@@ -192,10 +192,15 @@ impl Arranger<'_> {
             let entry = &sketches[item.node].ends.entry;
             entry.iter().any(|channels| flow.latest.contains(channels))
         };
+        // All layers of the last number are its first.
+        let number = |item: &Item| self.segment(item.node).ordinal.first().copied();
         let runs_backward = |chain: &[Item]| {
+            let last = chain.last().and_then(number);
+            let (ends, others): (Vec<&Item>, Vec<&Item>) =
+                chain.iter().partition(|item| number(item) == last);
             flow.at_input
-                && chain.last().is_some_and(reads_input)
-                && !chain[..chain.len() - 1].iter().any(reads_input)
+                && ends.into_iter().any(reads_input)
+                && !others.into_iter().any(reads_input)
         };
         // The plain numbers of an `nn.Sequential` are its order.
         let is_decoder = |item: &Item| {

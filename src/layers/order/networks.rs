@@ -244,9 +244,12 @@ impl<'t, 'a> Parts<'t, 'a> {
             .clone()
             .all(|part| !self.segment(part).ordinal.is_empty());
         let read_input = parts.clone().all(|part| self.children[part].is_whole());
-        let are_copies = (named && !numbered && same_shapes)
-            || (named && read_input)
-            || (same_shapes && !numbered && read_input && !self.is_joined);
+        // What a linear layer joins is one network's branches, unless names say otherwise.
+        let is_joined = self.is_joined && !parts.clone().any(|part| self.segment(part).has(NETWORK));
+        let are_copies = !is_joined
+            && ((named && !numbered && same_shapes)
+                || (named && read_input)
+                || (same_shapes && !numbered && read_input));
         are_copies.then(|| (parts.map(|part| vec![part]).collect(), true))
     }
 

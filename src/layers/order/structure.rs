@@ -61,6 +61,9 @@ pub(in crate::layers) struct OpenOrder {
 const COLOUR: [usize; 3] = [3, 4, 2];
 const MOST_COLOURS: usize = 4;
 
+/// Channels of a network's input at most, where nothing else reads an image: two pictures, twelve leads, satellites' bands.
+const MOST_INPUTS: usize = 16;
+
 /// How deep below the top a module named `head` or `classifier` is still the network's.
 const HEAD_LEVELS: usize = 2;
 
@@ -175,8 +178,11 @@ impl Walk<'_> {
             let node = &self.arranger.tree.nodes[first];
             if let Some(&candidate) = node.weights.first() {
                 let candidate = &self.arranger.candidates[candidate];
-                if !candidate.linear() && candidate.reads() <= MOST_COLOURS {
-                    return vec![candidate.reads()];
+                let reads = candidate.reads();
+                let is_image = reads <= MOST_COLOURS
+                    || (reads <= MOST_INPUTS && !self.has_stem_besides(root, MOST_COLOURS));
+                if !candidate.linear() && is_image {
+                    return vec![reads];
                 }
                 break;
             }
@@ -210,6 +216,25 @@ impl Walk<'_> {
                 .find(|&channels| read[channels])
                 .unwrap_or(1),
         ]
+    }
+
+    /// Whether some layer widens a few channels, as a stem does.
+    fn has_stem_besides(&self, root: usize, most: usize) -> bool {
+        let nodes = &self.arranger.tree.nodes;
+        let mut open = vec![root];
+        while let Some(node) = open.pop() {
+            let is_stem = |&index: &usize| {
+                let candidate = &self.arranger.candidates[index];
+                !candidate.linear()
+                    && (2..=most).contains(&candidate.reads())
+                    && candidate.out() > most
+            };
+            if nodes[node].weights.iter().any(is_stem) {
+                return true;
+            }
+            open.extend(&nodes[node].children);
+        }
+        false
     }
 
     // Recursion is bounded by the number of segments of a path.
@@ -307,7 +332,11 @@ impl Walk<'_> {
                 parallel: roles::is_parallel(segment)
                     && !segment.is_number()
                     && segment.ordinal.is_empty(),
-                latest: latest.0.clone(),
+                // What comes first in a module follows what the module follows.
+                latest: match before {
+                    None if !context.latest.is_empty() => context.latest.clone(),
+                    _ => latest.0.clone(),
+                },
             };
             let (exits, single) = (sketch.ends.exits.clone(), sketch.single);
             self.module(
