@@ -10,6 +10,10 @@
 //! checkpoint, [`watch`] for every checkpoint that comes into a folder, and [`commands`] puts all together for the command
 //! line of [`cli`].
 
+// What unit tests and integration tests share calls the crate by its name.
+#[cfg(test)]
+extern crate self as inmerge_ckpt;
+
 pub mod analysis;
 pub mod apply;
 pub mod checkpoint;

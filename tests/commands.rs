@@ -43,15 +43,31 @@ fn inspect_json_is_the_contract_s() {
             "metadata",
             "order_source",
             "parameters",
+            "recognised",
             "tensors",
             "warnings"
         ]
     );
     assert_eq!(report["bytes"], fs::metadata(demo()).unwrap().len());
-    assert_eq!(report["order_source"], "structure");
+    assert_eq!(report["order_source"], "known");
+    assert_eq!(
+        report["recognised"],
+        json!([{"root": "", "title": "torchvision resnet18", "convolutions": 20}])
+    );
     let layers = report["layers"].as_array().unwrap();
     let layer_keys = [
-        "copies", "depth", "dtype", "groups", "kernels", "kind", "name", "reason", "selected",
+        "copies",
+        "depth",
+        "dtype",
+        "groups",
+        "kernels",
+        "kind",
+        "kind_from",
+        "name",
+        "network",
+        "place_from",
+        "reason",
+        "selected",
         "shape",
     ];
     assert!(layers.iter().all(|layer| keys(layer) == layer_keys));

@@ -2,87 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use inmerge_ckpt::checkpoint::{Dtype, Tensor};
 use inmerge_ckpt::layers::{
-    Copies, Declared, Error, Kind, Layer, Layers, METADATA_KEY, NamePattern, OrderSource, Reason,
-    Selection, Warning,
+    Copies, Declared, Error, Evidence, Kind, Layer, Layers, METADATA_KEY, NamePattern, OrderSource,
+    Reason, Selection, Warning,
 };
 use proptest::prelude::*;
+
+#[path = "common/architectures.rs"]
+mod architectures;
+
+use architectures::{Model, Shortfall, check_all, folder, names, tensor};
 use serde_json::{Value, json};
-
-/// What a fixture says of a convolution.
-struct Truth {
-    kind: Kind,
-    groups: usize,
-    place: Option<usize>,
-}
-
-struct Model {
-    name: String,
-    tensors: Vec<Tensor>,
-    convolutions: BTreeMap<String, Truth>,
-}
-
-impl Model {
-    fn read(path: &Path) -> Self {
-        let mut model = Self {
-            name: path.file_stem().unwrap().to_str().unwrap().to_owned(),
-            tensors: Vec::new(),
-            convolutions: BTreeMap::new(),
-        };
-        let mut name = String::new();
-        for line in fs::read_to_string(path).unwrap().lines() {
-            let fields: Vec<&str> = line.split('\t').collect();
-            name.truncate(fields[0].parse().unwrap());
-            name.push_str(fields[1]);
-            let shape: Vec<usize> = fields[2]
-                .split('x')
-                .map(|extent| extent.parse().unwrap())
-                .collect();
-            model.tensors.push(tensor(&name, &shape));
-            if let [kind, groups, place] = fields[3..] {
-                let truth = Truth {
-                    kind: kind.parse().unwrap(),
-                    groups: groups.parse().unwrap(),
-                    place: place.parse().ok(),
-                };
-                model.convolutions.insert(name.clone(), truth);
-            }
-        }
-        model
-    }
-
-    fn named(name: &str) -> Self {
-        Self::read(&folder().join(format!("{name}.tsv")))
-    }
-
-    /// Names of the convolutions that ran, in the order they did.
-    fn order(&self) -> Vec<&str> {
-        let mut order: Vec<(usize, &str)> = self
-            .convolutions
-            .iter()
-            .filter_map(|(name, truth)| Some((truth.place?, name.as_str())))
-            .collect();
-        order.sort_unstable();
-        order.into_iter().map(|(_, name)| name).collect()
-    }
-}
-
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/architectures")
-}
-
-fn tensor(name: &str, shape: &[usize]) -> Tensor {
-    Tensor {
-        name: name.to_owned(),
-        dtype: Dtype::F32,
-        shape: shape.to_vec(),
-        shard: 0,
-        bytes: 0..0,
-    }
-}
 
 fn layers(tensors: &[Tensor]) -> Layers {
     with(tensors, &Selection::default()).unwrap()
@@ -92,164 +24,12 @@ fn with(tensors: &[Tensor], selection: &Selection) -> Result<Layers, Error> {
     Layers::of(tensors, &BTreeMap::new(), &Copies::none(), None, selection)
 }
 
-fn names(layers: &Layers) -> Vec<&str> {
-    layers
-        .layers
-        .iter()
-        .filter(|layer| layer.depth.is_some())
-        .map(|layer| layer.name.as_str())
-        .collect()
-}
-
-/// How well the layer model does on an architecture.
-#[derive(Debug, PartialEq, Eq)]
-struct Score {
-    /// Whether the sets of the first 5, 10 and 20 are the true ones.
-    sets: [bool; 3],
-    /// Whether the whole order is.
-    whole: bool,
-    /// Convolutions whose kind or groups are wrong and which are not skipped for it.
-    wrong: usize,
-    /// Convolutions skipped because kind or groups could not be told.
-    untold: usize,
-}
-
-fn score(model: &Model) -> Score {
-    let found = layers(&model.tensors);
-    let found_names = names(&found);
-    let order = model.order();
-    let ran: Vec<&str> = found_names
-        .iter()
-        .copied()
-        .filter(|name| {
-            model
-                .convolutions
-                .get(*name)
-                .is_some_and(|truth| truth.place.is_some())
-        })
-        .collect();
-    let first = |names: &[&str], count: usize| {
-        names
-            .iter()
-            .take(count)
-            .map(|&name| name.to_owned())
-            .collect::<BTreeSet<String>>()
-    };
-    assert_eq!(
-        found_names.len(),
-        model.convolutions.len(),
-        "{}: a convolution is missing or too many are found",
-        model.name
-    );
-    let untold = |reason: &Option<Reason>| *reason == Some(Reason::Unsupported);
-    let wrong = |layer: &&Layer| {
-        let truth = &model.convolutions[&layer.name];
-        !untold(&layer.reason) && (truth.kind, truth.groups) != (layer.kind, layer.groups)
-    };
-    let counted = || found.layers.iter().filter(|layer| layer.depth.is_some());
-    Score {
-        // The first 20 are counted over everything the file holds, so layers that only run in training count too.
-        sets: [5, 10, 20]
-            .map(|count| first(&order, count) == first(&found_names, count.min(order.len()))),
-        whole: ran == order,
-        wrong: counted().filter(wrong).count(),
-        untold: counted().filter(|layer| untold(&layer.reason)).count(),
-    }
-}
-
-/// Where the layer model falls short: model, sets of the first 5, 10 and 20, whole order, wrong and untold kinds or
-/// groups. A model that is not listed is right in everything. Both a regression and an improvement fail the test.
-const SHORTFALLS: &[(&str, [bool; 3], bool, usize, usize)] = &[
-    ("monai-AHNet_2d", [true, true, true], false, 0, 4),
-    (
-        "monai-BasicUNetPlusPlus_2d",
-        [false, false, false],
-        false,
-        0,
-        0,
-    ),
-    ("monai-UNETR_3d", [true, true, true], true, 0, 3),
-    ("timm-bat_resnext26ts", [true, false, false], false, 0, 18),
-    ("timm-cspresnet50", [true, true, true], true, 0, 1),
-    ("timm-dpn68", [true, false, false], false, 0, 22),
-    ("timm-efficientvit_b0", [true, true, true], true, 0, 4),
-    ("timm-fastvit_t8", [true, true, true], true, 8, 0),
-    ("timm-ghostnetv2_100", [true, true, false], false, 0, 0),
-    ("timm-hrnet_w18", [true, true, true], false, 0, 0),
-    ("timm-mixnet_s", [true, true, true], false, 0, 9),
-    ("timm-res2net50_26w_4s", [true, true, true], true, 0, 2),
-    ("timm-skresnet18", [true, true, true], false, 0, 6),
-    ("timm-starnet_s1", [false, false, false], false, 0, 14),
-    ("timm-tresnet_m", [true, true, true], false, 0, 0),
-    (
-        "torchvision-lraspp_mobilenet_v3_large",
-        [true, true, true],
-        false,
-        0,
-        0,
-    ),
-    ("monai-DynUNet_3d_ds", [true, true, true], false, 0, 0),
-    ("timm-hgnet_tiny", [true, true, true], true, 0, 1),
-    ("timm-legacy_seresnet50", [false, true, true], false, 0, 0),
-    ("timm-mobilevitv2_050", [true, true, false], false, 0, 0),
-    ("timm-pvt_v2_b0", [true, true, true], false, 0, 6),
-    ("timm-regnetv_040", [false, true, true], false, 0, 0),
-    ("timm-res2next50", [true, true, true], true, 0, 48),
-    ("timm-skresnext50_32x4d", [true, true, true], true, 0, 32),
-];
+/// Where the layer model falls short, the atlas included.
+const SHORTFALLS: &[Shortfall] = &[];
 
 #[test]
 fn architectures_come_out_as_they_run() {
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|ending| ending == "tsv"))
-        .collect();
-    paths.sort();
-    assert!(
-        paths.len() >= 190,
-        "fixtures are missing: only {} found",
-        paths.len()
-    );
-    let mut differences = Vec::new();
-    for path in paths {
-        let model = Model::read(&path);
-        let listed = SHORTFALLS
-            .iter()
-            .find(|shortfall| shortfall.0 == model.name);
-        let expected = match listed {
-            Some(&(_, sets, whole, wrong, untold)) => Score {
-                sets,
-                whole,
-                wrong,
-                untold,
-            },
-            None => Score {
-                sets: [true; 3],
-                whole: true,
-                wrong: 0,
-                untold: 0,
-            },
-        };
-        let actual = score(&model);
-        if actual != expected {
-            let Score {
-                sets,
-                whole,
-                wrong,
-                untold,
-            } = actual;
-            differences.push(format!(
-                "    ({:?}, {sets:?}, {whole}, {wrong}, {untold}),",
-                model.name
-            ));
-        }
-    }
-    assert!(
-        differences.is_empty(),
-        "these rows of SHORTFALLS should read:\n{}",
-        differences.join("\n")
-    );
+    check_all(SHORTFALLS, layers);
 }
 
 #[test]
@@ -1651,4 +1431,524 @@ fn shuffle(mut tensors: Vec<Tensor>, seed: u64) -> Vec<Tensor> {
         tensors.swap(at, (state >> 33) as usize % (at + 1));
     }
     tensors
+}
+
+/// Weights of these names and shapes.
+fn net(weights: &[(&str, &[usize])]) -> Vec<Tensor> {
+    weights
+        .iter()
+        .map(|(name, shape)| tensor(&format!("{name}.weight"), shape))
+        .collect()
+}
+
+/// The same below a prefix.
+fn below(prefix: &str, tensors: &[Tensor]) -> Vec<Tensor> {
+    tensors
+        .iter()
+        .map(|own| tensor(&format!("{prefix}{}", own.name), &own.shape))
+        .collect()
+}
+
+fn vgg_like() -> Vec<Tensor> {
+    net(&[
+        ("conv1", &[16, 3, 3, 3]),
+        ("conv2", &[16, 16, 3, 3]),
+        ("conv3", &[32, 16, 3, 3]),
+        ("conv4", &[32, 32, 3, 3]),
+        ("conv5", &[64, 32, 3, 3]),
+        ("conv6", &[64, 64, 3, 3]),
+    ])
+}
+
+/// A generator: two strided convolutions, two transposed ones with biases, an image.
+fn generator() -> Vec<Tensor> {
+    let mut tensors = net(&[
+        ("model.0", &[16, 3, 7, 7]),
+        ("model.2", &[32, 16, 3, 3]),
+        ("model.4", &[32, 16, 3, 3]),
+        ("model.6", &[3, 16, 7, 7]),
+    ]);
+    tensors.push(tensor("model.4.bias", &[16]));
+    tensors
+}
+
+fn discriminator(reads: usize) -> Vec<Tensor> {
+    net(&[
+        ("model.0", &[16, reads, 4, 4]),
+        ("model.2", &[32, 16, 4, 4]),
+        ("model.5", &[64, 32, 4, 4]),
+        ("model.8", &[1, 64, 4, 4]),
+    ])
+}
+
+/// Depth restarts in each of several networks, and a warning names them.
+#[test]
+fn depth_restarts_in_every_network() {
+    let resnet = Model::named("torchvision-resnet18").tensors;
+    let mobilenet = Model::named("torchvision-mobilenet_v2").tensors;
+    let twice = |first: &str, second: &str| {
+        let mut both = below(first, &resnet);
+        both.extend(below(second, &resnet));
+        both
+    };
+    let with = |tensors: Vec<Tensor>, more: Vec<Tensor>| [tensors, more].concat();
+    let ensemble: Vec<Tensor> = (0..5)
+        .flat_map(|member| below(&format!("models.{member}."), &vgg_like()))
+        .collect();
+    for (what, tensors, roots, are_copies) in [
+        (
+            "a net without a prefix beside its average",
+            with(resnet.clone(), below("ema.", &resnet)),
+            vec!["", "ema"],
+            true,
+        ),
+        (
+            "an average in a wrapper",
+            with(vgg_like(), below("ema.module.", &vgg_like())),
+            vec!["", "ema"],
+            true,
+        ),
+        (
+            "MoCo",
+            twice("encoder_q.", "encoder_k."),
+            vec!["encoder_k", "encoder_q"],
+            true,
+        ),
+        (
+            "an ensemble",
+            ensemble,
+            vec!["models.0", "models.1", "models.2", "models.3", "models.4"],
+            true,
+        ),
+        (
+            "generator and discriminator",
+            with(below("G.", &generator()), below("D.", &discriminator(6))),
+            vec!["D", "G"],
+            false,
+        ),
+        (
+            "CycleGAN",
+            [
+                below("netG_A.", &generator()),
+                below("netG_B.", &generator()),
+                below("netD_A.", &discriminator(3)),
+                below("netD_B.", &discriminator(3)),
+            ]
+            .concat(),
+            vec!["netD_A", "netD_B", "netG_A", "netG_B"],
+            false,
+        ),
+        (
+            "teacher and student of different make",
+            with(below("teacher.", &resnet), below("student.", &mobilenet)),
+            vec!["student", "teacher"],
+            false,
+        ),
+        (
+            "a net and the network of its loss",
+            with(vgg_like(), below("perceptual_loss.vgg.", &vgg_like())),
+            vec!["", "perceptual_loss"],
+            false,
+        ),
+        (
+            "autoencoder and denoiser",
+            with(below("vae.", &generator()), below("unet.", &vgg_like())),
+            vec!["unet", "vae"],
+            false,
+        ),
+    ] {
+        let found = layers(&tensors);
+        let warned = found.warnings.iter().find_map(|warning| match warning {
+            Warning::Networks { roots, are_copies } => Some((roots.clone(), *are_copies)),
+            _ => None,
+        });
+        let roots: Vec<String> = roots.into_iter().map(str::to_owned).collect();
+        let (named, copies) = warned.unwrap_or_else(|| panic!("{what}: no warning"));
+        assert_eq!(named, roots, "{what}");
+        if what != "a net and the network of its loss" {
+            assert_eq!(copies, are_copies, "{what}");
+        }
+        for root in &roots {
+            let own = found.layers.iter();
+            let own = own.filter(|layer| layer.network.as_ref() == Some(root));
+            let depths: Vec<usize> = own.filter_map(|layer| layer.depth).collect();
+            assert!(!depths.is_empty(), "{what}: {root}");
+            assert!(
+                depths.iter().copied().eq(1..=depths.len()),
+                "{what}: {root}: {depths:?}"
+            );
+        }
+    }
+}
+
+/// Branches that something joins are one network: depth counts through both.
+#[test]
+fn branches_that_join_are_one_network() {
+    let branches = || {
+        let mut tensors = below("rgb.", &vgg_like());
+        tensors.extend(below("depth.", &vgg_like()));
+        tensors
+    };
+    let mut by_convolution = branches();
+    by_convolution.extend(net(&[("fusion", &[64, 128, 1, 1])]));
+    let mut by_linear = branches();
+    by_linear.push(tensor("classifier.weight", &[10, 128]));
+    let mut nets = below("axial_net.", &vgg_like());
+    nets.extend(below("coronal_net.", &vgg_like()));
+    nets.push(tensor("classifier.weight", &[1, 128]));
+    for tensors in [by_convolution, by_linear, nets] {
+        let found = layers(&tensors);
+        assert!(found.layers.iter().all(|layer| layer.network.is_none()));
+        let depths: Vec<usize> = found
+            .layers
+            .iter()
+            .filter_map(|layer| layer.depth)
+            .collect();
+        assert!(depths.iter().copied().eq(1..=depths.len()), "{depths:?}");
+    }
+}
+
+/// An average of which some layers have not moved: those are the model's layers too, and the others keep their depth.
+#[test]
+fn an_average_that_has_moved_in_part_keeps_its_depths() {
+    let mut tensors = below("model.", &vgg_like());
+    tensors.extend(below("ema.", &vgg_like()));
+    let index = |name: &str| {
+        tensors
+            .iter()
+            .position(|tensor| tensor.name == name)
+            .unwrap()
+    };
+    let equal = ["conv1", "conv2", "conv4"].map(|layer| {
+        vec![
+            index(&format!("model.{layer}.weight")),
+            index(&format!("ema.{layer}.weight")),
+        ]
+    });
+    let copies = Copies::of(equal.to_vec());
+    let selection = Selection {
+        skip_shallow: 2,
+        ..Selection::default()
+    };
+    let found = Layers::of(&tensors, &BTreeMap::new(), &copies, None, &selection).unwrap();
+    assert_eq!(found.layers.len(), 9);
+    let depth = |name: &str| {
+        let mut layers = found.layers.iter();
+        layers
+            .find(|layer| layer.names().any(|own| own == name))
+            .unwrap()
+            .depth
+    };
+    for prefix in ["model.", "ema."] {
+        for place in 1..=6 {
+            let name = format!("{prefix}conv{place}.weight");
+            assert_eq!(depth(&name), Some(place), "{name}");
+        }
+    }
+    let shallow = found
+        .layers
+        .iter()
+        .filter(|layer| layer.reason == Some(Reason::Shallow));
+    assert_eq!(shallow.count(), 2);
+}
+
+/// A known network is recognised at any width, under any prefix, with another input and other classes; and a stranger with
+/// its names is not taken for it.
+#[test]
+fn known_networks_are_recognised() {
+    let resnet = Model::named("torchvision-resnet50").tensors;
+    let found = layers(&resnet);
+    assert_eq!(found.source, OrderSource::Known);
+    assert_eq!(found.recognised[0].convolutions, 53);
+    let is_known =
+        |layer: &&Layer| (layer.place_from, layer.kind_from) == (Evidence::Known, Evidence::Known);
+    assert_eq!(found.layers.iter().filter(is_known).count(), 53);
+
+    let narrow: Vec<Tensor> = resnet
+        .iter()
+        .map(|own| {
+            let mut shape = own.shape.clone();
+            for extent in shape.iter_mut().take(2).filter(|extent| **extent > 3) {
+                *extent /= 4;
+            }
+            if own.name == "conv1.weight" {
+                shape[1] = 1;
+            }
+            tensor(&own.name, &shape)
+        })
+        .collect();
+    assert_eq!(layers(&narrow).source, OrderSource::Known);
+
+    let mut decoder = below("segmentation.encoder.", &resnet);
+    decoder.extend(net(&[
+        ("segmentation.decoder.up", &[256, 2048, 3, 3]),
+        ("segmentation.out", &[2, 256, 1, 1]),
+    ]));
+    let found = layers(&decoder);
+    assert_eq!(found.source, OrderSource::Structure);
+    assert_eq!(found.recognised[0].root, "segmentation.encoder");
+    assert_eq!(found.layers.iter().filter(is_known).count(), 53);
+
+    // In a ResNeXt of these names the convolutions in space are grouped.
+    let grouped: Vec<Tensor> = resnet
+        .iter()
+        .map(|own| {
+            let mut shape = own.shape.clone();
+            if own.name.ends_with("conv2.weight") {
+                shape[1] /= 4;
+            }
+            tensor(&own.name, &shape)
+        })
+        .collect();
+    let found = layers(&grouped);
+    let wrong = found.layers.iter().filter(|layer| {
+        layer.name.ends_with("conv2.weight") && layer.groups != 4 && layer.reason.is_none()
+    });
+    assert_eq!(wrong.count(), 0);
+}
+
+/// The alphabet alone puts `alpha` before `beta`: said aloud where the cut falls between them, and not elsewhere.
+#[test]
+fn an_open_order_is_doubted_where_the_cut_falls() {
+    let tensors = net(&[
+        ("stem", &[16, 3, 3, 3]),
+        ("alpha", &[16, 16, 3, 3]),
+        ("beta", &[16, 16, 3, 3]),
+        ("gamma", &[32, 16, 3, 3]),
+    ]);
+    for (skip_shallow, doubted) in [(0, false), (1, false), (2, true), (4, false)] {
+        let selection = Selection {
+            skip_shallow,
+            ..Selection::default()
+        };
+        let found = with(&tensors, &selection).unwrap();
+        let named = found.warnings.iter().any(|warning| {
+            matches!(warning, Warning::OpenOrder { first, second, .. } if first == "alpha" && second == "beta")
+        });
+        assert_eq!(named, doubted, "{skip_shallow}: {:?}", found.warnings);
+        let expected = if doubted {
+            OrderSource::Natural
+        } else {
+            OrderSource::Structure
+        };
+        assert_eq!(found.source, expected);
+        let guessed = found
+            .layers
+            .iter()
+            .filter(|layer| layer.place_from == Evidence::Guessed);
+        assert!(guessed.count() >= 2);
+    }
+}
+
+/// Orders that words or numbers got wrong: what channels say outranks them.
+#[test]
+fn channels_outrank_words_and_numbers() {
+    for (what, weights, expected) in [
+        (
+            "only one can read an image, though the other is called a patch embedding (TransUNet)",
+            vec![
+                ("embeddings.patch_embeddings", vec![96, 64, 1, 1]),
+                ("embeddings.hybrid.root.conv", vec![16, 3, 7, 7]),
+                ("embeddings.hybrid.body.0", vec![64, 16, 3, 3]),
+            ],
+            vec![
+                "embeddings.hybrid.root.conv",
+                "embeddings.hybrid.body.0",
+                "embeddings.patch_embeddings",
+            ],
+        ),
+        (
+            "stages counted down",
+            vec![
+                ("stage1.0", vec![64, 32, 3, 3]),
+                ("stage2.0", vec![32, 16, 3, 3]),
+                ("stage3.0", vec![16, 1, 3, 3]),
+            ],
+            vec!["stage3.0", "stage2.0", "stage1.0"],
+        ),
+        (
+            "letters backwards",
+            vec![
+                ("a.0", vec![64, 32, 3, 3]),
+                ("b.0", vec![32, 16, 3, 3]),
+                ("c.0", vec![16, 1, 3, 3]),
+            ],
+            vec!["c.0", "b.0", "a.0"],
+        ),
+        (
+            "a mirrored decoder (SegNet)",
+            vec![
+                ("conv11", vec![16, 3, 3, 3]),
+                ("conv11d", vec![2, 16, 3, 3]),
+                ("conv21", vec![32, 16, 3, 3]),
+                ("conv21d", vec![16, 32, 3, 3]),
+            ],
+            vec!["conv11", "conv21", "conv21d", "conv11d"],
+        ),
+        (
+            "lists whose members take turns",
+            vec![
+                ("convs1.0", vec![16, 1, 3, 3]),
+                ("convs1.1", vec![32, 16, 3, 3]),
+                ("convs2.0", vec![16, 16, 3, 3]),
+                ("convs2.1", vec![32, 32, 3, 3]),
+            ],
+            vec!["convs1.0", "convs2.0", "convs1.1", "convs2.1"],
+        ),
+        (
+            "shortcuts beside a list of blocks",
+            vec![
+                ("blocks.0.0", vec![16, 3, 3, 3]),
+                ("blocks.0.1", vec![16, 16, 3, 3]),
+                ("blocks.1.0", vec![16, 16, 3, 3]),
+                ("blocks.1.1", vec![16, 16, 3, 3]),
+                ("skip.0", vec![16, 3, 1, 1]),
+                ("skip.1", vec![16, 16, 1, 1]),
+            ],
+            vec![
+                "blocks.0.0",
+                "blocks.0.1",
+                "skip.0",
+                "blocks.1.0",
+                "blocks.1.1",
+                "skip.1",
+            ],
+        ),
+        (
+            "a grid (nested U-Net)",
+            vec![
+                ("conv0_0", vec![16, 3, 3, 3]),
+                ("conv0_1", vec![16, 48, 3, 3]),
+                ("conv0_2", vec![16, 64, 3, 3]),
+                ("conv1_0", vec![32, 16, 3, 3]),
+                ("conv1_1", vec![32, 96, 3, 3]),
+                ("conv2_0", vec![64, 32, 3, 3]),
+            ],
+            vec![
+                "conv0_0", "conv1_0", "conv0_1", "conv2_0", "conv1_1", "conv0_2",
+            ],
+        ),
+        (
+            "offsets before the convolution that they steer",
+            vec![
+                ("conv1", vec![16, 3, 3, 3]),
+                ("conv2", vec![16, 16, 3, 3]),
+                ("conv2_offset", vec![18, 16, 3, 3]),
+            ],
+            vec!["conv1", "conv2_offset", "conv2"],
+        ),
+    ] {
+        let weights: Vec<(&str, &[usize])> = weights
+            .iter()
+            .map(|(name, shape)| (*name, shape.as_slice()))
+            .collect();
+        let found = layers(&net(&weights));
+        let order: Vec<&str> = names(&found)
+            .into_iter()
+            .map(|name| name.strip_suffix(".weight").unwrap())
+            .collect();
+        assert_eq!(order, expected, "{what}");
+    }
+}
+
+/// Kinds and groups that could be others: left alone, with a warning that names the layer.
+#[test]
+fn kinds_in_doubt_are_left_alone_with_their_names() {
+    for (what, weights, doubtful) in [
+        (
+            "an autoencoder without biases",
+            vec![
+                ("encoder.0", vec![16, 1, 4, 4]),
+                ("encoder.3", vec![32, 16, 4, 4]),
+                ("decoder.0", vec![32, 32, 4, 4]),
+                ("decoder.3", vec![32, 16, 4, 4]),
+                ("decoder.6", vec![16, 8, 4, 4]),
+            ],
+            vec!["decoder.0", "decoder.3", "decoder.6"],
+        ),
+        (
+            "spatial filters behind temporal ones on one channel (EEGNet)",
+            vec![
+                ("block1.0", vec![8, 1, 1, 64]),
+                ("block1.2", vec![16, 1, 22, 1]),
+                ("block2.0", vec![16, 16, 1, 1]),
+            ],
+            vec!["block1.2"],
+        ),
+        (
+            "groups that fit",
+            vec![("conv1", vec![64, 3, 3, 3]), ("conv2", vec![64, 32, 1, 1])],
+            vec!["conv2"],
+        ),
+        (
+            "an upsampling by any other name (nnU-Net v1)",
+            vec![
+                ("context.0", vec![16, 1, 3, 3]),
+                ("context.1", vec![32, 16, 3, 3]),
+                ("tu.0", vec![32, 16, 2, 2]),
+                ("localization.0", vec![16, 32, 3, 3]),
+            ],
+            vec!["tu.0"],
+        ),
+    ] {
+        let weights: Vec<(&str, &[usize])> = weights
+            .iter()
+            .map(|(name, shape)| (*name, shape.as_slice()))
+            .collect();
+        let selection = Selection {
+            skip_shallow: 0,
+            ..Selection::default()
+        };
+        let found = with(&net(&weights), &selection).unwrap();
+        for layer in doubtful {
+            let name = format!("{layer}.weight");
+            let own = found
+                .layers
+                .iter()
+                .find(|layer| layer.name == name)
+                .unwrap();
+            assert_eq!(own.reason, Some(Reason::Unsupported), "{what}: {name}");
+            let says = |warning: &Warning| warning.to_string().contains(&name);
+            assert!(
+                found.warnings.iter().any(says),
+                "{what}: {:?}",
+                found.warnings
+            );
+        }
+    }
+}
+
+/// What nothing reads or normalises at the end is a head; ASPP and decoders called `classifier` are none.
+#[test]
+fn heads_are_told_by_structure() {
+    let mut tensors = net(&[
+        ("backbone.conv1", &[16, 3, 3, 3]),
+        ("backbone.conv2", &[64, 16, 3, 3]),
+        ("classifier.0.convs.0.0", &[32, 64, 1, 1]),
+        ("classifier.0.convs.1.0", &[32, 64, 3, 3]),
+        ("classifier.0.project.0", &[32, 64, 1, 1]),
+        ("classifier.1", &[32, 32, 3, 3]),
+        ("classifier.4", &[21, 32, 1, 1]),
+    ]);
+    for (name, length) in [
+        ("classifier.0.convs.0.1.weight", 32),
+        ("classifier.0.convs.1.1.weight", 32),
+        ("classifier.0.project.1.weight", 32),
+        ("classifier.2.weight", 32),
+        ("classifier.4.bias", 21),
+    ] {
+        tensors.push(tensor(name, &[length]));
+    }
+    let selection = Selection {
+        skip_shallow: 0,
+        ..Selection::default()
+    };
+    let found = with(&tensors, &selection).unwrap();
+    let heads: Vec<&str> = found
+        .layers
+        .iter()
+        .filter(|layer| layer.reason == Some(Reason::Head))
+        .map(|layer| layer.name.as_str())
+        .collect();
+    assert_eq!(heads, ["classifier.4.weight"]);
 }

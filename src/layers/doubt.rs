@@ -105,8 +105,8 @@ fn unfed(
             // Split, shuffled to pixels, or pixels gathered.
             || given.iter().any(|&width| {
                 (width > reads && width.is_multiple_of(reads))
-                    || reads == 4 * width
-                    || reads == 8 * width
+                    || reads == width.saturating_mul(4)
+                    || reads == width.saturating_mul(8)
             });
         if !is_fed {
             return Some(place);

@@ -45,8 +45,19 @@ pub(super) fn is_head(
     let gives_few = candidate.out() < candidate.reads();
     let may_be = step.in_head
         || (is_named && (gives_few || is_last))
-        || (is_last && gives_few && companions.bias(candidate.module).is_some());
+        || (is_last && gives_few && is_unlike_others(candidate, network, candidates, companions));
     may_be && !is_read(at, network, candidates) && !companions.is_normed(candidate)
+}
+
+/// Whether a convolution has a bias in a network whose others are normalised. (Where none is, a missing norm says nothing.)
+fn is_unlike_others(
+    candidate: &Candidate<'_>,
+    network: &[Step],
+    candidates: &[Candidate<'_>],
+    companions: &Companions<'_>,
+) -> bool {
+    let mut others = network.iter().map(|step| &candidates[step.candidate]);
+    companions.bias(candidate.module).is_some() && others.any(|other| companions.is_normed(other))
 }
 
 /// Whether a convolution stands in for a classifier's hidden layer (timm's VGG).

@@ -12,6 +12,9 @@
 //! count. Where a file holds one network several times (a model and its moving average, a chain of two U-Nets),
 //! depth starts from 1 in each, so `--skip-shallow` holds for each.
 
+#[cfg(test)]
+#[path = "../../tests/common/architectures.rs"]
+mod architectures;
 mod candidates;
 mod copies;
 mod declared;
@@ -30,6 +33,8 @@ mod pattern;
 mod reason;
 mod roles;
 mod select;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod warning;
 
@@ -141,6 +146,18 @@ impl Layers {
         declared: Option<&Declared>,
         selection: &Selection,
     ) -> Result<Self, Error> {
+        Self::read(tensors, metadata, copies, declared, selection, known::find)
+    }
+
+    /// The same with other knowledge of networks: `find_known` finds those among the candidates that it is told to look at.
+    fn read(
+        tensors: &[Tensor],
+        metadata: &BTreeMap<String, String>,
+        copies: &Copies,
+        declared: Option<&Declared>,
+        selection: &Selection,
+        find_known: impl Fn(&[Candidate<'_>], &dyn Fn(usize) -> bool) -> Vec<KnownNetwork>,
+    ) -> Result<Self, Error> {
         let globs = Globs::of(selection)?;
         let (declared, overruled) = declared::choose(declared, metadata)?;
         let companions = Companions::of(tensors);
@@ -169,7 +186,7 @@ impl Layers {
             let candidate: &Candidate<'_> = &candidates[index];
             is_layer(candidate) && !unequal.contains(&candidate.tensor)
         };
-        let known = known::find(&candidates, takes_place);
+        let known = find_known(&candidates, &takes_place);
         let facts: HashMap<usize, KnownLayer> = known
             .iter()
             .flat_map(|network| network.layers.clone())

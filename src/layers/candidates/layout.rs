@@ -11,7 +11,14 @@ use super::{Layout, unnamed};
 const TRANSPOSED: [&str; 4] = ["tconv", "convt", "transp", "dconv"];
 
 /// Parts of names that say so, whatever stands around them: `convTranspose2d`, `transpconvs`, `upscore8`.
-const TRANSPOSED_PARTS: [&str; 6] = ["deconv", "convtrans", "transpos", "transpconv", "upconv", "upscore"];
+const TRANSPOSED_PARTS: [&str; 6] = [
+    "deconv",
+    "convtrans",
+    "transpos",
+    "transpconv",
+    "upconv",
+    "upscore",
+];
 
 /// Names that say so only if the kernel fits a stride of 2: an upsampling followed by a convolution has them too.
 const UPWARD: [&str; 6] = [

@@ -83,7 +83,8 @@ pub(super) fn groups_by_names(entries: &[Entry], shapes: &[Shape<'_>]) -> Option
                 (shape[1] == 1 && shape[0].is_multiple_of(multiple)).then(|| shape[0] / multiple)
             }
             Sort::Convolution if fact.groups == 1 => {
-                (shape[1] > 1 || shape[0] == 1 || fact.at_input || fact.extents[1] == 1).then_some(1)
+                (shape[1] > 1 || shape[0] == 1 || fact.at_input || fact.extents[1] == 1)
+                    .then_some(1)
             }
             Sort::Transposed if fact.groups == 1 => Some(1),
             Sort::Convolution | Sort::Transposed => None,

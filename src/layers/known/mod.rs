@@ -64,7 +64,7 @@ impl KnownNetwork {
 /// largest is taken.
 pub(super) fn find(
     candidates: &[Candidate<'_>],
-    chosen: impl Fn(usize) -> bool,
+    chosen: &dyn Fn(usize) -> bool,
 ) -> Vec<KnownNetwork> {
     let mut members: Vec<usize> = (0..candidates.len())
         .filter(|&index| !candidates[index].linear() && chosen(index))

@@ -245,7 +245,8 @@ impl<'t, 'a> Parts<'t, 'a> {
             .all(|part| !self.segment(part).ordinal.is_empty());
         let read_input = parts.clone().all(|part| self.children[part].is_whole());
         // What a linear layer joins is one network's branches, unless names say otherwise.
-        let is_joined = self.is_joined && !parts.clone().any(|part| self.segment(part).has(NETWORK));
+        let is_joined =
+            self.is_joined && !parts.clone().any(|part| self.segment(part).has(NETWORK));
         let are_copies = !is_joined
             && ((named && !numbered && same_shapes)
                 || (named && read_input)
