@@ -1788,12 +1788,12 @@ fn channels_outrank_words_and_numbers() {
         (
             "lists whose members take turns",
             vec![
-                ("convs1.0", vec![16, 1, 3, 3]),
-                ("convs1.1", vec![32, 16, 3, 3]),
-                ("convs2.0", vec![16, 16, 3, 3]),
-                ("convs2.1", vec![32, 32, 3, 3]),
+                ("convs.0", vec![16, 1, 3, 3]),
+                ("convs.1", vec![32, 16, 3, 3]),
+                ("downs.0", vec![16, 16, 2, 2]),
+                ("downs.1", vec![32, 32, 2, 2]),
             ],
-            vec!["convs1.0", "convs2.0", "convs1.1", "convs2.1"],
+            vec!["convs.0", "downs.0", "convs.1", "downs.1"],
         ),
         (
             "shortcuts beside a list of blocks",
@@ -1881,14 +1881,17 @@ fn kinds_in_doubt_are_left_alone_with_their_names() {
             vec!["conv2"],
         ),
         (
-            "an upsampling by any other name (nnU-Net v1)",
+            "upsamplings by any other name (nnU-Net v1)",
             vec![
                 ("context.0", vec![16, 1, 3, 3]),
                 ("context.1", vec![32, 16, 3, 3]),
-                ("tu.0", vec![32, 16, 2, 2]),
-                ("localization.0", vec![16, 32, 3, 3]),
+                ("context.2", vec![32, 32, 3, 3]),
+                ("tu.0", vec![32, 32, 2, 2]),
+                ("tu.1", vec![32, 16, 2, 2]),
+                ("localization.0", vec![32, 64, 3, 3]),
+                ("localization.1", vec![16, 32, 3, 3]),
             ],
-            vec!["tu.0"],
+            vec!["tu.0", "tu.1"],
         ),
     ] {
         let weights: Vec<(&str, &[usize])> = weights
