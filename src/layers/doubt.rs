@@ -108,7 +108,15 @@ fn unfed(
                     || reads == width.saturating_mul(4)
                     || reads == width.saturating_mul(8)
             });
-        if !is_fed {
+        // Groups that cannot be told, of channels that a later layer gives: that one may run before.
+        let is_given_later = || {
+            layer.kind_from == Evidence::Guessed
+                && network.steps[place + 1..]
+                    .iter()
+                    .any(|later| layers[later.candidate].kernels == candidate.reads())
+                && !given.contains(&candidate.reads())
+        };
+        if !is_fed || is_given_later() {
             return Some(place);
         }
         given.push(layer.kernels);

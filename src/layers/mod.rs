@@ -221,7 +221,7 @@ impl Layers {
             .enumerate()
             .map(|(index, layer)| layer.unwrap_or_else(|| describer.outside(index)))
             .collect();
-        resolved.mark_copies(&mut found);
+        let unequal = resolved.mark_copies(&mut found);
         let mut model = Self {
             source: OrderSource::Structure,
             layers: Vec::new(),
@@ -229,6 +229,7 @@ impl Layers {
             warnings: describer.warnings,
         };
         model.warnings.extend(overruled);
+        model.warnings.extend(unequal);
         if !is_one {
             let roots = networks.iter();
             model.warnings.push(Warning::Networks {

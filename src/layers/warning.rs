@@ -44,6 +44,13 @@ pub enum Warning {
         /// `--order` or `--layers`.
         flag: &'static str,
     },
+    /// What is declared a copy has other values than its original, or all its values are one number.
+    UnequalCopy {
+        /// The tensor.
+        name: String,
+        /// What it is declared a copy of.
+        original: String,
+    },
     /// Several networks: depth starts from 1 in each.
     Networks {
         /// Paths of the modules that hold them; empty for what stands outside the others.
@@ -169,6 +176,10 @@ impl fmt::Display for Warning {
             Warning::MetadataOverruled { flag } => write!(
                 f,
                 "the file's own metadata `inmerge.layers` is not used: `{flag}` says otherwise"
+            ),
+            Warning::UnequalCopy { name, original } => write!(
+                f,
+                "`{name}` is declared a copy of `{original}`, but their values differ: it is left alone; make them equal, or list it as a layer of its own"
             ),
             Warning::Networks { roots, are_copies } => {
                 let named: Vec<String> = roots

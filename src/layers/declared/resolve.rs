@@ -7,7 +7,7 @@ use super::{Contradiction, Declared, DeclaredLayer};
 use crate::checkpoint::Tensor;
 use crate::layers::candidates::{Candidate, Companions, Layout};
 use crate::layers::groups::{Verdict, dense};
-use crate::layers::{Error, Kind, Layer, Reason, pattern};
+use crate::layers::{Error, Kind, Layer, Reason, Warning, pattern};
 
 /// A list whose names have been found; layers are indices into the candidates.
 #[derive(Debug, Default)]
@@ -186,8 +186,8 @@ impl Resolved {
         copies.map(|&(copy, _)| candidates[copy].tensor).collect()
     }
 
-    /// Makes copies of what they are copies of, without a place of their own.
-    pub fn mark_copies(&self, found: &mut [Layer]) {
+    /// Leaves alone what is called a copy, but is not equal: without a place of its own, and with a warning.
+    pub fn mark_copies(&self, found: &mut [Layer]) -> Vec<Warning> {
         for &(copy, original) in &self.copies {
             let (kind, groups, kernels) = {
                 let original = &found[original];
@@ -197,6 +197,14 @@ impl Resolved {
             (layer.kind, layer.groups, layer.kernels) = (kind, groups, kernels);
             layer.reason = Some(Reason::Excluded);
         }
+        let warnings = self
+            .copies
+            .iter()
+            .map(|&(copy, original)| Warning::UnequalCopy {
+                name: found[copy].name.clone(),
+                original: found[original].name.clone(),
+            });
+        warnings.collect()
     }
 
     /// What is said of a layer: of one that is not listed, nothing.

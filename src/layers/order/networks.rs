@@ -162,6 +162,8 @@ struct Layer<'a> {
     /// Below the module that holds all.
     path: &'a str,
     shape: &'a [usize],
+    /// Input channels that one kernel reads.
+    reads: usize,
     candidate: usize,
 }
 
@@ -316,17 +318,17 @@ impl<'t, 'a> Parts<'t, 'a> {
 impl Part<'_> {
     fn reads_input(&self) -> bool {
         self.layers.iter().any(|layer| {
-            layer.shape[1] <= MOST_CHANNELS
-                && layer.shape[1] < layer.shape[0]
-                && layer.shape.len() > 2
+            layer.reads <= MOST_CHANNELS && layer.reads < layer.shape[0] && layer.shape.len() > 2
         })
     }
 
     /// Whether it is large enough to be a network by itself, with a beginning of its own.
     fn is_whole(&self) -> bool {
         let shapes = || self.layers.iter().map(|layer| layer.shape);
-        let reads = shapes()
-            .map(|shape| shape[1])
+        let reads = self
+            .layers
+            .iter()
+            .map(|layer| layer.reads)
             .filter(|&channels| channels > 1);
         let least = reads.min().unwrap_or(1);
         let gives = shapes()
@@ -367,6 +369,7 @@ fn layers<'a>(
         name,
         path,
         shape,
+        reads: candidates[candidate].reads(),
         candidate,
     });
     layers.collect()
