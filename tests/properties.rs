@@ -346,6 +346,8 @@ proptest! {
         let report = command(&["inspect", &at("in"), "--json"]);
         let report: serde_json::Value = serde_json::from_slice(&report).expect("JSON");
         let layers = report["layers"].as_array().expect("layers");
+        // A network of which some layers are another's has gaps once those are dropped, and so other depths.
+        prop_assume!(layers.iter().all(|layer| layer["network"].is_null()));
         let copies = layers.iter().flat_map(|layer| layer["copies"].as_array().expect("names"));
         let copies: HashSet<String> = copies.map(|name| name.as_str().expect("a name").to_owned()).collect();
         prop_assert_eq!(layers.len() + copies.len(), all.len());

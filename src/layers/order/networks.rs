@@ -229,7 +229,11 @@ impl<'t, 'a> Parts<'t, 'a> {
     /// all shapes are the same and the names say that they are copies.
     fn copies(&self) -> Split {
         let parts = 0..self.children.len();
-        if parts.len() < 2 || !self.tree.nodes[self.top].weights.is_empty() {
+        let is_small = |part: usize| self.children[part].layers.len() < MIN_LAYERS;
+        if parts.len() < 2
+            || !self.tree.nodes[self.top].weights.is_empty()
+            || parts.clone().any(is_small)
+        {
             return None;
         }
         let names = |part: usize| self.children[part].layers.iter().map(|layer| layer.name);
