@@ -1707,6 +1707,52 @@ fn known_networks_are_recognised() {
     assert_eq!(wrong.count(), 0);
 }
 
+/// nnU-Net's weights stand under several names; safetensors' `save_model` keeps the first in byte order, and whoever drops
+/// the others himself another. All are recognised, with whatever features there are.
+#[test]
+fn a_network_is_known_by_any_of_its_shared_names() {
+    let features = [16, 32, 48, 48, 48];
+    let stages: Vec<(usize, usize)> = std::iter::once(1).chain(features).zip(features).collect();
+    let blocks = |encoder: &str, decoder: &str, layer: &str| {
+        let mut weights: Vec<(String, Vec<usize>)> = Vec::new();
+        for (stage, &(reads, out)) in stages.iter().enumerate() {
+            let path = format!("{encoder}.stages.{stage}.0.convs");
+            weights.push((format!("{path}.0.{layer}"), vec![out, reads, 3, 3]));
+            weights.push((format!("{path}.1.{layer}"), vec![out, out, 3, 3]));
+        }
+        for stage in 0..4 {
+            let (below, out) = (features[4 - stage], features[3 - stage]);
+            let path = format!("{decoder}.stages.{stage}.convs");
+            weights.push((
+                format!("{decoder}.transpconvs.{stage}"),
+                vec![below, out, 2, 2],
+            ));
+            weights.push((format!("{path}.0.{layer}"), vec![out, 2 * out, 3, 3]));
+            weights.push((format!("{path}.1.{layer}"), vec![out, out, 3, 3]));
+            weights.push((format!("{decoder}.seg_layers.{stage}"), vec![2, out, 1, 1]));
+        }
+        let tensors = weights.iter();
+        let tensors = tensors.map(|(name, shape)| tensor(&format!("{name}.weight"), shape));
+        tensors.collect::<Vec<Tensor>>()
+    };
+    for (encoder, layer) in [("encoder", "conv"), ("decoder.encoder", "all_modules.0")] {
+        let found = layers(&blocks(encoder, "decoder", layer));
+        assert_eq!(found.source, OrderSource::Known, "{encoder} {layer}");
+        let heads = found
+            .layers
+            .iter()
+            .filter(|layer| layer.reason == Some(Reason::Head));
+        assert!(heads.count() >= 1);
+        let stem = &found.layers[0];
+        assert!(stem.name.contains("stages.0.0.convs.0"), "{}", stem.name);
+        let transposed = found
+            .layers
+            .iter()
+            .filter(|layer| layer.kind == Kind::Transposed);
+        assert_eq!(transposed.count(), 4);
+    }
+}
+
 /// The alphabet alone puts `alpha` before `beta`: said aloud where the cut falls between them, and not elsewhere.
 #[test]
 fn an_open_order_is_doubted_where_the_cut_falls() {

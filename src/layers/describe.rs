@@ -242,7 +242,10 @@ impl<'a> Describer<'a> {
             },
             _ => return true,
         };
-        self.warnings.push(warning);
+        // Of a twin it is said where its weight is a layer.
+        if !candidate.is_twin {
+            self.warnings.push(warning);
+        }
         false
     }
 }

@@ -191,8 +191,7 @@ impl Layers {
             .iter()
             .flat_map(|network| network.layers.clone())
             .collect();
-        let is_other = |index: &usize| facts.get(index).is_some_and(|fact| !fact.is_convolution);
-        let networks = split.among(&candidates, |index| takes_place(index) && !is_other(&index));
+        let networks = split.among(&candidates, takes_place);
         let are_copies = split.are_copies;
         let networks = order::structure::order(&candidates, &companions, &known, networks);
 
@@ -205,22 +204,7 @@ impl Layers {
             selection,
             &resolved,
         );
-        let mut found: Vec<Option<Layer>> = vec![None; candidates.len()];
-        let is_one = networks.len() == 1;
-        for network in &networks {
-            let name = (!is_one).then(|| network.root.clone());
-            for (step, layer) in network.steps.iter().zip(describer.network(&network.steps)) {
-                found[step.candidate] = Some(Layer {
-                    network: name.clone(),
-                    ..layer
-                });
-            }
-        }
-        let mut found: Vec<Layer> = found
-            .into_iter()
-            .enumerate()
-            .map(|(index, layer)| layer.unwrap_or_else(|| describer.outside(index)))
-            .collect();
+        let mut found = describe(&networks, &candidates, &mut describer);
         let unequal = resolved.mark_copies(&mut found);
         let mut model = Self {
             source: OrderSource::Structure,
@@ -230,10 +214,10 @@ impl Layers {
         };
         model.warnings.extend(overruled);
         model.warnings.extend(unequal);
-        if !is_one {
-            let roots = networks.iter();
+        let roots = own_networks(&networks, &candidates);
+        if roots.len() > 1 {
             model.warnings.push(Warning::Networks {
-                roots: roots.map(|network| network.root.clone()).collect(),
+                roots: roots.into_iter().map(str::to_owned).collect(),
                 are_copies,
             });
         }
@@ -245,11 +229,13 @@ impl Layers {
                     resolved.order,
                     &networks,
                     found,
+                    &candidates,
                     selection,
                 );
             }
             None => model.follow(&networks, found, &candidates, selection),
         }
+        // Twins stand for places only.
         let twins: HashSet<usize> = candidates
             .iter()
             .filter(|candidate| candidate.is_twin)
@@ -301,6 +287,7 @@ impl Layers {
         listed: Vec<usize>,
         networks: &[Network],
         mut found: Vec<Layer>,
+        candidates: &[Candidate<'_>],
         selection: &Selection,
     ) {
         let taken: HashSet<usize> = listed.iter().copied().collect();
@@ -308,11 +295,12 @@ impl Layers {
             .into_iter()
             .filter(|index| !taken.contains(index))
             .collect();
-        if let Some(&first) = left.first() {
+        let mut forgotten = left.iter().filter(|&&index| !candidates[index].is_twin);
+        if let Some(&first) = forgotten.next() {
             self.warnings.push(Warning::OrderIncomplete {
                 origin,
                 first: found[first].name.clone(),
-                count: left.len(),
+                count: 1 + forgotten.count(),
             });
         }
         for &index in &listed {
@@ -335,6 +323,42 @@ impl Layers {
         }
         self.layers = in_order(order, found);
     }
+}
+
+/// What is said of every candidate, network by network, and of those that have no place in any.
+fn describe(
+    networks: &[Network],
+    candidates: &[Candidate<'_>],
+    describer: &mut Describer<'_>,
+) -> Vec<Layer> {
+    let is_one = own_networks(networks, candidates).len() < 2;
+    let mut found: Vec<Option<Layer>> = vec![None; candidates.len()];
+    for network in networks {
+        let name = (!is_one).then(|| network.root.clone());
+        for (step, layer) in network.steps.iter().zip(describer.network(&network.steps)) {
+            found[step.candidate] = Some(Layer {
+                network: name.clone(),
+                ..layer
+            });
+        }
+    }
+    let found = found.into_iter().enumerate();
+    found
+        .map(|(index, layer)| layer.unwrap_or_else(|| describer.outside(index)))
+        .collect()
+}
+
+/// Roots of the networks that have a layer of their own: not all of them another's, as those of an average that has not moved.
+fn own_networks<'n>(networks: &'n [Network], candidates: &[Candidate<'_>]) -> Vec<&'n str> {
+    let has_own = |network: &&Network| {
+        let mut steps = network.steps.iter();
+        steps.any(|step| !candidates[step.candidate].is_twin)
+    };
+    networks
+        .iter()
+        .filter(has_own)
+        .map(|network| &network.root[..])
+        .collect()
 }
 
 /// The candidates network by network, in depth order.

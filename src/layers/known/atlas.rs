@@ -39,8 +39,6 @@ pub(super) enum Sort {
     Depthwise,
     /// A transposed one.
     Transposed,
-    /// No convolution: a LayerNorm over `[channels, height, width]` and the like.
-    Other,
 }
 
 /// What is known of one weight.
@@ -160,7 +158,6 @@ fn fact(line: &str) -> Option<Fact> {
         "c" => Sort::Convolution,
         "d" => Sort::Depthwise,
         "t" => Sort::Transposed,
-        "x" => Sort::Other,
         _ => return None,
     };
     let mut number = || fields.next()?.parse().ok();

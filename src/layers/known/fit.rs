@@ -17,11 +17,10 @@ pub(super) fn groups(entry: &Entry, shapes: &[Shape<'_>]) -> Option<Vec<usize>> 
     let mut groups = Vec::with_capacity(shapes.len());
     for (fact, shape) in entry.facts.iter().zip(shapes) {
         let is_point = shape[2..].iter().all(|&extent| extent == 1);
-        if fact.sort != Sort::Other && fact.point != is_point {
+        if fact.point != is_point {
             return None;
         }
         groups.push(match fact.sort {
-            Sort::Other => 1,
             Sort::Convolution if fact.groups == 1 => 1,
             Sort::Transposed => fact.groups,
             Sort::Depthwise => {
@@ -39,7 +38,7 @@ pub(super) fn groups(entry: &Entry, shapes: &[Shape<'_>]) -> Option<Vec<usize>> 
     // The dense layers say what the widths are; from those follow the groups of the others.
     for is_grouped in [false, true] {
         for ((fact, shape), groups) in entry.facts.iter().zip(shapes).zip(&mut groups) {
-            if (*groups == 0) != is_grouped || fact.sort == Sort::Other {
+            if (*groups == 0) != is_grouped {
                 continue;
             }
             if is_grouped {
@@ -76,7 +75,6 @@ pub(super) fn groups_by_names(entries: &[Entry], shapes: &[Shape<'_>]) -> Option
         });
         match fact.sort {
             _ if !agree => None,
-            Sort::Other => Some(1),
             _ if fact.point != is_point => None,
             Sort::Depthwise => {
                 let multiple = fact.extents[0].checked_div(fact.groups)?.max(1);

@@ -32,8 +32,6 @@ pub(super) struct KnownNetwork {
 /// What is known of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct KnownLayer {
-    /// Whether it is a convolution at all.
-    pub is_convolution: bool,
     pub is_transposed: bool,
     pub groups: usize,
     pub is_gate: bool,
@@ -43,11 +41,10 @@ pub(super) struct KnownLayer {
 impl KnownNetwork {
     /// What is said of it.
     pub fn recognised(&self) -> Recognised {
-        let convolutions = self.layers.iter().filter(|(_, layer)| layer.is_convolution);
         Recognised {
             root: self.root.clone(),
             title: self.title.clone(),
-            convolutions: convolutions.count(),
+            convolutions: self.layers.len(),
         }
     }
 
@@ -199,7 +196,6 @@ impl Set<'_> {
                 .into_iter()
                 .map(|(fact, index, groups)| {
                     let layer = KnownLayer {
-                        is_convolution: fact.sort != Sort::Other,
                         is_transposed: fact.sort == Sort::Transposed,
                         groups,
                         is_gate: fact.gate,

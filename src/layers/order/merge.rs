@@ -11,6 +11,7 @@ use super::arrange::{Arrangement, Arranger, Part, Placed, Tie};
 use super::flow::{Ends, Fit, Flow, Seen};
 use super::items::{Item, MOST_COLOURS};
 use super::sketch::Sketch;
+use super::turn::Turn;
 use crate::layers::name::Segment;
 use crate::layers::roles::{self, Role};
 
@@ -28,7 +29,7 @@ struct Known<'a> {
 }
 
 /// A number that the members of a chain share, and the members in order.
-type Chain = (usize, Vec<Item>);
+pub(super) type Chain = (usize, Vec<Item>);
 
 impl Arranger<'_> {
     /// An unnumbered module beside `conv1` and `conv3` stands where `conv2` would (Res2Net, bottleneck attention).
@@ -173,74 +174,6 @@ impl Arranger<'_> {
             flow = flow.after(&sketches[earlier.node].ends.exits);
         }
         ties
-    }
-
-    /// Turns a chain round by its first numbers: `dec_2_a`, `dec_2_b`, `dec_1_a`, `dec_1_b`.
-    fn reverse(&self, chain: &mut [Item]) {
-        let number = |item: &Item| match self.segment(item.node).ordinal[..] {
-            [letter @ (0, 'a'..)] => Some(letter),
-            [(number, _), ..] => Some((number, '\0')),
-            [] => None,
-        };
-        chain.sort_by_key(|item| std::cmp::Reverse(number(item)));
-    }
-
-    /// Whether chains may run from their last number to their first: a decoder's, and one at the network's input of which
-    /// only the last member can read that.
-    fn may_run_backward(&self, chains: &[Chain], flow: &Flow, sketches: &[Sketch]) -> bool {
-        let reads_input = |item: &Item| {
-            let entry = &sketches[item.node].ends.entry;
-            entry.iter().any(|channels| flow.latest.contains(channels))
-        };
-        // All layers of the last number are its first.
-        let number = |item: &Item| self.segment(item.node).ordinal.first().copied();
-        let runs_backward = |chain: &[Item]| {
-            let last = chain.last().and_then(number);
-            let (ends, others): (Vec<&Item>, Vec<&Item>) =
-                chain.iter().partition(|item| number(item) == last);
-            flow.at_input
-                && ends.into_iter().any(reads_input)
-                && !others.into_iter().any(reads_input)
-        };
-        // The plain numbers of an `nn.Sequential` are its order.
-        let is_decoder = |item: &Item| {
-            item.role == Role::Decoder
-                || (self.in_decoder[item.list] && !self.segment(item.node).is_number())
-        };
-        chains.iter().any(|(_, chain)| {
-            chain.len() > 1 && (chain.iter().any(is_decoder) || runs_backward(chain))
-        })
-    }
-
-    /// Modules with two numbers (`conv0_0`, `conv1_0`, `conv0_1`, … of a nested U-Net) are sorted by the first, by the
-    /// second, or along the diagonals, as their channels fit.
-    fn sort_grid(&self, chain: &mut [Item], flow: &Flow, seen: &Seen, sketches: &[Sketch]) {
-        let numbers = |item: &Item| match self.segment(item.node).ordinal[..] {
-            [(row, '\0'), (column, '\0')] => Some((row, column)),
-            _ => None,
-        };
-        if chain.len() < 3 || !chain.iter().all(|item| numbers(item).is_some()) {
-            return;
-        }
-        let sorted = |key: fn((u64, u64)) -> (u64, u64)| {
-            let mut items = chain.to_vec();
-            items.sort_by_key(|item| numbers(item).map(key));
-            items
-        };
-        let score = |items: &[Item]| {
-            let nodes: Vec<usize> = items.iter().map(|item| item.node).collect();
-            self.score(&nodes, flow, seen, sketches)
-        };
-        let mut best = chain.to_vec();
-        for other in [
-            sorted(|(row, column)| (row.saturating_add(column), column)),
-            sorted(|(row, column)| (column, row)),
-        ] {
-            if score(&other) > score(&best) {
-                best = other;
-            }
-        }
-        chain.copy_from_slice(&best);
     }
 
     /// Merge the chains of one role; also how well the result fits, for comparing directions.
@@ -469,64 +402,6 @@ impl Arranger<'_> {
             flow = flow.after(&ends.exits);
         }
         score
-    }
-}
-
-/// What a module's name says of when it runs among modules that could all run now. The lesser runs first.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Turn {
-    /// A shortcut goes around something: it comes last.
-    is_shortcut: bool,
-    /// An upsampling opens its step of a decoder: all else is later.
-    is_later: bool,
-    /// Numbered convolutions, then numbered stages, then the rest, convolutions with a further word last.
-    class: u8,
-    number: Vec<(u64, char)>,
-    /// Of branches the pooled one is last and the longer ones are later (all Inceptions).
-    branch: (bool, usize),
-    /// A joint follows the stage of its number; an upsampling comes before it.
-    step: i8,
-}
-
-impl Turn {
-    fn of(segment: &Segment, length: usize) -> Self {
-        let convolution = segment
-            .words
-            .first()
-            .is_some_and(|word| word.starts_with("conv"));
-        let side = roles::is_parallel(segment);
-        let class = match (convolution, segment.ordinal.is_empty()) {
-            _ if side => 2,
-            // `conv_body` and `conv_hr` run behind the `body` (ESRGAN): before it they would be called a stem.
-            (true, true) if segment.words.len() > 1 => 3,
-            (true, false) => 0,
-            (true, true) | (false, false) => 1,
-            (false, true) => 2,
-        };
-        let step = if segment.has(&["reduce", "squeeze", "scale"]) {
-            -2
-        } else if roles::is_joint(segment) && !segment.ordinal.is_empty() {
-            1
-        } else {
-            i8::from(Role::of(segment) != Role::Decoder || segment.has(&["dec", "decoder"])) - 1
-        };
-        let branch = if side {
-            (segment.has(&["pool"]), length)
-        } else {
-            (false, 0)
-        };
-        Self {
-            is_shortcut: roles::shortcut(segment) == Some(false),
-            is_later: step != -1,
-            class,
-            number: if side {
-                Vec::new()
-            } else {
-                segment.ordinal.clone()
-            },
-            branch,
-            step,
-        }
     }
 }
 

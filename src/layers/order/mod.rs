@@ -1,12 +1,15 @@
 //! The depth order of the layers, from the first source that applies.
 
 mod arrange;
+mod direction;
 mod flow;
 mod items;
+mod lists;
 mod merge;
 pub(super) mod networks;
 mod sketch;
 pub(super) mod structure;
+mod turn;
 
 use serde::{Deserialize, Serialize};
 
