@@ -32,34 +32,6 @@ struct Known<'a> {
 pub(super) type Chain = (usize, Vec<Item>);
 
 impl Arranger<'_> {
-    /// An unnumbered module beside `conv1` and `conv3` stands where `conv2` would (Res2Net, bottleneck attention).
-    fn fill_gap<'s>(&'s self, chains: &mut BTreeMap<(Role, usize, &'s str), Vec<Item>>) {
-        let body: Vec<_> = chains
-            .keys()
-            .copied()
-            .filter(|(role, ..)| *role == Role::Body)
-            .collect();
-        let &[first, second] = body.as_slice() else {
-            return;
-        };
-        let lone = |key| matches!(chains[&key].as_slice(), [item] if self.segment(item.node).ordinal.is_empty());
-        let gapped = |key| match chains[&key].as_slice() {
-            [a, b] => self.segment(a.node).text == "conv1" && self.segment(b.node).text == "conv3",
-            _ => false,
-        };
-        let (numbered, filler) = if gapped(first) && lone(second) {
-            (first, second)
-        } else if gapped(second) && lone(first) {
-            (second, first)
-        } else {
-            return;
-        };
-        let filler = chains.remove(&filler).unwrap_or_default();
-        if let Some(chain) = chains.get_mut(&numbered) {
-            chain.splice(1..1, filler);
-        }
-    }
-
     /// Arrange the modules of the main path, role by role.
     pub fn merge_roles(
         &self,
@@ -95,7 +67,6 @@ impl Arranger<'_> {
                     .then_with(|| first.natural(second))
             });
         }
-        self.fill_gap(&mut chains);
         for chain in chains.values_mut() {
             self.sort_grid(chain, flow, seen, sketches);
         }

@@ -83,10 +83,8 @@ fn combine(parts: &[(Sketch, Option<Placed>)]) -> Sketch {
         mains = parts.iter().map(|(sketch, _)| sketch).collect();
     }
     let mut sinks = 0_usize;
-    let mut all = 0_usize;
     for (at, main) in mains.iter().enumerate() {
         let given = main.ends.exits[0];
-        all = all.saturating_add(given);
         let read = mains.get(at + 1).is_some_and(|next| {
             next.ends
                 .entry
@@ -102,6 +100,8 @@ fn combine(parts: &[(Sketch, Option<Placed>)]) -> Sketch {
     let mut exits: Vec<usize> = Vec::new();
     // What a depthwise layer makes cheaply goes beside its input (GhostNet).
     let cheap = last.ends.entry[0] != last.ends.entry[1];
+    let all = mains.iter().map(|main| main.ends.exits[0]);
+    let all = all.fold(0, usize::saturating_add);
     let sums = [sinks, sinks.saturating_add(entry[0])]
         .into_iter()
         .chain(cheap.then_some(all));
@@ -118,23 +118,6 @@ fn combine(parts: &[(Sketch, Option<Placed>)]) -> Sketch {
     }
     if mains.len() == 1 {
         exits.clone_from(&last.ends.exits);
-        // Split attention (ResNeSt) sums what its convolution gives in parts as wide as its `fc` reads.
-        let side = |(sketch, placed): &(Sketch, Option<Placed>)| {
-            placed
-                .filter(|placed| placed.role == Role::Head)
-                .map(|_| sketch.ends.entry[0])
-        };
-        exits.extend(
-            parts
-                .iter()
-                .filter_map(side)
-                .filter(|&width| {
-                    width > 0
-                        && width < last.ends.exits[0]
-                        && last.ends.exits[0].is_multiple_of(width)
-                })
-                .take(1),
-        );
     }
     Sketch {
         ends: Ends { entry, exits },
