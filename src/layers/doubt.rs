@@ -17,14 +17,28 @@ const MOST_COLOURS: usize = 4;
 const MOST_SUMS: usize = 1 << 12;
 
 /// The layers of a network whose place is a guess, by candidate.
-pub(super) fn guessed(network: &Network) -> HashSet<usize> {
-    let places = network.open.iter().flat_map(|open| open.places.clone());
-    places.map(|place| network.steps[place].candidate).collect()
+pub(super) fn guessed(network: &Network<'_>) -> HashSet<usize> {
+    // Where ranges begin and end, so that many that overlap cost no more than few.
+    let mut edges = vec![0_isize; network.steps.len() + 1];
+    for open in network.open.iter().filter(|open| !open.places.is_empty()) {
+        edges[open.places.start] += 1;
+        edges[open.places.end] -= 1;
+    }
+    let mut covered = 0;
+    let is_covered = edges.into_iter().map(|edge| {
+        covered += edge;
+        covered > 0
+    });
+    let steps = network.steps.iter().zip(is_covered);
+    steps
+        .filter(|(_, is_covered)| *is_covered)
+        .map(|(step, _)| step.candidate)
+        .collect()
 }
 
 /// What of a network's order is in doubt, for a cut behind the first `shallow` layers. `layers` are by candidate.
 pub(super) fn of_order(
-    network: &Network,
+    network: &Network<'_>,
     candidates: &[Candidate<'_>],
     layers: &[Layer],
     shallow: usize,
@@ -33,12 +47,12 @@ pub(super) fn of_order(
     let layer = |place: usize| &layers[network.steps[place].candidate];
     // What is known needs no evidence.
     let is_read = |place: usize| layer(place).place_from > Evidence::Known;
-    let is_split = |open: &&OpenOrder| open.places.start < shallow && shallow < open.places.end;
+    let is_split = |open: &&OpenOrder<'_>| open.places.start < shallow && shallow < open.places.end;
     let mut split = network.open.iter().filter(is_split);
     if let Some(open) = split.next() {
         doubts.push(Warning::OpenOrder {
-            first: open.first.clone(),
-            second: open.second.clone(),
+            first: open.first.to_owned(),
+            second: open.second.to_owned(),
             others: split.count(),
         });
     }
@@ -80,7 +94,7 @@ pub(super) fn of_order(
 
 /// The first layer before the cut whose channels no layer before it gives, alone, together with others, or in part.
 fn unfed(
-    network: &Network,
+    network: &Network<'_>,
     candidates: &[Candidate<'_>],
     layers: &[Layer],
     shallow: usize,

@@ -255,7 +255,7 @@ impl Layers {
     /// Take the structural order.
     fn follow(
         &mut self,
-        networks: &[Network],
+        networks: &[Network<'_>],
         mut found: Vec<Layer>,
         candidates: &[Candidate<'_>],
         selection: &Selection,
@@ -285,7 +285,7 @@ impl Layers {
         &mut self,
         origin: &'static str,
         listed: Vec<usize>,
-        networks: &[Network],
+        networks: &[Network<'_>],
         mut found: Vec<Layer>,
         candidates: &[Candidate<'_>],
         selection: &Selection,
@@ -327,7 +327,7 @@ impl Layers {
 
 /// What is said of every candidate, network by network, and of those that have no place in any.
 fn describe(
-    networks: &[Network],
+    networks: &[Network<'_>],
     candidates: &[Candidate<'_>],
     describer: &mut Describer<'_>,
 ) -> Vec<Layer> {
@@ -349,8 +349,8 @@ fn describe(
 }
 
 /// Roots of the networks that have a layer of their own: not all of them another's, as those of an average that has not moved.
-fn own_networks<'n>(networks: &'n [Network], candidates: &[Candidate<'_>]) -> Vec<&'n str> {
-    let has_own = |network: &&Network| {
+fn own_networks<'n>(networks: &'n [Network<'_>], candidates: &[Candidate<'_>]) -> Vec<&'n str> {
+    let has_own = |network: &&Network<'_>| {
         let mut steps = network.steps.iter();
         steps.any(|step| !candidates[step.candidate].is_twin)
     };
@@ -362,7 +362,7 @@ fn own_networks<'n>(networks: &'n [Network], candidates: &[Candidate<'_>]) -> Ve
 }
 
 /// The candidates network by network, in depth order.
-fn structural(networks: &[Network]) -> Vec<usize> {
+fn structural(networks: &[Network<'_>]) -> Vec<usize> {
     let steps = networks.iter().flat_map(|network| &network.steps);
     steps.map(|step| step.candidate).collect()
 }

@@ -47,6 +47,7 @@ const SHORTFALLS: &[Shortfall] = &[
     ("timm-regnety_004", [true, true, true], true, 0, 1),
     ("timm-res2net50_26w_4s", [true, true, true], true, 0, 40),
     ("timm-res2next50", [true, true, true], true, 0, 48),
+    ("timm-resnest50d", [true, true, true], true, 0, 15),
     ("timm-skresnet18", [true, true, true], false, 0, 11),
     ("timm-skresnext50_32x4d", [true, true, true], true, 0, 32),
     ("timm-starnet_s1", [false, false, false], false, 0, 17),

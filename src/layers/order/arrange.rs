@@ -6,6 +6,7 @@
 
 use super::flow::{Ends, Flow, Seen};
 use super::items::{Item, MOST_COLOURS};
+use super::merge::MAX_WORK;
 use super::sketch::Sketch;
 use crate::layers::candidates::{Candidate, Companions};
 use crate::layers::name::Segment;
@@ -137,8 +138,13 @@ impl<'a> Arranger<'a> {
             self.doubt_of_image_layers(&mut result, sketches);
         }
         let first_all = self.norm_comes_first(node, &result.placed, sketches);
+        let is_small = gates.len().saturating_mul(result.placed.len()) <= MAX_WORK;
         for gate in self.gate_order(gates, sketches) {
-            let at = self.gate_place(&result.placed, &gate, sketches);
+            let at = if is_small {
+                self.gate_place(&result.placed, &gate, sketches)
+            } else {
+                result.placed.len()
+            };
             result.placed.insert(
                 at,
                 Placed {

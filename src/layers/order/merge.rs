@@ -19,8 +19,8 @@ use crate::layers::roles::{self, Role};
 /// Of 150 architectures none has more than 19.
 const MAX_CHAINS: usize = 32;
 
-/// Nor are they where chains times modules exceed this: no network comes near it, a hostile file may.
-const MAX_WORK: usize = 1 << 18;
+/// Nor are they where chains times modules, or gates times modules, exceed this: no network comes near it, a hostile file may.
+pub(super) const MAX_WORK: usize = 1 << 18;
 
 /// Channel counts seen before this module, and so far within it.
 struct Known<'a> {
@@ -32,6 +32,34 @@ struct Known<'a> {
 pub(super) type Chain = (usize, Vec<Item>);
 
 impl Arranger<'_> {
+    /// An unnumbered module beside `conv1` and `conv3` stands where `conv2` would (Res2Net, bottleneck attention).
+    fn fill_gap<'s>(&'s self, chains: &mut BTreeMap<(Role, usize, &'s str), Vec<Item>>) {
+        let body: Vec<_> = chains
+            .keys()
+            .copied()
+            .filter(|(role, ..)| *role == Role::Body)
+            .collect();
+        let &[first, second] = body.as_slice() else {
+            return;
+        };
+        let lone = |key| matches!(chains[&key].as_slice(), [item] if self.segment(item.node).ordinal.is_empty());
+        let gapped = |key| match chains[&key].as_slice() {
+            [a, b] => self.segment(a.node).text == "conv1" && self.segment(b.node).text == "conv3",
+            _ => false,
+        };
+        let (numbered, filler) = if gapped(first) && lone(second) {
+            (first, second)
+        } else if gapped(second) && lone(first) {
+            (second, first)
+        } else {
+            return;
+        };
+        let filler = chains.remove(&filler).unwrap_or_default();
+        if let Some(chain) = chains.get_mut(&numbered) {
+            chain.splice(1..1, filler);
+        }
+    }
+
     /// Arrange the modules of the main path, role by role.
     pub fn merge_roles(
         &self,
@@ -67,6 +95,7 @@ impl Arranger<'_> {
                     .then_with(|| first.natural(second))
             });
         }
+        self.fill_gap(&mut chains);
         for chain in chains.values_mut() {
             self.sort_grid(chain, flow, seen, sketches);
         }
@@ -168,15 +197,19 @@ impl Arranger<'_> {
             chain: chain.0,
         };
         if chains.len() > MAX_CHAINS || chains.len().saturating_mul(total) > MAX_WORK {
-            let mut all: Vec<(&Chain, usize)> = chains
+            // The turns are taken once: sorting asks for them some twenty times.
+            let mut all: Vec<(Turn, &Segment, Placed)> = chains
                 .iter()
                 .flat_map(|chain| (0..chain.1.len()).map(move |at| (chain, at)))
+                .map(|(chain, at)| {
+                    let segment = self.segment(chain.1[at].node);
+                    (Turn::of(segment, chain.1.len()), segment, place(chain, at))
+                })
                 .collect();
-            all.sort_by(|a, b| self.preference(a.0, a.1, b.0, b.1));
-            result.placed = all
-                .into_iter()
-                .map(|(chain, at)| place(chain, at))
-                .collect();
+            all.sort_by(|(turn, segment, _), (other_turn, other, _)| {
+                turn.cmp(other_turn).then_with(|| segment.natural(other))
+            });
+            result.placed = all.into_iter().map(|(.., placed)| placed).collect();
             let (first, last) = (result.placed.first(), result.placed.last());
             result.ties.extend(first.zip(last).map(|(first, last)| Tie {
                 first: first.node,

@@ -37,22 +37,22 @@ pub(in crate::layers) struct Step {
 }
 
 /// One of the networks in a file.
-pub(in crate::layers) struct Network {
+pub(in crate::layers) struct Network<'a> {
     /// Path of the module that holds it.
     pub root: String,
     /// Its layers in depth order.
     pub steps: Vec<Step>,
     /// What could as well run the other way round.
-    pub open: Vec<OpenOrder>,
+    pub open: Vec<OpenOrder<'a>>,
 }
 
 /// Two modules of which nothing but a convention of names, or the alphabet, says that the first runs before the second.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::layers) struct OpenOrder {
+pub(in crate::layers) struct OpenOrder<'a> {
     /// Path of the one placed first.
-    pub first: String,
+    pub first: &'a str,
     /// Path of the one placed second.
-    pub second: String,
+    pub second: &'a str,
     /// The places from the first layer of the one to the last of the other, counted from 0.
     pub places: Range<usize>,
 }
@@ -92,18 +92,18 @@ struct Walk<'a> {
 
 /// Order the layers of each network, which are candidates that stand in order of their names. What is `known` runs as it is
 /// known.
-pub(in crate::layers) fn order(
-    candidates: &[Candidate<'_>],
+pub(in crate::layers) fn order<'a>(
+    candidates: &[Candidate<'a>],
     companions: &Companions<'_>,
     known: &[KnownNetwork],
     networks: Vec<networks::Network>,
-) -> Vec<Network> {
+) -> Vec<Network<'a>> {
     let ordered = networks.into_iter().map(|network| {
         let members: HashSet<usize> = network.members.iter().copied().collect();
         let (mut steps, mut open) = of_network(candidates, companions, &members);
         for inner in known {
             run_as_known(&mut steps, inner);
-            open.retain(|open| !inner.holds(&open.first) || !inner.holds(&open.second));
+            open.retain(|open| !inner.holds(open.first) || !inner.holds(open.second));
         }
         Network {
             root: network.root,
@@ -115,11 +115,11 @@ pub(in crate::layers) fn order(
 }
 
 /// The layers of one network.
-fn of_network(
-    candidates: &[Candidate<'_>],
+fn of_network<'a>(
+    candidates: &[Candidate<'a>],
     companions: &Companions<'_>,
     members: &HashSet<usize>,
-) -> (Vec<Step>, Vec<OpenOrder>) {
+) -> (Vec<Step>, Vec<OpenOrder<'a>>) {
     let tree = Tree::of(candidates, |index| members.contains(&index));
     let arranger = Arranger::new(&tree, candidates, companions);
     let sketches = sketch(&arranger);
@@ -143,7 +143,7 @@ fn of_network(
         ..Context::default()
     };
     walk.module(0, &flow, context);
-    let path = |node: usize| tree.path(node, candidates).to_owned();
+    let path = |node: usize| tree.path(node, candidates);
     let open = walk.ties.iter().map(|tie| OpenOrder {
         first: path(tie.first),
         second: path(tie.second),
