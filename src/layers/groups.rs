@@ -28,7 +28,7 @@ impl Verdict {
     pub fn of_known(known: &KnownLayer, candidate: &Candidate<'_>) -> Self {
         let kind = if known.is_transposed {
             Kind::Transposed
-        } else if known.groups > 1 && candidate.shape[1] == 1 {
+        } else if known.groups > 1 && candidate.reads() == 1 {
             Kind::Depthwise
         } else {
             dense(candidate)
@@ -38,8 +38,6 @@ impl Verdict {
 }
 
 /// The layers of one network in depth order → what each is.
-///
-/// `known` says whether some layer before gives this many channels.
 pub(super) fn verdicts(
     steps: &[Step],
     candidates: &[Candidate<'_>],
