@@ -1,6 +1,6 @@
 //! The modules to be arranged, each with its role among its siblings.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use super::arrange::Arranger;
 use super::sketch::Sketch;
