@@ -307,13 +307,23 @@ impl Layers {
             found[index].place_from = Evidence::Declared;
         }
         let order: Vec<usize> = listed.into_iter().chain(left).collect();
-        let mut depths: HashMap<Option<String>, usize> = HashMap::new();
+        let network_of: HashMap<usize, usize> = networks
+            .iter()
+            .enumerate()
+            .flat_map(|(number, network)| {
+                network
+                    .steps
+                    .iter()
+                    .map(move |step| (step.candidate, number))
+            })
+            .collect();
+        let mut depths: HashMap<Option<&usize>, usize> = HashMap::new();
         for &index in &order {
             let layer = &mut found[index];
             if layer.kind == Kind::Linear && !selection.kinds.contains(&Kind::Linear) {
                 continue;
             }
-            let depth = depths.entry(layer.network.clone()).or_default();
+            let depth = depths.entry(network_of.get(&index)).or_default();
             *depth += 1;
             let depth = *depth;
             layer.depth = Some(depth);
