@@ -403,12 +403,12 @@ fn a_model_is_described_as_it_runs() {
         list
     };
 
-    // Names and shapes tell all of a ResNet.
+    // A ResNet is known from its library, and so as it is described.
     let list = describe("torchvision.models:resnet18", &[]);
     let (source, declared) = inspected(args![at("resnet18.safetensors"), "--layers", list]);
     assert_eq!(source, "declared");
     let (source, told) = inspected(args![at("resnet18.safetensors")]);
-    assert_eq!(source, "structure");
+    assert_eq!(source, "known");
     assert_eq!(declared, told);
 
     let list = describe("odd_net:OddNet", &["1,3,8,8", "--args=classes=5"]);
