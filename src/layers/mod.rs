@@ -1,16 +1,17 @@
 //! Which tensors are convolutions, of which kind, and in which depth order; which of them are merged, and why the
 //! others are not.
 //!
-//! A safetensors file keeps neither modules nor their order: only names and shapes. [`Layers::of`] reads the order
-//! from the first source that applies: a list the user gives, one in the file's metadata, or the structure of names and
-//! shapes; where that leaves something open, natural order and a warning. The result depends on the set of tensors
-//! only, never on their order in the file.
+//! A safetensors file keeps neither modules nor their order: only names and shapes. [`Layers::of`] takes order, kinds and
+//! groups from the first source that applies ([`Evidence`]): a list that the user gives, or one in the file's metadata; what
+//! is known of the network from its library; names and shapes, by what each layer reads and gives; and where those leave a
+//! choice that matters, a guess and a warning. The result depends on the set of tensors only, never on their order in the
+//! file.
 //!
 //! Tensors that hold one weight under several names are one layer ([`Copies`]): one of the names stands for all.
 //!
 //! Depth counts convolutions from 1: pointwise, depthwise, transposed, squeeze-and-excite and head convolutions all
-//! count. Where a file holds one network several times (a model and its moving average, a chain of two U-Nets),
-//! depth starts from 1 in each, so `--skip-shallow` holds for each.
+//! count. Where a file holds several networks (a model and its moving average, a generator and its discriminator), depth
+//! starts from 1 in each, so `--skip-shallow` holds for each.
 
 #[cfg(test)]
 #[path = "../../tests/common/architectures.rs"]
@@ -124,7 +125,7 @@ pub struct Recognised {
 pub struct Layers {
     /// Where their order came from.
     pub source: OrderSource,
-    /// In depth order (network by network where there are copies); those without a depth last.
+    /// In depth order, network by network where there are several; those without a depth last.
     pub layers: Vec<Layer>,
     /// What of the file is known from its library.
     pub recognised: Vec<Recognised>,

@@ -185,7 +185,7 @@ impl fmt::Display for Warning {
                 let named: Vec<String> = roots
                     .iter()
                     .map(|root| match &root[..] {
-                        "" => "what is beside them".to_owned(),
+                        "" => "what is outside the others".to_owned(),
                         _ => format!("`{root}`"),
                     })
                     .collect();
