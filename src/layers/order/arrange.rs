@@ -213,7 +213,8 @@ impl<'a> Arranger<'a> {
         let image_layers = readers
             .iter()
             .filter(|placed| ends(placed).exits[0] <= MOST_COLOURS);
-        if readers.len() == image_layers.clone().count() {
+        // (In a network of nothing else, as one over the two numbers of a flow field, they are layers like any.)
+        if arrangement.placed.len() == image_layers.clone().count() {
             return;
         }
         let last = arrangement.placed.last().map(|placed| placed.node);
