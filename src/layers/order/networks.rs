@@ -2,7 +2,7 @@
 //!
 //! Depth restarts in each. A siamese or two-branch network is one network: something outside its branches joins them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::layers::candidates::Candidate;
 use crate::layers::name::Segment;
@@ -195,6 +195,10 @@ impl<'t, 'a> Parts<'t, 'a> {
             })
             .collect();
         let path = tree.path(top, candidates);
+        let own: HashSet<&str> = children
+            .iter()
+            .map(|child| tree.nodes[child.node].segment.text.as_str())
+            .collect();
         let inside = |candidate: &Candidate<'a>| {
             let below = if path.is_empty() {
                 candidate.module
@@ -205,10 +209,7 @@ impl<'t, 'a> Parts<'t, 'a> {
                     .and_then(|rest| rest.strip_prefix('.'))
                     .unwrap_or_default()
             };
-            let first = below.split('.').next().unwrap_or_default();
-            children
-                .iter()
-                .any(|child| tree.nodes[child.node].segment.text == first)
+            own.contains(below.split('.').next().unwrap_or_default())
         };
         let is_joined = candidates
             .iter()
