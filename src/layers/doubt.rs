@@ -6,12 +6,9 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::candidates::Candidate;
+use super::candidates::{Candidate, MOST_COLOURS};
 use super::order::structure::{Network, OpenOrder};
 use super::{Evidence, Kind, Layer, Warning};
-
-/// Channels of an image, at most.
-const MOST_COLOURS: usize = 4;
 
 /// Sums of earlier widths that are looked at, at most: concatenations of many branches.
 const MOST_SUMS: usize = 1 << 12;

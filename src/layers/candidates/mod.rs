@@ -18,6 +18,9 @@ use axes::Axes;
 pub(super) use companions::Companions;
 use tables::Tables;
 
+/// Channels of an image, at most: those of a network's input, where they are few enough to tell it by.
+pub(super) const MOST_COLOURS: usize = 4;
+
 /// What a candidate's name and shape say about its layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Layout {

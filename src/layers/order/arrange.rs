@@ -5,10 +5,9 @@
 //! shortcuts before or behind the path they go around.
 
 use super::flow::{Ends, Flow, Seen};
-use super::items::{Item, MOST_COLOURS};
-use super::merge::MAX_WORK;
+use super::items::{Item, MAX_WORK};
 use super::sketch::Sketch;
-use crate::layers::candidates::{Candidate, Companions};
+use crate::layers::candidates::{Candidate, Companions, MOST_COLOURS};
 use crate::layers::name::Segment;
 use crate::layers::roles::{self, Role};
 use crate::layers::tree::Tree;

@@ -3,8 +3,7 @@
 
 use super::arrange::Arranger;
 use super::flow::{Flow, Seen};
-use super::items::Item;
-use super::merge::Chain;
+use super::items::{Chain, Item};
 use super::sketch::Sketch;
 use crate::layers::roles::Role;
 

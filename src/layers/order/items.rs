@@ -4,11 +4,15 @@ use std::collections::{HashMap, HashSet};
 
 use super::arrange::Arranger;
 use super::sketch::Sketch;
+use crate::layers::candidates::MOST_COLOURS;
 use crate::layers::name::Segment;
 use crate::layers::roles::{self, Role};
 
-/// Channels of a network's input, where they are few enough to tell it by.
-pub(super) const MOST_COLOURS: usize = 4;
+/// Where gates or chains times modules exceed this, shapes are not consulted: no network comes near it, a hostile file may.
+pub(super) const MAX_WORK: usize = 1 << 18;
+
+/// A number that the members of a chain share, and the members in order.
+pub(super) type Chain = (usize, Vec<Item>);
 
 /// A child, or a grandchild where two lists of a decoder are zipped.
 #[derive(Clone, Copy)]

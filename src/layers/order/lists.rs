@@ -29,15 +29,11 @@ impl Arranger<'_> {
         }
         let takes_turns =
             |item: &Item| is_list(&item) && lists.get(&item.role).is_some_and(|&lists| lists > 1);
-        let members = |item: &Item| {
-            let mut members = self.tree.nodes[item.node].children.clone();
-            members.sort_by(|&a, &b| self.segment(a).natural(self.segment(b)));
-            members
-        };
         let apart: Vec<Item> = items
             .iter()
             .flat_map(|item| match takes_turns(item) {
-                true => members(item)
+                true => self
+                    .members(item)
                     .into_iter()
                     .map(|node| Item {
                         node,
@@ -63,7 +59,7 @@ impl Arranger<'_> {
         let in_lists = order(&items).into_iter().flat_map(|node| {
             let item = items.iter().find(|item| item.node == node);
             match item.filter(|item| takes_turns(item)) {
-                Some(item) => members(item),
+                Some(item) => self.members(item),
                 None => vec![node],
             }
         });
@@ -77,19 +73,14 @@ impl Arranger<'_> {
 
     /// A list of shortcuts as long as a list of blocks, each reading and giving what its block does, is paired with it.
     fn pair_shortcuts(&self, items: &[Item], sketches: &[Sketch]) -> Option<Vec<Item>> {
-        let members = |item: &Item| {
-            let mut members = self.tree.nodes[item.node].children.clone();
-            members.sort_by(|&a, &b| self.segment(a).natural(self.segment(b)));
-            members
-        };
         let is_shortcut = |item: &&Item| roles::shortcut(self.segment(item.node)).is_some();
         let [shortcuts] = items.iter().filter(is_shortcut).collect::<Vec<_>>()[..] else {
             return None;
         };
-        let short = members(shortcuts);
+        let short = self.members(shortcuts);
         // Each shortcut goes around as many blocks (InceptionTime's around three).
         let goes_around = |item: &&Item| {
-            let blocks = members(item);
+            let blocks = self.members(item);
             let step = blocks.len() / short.len();
             item.node != shortcuts.node
                 && self.is_list(item.node)
@@ -104,7 +95,7 @@ impl Arranger<'_> {
         };
         let blocks = items.iter().find(goes_around)?;
         let is_first = roles::shortcut(self.segment(shortcuts.node)) == Some(true);
-        let around = members(blocks);
+        let around = self.members(blocks);
         let pairs = around.chunks(around.len() / short.len()).zip(short);
         let pairs = pairs.flat_map(|(blocks, shortcut)| {
             let (before, after) = if is_first {
@@ -125,5 +116,12 @@ impl Arranger<'_> {
             .iter()
             .filter(|item| item.node != blocks.node && item.node != shortcuts.node);
         Some(others.copied().chain(pairs).collect())
+    }
+
+    /// The members of a list, in order.
+    fn members(&self, list: &Item) -> Vec<usize> {
+        let mut members = self.tree.nodes[list.node].children.clone();
+        members.sort_by(|&a, &b| self.segment(a).natural(self.segment(b)));
+        members
     }
 }

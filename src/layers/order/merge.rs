@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 
 use super::arrange::{Arrangement, Arranger, Part, Placed, Tie};
 use super::flow::{Ends, Fit, Flow, Seen};
-use super::items::{Item, MOST_COLOURS};
+use super::items::{Chain, Item, MAX_WORK};
 use super::sketch::Sketch;
 use super::turn::Turn;
+use crate::layers::candidates::MOST_COLOURS;
 use crate::layers::name::Segment;
 use crate::layers::roles::{self, Role};
 
@@ -19,17 +20,11 @@ use crate::layers::roles::{self, Role};
 /// Of 150 architectures none has more than 19.
 const MAX_CHAINS: usize = 32;
 
-/// Nor are they where chains times modules, or gates times modules, exceed this: no network comes near it, a hostile file may.
-pub(super) const MAX_WORK: usize = 1 << 18;
-
 /// Channel counts seen before this module, and so far within it.
 struct Known<'a> {
     before: &'a Seen,
     within: Seen,
 }
-
-/// A number that the members of a chain share, and the members in order.
-pub(super) type Chain = (usize, Vec<Item>);
 
 impl Arranger<'_> {
     /// An unnumbered module beside `conv1` and `conv3` stands where `conv2` would (Res2Net, bottleneck attention).

@@ -2,7 +2,7 @@
 //!
 //! Depth restarts in each. A siamese or two-branch network is one network: something outside its branches joins them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::layers::candidates::Candidate;
 use crate::layers::name::Segment;
@@ -264,16 +264,11 @@ impl<'t, 'a> Parts<'t, 'a> {
     /// Networks of different make are told by their names, what has no such name is one more; each must be able to read
     /// an input of its own, or make something from noise.
     fn networks(&self) -> Split {
-        let names = |part: usize| {
-            let segment = self.segment(part);
-            let words: BTreeSet<&str> = segment.words.iter().map(String::as_str).collect();
-            words
-        };
         let parts = 0..self.children.len();
         let pairs: Vec<&str> = PAIRS
             .iter()
             .filter(|pair| {
-                let has = |word: &str| parts.clone().any(|part| names(part).contains(word));
+                let has = |word: &str| parts.clone().any(|part| self.segment(part).has(&[word]));
                 pair.iter().all(|word| has(word))
             })
             .flatten()

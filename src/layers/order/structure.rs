@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::flow::{Flow, Seen};
 use super::networks;
 use super::sketch::{Sketch, sketch};
-use crate::layers::candidates::{Candidate, Companions};
+use crate::layers::candidates::{Candidate, Companions, MOST_COLOURS};
 use crate::layers::known::KnownNetwork;
 use crate::layers::name::Segment;
 use crate::layers::roles::{self, Role};
@@ -59,7 +59,6 @@ pub(in crate::layers) struct OpenOrder<'a> {
 
 /// Channels of a network's input, where some layer reads 2 to 4; otherwise it has one (grey-scale, audio).
 const COLOUR: [usize; 3] = [3, 4, 2];
-const MOST_COLOURS: usize = 4;
 
 /// Channels of a network's input at most, where nothing else reads an image: two pictures, twelve leads, satellites' bands.
 const MOST_INPUTS: usize = 16;
