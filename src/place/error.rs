@@ -35,14 +35,28 @@ pub enum Problem {
     Mount,
     #[error("its folder does not exist; create {} first", .0.display())]
     FolderMissing(PathBuf),
+    #[error("cannot be there, for {} is no folder; name another output", .0.display())]
+    NotInFolder(PathBuf),
     #[error("holds {}, where the output has something of another kind; move that elsewhere, or name another output", .0.display())]
     InTheWay(PathBuf),
     #[error("no space left on the device; free some or write elsewhere (nothing was replaced)")]
     DiskFull,
     #[error("cannot be written ({0}); check the folder's permissions (nothing was replaced)")]
     Unwritable(io::Error),
+    #[error("{} could not be taken over into it ({error}); check it and the disk (nothing was replaced)", entry.display())]
+    NotKept { entry: PathBuf, error: io::Error },
     #[error("was written, but may not survive a power cut: its folder could not be synced ({0})")]
     Unsynced(io::Error),
+    #[error(
+        "was written, but may not survive a power cut: its folder could not be synced ({error}); what it replaced is kept in {}",
+        aside.display()
+    )]
+    UnsyncedOver { error: io::Error, aside: PathBuf },
+    #[error(
+        "could not be replaced ({error}), and what stood there could not be put back: all of it is in {}; move that back",
+        aside.display()
+    )]
+    Stranded { aside: PathBuf, error: io::Error },
 }
 
 impl Problem {

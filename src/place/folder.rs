@@ -2,9 +2,10 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use crate::files::{self, retried};
 
 use super::Problem;
 
@@ -61,19 +62,20 @@ impl FolderPlace {
     ///
     /// Where that is a link, or cannot be known.
     pub fn standing(&self) -> Result<Standing, Problem> {
-        match fs::symlink_metadata(&self.path) {
-            Ok(status) if status.is_symlink() => Err(Problem::Link),
-            Ok(status) if status.is_dir() => Ok(Standing::Folder(status)),
-            Ok(status) if status.is_file() => Ok(Standing::File),
-            Ok(_) => Ok(Standing::Special),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Standing::Nothing),
-            Err(error) => Err(Problem::Unwritable(error)),
+        let Some(status) = files::entry(&self.path).map_err(Problem::Unwritable)? else {
+            return Ok(Standing::Nothing);
+        };
+        match status {
+            status if status.is_symlink() => Err(Problem::Link),
+            status if status.is_dir() => Ok(Standing::Folder(status)),
+            status if status.is_file() => Ok(Standing::File),
+            _ => Ok(Standing::Special),
         }
     }
 
     /// Refuses a folder on which a disk is mounted, given what stands there.
     pub fn refuse_mount(&self, folder: &Metadata) -> Result<(), Problem> {
-        let parent = fs::metadata(self.parent()).map_err(Problem::Unwritable)?;
+        let parent = retried(|| fs::metadata(self.parent())).map_err(Problem::Unwritable)?;
         if folder.dev() == parent.dev() && !is_mount_root(&self.path) {
             Ok(())
         } else {
