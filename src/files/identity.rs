@@ -3,14 +3,20 @@
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use serde::{Deserialize, Serialize};
 
 use super::{entry, status, target};
 
-/// Which file it is, by its disk and its number there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which file it is, by its disk, its number there, and when it was made: numbers are given again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Identity {
     device: u64,
     inode: u64,
+    /// In nanoseconds since 1970; `None` where the file system does not tell.
+    born_ns: Option<u64>,
 }
 
 impl Identity {
@@ -19,12 +25,24 @@ impl Identity {
         Self {
             device: status.dev(),
             inode: status.ino(),
+            born_ns: born_ns(status),
         }
+    }
+
+    /// Whether no other file ever has the same.
+    pub fn is_unique(self) -> bool {
+        self.born_ns.is_some()
     }
 }
 
+fn born_ns(status: &Metadata) -> Option<u64> {
+    let born = status.created().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(born.as_nanos()).ok()
+}
+
 /// Which file it is, and in which version, by its size and the time of its last change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Version {
     file: Identity,
     bytes: u64,

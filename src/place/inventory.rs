@@ -2,15 +2,23 @@
 //!
 //! Other programs go on working in a folder while another takes its place, and even afterwards, where it is the folder they
 //! are in. So nothing is removed with the old folder by its name alone: what is there must still be what was seen there.
+//!
+//! While the folder is replaced, the inventory lies in a file beside it, so that the run after one that was killed can tell
+//! what it left.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::fs::Metadata;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use crate::files::{Identity, Version};
 
 /// Why an entry of the old folder may go with it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Entry {
     /// Whatever it is, it belongs to what is replaced.
     Replaced,
@@ -51,7 +59,7 @@ impl Entry {
 }
 
 /// The entries of the old folder, by their paths in it, that are known.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Inventory {
     entries: HashMap<PathBuf, Entry>,
     folders: HashSet<PathBuf>,
@@ -80,5 +88,70 @@ impl Inventory {
     /// Whether a folder is known.
     pub fn has_folder(&self, path: &Path) -> bool {
         self.folders.contains(path)
+    }
+}
+
+/// An inventory as a file holds it: paths are bytes there, as they need be no UTF-8.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    draft: Identity,
+    entries: Vec<(Vec<u8>, Entry)>,
+    folders: Vec<Vec<u8>>,
+}
+
+impl Inventory {
+    /// As JSON, with the identity of the folder that takes the place.
+    pub fn to_json(&self, draft: Identity) -> Vec<u8> {
+        let bytes = |path: &PathBuf| path.as_os_str().as_bytes().to_vec();
+        let entries = self.entries.iter();
+        let document = Document {
+            draft,
+            entries: entries.map(|(path, &entry)| (bytes(path), entry)).collect(),
+            folders: self.folders.iter().map(bytes).collect(),
+        };
+        serde_json::to_vec(&document).expect("plain data")
+    }
+
+    /// From JSON; `None` where it is none of this program's, or was being written when its writer was killed.
+    pub fn from_json(json: &[u8]) -> Option<(Identity, Self)> {
+        let document: Document = serde_json::from_slice(json).ok()?;
+        let path = |bytes| PathBuf::from(OsString::from_vec(bytes));
+        let entries = document.entries.into_iter();
+        let inventory = Self {
+            entries: entries.map(|(bytes, entry)| (path(bytes), entry)).collect(),
+            folders: document.folders.into_iter().map(path).collect(),
+        };
+        Some((document.draft, inventory))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inventory_reads_back_as_it_was_written_and_a_torn_one_does_not() {
+        let desk = tempfile::tempdir().unwrap();
+        let status = std::fs::metadata(desk.path()).unwrap();
+        let (file, version) = (Identity::of(&status), Version::of(&status));
+        let mut inventory = Inventory::default();
+        inventory.add("a".into(), Entry::Replaced);
+        inventory.add("b/c".into(), Entry::ReplacedVersion(version));
+        inventory.add("d".into(), Entry::Linked(file));
+        let name = PathBuf::from(OsString::from_vec(vec![b'x', 0xff]));
+        inventory.add(
+            name,
+            Entry::Copied {
+                from: version,
+                to: version,
+            },
+        );
+        inventory.add_folder(Path::new("e/f"));
+        let json = inventory.to_json(file);
+        assert_eq!(Inventory::from_json(&json), Some((file, inventory)));
+        for end in 0..json.len() {
+            assert_eq!(Inventory::from_json(&json[..end]), None);
+        }
     }
 }

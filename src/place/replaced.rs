@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::files::{self, Identity};
 
 use super::inventory::{Entry, Inventory};
+use super::leftovers::INVENTORY;
 use super::{FolderPlace, TemporaryFolder, Warning};
 
 /// Turns at a folder into which others write, or which another run removes, too.
@@ -19,14 +20,21 @@ pub(crate) struct Replaced {
     folder: PathBuf,
     /// Held open for its lock.
     _lock: File,
+    inventory: Inventory,
 }
 
 impl Replaced {
-    pub(super) fn new(folder: PathBuf, lock: File) -> Self {
+    pub(super) fn new(folder: PathBuf, lock: File, inventory: Inventory) -> Self {
         Self {
             folder,
             _lock: lock,
+            inventory,
         }
+    }
+
+    /// What of it the new folder answers for, to be added to.
+    pub fn inventory(&mut self) -> &mut Inventory {
+        &mut self.inventory
     }
 
     /// Where it is now.
@@ -44,12 +52,12 @@ impl Replaced {
 
     /// Removes it. What came into it, or was replaced there, after the inventory was made is moved into the folder in its place;
     /// where that has another version, too, it stays. What the user should know of it.
-    pub fn remove(self, place: &FolderPlace, inventory: &Inventory) -> Option<Warning> {
-        let error = self.try_remove(place, inventory).err()?;
+    pub fn remove(self, place: &FolderPlace) -> Option<Warning> {
+        let error = self.try_remove(place).err()?;
         Some(self.left(error))
     }
 
-    fn try_remove(&self, place: &FolderPlace, inventory: &Inventory) -> io::Result<()> {
+    fn try_remove(&self, place: &FolderPlace) -> io::Result<()> {
         // What may go is first moved away from those who still write to the old folder: so not even a file that comes in this
         // moment goes with it.
         let trash = TemporaryFolder::create_in(place.parent(), place.name())?;
@@ -59,7 +67,7 @@ impl Replaced {
             trash: trash.path(),
             device: None,
             moved: 0,
-            inventory,
+            inventory: &self.inventory,
         };
         let mut attempt = 0;
         loop {
@@ -84,6 +92,9 @@ impl Replaced {
                 Err(error) => return Err(error),
             }
         }
+        let inventory = self.folder.with_extension(&INVENTORY[1..]);
+        // The next run removes it, too.
+        let _ = files::remove_file(&inventory);
         match trash.remove() {
             // NFS keeps removed files that are still open under other names until they are closed: the next run removes them.
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
@@ -237,7 +248,7 @@ mod tests {
 
         fn remove(&self) -> Option<Warning> {
             let lock = File::open(&self.old).unwrap();
-            Replaced::new(self.old.clone(), lock).remove(&self.place, &self.inventory)
+            Replaced::new(self.old.clone(), lock, self.inventory.clone()).remove(&self.place)
         }
 
         /// How many entries stand beside the new folder.
@@ -324,8 +335,8 @@ mod tests {
         let desk = Desk::new();
         let lock = File::open(&desk.old).unwrap();
         fs::remove_dir_all(&desk.old).unwrap();
-        let replaced = Replaced::new(desk.old.clone(), lock);
-        assert!(replaced.remove(&desk.place, &desk.inventory).is_none());
+        let replaced = Replaced::new(desk.old.clone(), lock, desk.inventory.clone());
+        assert!(replaced.remove(&desk.place).is_none());
         assert_eq!(desk.beside(), 0);
     }
 }

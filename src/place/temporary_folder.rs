@@ -1,16 +1,17 @@
 //! A folder that has another name until it is complete.
 
 use std::ffi::OsStr;
-use std::fs::{File, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::files::{self, is_at, retried};
+use crate::files::{self, Identity, is_at, retried};
 
 use super::durability::sync_change;
 use super::exchange;
-use super::leftovers::{self, REPLACED, UNFINISHED, prefix};
+use super::inventory::Inventory;
+use super::leftovers::{self, INVENTORY, REPLACED, UNFINISHED, prefix};
 use super::replaced::Replaced;
 use super::{Durability, FolderPlace, Problem, Warning};
 
@@ -36,7 +37,7 @@ pub(crate) struct TemporaryFolder {
 impl TemporaryFolder {
     /// Creates a folder beside its place, and removes what killed runs have left of others like it.
     pub fn create(place: &FolderPlace) -> io::Result<Self> {
-        let left = leftovers::clean(place.parent(), place.name());
+        let left = leftovers::clean(place);
         let mut folder = Self::create_in(place.parent(), place.name())?;
         folder.left = left;
         Ok(folder)
@@ -52,11 +53,7 @@ impl TemporaryFolder {
                     .permissions(Permissions::from_mode(MODE))
                     .tempdir_in(parent);
                 // Without the hidden name that comes with the error.
-                made.map_err(|error| {
-                    error
-                        .raw_os_error()
-                        .map_or(error, io::Error::from_raw_os_error)
-                })
+                made.map_err(|error| io::Error::from(error.kind()))
             })?
             .keep();
             match retried(|| File::open(&path)) {
@@ -119,7 +116,7 @@ impl TemporaryFolder {
         synced.map_err(Problem::Unsynced)
     }
 
-    /// Puts it in the place of the folder there in one step.
+    /// Puts it in the place of the folder there in one step, of which it answers for what the inventory says.
     ///
     /// # Errors
     ///
@@ -127,15 +124,28 @@ impl TemporaryFolder {
     pub fn replace(
         &mut self,
         place: &FolderPlace,
+        inventory: Inventory,
         durability: Durability,
     ) -> Result<Replaced, Problem> {
         // Beforehand: a folder that cannot be opened is found out while nothing has happened.
         let parent = durability.open(place.parent())?;
         // So that no other run takes the old folder for a dead run's before this one is done with it.
         let mut old = retried(|| File::open(place.path())).map_err(Problem::writing)?;
-        files::is_locked(&old);
-        let aside = self.path.with_extension(&REPLACED[1..]);
-        exchange::replace(self.as_file(), &self.path, place.path(), &aside)?;
+        let has_locks = files::is_locked(&old).is_some();
+        let [aside, list] = [REPLACED, INVENTORY].map(|end| self.path.with_extension(&end[1..]));
+        let written = match has_locks {
+            true => files::status(self.as_file())
+                .and_then(|own| fs::write(&list, inventory.to_json(Identity::of(&own)))),
+            // Nobody could tell there whether the one who made the list lives.
+            false => Ok(()),
+        };
+        let exchanged = written
+            .map_err(Problem::writing)
+            .and_then(|()| exchange::replace(self.as_file(), &self.path, place.path(), &aside));
+        if let Err(problem) = exchanged {
+            let _ = files::remove_file(&list);
+            return Err(problem);
+        }
         self.disown();
         // What another run has put there in this moment, and holds no more.
         if !is_at(&old, &aside)
@@ -145,9 +155,12 @@ impl TemporaryFolder {
             old = there;
         }
         match sync_change(parent) {
-            // A power cut may bring the old folder back, which then must not be gone.
-            Err(error) => Err(Problem::UnsyncedOver { error, aside }),
-            Ok(()) => Ok(Replaced::new(aside, old)),
+            Ok(()) => Ok(Replaced::new(aside, old, inventory)),
+            // A power cut may bring the old folder back, which then must not be gone: the next run, too, is to leave it.
+            Err(error) => {
+                let _ = files::remove_file(&list);
+                Err(Problem::UnsyncedOver { error, aside })
+            }
         }
     }
 
@@ -181,8 +194,6 @@ impl Drop for TemporaryFolder {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]

@@ -181,8 +181,8 @@ impl<'a> NewFolder<'a> {
             }
             Old::Input => {}
         }
-        let replaced = self.folder.replace(place, durability)?;
-        let warning = replaced.remove(place, &self.inventory);
-        Ok(warning.map(Warning::from))
+        let inventory = std::mem::take(&mut self.inventory);
+        let replaced = self.folder.replace(place, inventory, durability)?;
+        Ok(replaced.remove(place).map(Warning::from))
     }
 }

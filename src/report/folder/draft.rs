@@ -98,14 +98,13 @@ impl<'a> ReportDraft<'a> {
         self.parents.keep();
         let place = &self.report.place;
         let mut warnings = self.folder.warnings(place);
-        warnings.extend(replaced.and_then(|(old, mut inventory)| {
-            // Another run may have put its report there in the last moment: so these are the files of the one that was replaced.
+        warnings.extend(replaced.and_then(|mut old| {
+            // Another run may have put its report there in the last moment: so its files go, too.
             match Files::read(old.path()) {
-                Ok(own) => own.enter(&mut inventory),
+                Ok(own) => own.enter(old.inventory()),
                 Err(error) => return Some(old.left(error)),
             }
-            files.enter(&mut inventory);
-            old.remove(place, &inventory)
+            old.remove(place)
         }));
         Ok(warnings)
     }
@@ -134,14 +133,13 @@ fn sync_files(folder: &Path, files: &Files, durability: Durability) -> Result<()
     Ok(files.files().par_iter().try_for_each(sync)?)
 }
 
-/// Puts the folder in its place, with what is there and not of a report in it. The folder that was there, and what of it the new
-/// one answers for.
+/// Puts the folder in its place, with what is there and not of a report in it. The folder that was there.
 fn put(
     report: &ReportFolder,
     folder: &mut TemporaryFolder,
     files: &Files,
     durability: Durability,
-) -> Result<Option<(Replaced, Inventory)>, Problem> {
+) -> Result<Option<Replaced>, Problem> {
     if report.standing()?.is_none() {
         sync_folders(folder.path(), files, durability)?;
         match folder.put_at_new(&report.place, durability) {
@@ -153,8 +151,11 @@ fn put(
     let old = report.standing()?.ok_or(place::Problem::Exists)?;
     let inventory = take_over_all(report, folder, files, &old, durability)?;
     sync_folders(folder.path(), files, durability)?;
-    let replaced = folder.replace(&report.place, durability)?;
-    Ok(Some((replaced, inventory)))
+    Ok(Some(folder.replace(
+        &report.place,
+        inventory,
+        durability,
+    )?))
 }
 
 /// Takes over what is to stay of the folder that is replaced, and its attributes.
@@ -168,6 +169,10 @@ fn take_over_all(
     let (from, to) = (report.place.path(), folder.path());
     let (foreign, source) = report.foreign()?;
     let mut inventory = Inventory::default();
+    Files::read(from)
+        .map_err(Problem::writing)?
+        .enter(&mut inventory);
+    files.enter(&mut inventory);
     let mut keeper = Keeper::new(from, to, durability, &mut inventory)?;
     for entry in &foreign {
         make_parent(&to.join(&entry.path)).map_err(Problem::writing)?;
@@ -227,9 +232,8 @@ mod tests {
         let mut files = Files::new();
         let names = ["index.html", "figures/2.svg", "late/1"];
         assert!(names.iter().all(|name| files.insert(name)));
-        let (old, mut inventory) = put(&report, &mut draft.folder, &files, Durability::Unsynced)
-            .unwrap()
-            .unwrap();
+        let old = put(&report, &mut draft.folder, &files, Durability::Unsynced);
+        let old = old.unwrap().unwrap();
         let late = [
             "figures/2.svg",
             "figures/mine.svg",
@@ -241,9 +245,7 @@ mod tests {
         for name in late {
             write(old.path(), name, "late");
         }
-        gone.enter(&mut inventory);
-        files.enter(&mut inventory);
-        assert!(old.remove(&report.place, &inventory).is_none());
+        assert!(old.remove(&report.place).is_none());
 
         let saved = ["figures/mine.svg", "tables/mine/1", "late/2", "new"];
         for name in saved {
