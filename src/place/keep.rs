@@ -156,15 +156,16 @@ pub(crate) fn copy_to_new(
     let mut options = OpenOptions::new();
     let options = options.write(true).create_new(true).mode(MODE);
     let mut copy = options.open(to).map_err(writing)?;
-    let is_whole = files::share_blocks(source, &copy);
-    // By hand rather than by `io::copy`, to tell which side failed.
-    let mut buffer = vec![0; 1 << 20];
-    while !is_whole {
-        let count = retried(|| source.read(&mut buffer)).map_err(CopyError::Reading)?;
-        if count == 0 {
-            break;
+    if !files::share_blocks(source, &copy) {
+        // By hand rather than by `io::copy`, to tell which side failed.
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            let count = retried(|| source.read(&mut buffer)).map_err(CopyError::Reading)?;
+            if count == 0 {
+                break;
+            }
+            copy.write_all(&buffer[..count]).map_err(writing)?;
         }
-        copy.write_all(&buffer[..count]).map_err(writing)?;
     }
     copy.set_permissions(status.permissions())
         .map_err(writing)?;

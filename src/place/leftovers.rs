@@ -1,123 +1,73 @@
 //! What runs that were killed have left beside a place, on their way to it.
 //!
-//! A draft, `.NAME.inmerge-RANDOM.tmp`, holds nothing but what its run made: it goes when its maker is dead. What a run replaced,
-//! `.NAME.inmerge-RANDOM.old`, may hold what is nowhere else: it goes by its inventory, `.NAME.inmerge-RANDOM.json`, if that is
-//! known to be true of it, and is named otherwise.
+//! What such a run made goes. What it replaced may hold what is nowhere else: it goes by its inventory, if that is known to be
+//! true of it, and is named otherwise.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::collections::BTreeSet;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::files::{self, Identity, is_at, retried};
+use crate::files::{self, Identity};
 
-use super::inventory::Inventory;
+use super::claim::{self, Claim, Found, stem_of};
 use super::replaced::Replaced;
 use super::{FolderPlace, or_here};
-
-/// How the name of a folder in the making ends.
-pub(super) const UNFINISHED: &str = ".tmp";
-
-/// How the name of a folder ends whose place another takes.
-pub(super) const REPLACED: &str = ".old";
-
-/// How the name of its inventory ends.
-pub(super) const INVENTORY: &str = ".json";
-
-/// What an inventory may have at most: that of some hundred thousand files.
-const MAX_BYTES: u64 = 64 << 20;
 
 /// Removes what killed runs have left on their way to a place. What cannot be removed stays. The folders among it that such runs
 /// replaced, or were about to, and that may hold what is nowhere else.
 pub(super) fn clean(place: &FolderPlace) -> Vec<PathBuf> {
-    let mut replaced = Vec::new();
-    let parent = place.parent();
-    let mut found = files::names(parent).unwrap_or_default();
-    // In the order of their endings: an inventory is of use until its folder has gone.
-    found.sort_by_key(|name| end_of(name, place.name()) == Some(INVENTORY));
-    for name in found {
-        let path = parent.join(&name);
-        match end_of(&name, place.name()) {
-            Some(UNFINISHED) => remove_draft(&path),
-            Some(REPLACED) if !remove_replaced(&path, place) => replaced.push(path),
-            Some(INVENTORY) => remove_inventory(&path),
-            _ => {}
+    let found = files::names(place.parent()).unwrap_or_default();
+    let stems = found.iter().filter_map(|name| stem_of(name, place.name()));
+    let stems: BTreeSet<PathBuf> = stems.map(|stem| place.parent().join(stem)).collect();
+    let left = stems.iter().filter(|stem| !is_clean(stem, place));
+    left.map(|stem| claim::aside(stem)).collect()
+}
+
+/// Whether nothing is left of what the run with these names replaced, or it lives and sees to that.
+fn is_clean(stem: &Path, place: &FolderPlace) -> bool {
+    let aside = claim::aside(stem);
+    // Of an empty folder nothing is lost. Where nobody can tell, its run may be at work, and is content.
+    let is_gone = || {
+        let _ = files::remove_folder(&aside);
+        matches!(files::entry(&aside), Ok(None))
+    };
+    match Claim::find(stem) {
+        Ok(Found::Alive) => true,
+        Ok(Found::Unknown) | Err(_) => is_gone(),
+        Ok(Found::Done) => {
+            let _ = files::remove_folder_and_all(&claim::draft(stem));
+            is_gone()
+        }
+        Ok(Found::Dead(claim)) => {
+            let draft = claim.draft();
+            let _ = files::remove_folder_and_all(&draft);
+            let is_clean = is_gone() || is_settled(&claim, place).unwrap_or(false);
+            if !is_clean || !matches!(files::entry(&draft), Ok(None)) {
+                claim.keep();
+            }
+            is_clean
         }
     }
-    replaced.sort();
-    replaced
 }
 
-fn remove_draft(path: &Path) {
-    // The lock is held until it is gone.
-    if let Ok(folder) = open_folder(path)
-        && files::is_locked(&folder) == Some(false)
-    {
-        let _ = files::remove_folder_and_all(path);
-    }
-}
-
-/// Whether nothing is left of a folder that a killed run replaced or was about to, or a run that lives sees to it.
-fn remove_replaced(path: &Path, place: &FolderPlace) -> bool {
-    let Ok(folder) = open_folder(path) else {
-        return matches!(files::entry(path), Ok(None));
-    };
-    match files::is_locked(&folder) {
-        Some(true) => return true,
-        Some(false) => {}
-        // Of an empty one nothing is lost, whether its maker lives or not.
-        None => return files::remove_folder(path).is_ok(),
-    }
-    let list = path.with_extension(&INVENTORY[1..]);
-    let Some((draft, inventory)) = inventory(&list) else {
-        return files::remove_folder(path).is_ok();
+/// Removes what a dead run replaced, as far as its inventory is known to be true of it: whether nothing is left.
+fn is_settled(claim: &Claim, place: &FolderPlace) -> io::Result<bool> {
+    let Some((draft, inventory)) = claim.read()? else {
+        return Ok(false);
     };
     let is_draft = |status: &fs::Metadata| draft.is_unique() && Identity::of(status) == draft;
-    match files::status(&folder) {
-        // It was killed before the draft came to the place.
-        Ok(status) if is_draft(&status) => return files::remove_folder_and_all(path).is_ok(),
-        Ok(_) => {}
-        Err(_) => return false,
+    let aside = claim.aside();
+    if files::entry(&aside)?.is_some_and(|status| is_draft(&status)) {
+        // The run was killed before the draft came to the place.
+        files::remove_folder_and_all(&aside)?;
+        return Ok(true);
     }
-    match files::entry(place.path()) {
-        Ok(Some(there)) if is_draft(&there) => {
-            let replaced = Replaced::new(path.to_owned(), folder, inventory);
-            replaced.remove(place).is_none()
-        }
-        // The draft never came there, or has gone again.
-        Ok(_) => {
-            let _ = files::remove_file(&list);
-            false
-        }
-        Err(_) => false,
+    if files::entry(place.path())?.is_some_and(|there| is_draft(&there)) {
+        return Ok(Replaced::settle(claim, place, &inventory).is_ok());
     }
-}
-
-fn remove_inventory(path: &Path) {
-    let has = |end: &str| !matches!(files::entry(&path.with_extension(&end[1..])), Ok(None));
-    if !has(UNFINISHED) && !has(REPLACED) {
-        let _ = files::remove_file(path);
-    }
-}
-
-fn inventory(path: &Path) -> Option<(Identity, Inventory)> {
-    let status = files::entry(path).ok()??;
-    if !status.is_file() || status.len() > MAX_BYTES {
-        return None;
-    }
-    Inventory::from_json(&fs::read(path).ok()?)
-}
-
-/// Opens a folder, and nothing else.
-fn open_folder(path: &Path) -> io::Result<File> {
-    if !files::entry(path)?.is_some_and(|status| status.is_dir()) {
-        return Err(io::ErrorKind::NotADirectory.into());
-    }
-    let folder = retried(|| File::open(path))?;
-    match is_at(&folder, path) {
-        true => Ok(folder),
-        false => Err(io::ErrorKind::NotFound.into()),
-    }
+    // The draft never came there, or is gone again.
+    Ok(false)
 }
 
 /// The folders that runs which were killed have moved away from a path where nothing stands now, and found no time to put
@@ -132,36 +82,21 @@ pub(crate) fn moved_away(path: &Path) -> io::Result<Vec<PathBuf>> {
         return Ok(Vec::new());
     };
     let found = files::names(parent)?;
-    let replaced = found
-        .iter()
-        .filter(|found| end_of(found, name) == Some(REPLACED));
-    let mut replaced: Vec<PathBuf> = replaced.map(|found| parent.join(found)).collect();
-    replaced.sort();
-    Ok(replaced)
-}
-
-/// `.NAME.inmerge-`
-pub(super) fn prefix(name: &OsStr) -> OsString {
-    let mut prefix = OsString::from(".");
-    prefix.push(name);
-    prefix.push(".inmerge-");
-    prefix
-}
-
-/// How the name of a temporary folder on its way to `name` ends; `None` where it is of another kind.
-fn end_of(found: &OsStr, name: &OsStr) -> Option<&'static str> {
-    let rest = found
-        .as_encoded_bytes()
-        .strip_prefix(prefix(name).as_encoded_bytes())?;
-    let is_random = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_alphanumeric);
-    [UNFINISHED, REPLACED, INVENTORY]
-        .into_iter()
-        .find(|end| rest.strip_suffix(end.as_bytes()).is_some_and(is_random))
+    let stems = found.iter().filter_map(|found| stem_of(found, name));
+    let stems: BTreeSet<PathBuf> = stems.map(|stem| parent.join(stem)).collect();
+    let mut left = Vec::new();
+    for stem in stems {
+        let aside = claim::aside(&stem);
+        if files::entry(&aside)?.is_some() {
+            left.push(aside);
+        }
+    }
+    Ok(left)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::inventory::Entry;
+    use super::super::inventory::{Entry, Inventory};
     use super::super::{Durability, TemporaryFolder};
     use super::*;
 
@@ -190,8 +125,8 @@ mod tests {
         }
         fs::write(parent.join(replaced).join("shard"), "all there is").unwrap();
         fs::create_dir(parent.join(".out.inmerge-empty1.old")).unwrap();
-        fs::write(parent.join(".out.inmerge-lone12.json"), "{}").unwrap();
-        let living = TemporaryFolder::create_in(parent, OsStr::new("out")).unwrap();
+        fs::write(parent.join(".out.inmerge-lone12.run"), "").unwrap();
+        let living = TemporaryFolder::create(&place).unwrap();
         let dead = parent.join(".out.inmerge-abc123.tmp");
         fs::create_dir_all(dead.join("inner")).unwrap();
         fs::write(dead.join("inner/file"), "x").unwrap();
@@ -235,7 +170,7 @@ mod tests {
             .replace(&place, inventory, Durability::Unsynced)
             .unwrap();
         fs::write(replaced.path().join("late"), "late").unwrap();
-        drop(replaced);
+        replaced.forget();
         assert_eq!(names(desk.path()).len(), 3);
         assert!(clean(&place).is_empty());
         assert_eq!(names(desk.path()), ["out"]);
@@ -250,8 +185,8 @@ mod tests {
         let replaced = draft
             .replace(&place, inventory, Durability::Unsynced)
             .unwrap();
-        let aside = replaced.path().to_owned();
-        drop(replaced);
+        let aside = replaced.path();
+        replaced.forget();
         // As it is between two steps; then the trainer makes the folder anew.
         fs::remove_dir_all(place.path()).unwrap();
         assert_eq!(clean(&place), [&*aside]);
@@ -266,10 +201,11 @@ mod tests {
         let desk = tempfile::tempdir().unwrap();
         let (place, draft, inventory) = half_way(desk.path());
         let own = Identity::of(&draft.as_file().metadata().unwrap());
+        let run = draft.path().with_extension("run");
         let aside = draft.path().with_extension("old");
-        fs::write(draft.path().with_extension("json"), inventory.to_json(own)).unwrap();
         fs::rename(draft.path(), &aside).unwrap();
         drop(draft);
+        fs::write(run, inventory.to_json(own)).unwrap();
         assert!(clean(&place).is_empty());
         assert_eq!(names(desk.path()), ["out"]);
         assert_eq!(fs::read(place.path().join("file")).unwrap(), b"old");

@@ -4,6 +4,7 @@
 //! half of it, and where writing fails, whatever stood there before still does.
 
 mod attributes;
+mod claim;
 mod durability;
 mod error;
 mod exchange;

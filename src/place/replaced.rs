@@ -1,15 +1,15 @@
 //! Removing a folder that another has taken the place of, without losing what came into it meanwhile.
 
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::files::{self, Identity};
 
+use super::claim::Claim;
 use super::inventory::{Entry, Inventory};
-use super::leftovers::INVENTORY;
-use super::{FolderPlace, TemporaryFolder, Warning};
+use super::{FolderPlace, Warning};
 
 /// Turns at a folder into which others write, or which another run removes, too.
 const ATTEMPTS: usize = 100;
@@ -17,19 +17,13 @@ const ATTEMPTS: usize = 100;
 /// A folder that another has taken the place of.
 #[derive(Debug)]
 pub(crate) struct Replaced {
-    folder: PathBuf,
-    /// Held open for its lock.
-    _lock: File,
+    claim: Claim,
     inventory: Inventory,
 }
 
 impl Replaced {
-    pub(super) fn new(folder: PathBuf, lock: File, inventory: Inventory) -> Self {
-        Self {
-            folder,
-            _lock: lock,
-            inventory,
-        }
+    pub(super) fn new(claim: Claim, inventory: Inventory) -> Self {
+        Self { claim, inventory }
     }
 
     /// What of it the new folder answers for, to be added to.
@@ -38,48 +32,53 @@ impl Replaced {
     }
 
     /// Where it is now.
-    pub fn path(&self) -> &Path {
-        &self.folder
+    pub fn path(&self) -> PathBuf {
+        self.claim.aside()
     }
 
     /// Leaves it there. What the user should know of it.
     pub fn left(self, error: io::Error) -> Warning {
-        Warning::OldRemains {
-            folder: self.folder,
-            error,
-        }
+        let folder = self.path();
+        self.claim.keep();
+        Warning::OldRemains { folder, error }
     }
 
     /// Removes it. What came into it, or was replaced there, after the inventory was made is moved into the folder in its place;
     /// where that has another version, too, it stays. What the user should know of it.
     pub fn remove(self, place: &FolderPlace) -> Option<Warning> {
-        let error = self.try_remove(place).err()?;
+        let error = Self::settle(&self.claim, place, &self.inventory).err()?;
         Some(self.left(error))
     }
 
-    fn try_remove(&self, place: &FolderPlace) -> io::Result<()> {
+    /// As [`Replaced::remove`], of the folder that a run replaced under these names.
+    pub(super) fn settle(
+        claim: &Claim,
+        place: &FolderPlace,
+        inventory: &Inventory,
+    ) -> io::Result<()> {
+        let (old, trash) = (claim.aside(), claim.draft());
         // What may go is first moved away from those who still write to the old folder: so not even a file that comes in this
         // moment goes with it.
-        let trash = TemporaryFolder::create_in(place.parent(), place.name())?;
+        files::create_folder(&trash)?;
         let mut turn = Settling {
-            old: &self.folder,
+            old: &old,
             new: place.path(),
-            trash: trash.path(),
+            trash: &trash,
             device: None,
             moved: 0,
-            inventory: &self.inventory,
+            inventory,
         };
         let mut attempt = 0;
         loop {
             attempt += 1;
             let settled = turn
                 .settle_folder(Path::new(""))
-                .and_then(|()| files::remove_folder(&self.folder));
+                .and_then(|()| files::remove_folder(&old));
             match settled {
                 Ok(()) => break,
                 // Another run removes it, too.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    if files::entry(&self.folder)?.is_none() {
+                    if files::entry(&old)?.is_none() {
                         break;
                     }
                     if attempt == ATTEMPTS {
@@ -89,17 +88,23 @@ impl Replaced {
                 // Something came in.
                 Err(error)
                     if error.kind() == io::ErrorKind::DirectoryNotEmpty && attempt < ATTEMPTS => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    let _ = files::remove_folder_and_all(&trash);
+                    return Err(error);
+                }
             }
         }
-        let inventory = self.folder.with_extension(&INVENTORY[1..]);
-        // The next run removes it, too.
-        let _ = files::remove_file(&inventory);
-        match trash.remove() {
+        match files::remove_folder_and_all(&trash) {
             // NFS keeps removed files that are still open under other names until they are closed: the next run removes them.
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
             removed => removed,
         }
+    }
+
+    /// Leaves it as a run that is killed does.
+    #[cfg(test)]
+    pub fn forget(self) {
+        self.claim.keep();
     }
 }
 
@@ -216,14 +221,15 @@ mod tests {
         desk: tempfile::TempDir,
         old: PathBuf,
         place: FolderPlace,
-        inventory: Inventory,
+        replaced: Option<Replaced>,
     }
 
     impl Desk {
         fn new() -> Self {
             let desk = tempfile::tempdir().unwrap();
-            let old = desk.path().join(".new.inmerge-abc.old");
             let place = FolderPlace::of(&desk.path().join("new")).unwrap();
+            let claim = Claim::new(place.parent(), place.name()).unwrap();
+            let old = claim.aside();
             fs::create_dir_all(old.join("sub/deep")).unwrap();
             fs::create_dir(place.path()).unwrap();
             fs::write(old.join("shard"), "old").unwrap();
@@ -242,13 +248,12 @@ mod tests {
                 desk,
                 old,
                 place,
-                inventory,
+                replaced: Some(Replaced::new(claim, inventory)),
             }
         }
 
-        fn remove(&self) -> Option<Warning> {
-            let lock = File::open(&self.old).unwrap();
-            Replaced::new(self.old.clone(), lock, self.inventory.clone()).remove(&self.place)
+        fn remove(&mut self) -> Option<Warning> {
+            self.replaced.take().unwrap().remove(&self.place)
         }
 
         /// How many entries stand beside the new folder.
@@ -259,8 +264,8 @@ mod tests {
 
     #[test]
     fn everything_is_taken_over_and_then_what_came_late() {
-        let desk = Desk::new();
-        let (old, new) = (&desk.old, desk.place.path());
+        let mut desk = Desk::new();
+        let (old, new) = (&desk.old.clone(), &desk.place.path().to_owned());
         let taken = [
             "file: 1",
             "link -> nowhere",
@@ -294,8 +299,8 @@ mod tests {
 
     #[test]
     fn of_two_later_versions_both_stay() {
-        let desk = Desk::new();
-        let (old, new) = (&desk.old, desk.place.path());
+        let mut desk = Desk::new();
+        let (old, new) = (&desk.old.clone(), &desk.place.path().to_owned());
         for (folder, text) in [(&**old, "in the old"), (new, "in the new")] {
             fs::write(folder.join("fresh"), text).unwrap();
             fs::rename(folder.join("fresh"), folder.join("file")).unwrap();
@@ -307,12 +312,12 @@ mod tests {
         );
         assert_eq!(all(old), ["file: in the old"]);
         assert_eq!(fs::read(new.join("file")).unwrap(), b"in the new");
-        assert_eq!(desk.beside(), 1);
+        assert_eq!(desk.beside(), 2);
     }
 
     #[test]
     fn a_shard_that_another_program_wrote_anew_stays() {
-        let desk = Desk::new();
+        let mut desk = Desk::new();
         fs::write(desk.old.join("shard"), "the next epoch").unwrap();
         assert!(matches!(desk.remove(), Some(Warning::OldRemains { .. })));
         assert_eq!(all(&desk.old), ["shard: the next epoch"]);
@@ -321,8 +326,8 @@ mod tests {
 
     #[test]
     fn what_was_replaced_in_the_new_folder_since_stays() {
-        let desk = Desk::new();
-        let new = desk.place.path();
+        let mut desk = Desk::new();
+        let new = &desk.place.path().to_owned();
         fs::write(new.join("fresh"), "since").unwrap();
         fs::rename(new.join("fresh"), new.join("file")).unwrap();
         fs::remove_file(new.join("sub/deep/file")).unwrap();
@@ -332,11 +337,9 @@ mod tests {
 
     #[test]
     fn a_folder_that_another_run_removes_too_is_nothing_to_warn_of() {
-        let desk = Desk::new();
-        let lock = File::open(&desk.old).unwrap();
+        let mut desk = Desk::new();
         fs::remove_dir_all(&desk.old).unwrap();
-        let replaced = Replaced::new(desk.old.clone(), lock, desk.inventory.clone());
-        assert!(replaced.remove(&desk.place).is_none());
+        assert!(desk.remove().is_none());
         assert_eq!(desk.beside(), 0);
     }
 }

@@ -1,35 +1,27 @@
 //! A folder that has another name until it is complete.
 
-use std::ffi::OsStr;
-use std::fs::{self, File, Permissions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::files::{self, Identity, is_at, retried};
 
+use super::claim::Claim;
 use super::durability::sync_change;
 use super::exchange;
 use super::inventory::Inventory;
-use super::leftovers::{self, INVENTORY, REPLACED, UNFINISHED, prefix};
+use super::leftovers;
 use super::replaced::Replaced;
 use super::{Durability, FolderPlace, Problem, Warning};
 
-/// The mode of a fresh folder before the umask, as other programs create theirs.
-const MODE: u32 = 0o777;
-
-/// Attempts to make a folder that no other run takes for one of a dead run's in the moment before it is locked.
-const ATTEMPTS: usize = 100;
-
 /// A new folder beside the one it is to become, gone if it is dropped before.
-///
-/// It is locked while its maker lives, so that others can tell what a killed run has left behind, and clean up. File systems
-/// that cannot lock folders, such as NFS, keep such remains.
 #[derive(Debug)]
 pub(crate) struct TemporaryFolder {
     path: PathBuf,
-    /// The folder itself, held open for its lock; `None` once it is in its place.
+    /// The folder itself; `None` once it is in its place.
     folder: Option<File>,
+    /// `None` once it has replaced another.
+    claim: Option<Claim>,
     /// What runs that were killed have left beside the place, and may be all there is of something.
     left: Vec<PathBuf>,
 }
@@ -37,43 +29,19 @@ pub(crate) struct TemporaryFolder {
 impl TemporaryFolder {
     /// Creates a folder beside its place, and removes what killed runs have left of others like it.
     pub fn create(place: &FolderPlace) -> io::Result<Self> {
+        let claim = Claim::new(place.parent(), place.name())?;
         let left = leftovers::clean(place);
-        let mut folder = Self::create_in(place.parent(), place.name())?;
-        folder.left = left;
-        Ok(folder)
-    }
-
-    /// Creates a folder in `parent` that is to be called `name`.
-    pub(super) fn create_in(parent: &Path, name: &OsStr) -> io::Result<Self> {
-        for _ in 0..ATTEMPTS {
-            let path = retried(|| {
-                let made = tempfile::Builder::new()
-                    .prefix(&prefix(name))
-                    .suffix(UNFINISHED)
-                    .permissions(Permissions::from_mode(MODE))
-                    .tempdir_in(parent);
-                // Without the hidden name that comes with the error.
-                made.map_err(|error| io::Error::from(error.kind()))
-            })?
-            .keep();
-            match retried(|| File::open(&path)) {
-                Ok(folder) if files::is_locked(&folder) != Some(true) && is_at(&folder, &path) => {
-                    return Ok(Self {
-                        path,
-                        folder: Some(folder),
-                        left: Vec::new(),
-                    });
-                }
-                // Another run has taken it for a dead one's.
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    let _ = files::remove_folder(&path);
-                    return Err(error);
-                }
-            }
-        }
-        Err(io::ErrorKind::ResourceBusy.into())
+        let path = claim.draft();
+        files::create_folder(&path)?;
+        let folder = retried(|| File::open(&path)).inspect_err(|_| {
+            let _ = files::remove_folder(&path);
+        })?;
+        Ok(Self {
+            path,
+            folder: Some(folder),
+            claim: Some(claim),
+            left,
+        })
     }
 
     /// Where it is.
@@ -110,10 +78,9 @@ impl TemporaryFolder {
             Err(error) if !is_at(self.as_file(), place.path()) => {
                 return Err(Problem::putting_at_new(error));
             }
-            _ => self.disown(),
+            _ => self.folder = None,
         }
-        let synced = sync_change(parent);
-        synced.map_err(Problem::Unsynced)
+        sync_change(parent).map_err(Problem::Unsynced)
     }
 
     /// Puts it in the place of the folder there in one step, of which it answers for what the inventory says.
@@ -129,54 +96,21 @@ impl TemporaryFolder {
     ) -> Result<Replaced, Problem> {
         // Beforehand: a folder that cannot be opened is found out while nothing has happened.
         let parent = durability.open(place.parent())?;
-        // So that no other run takes the old folder for a dead run's before this one is done with it.
-        let mut old = retried(|| File::open(place.path())).map_err(Problem::writing)?;
-        let has_locks = files::is_locked(&old).is_some();
-        let [aside, list] = [REPLACED, INVENTORY].map(|end| self.path.with_extension(&end[1..]));
-        let written = match has_locks {
-            true => files::status(self.as_file())
-                .and_then(|own| fs::write(&list, inventory.to_json(Identity::of(&own)))),
-            // Nobody could tell there whether the one who made the list lives.
-            false => Ok(()),
-        };
-        let exchanged = written
-            .map_err(Problem::writing)
-            .and_then(|()| exchange::replace(self.as_file(), &self.path, place.path(), &aside));
-        if let Err(problem) = exchanged {
-            let _ = files::remove_file(&list);
-            return Err(problem);
-        }
-        self.disown();
-        // What another run has put there in this moment, and holds no more.
-        if !is_at(&old, &aside)
-            && let Ok(there) = retried(|| File::open(&aside))
-        {
-            files::is_locked(&there);
-            old = there;
-        }
+        let claim = self.claim.as_ref().expect("a draft has a claim");
+        let aside = claim.aside();
+        let own = files::status(self.as_file()).map_err(Problem::writing)?;
+        claim
+            .write(Identity::of(&own), &inventory)
+            .map_err(Problem::writing)?;
+        exchange::replace(self.as_file(), &self.path, place.path(), &aside)?;
+        self.folder = None;
+        let claim = self.claim.take().expect("a draft has a claim");
         match sync_change(parent) {
-            Ok(()) => Ok(Replaced::new(aside, old, inventory)),
-            // A power cut may bring the old folder back, which then must not be gone: the next run, too, is to leave it.
-            Err(error) => {
-                let _ = files::remove_file(&list);
-                Err(Problem::UnsyncedOver { error, aside })
-            }
+            Ok(()) => Ok(Replaced::new(claim, inventory)),
+            // A power cut may bring the old folder back, which then must not be gone: without the claim, the next run leaves
+            // it, too.
+            Err(error) => Err(Problem::UnsyncedOver { error, aside }),
         }
-    }
-
-    /// Removes it.
-    ///
-    /// # Errors
-    ///
-    /// Where that cannot be done; what is left of it goes with the next run to the same place.
-    pub fn remove(mut self) -> io::Result<()> {
-        self.folder = None;
-        files::remove_folder_and_all(&self.path)
-    }
-
-    /// Leaves what stands at its path now where it is, and lets others lock the folder, which is in its place.
-    fn disown(&mut self) {
-        self.folder = None;
     }
 }
 
@@ -187,24 +121,31 @@ impl Drop for TemporaryFolder {
         {
             // Closed first: what is to be removed must be opened for that, and files may be all a process has.
             drop(folder);
-            let _ = files::remove_folder_and_all(&self.path);
+            if files::remove_folder_and_all(&self.path).is_err()
+                && let Some(claim) = self.claim.take()
+            {
+                claim.keep();
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
     fn a_folder_that_is_dropped_leaves_nothing_and_removes_nothing_else() {
         let desk = tempfile::tempdir().unwrap();
-        let folder = TemporaryFolder::create_in(desk.path(), OsStr::new("out")).unwrap();
+        let place = FolderPlace::of(&desk.path().join("out")).unwrap();
+        let folder = TemporaryFolder::create(&place).unwrap();
         fs::write(folder.path().join("file"), "x").unwrap();
         drop(folder);
         assert_eq!(fs::read_dir(desk.path()).unwrap().count(), 0);
         // Another folder by its name is none of its business.
-        let folder = TemporaryFolder::create_in(desk.path(), OsStr::new("out")).unwrap();
+        let folder = TemporaryFolder::create(&place).unwrap();
         let path = folder.path().to_owned();
         fs::rename(&path, desk.path().join("elsewhere")).unwrap();
         fs::create_dir(&path).unwrap();

@@ -100,7 +100,7 @@ impl<'a> ReportDraft<'a> {
         let mut warnings = self.folder.warnings(place);
         warnings.extend(replaced.and_then(|mut old| {
             // Another run may have put its report there in the last moment: so its files go, too.
-            match Files::read(old.path()) {
+            match Files::read(&old.path()) {
                 Ok(own) => own.enter(old.inventory()),
                 Err(error) => return Some(old.left(error)),
             }
@@ -243,7 +243,7 @@ mod tests {
             "new",
         ];
         for name in late {
-            write(old.path(), name, "late");
+            write(&old.path(), name, "late");
         }
         assert!(old.remove(&report.place).is_none());
 
@@ -272,10 +272,10 @@ mod tests {
                     let _ = fs::remove_dir(desk.path().join("reports"));
                 }
             });
-            for _ in 0..50 {
-                drop(report.begin().unwrap());
-            }
+            let begun = (0..50).try_for_each(|_| report.begin().map(drop));
+            // Before anything can fail: the other thread waits for it.
             is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            begun.unwrap();
         });
     }
 }
