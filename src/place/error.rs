@@ -1,5 +1,6 @@
 //! What can keep a file or a folder from its place, in words that name the path and the remedy.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -25,8 +26,12 @@ pub enum Problem {
     Link,
     #[error("is a folder; name a file in it as the output")]
     Folder,
-    #[error("is a device or another special file; name a regular file as the output")]
+    #[error("is a device, a pipe or another special file; name a regular file as the output")]
     Special,
+    #[error(
+        "would go into the current folder, which was deleted; change to one that is there, or give the whole path of an output elsewhere"
+    )]
+    HereGone,
     #[error("has no name that another folder could take; name the output folder by its own name")]
     Nameless,
     #[error(
@@ -51,6 +56,14 @@ impl Problem {
         Error {
             path: path.to_owned(),
             problem: Box::new(self),
+        }
+    }
+
+    /// What a link in the place of an output means: `/dev/stdout` is one, and so are all names in `/dev/fd`.
+    pub(super) fn linked(path: &Path) -> Self {
+        match fs::metadata(path) {
+            Ok(target) if !target.is_file() && !target.is_dir() => Self::Special,
+            _ => Self::Link,
         }
     }
 

@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::folder::or_here;
+use super::folder::{or_here, refuse_deleted_here};
 use super::temporary_file::TemporaryFile;
 use super::{Durability, Error, Problem};
 
@@ -37,7 +37,7 @@ impl FileDestination {
         };
         let folder = or_here(Some(folder)).to_owned();
         let replaced = match fs::symlink_metadata(path) {
-            Ok(status) if status.is_symlink() => return Err(Problem::Link),
+            Ok(status) if status.is_symlink() => return Err(Problem::linked(path)),
             Ok(status) if status.is_dir() => return Err(Problem::Folder),
             Ok(status) if !status.is_file() => return Err(Problem::Special),
             Ok(_) if !replace => return Err(Problem::Exists),
@@ -45,6 +45,7 @@ impl FileDestination {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(Problem::Unwritable(error)),
         };
+        refuse_deleted_here(path)?;
         if !folder.is_dir() {
             return Err(Problem::FolderMissing(folder));
         }

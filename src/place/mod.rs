@@ -10,6 +10,7 @@ mod exchange;
 mod file;
 mod folder;
 mod keep;
+mod link;
 mod temporary_file;
 mod temporary_folder;
 mod warning;
@@ -20,7 +21,8 @@ pub use file::FileDestination;
 pub use warning::Warning;
 
 pub(crate) use attributes::take_over;
-pub(crate) use folder::{FolderPlace, Standing, or_here};
+pub(crate) use folder::{FolderPlace, Standing, or_here, refuse_deleted_here};
 pub(crate) use keep::{keep, keep_all, keep_entry, keep_late, keep_late_entry};
+pub(crate) use link::missing_target;
 pub(crate) use temporary_file::{TemporaryFile, remove_abandoned};
 pub(crate) use temporary_folder::{Replaced, TemporaryFolder};

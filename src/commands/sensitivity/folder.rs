@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use crate::error::Error;
-use crate::place::{Durability, FileDestination, remove_abandoned};
+use crate::place::{Durability, FileDestination, refuse_deleted_here, remove_abandoned};
 use crate::sensitivity::{self, Hold, Sweep, is_at_work};
 
 /// The file that says what the sweep is.
@@ -14,6 +14,7 @@ const SWEEP: &str = "sweep.json";
 /// Makes a folder that of a sweep, or takes the one that is there if it is of a sweep with the same base and no run is at work on
 /// other points of it.
 pub(super) fn begin(folder: &Path, sweep: &Sweep) -> Result<Hold, Error> {
+    refuse_deleted_here(folder).map_err(|problem| problem.of(folder))?;
     fs::create_dir_all(folder).map_err(failed(folder, "cannot be made"))?;
     let hold = Hold::on(folder);
     remove_abandoned(folder);
