@@ -71,8 +71,8 @@ impl Plan {
             layers.all(|layer| name(&layer.name).is_some_and(|name| has(&name, layer)))
         };
         let first = self.layers.first()?;
-        let before = prefixes(first, source)
-            .find(|prefix| has_all(&|name| Some(format!("{prefix}{name}"))));
+        let before =
+            prefixes(first, source).find(|prefix| has_all(&|name| Some(format!("{prefix}{name}"))));
         let without = || {
             let ends = first.name.match_indices(PREFIX_ENDS);
             let mut prefixes = ends.map(|(at, end)| &first.name[..at + end.len()]);

@@ -41,9 +41,7 @@ pub enum Problem {
     Version { found: String },
     #[error("is malformed at {0}; correct it, or make it again")]
     Malformed(serde_path_to_error::Error<serde_json::Error>),
-    #[error(
-        "was made for another checkpoint ({planned}) than {actual}: {what} differs; {remedy}"
-    )]
+    #[error("was made for another checkpoint ({planned}) than {actual}: {what} differs; {remedy}")]
     OtherCheckpoint {
         planned: String,
         actual: String,

@@ -110,9 +110,7 @@ impl Looks {
                 Ok(Some(_)) => continue,
                 Ok(None) => {
                     if let Some(target) = missing_target(&path) {
-                        found
-                            .dangling
-                            .push(Error::Dangling { link: path, target });
+                        found.dangling.push(Error::Dangling { link: path, target });
                     }
                     continue;
                 }
@@ -277,10 +275,7 @@ mod tests {
         fs::remove_file(&file.path).unwrap();
         assert!(!file.is_still_so().unwrap());
         symlink("b.safetensors", &file.path).unwrap();
-        assert!(matches!(
-            file.is_still_so(),
-            Err(Error::Unreachable { .. })
-        ));
+        assert!(matches!(file.is_still_so(), Err(Error::Unreachable { .. })));
     }
 
     #[test]
