@@ -854,6 +854,19 @@ fn what_cannot_be_is_refused_before_anything_is_made() {
         &["foreign", "empty or a new folder"],
     );
     assert_eq!(contents(&foreign).len(), 1);
+    let file = foreign.join("thesis.tex");
+    for place in [&file, &file.join("below")] {
+        refused(
+            run(with(base(place), args!["--vary", "tau=0.1"])),
+            1,
+            &["thesis.tex", "is no folder", "new one"],
+        );
+    }
+    refused(
+        run(args!["sensitivity", "collect", &file]),
+        1,
+        &["holds no sweep"],
+    );
     refused(
         run(args!["sensitivity", "collect", &foreign]),
         1,

@@ -40,6 +40,10 @@ pub enum Problem {
     Mount,
     #[error("its folder does not exist; create {} first", .0.display())]
     FolderMissing(PathBuf),
+    #[error(
+        "cannot be there, for what its path names as a folder is a file; name a place in a folder"
+    )]
+    BelowFile,
     #[error("holds {}, where the output has something of another kind; move that elsewhere, or name another output", .0.display())]
     InTheWay(PathBuf),
     #[error("no space left on the device; free some or write elsewhere (nothing was replaced)")]
@@ -64,6 +68,14 @@ impl Problem {
         match fs::metadata(path) {
             Ok(target) if !target.is_file() && !target.is_dir() => Self::Special,
             _ => Self::Link,
+        }
+    }
+
+    /// What a failed attempt to see what stands there means, where it is not that nothing does.
+    pub(crate) fn looking(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotADirectory => Self::BelowFile,
+            _ => Self::Unwritable(error),
         }
     }
 

@@ -43,7 +43,7 @@ impl FileDestination {
             Ok(_) if !replace => return Err(Problem::Exists),
             Ok(status) => Some(status.permissions()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(Problem::Unwritable(error)),
+            Err(error) => return Err(Problem::looking(error)),
         };
         refuse_deleted_here(path)?;
         if !folder.is_dir() {

@@ -69,7 +69,7 @@ impl FolderPlace {
             Ok(status) if status.is_file() => Ok(Standing::File),
             Ok(_) => Ok(Standing::Special),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Standing::Nothing),
-            Err(error) => Err(Problem::Unwritable(error)),
+            Err(error) => Err(Problem::looking(error)),
         }
     }
 

@@ -121,7 +121,7 @@ fn check_source(plan: &Plan, source: &Checkpoint) -> Result<(), Problem> {
 /// What to do with a plan that was made for another checkpoint: it may be meant for this one all the same, by `--prefix`.
 fn remedy(plan: &Plan, source: &Checkpoint) -> String {
     match plan.relation(source) {
-        Some(Relation::Before(prefix)) if prefix.is_empty() => {
+        Some(Relation::Before("")) => {
             "make a plan for this one, or, if it holds other weights of the same net (averaged ones, say), apply this one to them with --prefix ''"
                 .to_owned()
         }

@@ -47,6 +47,8 @@ pub enum Error {
     },
     #[error("{}: holds no sweep; begin one there with `inmerge-ckpt sensitivity plan IN --report DIR …`", .0.display())]
     NoSweep(PathBuf),
+    #[error("{}: is no folder, nor can one be made there; name an empty or a new one", .0.display())]
+    NotAFolder(PathBuf),
     #[error("{}: holds other files, and no sweep; name an empty or a new folder", .0.display())]
     Foreign(PathBuf),
     #[error("{}: is no sweep that this program reads ({error}); remove it to begin anew", file.display())]

@@ -15,7 +15,13 @@ const SWEEP: &str = "sweep.json";
 /// other points of it.
 pub(super) fn begin(folder: &Path, sweep: &Sweep) -> Result<Hold, Error> {
     refuse_deleted_here(folder).map_err(|problem| problem.of(folder))?;
-    fs::create_dir_all(folder).map_err(failed(folder, "cannot be made"))?;
+    fs::create_dir_all(folder).map_err(|error| match error.kind() {
+        // A file, or a link to nothing, or below one of these.
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+            sensitivity::Error::NotAFolder(folder.to_owned())
+        }
+        _ => failed(folder, "cannot be made")(error),
+    })?;
     let hold = Hold::on(folder);
     remove_abandoned(folder);
     match read(folder)? {
@@ -56,7 +62,9 @@ fn read(folder: &Path) -> Result<Option<Sweep>, sensitivity::Error> {
                 .map(Some)
                 .map_err(|error| sensitivity::Error::Malformed { file, error })
         }
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
         Err(error) => Err(failed(&file, "cannot be read")(error)),
     }
 }

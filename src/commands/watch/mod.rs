@@ -276,7 +276,7 @@ fn see_to_folders(args: &Watch) -> Result<(), Error> {
         Err(error) if !is_not_there(&error) => return Err(unlistable(args, error).into()),
         _ => return Err(watch::Error::NotAFolder(input.clone()).into()),
     };
-    let unwritable = |error| place::Problem::Unwritable(error).of(out);
+    let unwritable = |error| place::Problem::looking(error).of(out);
     let status = match fs::metadata(out) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             make_folder(out, args.durability()).map_err(|problem| problem.of(out))?;
