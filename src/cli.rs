@@ -469,7 +469,7 @@ pub(crate) struct Watch {
     pub out: PathBuf,
     /// Merge what is complete now, and end
     ///
-    /// It takes two looks. Exits with 1 if a checkpoint could not be merged.
+    /// It takes two looks. Exits with 1 if a checkpoint could not be merged, or not be read.
     #[arg(long)]
     pub once: bool,
     /// Time between two looks at DIR, in seconds

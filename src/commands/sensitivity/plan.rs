@@ -43,8 +43,16 @@ pub(super) fn sweep(
     let variations = flags.variations().map_err(sensitivity::Error::from)?;
     let points = variations.points(&swept, settings.parameters.seed);
     let path = source.path();
+    // Runs may begin in other folders than this.
+    let whole_path = path
+        .canonicalize()
+        .map_err(|error| sensitivity::Error::File {
+            file: path.to_owned(),
+            action: "cannot be found again",
+            error,
+        })?;
     let sweep = Sweep {
-        checkpoint: path.canonicalize().unwrap_or_else(|_| path.to_owned()),
+        checkpoint: whole_path,
         source: SourceId::of(source),
         content_sha256: content_sha256(source)?,
         parameters: settings.parameters,
