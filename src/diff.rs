@@ -73,12 +73,17 @@ pub fn diff(
             (Some(x), Some(y)) if x.dtype != y.dtype => Difference::Dtype,
             (Some(x), Some(y)) if x.shape != y.shape => Difference::Shape,
             (Some(x), Some(y)) => {
-                let (before, after) = (a.values(x)?, b.values(y)?);
-                if before[..] == after[..] {
-                    continue;
-                }
                 let weight = kernels.get(name);
-                Difference::Changed(Values::between(&before, &after, x.float_type(), weight))
+                let values = a.with_values(x, |before| {
+                    b.with_values(y, |after| {
+                        let is_changed = before != after;
+                        is_changed.then(|| Values::between(before, after, x.float_type(), weight))
+                    })
+                });
+                match values?? {
+                    Some(values) => Difference::Changed(values),
+                    None => continue,
+                }
             }
             (None, None) => continue,
         };

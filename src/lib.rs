@@ -21,6 +21,7 @@ pub mod cli;
 pub mod commands;
 pub mod diff;
 pub mod error;
+pub(crate) mod files;
 pub mod layers;
 pub mod meter;
 pub mod place;

@@ -60,8 +60,9 @@ pub fn work_on_layers<R: Send + Sync, E: From<Error> + Send + Sync>(
             if sink.is_some_and(Sink::has_failed) || layer > first_failed.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let values = source.values(loads[layer].tensor).map_err(E::from);
-            let result = values.and_then(|values| work(layer, &values, sink));
+            let tensor = loads[layer].tensor;
+            let result = source.with_values(tensor, |values| work(layer, values, sink));
+            let result = result.map_err(E::from).flatten();
             if result.is_err() {
                 first_failed.fetch_min(layer, Ordering::Relaxed);
             }

@@ -103,8 +103,9 @@ fn decisions(source: &Checkpoint, parameters: &Parameters) -> Vec<(String, Decis
     let engine = Engine::Processor(Precision::fastest());
     let decision = |task: &Task<'_>| {
         let tensor = task.weight.tensor();
-        let values = source.values(tensor).expect("a readable file");
-        let decision = task.decide(&values, &rules, engine, &());
+        let decision =
+            source.with_values(tensor, |values| task.decide(values, &rules, engine, &()));
+        let decision = decision.expect("a readable file");
         (tensor.name.clone(), decision.expect("finite kernels"))
     };
     tasks.iter().map(decision).collect()

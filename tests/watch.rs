@@ -676,6 +676,10 @@ fn folders_that_cannot_be_watched_are_refused_by_name() {
         &watch(&input, &out.with_extension("txt")),
         &["out.txt", "not a folder"],
     );
+    refused(
+        &watch(&input, &out.with_extension("txt").join("below")),
+        &["out.txt/below", "out.txt is no folder"],
+    );
     // A link in a circle is not a folder that is missing.
     symlink("out.round", out.with_extension("round")).unwrap();
     refused(

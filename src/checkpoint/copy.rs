@@ -5,6 +5,8 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
+use crate::files::retried;
+
 use super::writer::PIECE_BYTES;
 
 /// Copies in the kernel where it can (`copy_file_range`: a server does it on its own disks, and some file systems share the
@@ -18,40 +20,52 @@ pub(super) struct Copier {
 
 impl Copier {
     /// Copies up to [`PIECE_BYTES`] from the beginning of a range; how many.
-    pub fn copy_some(&mut self, from: &File, to: &File, range: &Range<usize>) -> io::Result<usize> {
+    pub fn copy_some(
+        &mut self,
+        from: &File,
+        to: &File,
+        range: &Range<usize>,
+    ) -> Result<usize, CopyError> {
         let length = range.len().min(PIECE_BYTES);
         if self.buffer.is_none()
-            && let Some(copied) = in_kernel(from, to, range.start, length)?
+            && let Some(copied) = in_kernel(from, to, range.start, length)
         {
             return Ok(copied);
         }
         let buffer = self.buffer.get_or_insert_with(|| vec![0; PIECE_BYTES]);
-        from.read_exact_at(&mut buffer[..length], range.start as u64)?;
-        to.write_all_at(&buffer[..length], range.start as u64)?;
+        from.read_exact_at(&mut buffer[..length], range.start as u64)
+            .map_err(CopyError::Reading)?;
+        to.write_all_at(&buffer[..length], range.start as u64)
+            .map_err(CopyError::Writing)?;
         Ok(length)
     }
 }
 
-/// How many bytes the kernel copied; `None` where it cannot.
+/// Which side of a copy failed.
+#[derive(Debug)]
+pub(super) enum CopyError {
+    Reading(io::Error),
+    Writing(io::Error),
+}
+
+/// How many bytes the kernel copied; `None` where it did not. Why is found out by copying through a buffer: whether another
+/// file system or an old kernel knows no such call, the one file cannot be read or the other not be written, its answer does not
+/// tell (copy_file_range(2)).
 #[cfg(target_os = "linux")]
-fn in_kernel(from: &File, to: &File, start: usize, length: usize) -> io::Result<Option<usize>> {
+fn in_kernel(from: &File, to: &File, start: usize, length: usize) -> Option<usize> {
     use rustix::fs::copy_file_range;
-    use rustix::io::Errno;
-    let (mut read_at, mut write_at) = (start as u64, start as u64);
-    match copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), length) {
-        // Nothing, where there should be something: some file systems answer so for what they cannot copy.
-        Ok(0) => Ok(None),
-        Ok(copied) => Ok(Some(copied)),
-        Err(Errno::INTR) => in_kernel(from, to, start, length),
-        // Another file system, or a kernel or file system that knows no such call (copy_file_range(2)).
-        Err(Errno::XDEV | Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP | Errno::PERM) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    let copied = retried(|| {
+        let (mut read_at, mut write_at) = (start as u64, start as u64);
+        let copied = copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), length);
+        Ok(copied?)
+    });
+    // Nothing, where there should be something: some file systems answer so for what they cannot copy.
+    copied.ok().filter(|&copied| copied > 0)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn in_kernel(_: &File, _: &File, _: usize, _: usize) -> io::Result<Option<usize>> {
-    Ok(None)
+fn in_kernel(_: &File, _: &File, _: usize, _: usize) -> Option<usize> {
+    None
 }
 
 #[cfg(test)]
@@ -96,6 +110,9 @@ mod tests {
                 Ok(copied) => range.start += copied,
                 Err(error) => break error,
             }
+        };
+        let CopyError::Reading(error) = error else {
+            panic!("{error:?}");
         };
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }

@@ -29,6 +29,11 @@ pub enum Problem {
     )]
     Dangling(PathBuf),
     #[error(
+        "no such file; a run that was killed while it replaced it has left what stood there in {}: move that back",
+        .0.display()
+    )]
+    MovedAway(PathBuf),
+    #[error(
         "is a folder without a .safetensors.index.json; name one of its .safetensors files ({files})"
     )]
     FolderWithoutIndex { files: Names },
@@ -89,6 +94,10 @@ pub enum Problem {
     NotRegular,
     #[error("cannot be read ({0}); check its permissions and the disk")]
     Unreadable(io::Error),
+    #[error(
+        "cannot be mapped into memory ({0}); raise the limit of this process's memory (ulimit -v), or run on a larger machine"
+    )]
+    NoMemory(io::Error),
     #[error("is of {bytes} bytes, more than this machine can address; run on a 64-bit one")]
     BeyondMemory { bytes: u64 },
     #[error("is empty; the checkpoint was probably never written: save it again")]
@@ -183,6 +192,8 @@ pub enum Problem {
         "is named like the index of a sharded checkpoint, and the input is a single file; name a .safetensors file"
     )]
     OutputIndex,
+    #[error("cannot be made: {} belongs to it, and cannot be read ({error}); check it (nothing was replaced)", file.display())]
+    Companion { file: PathBuf, error: io::Error },
     #[error("the input is sharded, so the output is too; name a folder, or {index} in one")]
     OutputNotFolder { index: String },
     #[error(

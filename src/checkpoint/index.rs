@@ -6,14 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde_json::value::RawValue;
 
+use crate::files::{self, Version, retried};
 use crate::place::or_here;
 
 use super::object::Object;
@@ -129,7 +129,8 @@ pub struct Index {
 impl Index {
     /// The index that a path means: itself, or the only one in the folder it is; `None` where it is another file, or nothing.
     pub(super) fn find(path: &Path) -> Result<Option<Self>, Error> {
-        if path.is_dir() {
+        let is_folder = files::is_folder(path).map_err(|e| Problem::reading(e).of(path))?;
+        if is_folder {
             let index = in_folder(path).map_err(|problem| problem.of(path))?;
             return Self::open(index).map(Some);
         }
@@ -206,15 +207,17 @@ impl Index {
 
     /// Whether this is the file at `path`, by whatever name.
     pub(super) fn is_at(&self, path: &Path) -> bool {
-        let (Ok(own), Ok(other)) = (self.file.metadata(), fs::metadata(path)) else {
-            return false;
-        };
-        (own.dev(), own.ino()) == (other.dev(), other.ino())
+        files::leads_to(path, &self.file)
+    }
+
+    /// Which version of the file this is.
+    pub(super) fn version(&self) -> io::Result<Version> {
+        Ok(Version::of(&files::status(&self.file)?))
     }
 
     /// Checks that the file is still as it was read, by size and time of change.
     pub(super) fn check_unchanged(&self) -> Result<(), Error> {
-        let status = self.file.metadata();
+        let status = files::status(&self.file);
         let status = status.map_err(|e| Problem::Unreadable(e).of(&self.path))?;
         if status.len() != self.json.len() as u64 || status.modified().ok() != self.modified {
             return Err(Problem::ChangedMeanwhile.of(&self.path));
@@ -226,8 +229,7 @@ impl Index {
 /// The only index in a folder.
 fn in_folder(folder: &Path) -> Result<PathBuf, Problem> {
     let (mut indexes, mut checkpoints) = (Vec::new(), Vec::new());
-    for entry in fs::read_dir(folder).map_err(Problem::reading)? {
-        let name = entry.map_err(Problem::reading)?.file_name();
+    for name in files::names(folder).map_err(Problem::reading)? {
         if is_index(&name) {
             indexes.push(name.to_string_lossy().into_owned());
         } else if Path::new(&name)
@@ -253,11 +255,12 @@ fn in_folder(folder: &Path) -> Result<PathBuf, Problem> {
 
 fn read(path: &Path) -> Result<(File, Option<SystemTime>, Vec<u8>, WeightMap), Problem> {
     // Looked at before it is opened: opening a pipe would wait for a writer.
-    if !fs::metadata(path).map_err(Problem::reading)?.is_file() {
+    let status = retried(|| fs::metadata(path)).map_err(Problem::reading)?;
+    if !status.is_file() {
         return Err(Problem::NotRegular);
     }
     let mut file = File::open(path).map_err(Problem::reading)?;
-    let status = file.metadata().map_err(Problem::reading)?;
+    let status = files::status(&file).map_err(Problem::reading)?;
     if status.len() > MAX_HEADER_BYTES {
         return Err(Problem::IndexTooLong {
             bytes: status.len(),

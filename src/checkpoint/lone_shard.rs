@@ -3,9 +3,10 @@
 //! It is refused: the depth of its layers depends on those in the other shards.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::io;
 use std::path::Path;
 
+use crate::files;
 use crate::place::or_here;
 
 use super::index::is_index;
@@ -19,16 +20,18 @@ const ENDING: &str = ".safetensors";
 
 /// Refuses a file that an index beside it names, or whose own name says that there are more like it.
 ///
-/// An index that cannot be read says nothing: then the name decides.
+/// An index that is none says nothing, nor does a folder that one may not list: then the name decides.
 pub(super) fn refuse(path: &Path) -> Result<(), Error> {
     let Some(name) = path.file_name().and_then(OsStr::to_str) else {
         return Ok(());
     };
     let shard = ShardName::parse(name);
-    let indexes = indexes_beside(path);
-    if let Some(index) = indexes.iter().find(|index| names(path, index, name)) {
-        let index = index.clone();
-        return Err(Problem::LoneShard { index }.of(path));
+    let indexes = indexes_beside(path).map_err(|e| Problem::Unreadable(e).of(path))?;
+    for index in &indexes {
+        if names(path, index, name)? {
+            let index = index.clone();
+            return Err(Problem::LoneShard { index }.of(path));
+        }
     }
     match shard {
         Some(shard) if shard.count > 1 => {
@@ -47,22 +50,29 @@ pub(super) fn refuse(path: &Path) -> Result<(), Error> {
 }
 
 /// The names of the indexes in a file's folder, in order.
-fn indexes_beside(path: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(or_here(path.parent())) else {
-        return Vec::new();
+fn indexes_beside(path: &Path) -> io::Result<Vec<String>> {
+    let entries = match files::names(or_here(path.parent())) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(Vec::new()),
+        entries => entries?,
     };
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let names = entries
+        .into_iter()
+        .filter_map(|name| name.into_string().ok());
     let mut indexes: Vec<String> = names.filter(|name| is_index(name.as_ref())).collect();
     indexes.sort();
-    indexes
+    Ok(indexes)
 }
 
 /// Whether an index names a file that is not the only one it names.
-fn names(path: &Path, index: &str, name: &str) -> bool {
-    Index::open(path.with_file_name(index)).is_ok_and(|index| {
-        let shards = index.map().shards();
-        shards.len() > 1 && shards.contains(name)
-    })
+fn names(path: &Path, index: &str, name: &str) -> Result<bool, Error> {
+    match Index::open(path.with_file_name(index)) {
+        Ok(index) => {
+            let shards = index.map().shards();
+            Ok(shards.len() > 1 && shards.contains(name))
+        }
+        Err(error) if matches!(*error.problem, Problem::Unreadable(_)) => Err(error),
+        Err(_) => Ok(false),
+    }
 }
 
 /// The name of one shard of several: `model-00002-of-00003.safetensors`.

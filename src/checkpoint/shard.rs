@@ -1,16 +1,17 @@
 //! One file of a checkpoint, open for reading.
 
 use std::ffi::OsStr;
-use std::fs::{File, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io;
-use std::ops::{Deref, Range};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use memmap2::{Advice, Mmap, MmapOptions};
+use crate::files::{self, Version, retried};
 
 use super::header::LENGTH_BYTES;
+use super::mapped::Mapped;
 use super::{Error, Header, Problem};
 
 /// A `.safetensors` file open for reading. Opening reads the header only; values are mapped when they are asked for.
@@ -31,12 +32,12 @@ impl Shard {
     }
 
     fn try_open(path: &Path) -> Result<Self, Problem> {
-        let status = std::fs::metadata(path).map_err(Problem::reading)?;
+        let status = retried(|| fs::metadata(path)).map_err(Problem::reading)?;
         if !status.is_file() {
             return Err(Problem::NotRegular);
         }
         let file = File::open(path).map_err(Problem::reading)?;
-        let status = file.metadata().map_err(Problem::reading)?;
+        let status = files::status(&file).map_err(Problem::reading)?;
         let size = usize::try_from(status.len()).map_err(|_| Problem::BeyondMemory {
             bytes: status.len(),
         })?;
@@ -84,26 +85,28 @@ impl Shard {
         bytes
     }
 
-    /// Maps a range of the file, in bytes from its start, into memory.
+    /// What `use_them` makes of a range of the file, in bytes from its start, which is mapped into memory.
     ///
     /// # Errors
     ///
-    /// Where the system refuses to.
-    pub(super) fn map(&self, range: Range<usize>) -> Result<Mapped, Error> {
-        if range.is_empty() {
-            return Ok(Mapped(None));
+    /// Where it cannot be read, or was cut short meanwhile.
+    pub(super) fn with_bytes<R>(
+        &self,
+        range: Range<usize>,
+        use_them: impl FnOnce(&[u8]) -> R,
+    ) -> Result<R, Error> {
+        let failed = |problem: Problem| problem.of(&self.path);
+        let bytes =
+            Mapped::new(&self.file, range.clone()).map_err(|error| failed(unread(error)))?;
+        let result = use_them(&bytes);
+        if bytes.is_whole() {
+            return Ok(result);
         }
-        let mut options = MmapOptions::new();
-        options.offset(range.start as u64).len(range.len());
-        // SAFETY: the map is private and read-only. A file that another process truncates meanwhile would raise
-        // SIGBUS, which no reader by mmap can exclude; one that is rewritten shows as other bytes, never as invalid
-        // values (every bit pattern of the types read is valid), and `check_unchanged` reports it before an output
-        // replaces anything.
-        let map = unsafe { options.map(&self.file) }
-            .map_err(|error| Problem::Unreadable(error).of(&self.path))?;
-        // From a disk the whole range is fetched at once rather than fault by fault. Advice that is refused costs time only.
-        let _ = map.advise(Advice::WillNeed);
-        Ok(Mapped(Some(map)))
+        let size = files::status(&self.file).map_err(|error| failed(Problem::Unreadable(error)))?;
+        Err(failed(match size.len() < range.end as u64 {
+            true => Problem::ChangedMeanwhile,
+            false => Problem::Unreadable(io::Error::other("the disk does not give all of it")),
+        }))
     }
 
     /// Reads a range of the file, in bytes from its start, and nothing beside it.
@@ -114,14 +117,7 @@ impl Shard {
     pub(super) fn read(&self, range: Range<usize>) -> Result<Vec<u8>, Error> {
         let mut bytes = vec![0; range.len()];
         let read = self.file.read_exact_at(&mut bytes, range.start as u64);
-        read.map_err(|error| {
-            let problem = match error.kind() {
-                // The header was held against the size when the file was opened.
-                io::ErrorKind::UnexpectedEof => Problem::ChangedMeanwhile,
-                _ => Problem::Unreadable(error),
-            };
-            problem.of(&self.path)
-        })?;
+        read.map_err(|error| unread(error).of(&self.path))?;
         Ok(bytes)
     }
 
@@ -132,18 +128,18 @@ impl Shard {
 
     /// Whether this is the file at `path`, by whatever name.
     pub(super) fn is_at(&self, path: &Path) -> bool {
-        let (Ok(own), Ok(other)) = (self.file.metadata(), std::fs::metadata(path)) else {
-            return false;
-        };
-        (own.dev(), own.ino()) == (other.dev(), other.ino())
+        files::leads_to(path, &self.file)
+    }
+
+    /// Which version of the file this is.
+    pub(super) fn version(&self) -> io::Result<Version> {
+        Ok(Version::of(&files::status(&self.file)?))
     }
 
     /// Checks that the file is still the one that was opened, by size and time of change.
     pub(super) fn check_unchanged(&self) -> Result<(), Error> {
-        let status = self
-            .file
-            .metadata()
-            .map_err(|e| Problem::Unreadable(e).of(&self.path))?;
+        let status = files::status(&self.file);
+        let status = status.map_err(|e| Problem::Unreadable(e).of(&self.path))?;
         if status.len() != self.size() || modified(&status) != self.modified {
             return Err(Problem::ChangedMeanwhile.of(&self.path));
         }
@@ -156,14 +152,12 @@ fn modified(status: &Metadata) -> Option<SystemTime> {
     status.modified().ok()
 }
 
-/// Bytes of a file, in memory for as long as this lives.
-#[derive(Debug)]
-pub struct Mapped(Option<Mmap>);
-
-impl Deref for Mapped {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        self.0.as_deref().unwrap_or_default()
+/// What a failed attempt to read from an open checkpoint means.
+pub(super) fn unread(error: io::Error) -> Problem {
+    match error.kind() {
+        // The header was held against the size when the file was opened.
+        io::ErrorKind::UnexpectedEof => Problem::ChangedMeanwhile,
+        io::ErrorKind::OutOfMemory => Problem::NoMemory(error),
+        _ => Problem::Unreadable(error),
     }
 }

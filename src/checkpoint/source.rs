@@ -1,13 +1,14 @@
 //! A checkpoint open for reading.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::shard::{Mapped, Shard};
+use crate::files;
+use crate::place::moved_away;
+
+use super::shard::Shard;
 use super::{Error, Index, Piece, Problem, Tensor, lone_shard, sharded};
 
 /// A checkpoint open for reading. Opening reads headers only; values are mapped when they are asked for.
@@ -29,6 +30,13 @@ impl Checkpoint {
     /// Where a file is missing, cannot be read or is no valid safetensors file (formats that it is mistaken for are named),
     /// index and files disagree, or the file is one shard of several.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::try_open(path).map_err(|error| match *error.problem {
+            Problem::Missing => left_elsewhere(path).unwrap_or(error),
+            _ => error,
+        })
+    }
+
+    fn try_open(path: &Path) -> Result<Self, Error> {
         let index = Index::find(path)?;
         let shards = match &index {
             Some(index) => sharded::open(index)?,
@@ -134,17 +142,23 @@ impl Checkpoint {
         pieces
     }
 
-    /// The values of one of this checkpoint's tensors, as stored (little-endian, row-major, of any alignment).
+    /// What `use_them` makes of the values of one of this checkpoint's tensors, which it is given as stored (little-endian,
+    /// row-major, of any alignment).
     ///
     /// # Errors
     ///
-    /// Where the file cannot be mapped into memory.
+    /// Where the file cannot be read, or another program cut it short meanwhile: then what was made of the values is worth
+    /// nothing, and is dropped.
     ///
     /// # Panics
     ///
     /// If the tensor is of another checkpoint that has more files.
-    pub fn values(&self, tensor: &Tensor) -> Result<Mapped, Error> {
-        self.shards[tensor.shard].map(tensor.bytes.clone())
+    pub fn with_values<R>(
+        &self,
+        tensor: &Tensor,
+        use_them: impl FnOnce(&[u8]) -> R,
+    ) -> Result<R, Error> {
+        self.shards[tensor.shard].with_bytes(tensor.bytes.clone(), use_them)
     }
 
     /// The first bytes of a tensor's values, as many as asked for or there are. No more of the file is read.
@@ -155,7 +169,7 @@ impl Checkpoint {
     ///
     /// # Panics
     ///
-    /// As [`Checkpoint::values`].
+    /// As [`Checkpoint::with_values`].
     pub fn first_values(&self, tensor: &Tensor, length: usize) -> Result<Vec<u8>, Error> {
         let end = tensor
             .bytes
@@ -178,10 +192,7 @@ impl Checkpoint {
 
     /// Whether one of its files, or the folder it is sharded in, is at `path`, by whatever name.
     pub fn is_at(&self, path: &Path) -> bool {
-        let is_folder = |index: &Index| match (fs::metadata(index.folder()), fs::metadata(path)) {
-            (Ok(own), Ok(other)) => (own.dev(), own.ino()) == (other.dev(), other.ino()),
-            _ => false,
-        };
+        let is_folder = |index: &Index| files::lead_to_same(index.folder(), path);
         self.shards.iter().any(|shard| shard.is_at(path))
             || self
                 .index
@@ -217,4 +228,14 @@ impl Checkpoint {
             None => Ok(()),
         }
     }
+}
+
+/// Says of a path where nothing stands where a run that was killed has left what stood there.
+fn left_elsewhere(path: &Path) -> Option<Error> {
+    let around = path.ancestors().take(2);
+    let mut gone = around.filter(|path| matches!(files::entry(path), Ok(None)));
+    gone.find_map(|gone| {
+        let found = moved_away(gone).ok()?.pop()?;
+        Some(Problem::MovedAway(found).of(gone))
+    })
 }

@@ -132,8 +132,8 @@ fn changes(
     pool.install(|| {
         work_on_layers(after.source, None, &loads, progress, |layer, values, _| {
             let weight = &before.layers[layer].1.weight;
-            let old = before.source.values(weight.tensor())?;
-            Ok(relative_change(&old, values, weight.float()))
+            let change = |old: &[u8]| relative_change(old, values, weight.float());
+            Ok(before.source.with_values(weight.tensor(), change)?)
         })
     })
 }

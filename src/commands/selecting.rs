@@ -96,8 +96,14 @@ pub(super) fn find_in(
 /// Where it cannot be read.
 pub(super) fn copies(source: &Checkpoint, selection: &Selection) -> Result<Copies, Error> {
     let page = |tensor: &Tensor| source.first_values(tensor, Copies::PAGE_BYTES);
-    let values = |tensor: &Tensor| source.values(tensor);
-    Ok(Copies::find(source.tensors(), selection, page, values)?)
+    let with_values =
+        |tensor: &Tensor, use_them: &mut dyn FnMut(&[u8])| source.with_values(tensor, use_them);
+    Ok(Copies::find(
+        source.tensors(),
+        selection,
+        page,
+        with_values,
+    )?)
 }
 
 /// A layer's weight, in the tensor that holds it.

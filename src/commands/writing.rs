@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::checkpoint::{Checkpoint, Destination};
 use crate::cli::Writing;
 use crate::error::Error;
+use crate::files;
 use crate::place::or_here;
 use crate::report::{FinishedRun, MergeReport};
 
@@ -57,7 +58,7 @@ pub(super) fn refuse_inside(
 /// One name for all spellings of a path, whose last parts need not exist yet.
 fn place(path: &Path) -> PathBuf {
     let known = path.ancestors().find_map(|folder| {
-        let whole = or_here(Some(folder)).canonicalize().ok()?;
+        let whole = files::canonical(or_here(Some(folder))).ok()?;
         let rest = path.strip_prefix(folder).ok()?;
         // A path joined with nothing would end in a slash.
         Some(match rest.as_os_str().is_empty() {

@@ -4,9 +4,9 @@
 //! `….all_modules.0.weight`, `decoder.encoder.…`), and so do temporal convolutional networks and models that tie weights. A
 //! safetensors file cannot say that two names share their values, so the values have to.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::ops::Deref;
 
 use super::Selection;
 use super::candidates::{self, Candidate, Companions};
@@ -44,20 +44,28 @@ impl Copies {
     /// Finds the copies among the tensors that can be weights of layers.
     ///
     /// `page` gives the first [`PAGE_BYTES`](Self::PAGE_BYTES) of a tensor's values, or all if there are fewer. It is asked for
-    /// tensors of which another has the same dtype and shape. `values` gives all of them, and is asked where pages are equal.
+    /// tensors of which another has the same dtype and shape. `with_values` shows all of them, and is asked where pages are
+    /// equal.
     ///
     /// Tensors of which all elements are the same, such as the zero convolutions of a ControlNet, are no copies: that they are
     /// equal says nothing.
     ///
     /// # Errors
     ///
-    /// Those of `page` and `values`.
-    pub fn find<V: Deref<Target = [u8]>, E>(
+    /// Those of `page` and `with_values`.
+    pub fn find<E>(
         tensors: &[Tensor],
         selection: &Selection,
         page: impl Fn(&Tensor) -> Result<Vec<u8>, E>,
-        values: impl Fn(&Tensor) -> Result<V, E>,
+        with_values: impl Fn(&Tensor, &mut dyn FnMut(&[u8])) -> Result<(), E>,
     ) -> Result<Self, E> {
+        let compare = |a: usize, b: usize| {
+            let (mut order, mut read) = (Ordering::Equal, Ok(()));
+            with_values(&tensors[a], &mut |a| {
+                read = with_values(&tensors[b], &mut |b| order = a.cmp(b));
+            })?;
+            read.map(|()| order)
+        };
         let mut groups = Vec::new();
         for alike in of_same_dtype_and_shape(tensors, selection) {
             // Of thousands of tensors the pages themselves would fill the memory.
@@ -70,9 +78,13 @@ impl Copies {
                 by_page.entry(hash(&page)).or_default().push(index);
             }
             for alike in by_page.into_values().filter(|alike| alike.len() > 1) {
-                for equal in equal(&alike, |index| values(&tensors[index]))? {
+                for equal in equal(&alike, compare)? {
                     let tensor = &tensors[equal[0]];
-                    if !is_constant(&values(tensor)?, tensor) {
+                    let mut is_one_value = false;
+                    with_values(tensor, &mut |values| {
+                        is_one_value = is_constant(values, tensor);
+                    })?;
+                    if !is_one_value {
                         groups.push(equal);
                     }
                 }
@@ -176,21 +188,20 @@ fn of_same_dtype_and_shape(tensors: &[Tensor], selection: &Selection) -> Vec<Vec
 ///
 /// The groups are kept in order of their values, so that each tensor is compared with few of them: a file may hold thousands
 /// that agree in their first page only.
-fn equal<V: Deref<Target = [u8]>, E>(
+fn equal<E>(
     tensors: &[usize],
-    values: impl Fn(usize) -> Result<V, E>,
+    compare: impl Fn(usize, usize) -> Result<Ordering, E>,
 ) -> Result<Vec<Vec<usize>>, E> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for &tensor in tensors {
-        let own = values(tensor)?;
         let (mut low, mut high) = (0, groups.len());
         let mut found = None;
         while low < high && found.is_none() {
             let middle = low.midpoint(high);
-            match own.cmp(&values(groups[middle][0])?) {
-                std::cmp::Ordering::Less => high = middle,
-                std::cmp::Ordering::Equal => found = Some(middle),
-                std::cmp::Ordering::Greater => low = middle + 1,
+            match compare(tensor, groups[middle][0])? {
+                Ordering::Less => high = middle,
+                Ordering::Equal => found = Some(middle),
+                Ordering::Greater => low = middle + 1,
             }
         }
         match found {
@@ -256,8 +267,11 @@ mod tests {
                 let values = self.of(tensor, &self.pages_read);
                 Ok(values[..values.len().min(Copies::PAGE_BYTES)].to_vec())
             };
-            let values = |tensor: &Tensor| Ok::<_, Infallible>(self.of(tensor, &self.wholes_read));
-            let Ok(copies) = Copies::find(&self.tensors, &Selection::default(), page, values);
+            let with_values = |tensor: &Tensor, use_them: &mut dyn FnMut(&[u8])| {
+                use_them(self.of(tensor, &self.wholes_read));
+                Ok::<_, Infallible>(())
+            };
+            let Ok(copies) = Copies::find(&self.tensors, &Selection::default(), page, with_values);
             let name = |&index: &usize| &self.tensors[index].name[..];
             let names = |group: &Vec<usize>| -> Vec<&str> {
                 let mut names: Vec<&str> = group.iter().map(name).collect();

@@ -1,7 +1,10 @@
 //! What a power cut may take.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
+
+use crate::files::retried;
 
 use super::Problem;
 
@@ -18,38 +21,29 @@ impl Durability {
     /// Sees to it that the disk holds a file, if it must.
     pub(crate) fn sync(self, file: &File) -> Result<(), Problem> {
         match self {
-            Self::Synced => file.sync_all().map_err(Problem::writing),
+            Self::Synced => retried(|| file.sync_all()).map_err(Problem::writing),
             Self::Unsynced => Ok(()),
         }
     }
 
     /// As [`Durability::sync`], by the path of a file or a folder.
     pub(crate) fn sync_at(self, path: &Path) -> Result<(), Problem> {
-        match self {
-            Self::Synced => self.sync(&File::open(path).map_err(Problem::writing)?),
-            Self::Unsynced => Ok(()),
-        }
+        self.open(path)?.map_or(Ok(()), |file| self.sync(&file))
     }
 
-    /// Changes what stands in a folder, and sees to it that the disk holds the change, if it must.
-    ///
-    /// # Errors
-    ///
-    /// Those of `change`; [`Problem::Unsynced`] where it was made and may be lost.
-    pub(super) fn change_in<R>(
-        self,
-        folder: &Path,
-        change: impl FnOnce() -> Result<R, Problem>,
-    ) -> Result<R, Problem> {
-        let folder = match self {
-            // Opened beforehand: a folder that cannot be is found out while nothing has happened.
-            Self::Synced => Some(File::open(folder).map_err(Problem::writing)?),
-            Self::Unsynced => None,
-        };
-        let changed = change()?;
-        match folder.map(|folder| folder.sync_all()) {
-            Some(Err(error)) => Err(Problem::Unsynced(error)),
-            _ => Ok(changed),
+    /// Opens a folder in which something is about to change, to be handed to [`sync_change`] afterwards; `None` where the disk
+    /// need not hold the change. A folder that cannot be opened is found out so while nothing has happened.
+    pub(super) fn open(self, folder: &Path) -> Result<Option<File>, Problem> {
+        match self {
+            Self::Synced => Ok(Some(
+                retried(|| File::open(folder)).map_err(Problem::writing)?,
+            )),
+            Self::Unsynced => Ok(None),
         }
     }
+}
+
+/// Sees to it that the disk holds what changed in a folder that [`Durability::open`] opened, if it must.
+pub(super) fn sync_change(folder: Option<File>) -> io::Result<()> {
+    folder.map_or(Ok(()), |folder| retried(|| folder.sync_all()))
 }

@@ -1,8 +1,9 @@
 //! What can keep a file or a folder from its place, in words that name the path and the remedy.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::files;
 
 /// Something could not be written where it was to go.
 #[derive(Debug, thiserror::Error)]
@@ -40,18 +41,28 @@ pub enum Problem {
     Mount,
     #[error("its folder does not exist; create {} first", .0.display())]
     FolderMissing(PathBuf),
-    #[error(
-        "cannot be there, for what its path names as a folder is a file; name a place in a folder"
-    )]
-    BelowFile,
+    #[error("cannot be there, for {} is no folder; name another output", .0.display())]
+    NotInFolder(PathBuf),
     #[error("holds {}, where the output has something of another kind; move that elsewhere, or name another output", .0.display())]
     InTheWay(PathBuf),
     #[error("no space left on the device; free some or write elsewhere (nothing was replaced)")]
     DiskFull,
     #[error("cannot be written ({0}); check the folder's permissions (nothing was replaced)")]
     Unwritable(io::Error),
+    #[error("{} could not be taken over into it ({error}); check it and the disk (nothing was replaced)", entry.display())]
+    NotKept { entry: PathBuf, error: io::Error },
     #[error("was written, but may not survive a power cut: its folder could not be synced ({0})")]
     Unsynced(io::Error),
+    #[error(
+        "was written, but may not survive a power cut: its folder could not be synced ({error}); what it replaced is kept in {}",
+        aside.display()
+    )]
+    UnsyncedOver { error: io::Error, aside: PathBuf },
+    #[error(
+        "could not be replaced ({error}), and what stood there could not be put back: all of it is in {}; move that back",
+        aside.display()
+    )]
+    Stranded { aside: PathBuf, error: io::Error },
 }
 
 impl Problem {
@@ -65,17 +76,9 @@ impl Problem {
 
     /// What a link in the place of an output means: `/dev/stdout` is one, and so are all names in `/dev/fd`.
     pub(super) fn linked(path: &Path) -> Self {
-        match fs::metadata(path) {
-            Ok(target) if !target.is_file() && !target.is_dir() => Self::Special,
+        match files::target(path) {
+            Ok(Some(target)) if !target.is_file() && !target.is_dir() => Self::Special,
             _ => Self::Link,
-        }
-    }
-
-    /// What a failed attempt to see what stands there means, where it is not that nothing does.
-    pub(crate) fn looking(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::NotADirectory => Self::BelowFile,
-            _ => Self::Unwritable(error),
         }
     }
 

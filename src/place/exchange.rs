@@ -1,58 +1,91 @@
 //! Putting a folder in its place in one step.
 
-use std::fs;
+use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::files::{self, is_at, retried};
+
+use super::Problem;
 
 /// Puts a folder at a place where nothing stands; fails with `AlreadyExists` where something does.
 pub(super) fn put_at_new(new: &Path, place: &Path) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
-    match renameat_with(CWD, new, CWD, place, RenameFlags::NOREPLACE) {
-        Err(error) if cannot(error) => {
-            if fs::symlink_metadata(place).is_ok() {
+    let put = retried(|| Ok(renameat_with(CWD, new, CWD, place, RenameFlags::NOREPLACE)?));
+    match put {
+        Err(error) if cannot(&error) => {
+            if files::entry(place)?.is_some() {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
             // What appears in this moment is replaced if it is an empty folder, and refused by the system otherwise.
-            fs::rename(new, place)
+            files::rename(new, place)
         }
-        done => Ok(done?),
+        put => put,
     }
 }
 
-/// Puts a folder in the place of another in one step. Where the other is then.
+/// Puts a folder, which is open as `draft`, in the place of another, which is then at `aside`. In one step where the file system
+/// can exchange two names.
 ///
-/// File systems that cannot exchange two names, such as NFS, take two steps, by way of `aside`: between
-/// them nothing stands at the place, and a process that is killed in this moment leaves the old folder under that name.
-pub(super) fn replace(new: &Path, place: &Path, aside: PathBuf) -> io::Result<PathBuf> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    match renameat_with(CWD, new, CWD, place, RenameFlags::EXCHANGE) {
-        Err(error) if cannot(error) => replace_in_two_steps(new, place, aside),
-        done => {
-            done?;
-            Ok(new.to_owned())
+/// Others, such as NFS, take two steps: between them nothing stands at the place, and a process that is killed in this moment
+/// leaves the old folder aside.
+pub(super) fn replace(draft: &File, new: &Path, place: &Path, aside: &Path) -> Result<(), Problem> {
+    // So that the old folder never has, not even for a moment, the name of a draft, which anybody may remove.
+    files::rename(new, aside).map_err(Problem::writing)?;
+    let exchanged = exchange(aside, place);
+    // An answer may be lost on its way from another machine: what counts is what was done.
+    if exchanged.is_ok() || is_at(draft, place) {
+        return Ok(());
+    }
+    files::rename(aside, new).map_err(|error| {
+        // Nobody would look for the draft there.
+        if is_at(draft, aside) {
+            let _ = files::remove_folder_and_all(aside);
         }
+        Problem::writing(error)
+    })?;
+    match exchanged {
+        Err(error) if cannot(&error) => replace_in_two_steps(new, place, aside),
+        exchanged => exchanged.map_err(Problem::writing),
     }
 }
 
-fn replace_in_two_steps(new: &Path, place: &Path, aside: PathBuf) -> io::Result<PathBuf> {
-    fs::rename(place, &aside)?;
-    match fs::rename(new, place) {
-        Ok(()) => Ok(aside),
-        Err(error) => {
-            fs::rename(&aside, place)?;
-            Err(error)
-        }
+fn exchange(a: &Path, b: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    retried(|| Ok(renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE)?))
+}
+
+fn replace_in_two_steps(new: &Path, place: &Path, aside: &Path) -> Result<(), Problem> {
+    files::rename(place, aside).map_err(Problem::writing)?;
+    files::rename(new, place).map_err(|error| put_back(aside, place, error))
+}
+
+/// Puts the old folder back where the new one could not come for this error. What is to be said of it.
+fn put_back(aside: &Path, place: &Path, error: io::Error) -> Problem {
+    // What another program has put there meanwhile stays.
+    match put_at_new(aside, place) {
+        Ok(()) => Problem::writing(error),
+        Err(_) => Problem::Stranded {
+            aside: aside.to_owned(),
+            error,
+        },
     }
 }
 
 /// What file systems and kernels that know no flags for a rename answer (renameat2(2)).
-fn cannot(error: rustix::io::Errno) -> bool {
+fn cannot(error: &io::Error) -> bool {
     use rustix::io::Errno;
-    [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOTSUP].contains(&error)
+    let errno = Errno::from_io_error(error);
+    [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOTSUP]
+        .iter()
+        .any(|&answer| errno == Some(answer))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
     use super::*;
 
     /// Two folders that hold their names.
@@ -84,11 +117,14 @@ mod tests {
 
     #[test]
     fn an_old_folder_is_where_it_is_said_to_be() {
-        type Replace = fn(&Path, &Path, PathBuf) -> io::Result<PathBuf>;
-        for replace in [replace as Replace, replace_in_two_steps] {
+        for in_one_step in [true, false] {
             let (folder, new, place) = folders();
-            let old = replace(&new, &place, folder.path().join("aside")).unwrap();
-            assert!(holds(&place, "new") && holds(&old, "place"));
+            let aside = folder.path().join("aside");
+            match in_one_step {
+                true => replace(&File::open(&new).unwrap(), &new, &place, &aside).unwrap(),
+                false => replace_in_two_steps(&new, &place, &aside).unwrap(),
+            }
+            assert!(holds(&place, "new") && holds(&aside, "place"));
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
         }
     }
@@ -97,8 +133,20 @@ mod tests {
     fn an_old_folder_is_put_back_where_the_new_one_cannot_come() {
         let (folder, new, place) = folders();
         fs::remove_dir_all(&new).unwrap();
-        replace_in_two_steps(&new, &place, folder.path().join("aside")).unwrap_err();
+        replace_in_two_steps(&new, &place, &folder.path().join("aside")).unwrap_err();
         assert!(holds(&place, "place"));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn where_nothing_can_stand_in_the_place_it_is_said_where_the_old_folder_is() {
+        let (folder, _, place) = folders();
+        // A file where a folder was: neither the new nor the old one can come there again.
+        let aside = folder.path().join("aside");
+        fs::rename(&place, &aside).unwrap();
+        fs::write(&place, "").unwrap();
+        let stranded = put_back(&aside, &place, io::ErrorKind::Other.into());
+        assert!(matches!(&stranded, Problem::Stranded { aside: at, .. } if *at == aside));
+        assert!(stranded.to_string().contains("aside") && holds(&aside, "place"));
     }
 }

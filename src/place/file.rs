@@ -1,11 +1,14 @@
 //! Where a file may be written, and how it gets there in one step.
 
-use std::fs::{self, Permissions};
+use std::fs::Permissions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::files;
+
+use super::durability::sync_change;
 use super::folder::{or_here, refuse_deleted_here};
-use super::temporary_file::TemporaryFile;
+use super::temporary_file::{TemporaryFile, remove_abandoned};
 use super::{Durability, Error, Problem};
 
 /// A place where a file may be written, checked before anything is computed.
@@ -36,19 +39,20 @@ impl FileDestination {
             _ => return Err(Problem::Folder),
         };
         let folder = or_here(Some(folder)).to_owned();
-        let replaced = match fs::symlink_metadata(path) {
-            Ok(status) if status.is_symlink() => return Err(Problem::linked(path)),
-            Ok(status) if status.is_dir() => return Err(Problem::Folder),
-            Ok(status) if !status.is_file() => return Err(Problem::Special),
-            Ok(_) if !replace => return Err(Problem::Exists),
-            Ok(status) => Some(status.permissions()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(Problem::looking(error)),
-        };
         refuse_deleted_here(path)?;
-        if !folder.is_dir() {
-            return Err(Problem::FolderMissing(folder));
+        match files::target(&folder).map_err(Problem::Unwritable)? {
+            None => return Err(Problem::FolderMissing(folder)),
+            Some(status) if !status.is_dir() => return Err(Problem::NotInFolder(folder)),
+            Some(_) => {}
         }
+        let replaced = match files::entry(path).map_err(Problem::Unwritable)? {
+            Some(status) if status.is_symlink() => return Err(Problem::linked(path)),
+            Some(status) if status.is_dir() => return Err(Problem::Folder),
+            Some(status) if !status.is_file() => return Err(Problem::Special),
+            Some(_) if !replace => return Err(Problem::Exists),
+            Some(status) => Some(status.permissions()),
+            None => None,
+        };
         Ok(Self {
             path: path.to_owned(),
             folder,
@@ -78,8 +82,10 @@ impl FileDestination {
             .map_err(|problem| problem.of(&self.path))
     }
 
-    /// A file in the destination's folder, with the mode that the destination is to have.
+    /// A file in the destination's folder, with the mode that the destination is to have. What killed runs have left of others
+    /// like it there is removed.
     pub(crate) fn temporary_file(&self) -> io::Result<TemporaryFile> {
+        remove_abandoned(&self.folder);
         let file = TemporaryFile::create(&self.folder)?;
         if let Some(permissions) = &self.replaced {
             file.as_file().set_permissions(permissions.clone())?;
@@ -94,12 +100,13 @@ impl FileDestination {
         durability: Durability,
     ) -> Result<(), Problem> {
         durability.sync(file.as_file())?;
-        durability.change_in(&self.folder, || {
-            if self.may_replace {
-                file.replace(&self.path).map_err(Problem::writing)
-            } else {
-                file.put_at_new(&self.path).map_err(Problem::putting_at_new)
-            }
-        })
+        let folder = durability.open(&self.folder)?;
+        if self.may_replace {
+            file.replace(&self.path).map_err(Problem::writing)?;
+        } else {
+            file.put_at_new(&self.path)
+                .map_err(Problem::putting_at_new)?;
+        }
+        sync_change(folder).map_err(Problem::Unsynced)
     }
 }

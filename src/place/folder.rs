@@ -7,6 +7,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::files::{self, retried};
+
 use super::Problem;
 
 /// A path by which a folder can be put in its place: it ends in the folder's own name.
@@ -63,19 +65,20 @@ impl FolderPlace {
     ///
     /// Where that is a link, or cannot be known.
     pub fn standing(&self) -> Result<Standing, Problem> {
-        match fs::symlink_metadata(&self.path) {
-            Ok(status) if status.is_symlink() => Err(Problem::linked(&self.path)),
-            Ok(status) if status.is_dir() => Ok(Standing::Folder(status)),
-            Ok(status) if status.is_file() => Ok(Standing::File),
-            Ok(_) => Ok(Standing::Special),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Standing::Nothing),
-            Err(error) => Err(Problem::looking(error)),
+        let Some(status) = files::entry(&self.path).map_err(Problem::Unwritable)? else {
+            return Ok(Standing::Nothing);
+        };
+        match status {
+            status if status.is_symlink() => Err(Problem::linked(&self.path)),
+            status if status.is_dir() => Ok(Standing::Folder(status)),
+            status if status.is_file() => Ok(Standing::File),
+            _ => Ok(Standing::Special),
         }
     }
 
     /// Refuses a folder on which a disk is mounted, given what stands there.
     pub fn refuse_mount(&self, folder: &Metadata) -> Result<(), Problem> {
-        let parent = fs::metadata(self.parent()).map_err(Problem::Unwritable)?;
+        let parent = retried(|| fs::metadata(self.parent())).map_err(Problem::Unwritable)?;
         if folder.dev() == parent.dev() && !is_mount_root(&self.path) {
             Ok(())
         } else {

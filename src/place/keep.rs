@@ -1,198 +1,208 @@
-//! Taking everything over from a folder that is to be replaced.
+//! Taking entries over from a folder that is to be replaced.
 //!
 //! Hard links are what makes this safe and free: the old folder goes away, so no file is left with two names. Between an
 //! input and an output that both stay they would be a trap: programs that write a file in place, such as safetensors'
 //! `save_file`, would change the other with it.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, symlink};
 use std::path::Path;
 
+use crate::files::{self, Identity, Version, retried};
+
+use super::inventory::{Entry, Inventory};
 use super::{Durability, Problem, attributes};
 
-/// Takes every entry of `old` over into `new`, subfolders included. Where `new` has a file of that name already, it stays.
-///
-/// # Errors
-///
-/// Where an entry cannot be linked nor copied, another disk is mounted in one, or one is a folder and its namesake is not.
-pub(crate) fn keep_all(old: &Path, new: &Path, durability: Durability) -> Result<(), Problem> {
-    let device = fs::metadata(old).map_err(Problem::Unwritable)?.dev();
-    keep_entries(old, new, device, durability)
-}
+/// The mode of a copy until it has that of its source.
+const MODE: u32 = 0o600;
 
-fn keep_entries(
-    old: &Path,
-    new: &Path,
+/// Takes entries of `old` over into `new`, and notes them in the inventory.
+#[derive(Debug)]
+pub(crate) struct Keeper<'a> {
+    old: &'a Path,
+    new: &'a Path,
+    /// The disk that `old` is on.
     device: u64,
     durability: Durability,
-) -> Result<(), Problem> {
-    for entry in fs::read_dir(old).map_err(Problem::Unwritable)? {
-        let name = entry.map_err(Problem::Unwritable)?.file_name();
-        keep_entry(&old.join(&name), &new.join(&name), device, durability)?;
-    }
-    Ok(())
+    inventory: &'a mut Inventory,
 }
 
-/// As [`keep_all`], of one entry; folders must lie on the disk with this number.
-pub(crate) fn keep_entry(
-    from: &Path,
-    to: &Path,
-    device: u64,
-    durability: Durability,
-) -> Result<(), Problem> {
-    let status = match fs::symlink_metadata(from) {
-        // Another program's passing file.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        status => status.map_err(Problem::Unwritable)?,
-    };
-    let namesake = fs::symlink_metadata(to).ok();
-    if !status.is_dir() {
-        return match namesake {
-            None => keep(from, to),
-            Some(new) if !new.is_dir() && (status.is_file() || status.is_symlink()) => Ok(()),
-            Some(_) => Err(Problem::InTheWay(from.to_owned())),
-        };
+impl<'a> Keeper<'a> {
+    /// From one folder to another.
+    ///
+    /// # Errors
+    ///
+    /// Where the system does not tell which disk the old one is on.
+    pub fn new(
+        old: &'a Path,
+        new: &'a Path,
+        durability: Durability,
+        inventory: &'a mut Inventory,
+    ) -> Result<Self, Problem> {
+        let status = retried(|| fs::metadata(old)).map_err(not_kept(old))?;
+        Ok(Self {
+            old,
+            new,
+            device: status.dev(),
+            durability,
+            inventory,
+        })
     }
-    if status.dev() != device {
-        return Err(Problem::Mount);
-    }
-    match namesake {
-        None => fs::create_dir(to).map_err(Problem::writing)?,
-        Some(new) if new.is_dir() => {}
-        Some(_) => return Err(Problem::InTheWay(from.to_owned())),
-    }
-    keep_entries(from, to, device, durability)?;
-    let folder = File::open(to).map_err(Problem::writing)?;
-    attributes::take_over(&folder, &status).map_err(Problem::writing)?;
-    durability.sync(&folder)
-}
 
-/// Takes one entry over that is no folder: a link as it is, anything else as another name of the same file.
-pub(crate) fn keep(from: &Path, to: &Path) -> Result<(), Problem> {
-    let status = fs::symlink_metadata(from).map_err(Problem::Unwritable)?;
-    if status.is_symlink() {
-        let target = fs::read_link(from).map_err(Problem::Unwritable)?;
-        return symlink(target, to).map_err(Problem::writing);
+    /// Takes every entry over, subfolders included. Where the new folder has a file of that name already, it stays.
+    ///
+    /// # Errors
+    ///
+    /// Where an entry can be neither linked nor copied, another disk is mounted in one, or one is a folder and its namesake is
+    /// not.
+    pub fn keep_all(&mut self) -> Result<(), Problem> {
+        self.keep_entries(Path::new(""))
     }
-    match fs::hard_link(from, to) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => Err(Problem::Mount),
-        // Not every file system has hard links, nor may everybody make one of any file.
-        Err(_) if status.is_file() => fs::copy(from, to).map(drop).map_err(Problem::writing),
-        Err(error) => Err(Problem::writing(error)),
-    }
-}
 
-/// Moves into `new` what came into `old` or was replaced there after it was taken over; `is_done` tells, by the paths in `old`,
-/// of the entries of which nothing more is to be taken over.
-pub(crate) fn keep_late(old: &Path, new: &Path, is_done: &dyn Fn(&Path) -> bool) -> io::Result<()> {
-    keep_late_in(old, new, Path::new(""), is_done)
-}
-
-fn keep_late_in(
-    old: &Path,
-    new: &Path,
-    folder: &Path,
-    is_done: &dyn Fn(&Path) -> bool,
-) -> io::Result<()> {
-    for entry in fs::read_dir(old.join(folder))? {
-        keep_late_entry(old, new, &folder.join(entry?.file_name()), is_done)?;
-    }
-    Ok(())
-}
-
-/// As [`keep_late`], of the entry with this path in `old`.
-pub(crate) fn keep_late_entry(
-    old: &Path,
-    new: &Path,
-    entry: &Path,
-    is_done: &dyn Fn(&Path) -> bool,
-) -> io::Result<()> {
-    if is_done(entry) {
-        return Ok(());
-    }
-    let (from, to) = (old.join(entry), new.join(entry));
-    let own = fs::symlink_metadata(&from)?;
-    match fs::symlink_metadata(&to) {
-        Ok(other) if own.is_dir() && other.is_dir() => keep_late_in(old, new, entry, is_done),
-        Ok(other) if is_same(&from, &own, &to, &other) => Ok(()),
-        Ok(other) if own.is_dir() || other.is_dir() => Err(io::ErrorKind::AlreadyExists.into()),
-        _ => fs::rename(&from, &to),
-    }
-}
-
-fn is_same(a: &Path, own: &Metadata, b: &Path, other: &Metadata) -> bool {
-    if own.is_symlink() && other.is_symlink() {
-        return fs::read_link(a).ok() == fs::read_link(b).ok();
-    }
-    (own.dev(), own.ino()) == (other.dev(), other.ino())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What is under a folder, as `path: contents`.
-    fn all(folder: &Path) -> Vec<String> {
-        let mut found = Vec::new();
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_str().unwrap();
-            if path.is_symlink() {
-                found.push(format!(
-                    "{name} -> {}",
-                    fs::read_link(&path).unwrap().display()
-                ));
-            } else if path.is_dir() {
-                found.extend(all(&path).iter().map(|inner| format!("{name}/{inner}")));
-            } else {
-                found.push(format!("{name}: {}", fs::read_to_string(&path).unwrap()));
-            }
+    fn keep_entries(&mut self, folder: &Path) -> Result<(), Problem> {
+        let from = self.old.join(folder);
+        for name in files::names(&from).map_err(not_kept(&from))? {
+            self.keep(&folder.join(name))?;
         }
-        found.sort();
-        found
+        Ok(())
     }
 
-    #[test]
-    fn everything_is_taken_over_and_then_what_came_late() {
-        let folder = tempfile::tempdir().unwrap();
-        let [old, new] = ["old", "new"].map(|name| folder.path().join(name));
-        fs::create_dir_all(old.join("sub/deep")).unwrap();
-        fs::create_dir(&new).unwrap();
-        fs::write(old.join("shard"), "old").unwrap();
-        fs::write(new.join("shard"), "new").unwrap();
-        fs::write(old.join("file"), "1").unwrap();
-        fs::write(old.join("sub/deep/file"), "2").unwrap();
-        symlink("nowhere", old.join("link")).unwrap();
-        keep_all(&old, &new, Durability::Synced).unwrap();
-        let taken = [
-            "file: 1",
-            "link -> nowhere",
-            "shard: new",
-            "sub/deep/file: 2",
-        ];
-        assert_eq!(all(&new), taken);
-        assert_eq!(fs::metadata(new.join("file")).unwrap().nlink(), 2);
+    /// As [`Keeper::keep_all`], of the entry with this path in the folders.
+    pub fn keep(&mut self, path: &Path) -> Result<(), Problem> {
+        let (from, to) = (self.old.join(path), self.new.join(path));
+        // Where there is none, it was another program's passing file.
+        let Some(status) = files::entry(&from).map_err(not_kept(&from))? else {
+            return Ok(());
+        };
+        let namesake = files::entry(&to).map_err(Problem::writing)?;
+        if !status.is_dir() {
+            return match namesake {
+                None => self.keep_file(path, &status),
+                Some(new) if !new.is_dir() && (status.is_file() || status.is_symlink()) => Ok(()),
+                Some(_) => Err(Problem::InTheWay(from)),
+            };
+        }
+        if status.dev() != self.device {
+            return Err(Problem::Mount);
+        }
+        match namesake {
+            None => files::create_folder(&to).map_err(Problem::writing)?,
+            Some(new) if new.is_dir() => {}
+            Some(_) => return Err(Problem::InTheWay(from)),
+        }
+        self.inventory.add_folder(path);
+        self.keep_entries(path)?;
+        let folder = retried(|| File::open(&to)).map_err(Problem::writing)?;
+        attributes::take_over(&folder, &status).map_err(Problem::writing)?;
+        self.durability.sync(&folder)
+    }
 
-        // Other programs write, replace and add meanwhile.
-        fs::write(old.join("file"), "written").unwrap();
-        fs::write(old.join("sub/fresh"), "replaced").unwrap();
-        fs::rename(old.join("sub/fresh"), old.join("sub/deep/file")).unwrap();
-        fs::write(old.join("sub/added"), "3").unwrap();
-        fs::create_dir(old.join("more")).unwrap();
-        fs::write(old.join("more/added"), "4").unwrap();
-        keep_late(&old, &new, &|name| name == "shard").unwrap();
-        assert_eq!(
-            all(&new),
-            [
-                "file: written",
-                "link -> nowhere",
-                "more/added: 4",
-                "shard: new",
-                "sub/added: 3",
-                "sub/deep/file: replaced"
-            ]
-        );
+    /// Takes an entry over that is no folder, where the new one has none of its name: a link as it is, anything else as another
+    /// name of the same file.
+    fn keep_file(&mut self, path: &Path, status: &Metadata) -> Result<(), Problem> {
+        let (from, to) = (self.old.join(path), self.new.join(path));
+        let entry = if status.is_symlink() {
+            let target = retried(|| fs::read_link(&from)).map_err(not_kept(&from))?;
+            retried(|| symlink(&target, &to)).map_err(Problem::writing)?;
+            copied(status, &to)?
+        } else {
+            match files::hard_link(&from, &to) {
+                Ok(()) => {
+                    // Of what was linked, which another program may have put there since it was looked at.
+                    let linked = files::entry(&to).and_then(|status| status.ok_or_else(gone));
+                    Entry::Linked(Identity::of(&linked.map_err(Problem::writing)?))
+                }
+                Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                    return Err(Problem::Mount);
+                }
+                // Not every file system has hard links, nor may everybody make one of any file.
+                Err(error) if status.is_file() && cannot_link(&error) => {
+                    self.copy(&from, &to)?;
+                    copied(status, &to)?
+                }
+                Err(error) => return Err(not_kept(&from)(error)),
+            }
+        };
+        self.inventory.add(path.to_owned(), entry);
+        Ok(())
+    }
+
+    fn copy(&self, from: &Path, to: &Path) -> Result<(), Problem> {
+        let source = File::open(from).map_err(not_kept(from))?;
+        copy_to_new(&source, to, self.durability).map_err(|error| match error {
+            CopyError::Reading(error) => not_kept(from)(error),
+            CopyError::Writing(problem) => problem,
+        })
+    }
+}
+
+/// Which side of a copy failed.
+#[derive(Debug)]
+pub(crate) enum CopyError {
+    Reading(io::Error),
+    Writing(Problem),
+}
+
+/// Copies a file, with its permissions, to where nothing stands, sharing blocks where the file system can.
+pub(crate) fn copy_to_new(
+    mut source: &File,
+    to: &Path,
+    durability: Durability,
+) -> Result<(), CopyError> {
+    use io::{Read, Write};
+    let writing = |error| CopyError::Writing(Problem::writing(error));
+    let status = files::status(source).map_err(CopyError::Reading)?;
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create_new(true).mode(MODE);
+    let mut copy = options.open(to).map_err(writing)?;
+    let is_whole = files::share_blocks(source, &copy);
+    // By hand rather than by `io::copy`, to tell which side failed.
+    let mut buffer = vec![0; 1 << 20];
+    while !is_whole {
+        let count = retried(|| source.read(&mut buffer)).map_err(CopyError::Reading)?;
+        if count == 0 {
+            break;
+        }
+        copy.write_all(&buffer[..count]).map_err(writing)?;
+    }
+    copy.set_permissions(status.permissions())
+        .map_err(writing)?;
+    durability.sync(&copy).map_err(CopyError::Writing)
+}
+
+/// What the inventory says of a copy.
+fn copied(from: &Metadata, to: &Path) -> Result<Entry, Problem> {
+    let copy = files::entry(to).and_then(|status| status.ok_or_else(gone));
+    Ok(Entry::Copied {
+        from: Version::of(from),
+        to: Version::of(&copy.map_err(Problem::writing)?),
+    })
+}
+
+/// What file systems without hard links answer, or those that do not allow one of this file (link(2)).
+fn cannot_link(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = Errno::from_io_error(error);
+    [
+        Errno::PERM,
+        Errno::ACCESS,
+        Errno::MLINK,
+        Errno::NOSYS,
+        Errno::OPNOTSUPP,
+        Errno::NOTSUP,
+    ]
+    .iter()
+    .any(|&answer| errno == Some(answer))
+}
+
+fn gone() -> io::Error {
+    io::ErrorKind::NotFound.into()
+}
+
+fn not_kept(entry: &Path) -> impl FnOnce(io::Error) -> Problem + '_ {
+    move |error| Problem::NotKept {
+        entry: entry.to_owned(),
+        error,
     }
 }

@@ -1,8 +1,9 @@
 //! Links that lead nowhere.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::files::{self, retried};
 
 use super::folder::or_here;
 
@@ -13,16 +14,14 @@ const MOST_LINKS: usize = 40;
 pub(crate) fn missing_target(link: &Path) -> Option<PathBuf> {
     let mut path = link.to_owned();
     for _ in 0..MOST_LINKS {
-        let target = fs::read_link(&path).ok()?;
+        let target = retried(|| fs::read_link(&path)).ok()?;
         // A relative one counts from the folder that the link is in.
         path = match or_here(path.parent()) {
             here if here == Path::new(".") => target,
             folder => folder.join(target),
         };
-        match fs::symlink_metadata(&path) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(path),
-            Err(_) => return None,
+        if files::entry(&path).ok()?.is_none() {
+            return Some(path);
         }
     }
     None

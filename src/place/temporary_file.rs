@@ -1,12 +1,14 @@
 //! A file that has no name until it is complete.
 
-use std::fs::{self, File, Metadata, Permissions};
+use std::fs::{File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
+
+use crate::files::{self, is_at, retried};
 
 /// The mode of a fresh file before the umask, as other programs create theirs.
 const MODE: u32 = 0o666;
@@ -17,13 +19,17 @@ const PREFIX: &str = ".inmerge-";
 /// How a hidden name ends.
 const SUFFIX: &str = ".tmp";
 
-/// A run writes to its file all the time.
+/// Where nothing tells whether a file's maker lives: a run writes to its file all the time.
 const ABANDONED_AFTER: Duration = Duration::from_secs(600);
+
+/// Attempts to make a file that no other run takes for one of a dead run's in the moment before it is locked.
+const ATTEMPTS: usize = 100;
 
 /// A new file in some folder, gone if it is dropped before it is put in its place.
 ///
 /// On Linux it has no name to begin with (`O_TMPFILE`), so even a killed process or a power cut leaves nothing behind;
-/// file systems that cannot do that, such as NFS, give it a hidden name.
+/// file systems that cannot do that, such as NFS, give it a hidden name. It is locked while its maker lives, so that others
+/// can tell what a killed run has left behind.
 #[derive(Debug)]
 pub(crate) struct TemporaryFile {
     folder: PathBuf,
@@ -58,11 +64,11 @@ impl TemporaryFile {
 
     /// Opens the file once more.
     pub fn reopen(&self) -> io::Result<File> {
-        match &self.file {
+        retried(|| match &self.file {
             #[cfg(target_os = "linux")]
             Kind::Nameless(file) => File::open(descriptor_path(file)),
             Kind::Named(file) => file.reopen(),
-        }
+        })
     }
 
     /// Puts the file at a place in its folder where nothing stands; fails with `AlreadyExists` where something does.
@@ -70,47 +76,71 @@ impl TemporaryFile {
         match self.file {
             #[cfg(target_os = "linux")]
             Kind::Nameless(file) => link(&file, path),
-            Kind::Named(file) => {
-                file.persist_noclobber(path).map_err(|error| error.error)?;
-                Ok(())
-            }
+            Kind::Named(mut file) => loop {
+                match file.persist_noclobber(path) {
+                    Ok(_) => return Ok(()),
+                    Err(cut) if cut.error.kind() == io::ErrorKind::Interrupted => file = cut.file,
+                    Err(error) => return Err(error.error),
+                }
+            },
         }
     }
 
     /// Puts the file at a place in its folder, replacing in one step what stands there.
     pub fn replace(self, path: &Path) -> io::Result<()> {
-        let named = match self.file {
+        match self.file {
             // A link cannot replace a file, a rename can; so the file gets a name for the moment between the two.
             #[cfg(target_os = "linux")]
-            Kind::Nameless(file) => hidden_name().make_in(&self.folder, |name| {
-                link(&file, name)?;
-                file.try_clone()
-            })?,
-            Kind::Named(file) => file,
-        };
-        named.persist(path).map_err(|error| error.error)?;
-        Ok(())
+            Kind::Nameless(file) => {
+                let named = hidden_name().make_in(&self.folder, |name| link(&file, name))?;
+                rename(named.into_temp_path(), path)
+            }
+            Kind::Named(file) => {
+                let (_open, hidden) = file.into_parts();
+                rename(hidden, path)
+            }
+        }
     }
 }
 
-/// Removes files that killed runs have left in a folder under hidden names: those to which nobody has written for
-/// [`ABANDONED_AFTER`]. Whatever cannot be removed stays.
+/// Gives a file its name; where that fails, the file goes.
+fn rename(mut hidden: TempPath, path: &Path) -> io::Result<()> {
+    files::rename(&hidden, path)?;
+    hidden.disable_cleanup(true);
+    Ok(())
+}
+
+/// Removes files that killed runs have left in a folder under hidden names: those that nobody holds locked, or, where the file
+/// system has no locks, to which nobody has written for [`ABANDONED_AFTER`]. Whatever cannot be removed stays.
 pub(crate) fn remove_abandoned(folder: &Path) {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let name = name.as_encoded_bytes();
-        let is_hidden = name.starts_with(PREFIX.as_bytes()) && name.ends_with(SUFFIX.as_bytes());
-        let is_abandoned = |status: Metadata| {
-            let age = status.modified().ok().and_then(|time| time.elapsed().ok());
-            status.is_file() && age.is_some_and(|age| age > ABANDONED_AFTER)
-        };
-        if is_hidden && entry.metadata().is_ok_and(is_abandoned) {
-            let _ = fs::remove_file(entry.path());
+    for name in files::names(folder).unwrap_or_default() {
+        let bytes = name.as_encoded_bytes();
+        if bytes.starts_with(PREFIX.as_bytes()) && bytes.ends_with(SUFFIX.as_bytes()) {
+            let path = folder.join(&name);
+            // The lock is held until it is gone.
+            if let Ok(Some(_held)) = abandoned(&path) {
+                let _ = files::remove_file(&path);
+            }
         }
     }
+}
+
+/// The file at a path, locked as far as the file system knows locks, if it is one whose maker is dead.
+fn abandoned(path: &Path) -> io::Result<Option<File>> {
+    if !files::entry(path)?.is_some_and(|status| status.is_file()) {
+        return Ok(None);
+    }
+    // NFS locks only what is open for writing.
+    let file = retried(|| File::options().read(true).write(true).open(path))?;
+    let is_old = |status: Metadata| {
+        let age = status.modified().ok().and_then(|time| time.elapsed().ok());
+        age.is_some_and(|age| age > ABANDONED_AFTER)
+    };
+    let is_abandoned = match files::is_locked(&file) {
+        Some(is_locked) => !is_locked,
+        None => is_old(files::status(&file)?),
+    };
+    Ok(is_abandoned.then_some(file))
 }
 
 fn hidden_name() -> tempfile::Builder<'static, 'static> {
@@ -120,10 +150,18 @@ fn hidden_name() -> tempfile::Builder<'static, 'static> {
 }
 
 fn create_named(folder: &Path) -> io::Result<Kind> {
-    let file = hidden_name()
-        .permissions(Permissions::from_mode(MODE))
-        .tempfile_in(folder)?;
-    Ok(Kind::Named(file))
+    for _ in 0..ATTEMPTS {
+        let file = retried(|| {
+            hidden_name()
+                .permissions(Permissions::from_mode(MODE))
+                .tempfile_in(folder)
+        })?;
+        // Else another run has taken it for a dead one's.
+        if files::is_locked(file.as_file()) != Some(true) && is_at(file.as_file(), file.path()) {
+            return Ok(Kind::Named(file));
+        }
+    }
+    Err(io::ErrorKind::ResourceBusy.into())
 }
 
 #[cfg(target_os = "linux")]
@@ -131,15 +169,26 @@ fn create(folder: &Path) -> io::Result<Kind> {
     use rustix::fs::{Mode, OFlags, open};
     use rustix::io::Errno;
     // Without /proc the file could not be given its name later.
-    if !Path::new("/proc/self/fd").is_dir() {
+    if !files::is_folder(Path::new("/proc/self/fd")).unwrap_or(false) {
         return create_named(folder);
     }
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    match open(folder, flags, Mode::from_raw_mode(MODE)) {
-        Ok(descriptor) => Ok(Kind::Nameless(File::from(descriptor))),
+    let opened = retried(|| Ok(open(folder, flags, Mode::from_raw_mode(MODE))?));
+    match opened {
+        Ok(descriptor) => {
+            let file = File::from(descriptor);
+            files::is_locked(&file);
+            Ok(Kind::Nameless(file))
+        }
         // What file systems and kernels that know no nameless files answer (open(2)).
-        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT) => create_named(folder),
-        Err(error) => Err(error.into()),
+        Err(error)
+            if [Errno::OPNOTSUPP, Errno::ISDIR, Errno::NOENT]
+                .map(Some)
+                .contains(&Errno::from_io_error(&error)) =>
+        {
+            create_named(folder)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -159,13 +208,13 @@ fn descriptor_path(file: &File) -> PathBuf {
 fn link(file: &File, name: &Path) -> io::Result<()> {
     use rustix::fs::{AtFlags, CWD, linkat};
     let path = descriptor_path(file);
-    Ok(linkat(CWD, &path, CWD, name, AtFlags::SYMLINK_FOLLOW)?)
+    retried(|| Ok(linkat(CWD, &path, CWD, name, AtFlags::SYMLINK_FOLLOW)?))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::io::Write;
-    use std::time::SystemTime;
 
     use super::*;
 
@@ -222,21 +271,18 @@ mod tests {
     #[test]
     fn only_what_was_abandoned_is_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, age: Duration| {
+        let write = |name: &str| {
             let path = folder.path().join(name);
-            let file = File::create(&path).unwrap();
-            file.set_modified(SystemTime::now() - age).unwrap();
+            File::create(&path).unwrap();
             path
         };
-        let old = 2 * ABANDONED_AFTER;
-        let abandoned = write(".inmerge-a1B2c3.tmp", old);
-        let kept = [
-            write(".inmerge-x1Y2z3.tmp", Duration::ZERO),
-            write(".inmerge-watch.jsonl", old),
-            write("inmerge-a.tmp", old),
-        ];
+        let abandoned = write(".inmerge-a1B2c3.tmp");
+        let kept = [write(".inmerge-watch.jsonl"), write("inmerge-a.tmp")];
+        let Kind::Named(living) = create_named(folder.path()).unwrap() else {
+            panic!("it has a name");
+        };
         remove_abandoned(folder.path());
-        assert!(!abandoned.exists());
+        assert!(!abandoned.exists() && living.path().exists());
         assert!(kept.iter().all(|path| path.exists()));
     }
 }

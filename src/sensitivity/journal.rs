@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::files;
 use crate::place::or_here;
 
 use super::{Error, FinishedPoint, Hold, Shard};
@@ -132,7 +133,7 @@ pub fn remove_abandoned_scratch(hold: &Hold) {
         // NFS locks only what is open for writing.
         if scratch.is_dir()
             && let Ok(part) = OpenOptions::new().append(true).open(&path)
-            && part.try_lock().is_ok()
+            && files::is_locked(&part) == Some(false)
         {
             let _ = fs::remove_dir_all(scratch);
         }

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::files;
 use crate::place::missing_target;
 
 use super::{Error, Status, is_checkpoint, natural};
@@ -70,15 +71,11 @@ impl Unchanged {
 }
 
 /// What the system says of what a path leads to; `None` where nothing is there.
-fn status(path: &Path) -> Result<Option<fs::Metadata>, Error> {
-    match fs::metadata(path) {
-        Ok(status) => Ok(Some(status)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::Unreachable {
-            file: path.to_owned(),
-            error,
-        }),
-    }
+fn status(path: &Path) -> Result<Option<Metadata>, Error> {
+    files::target(path).map_err(|error| Error::Unreachable {
+        file: path.to_owned(),
+        error,
+    })
 }
 
 impl Looks {
@@ -96,8 +93,7 @@ impl Looks {
     ///
     /// Where the folder cannot be listed.
     pub fn look(&mut self) -> io::Result<Found> {
-        let names = fs::read_dir(&self.folder)?.map(|entry| Ok(entry?.file_name()));
-        let mut names = names.collect::<io::Result<Vec<OsString>>>()?;
+        let mut names = files::names(&self.folder)?;
         names.retain(|name| is_checkpoint(name));
         names.sort_by(|a, b| natural(a, b));
         let mut seen = HashMap::new();
@@ -170,7 +166,7 @@ impl Looks {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
+    use std::fs::{self, File};
     use std::os::unix::fs::symlink;
     use std::time::{Duration, SystemTime};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,8 @@ use crate::checkpoint::Problem;
 use crate::checkpoint::index::{Index, is_index};
 use crate::checkpoint::names::Names;
 use crate::checkpoint::warning::Warning;
-use crate::place::Durability;
+use crate::files::{self, retried};
+use crate::place::{CopyError, Durability, copy_to_new};
 
 /// What a file may have at most to come along.
 const MAX_BYTES: u64 = 64 << 20;
@@ -46,16 +47,17 @@ impl Companions {
         let shards = index.map().shards();
         let mut files = BTreeSet::new();
         let mut left_behind = Vec::new();
-        for entry in fs::read_dir(folder).map_err(Problem::reading)? {
-            let name = entry.map_err(Problem::reading)?.file_name();
+        let failed = |file: PathBuf| |error| Problem::Companion { file, error };
+        for name in files::names(folder).map_err(failed(folder.to_owned()))? {
             let text = name.to_string_lossy();
             if name == index.name() || shards.contains(&*text) {
                 continue;
             }
             // What a link leads to counts: in the cache of the Hugging Face Hub all files are links.
-            match fs::metadata(folder.join(&name)) {
-                Ok(status) if status.is_dir() => left_behind.push(format!("{text}/")),
-                Ok(status)
+            let path = folder.join(&name);
+            match files::target(&path).map_err(failed(path))? {
+                Some(status) if status.is_dir() => left_behind.push(format!("{text}/")),
+                Some(status)
                     if status.is_file() && status.len() <= MAX_BYTES && !holds_weights(&name) =>
                 {
                     files.insert(name);
@@ -87,13 +89,20 @@ impl Companions {
     /// Copies those that come along, sharing blocks where the file system can.
     pub fn copy_to(&self, folder: &Path, durability: Durability) -> Result<(), Problem> {
         for name in &self.files {
-            let copy = folder.join(name);
-            match fs::copy(self.folder.join(name), &copy) {
+            let from = self.folder.join(name);
+            let failed = |error| Problem::Companion {
+                file: from.clone(),
+                error,
+            };
+            let source = match retried(|| File::open(&from)) {
                 // Another program's passing file.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                copied => copied.map_err(Problem::writing)?,
+                opened => opened.map_err(failed)?,
             };
-            durability.sync_at(&copy)?;
+            copy_to_new(&source, &folder.join(name), durability).map_err(|error| match error {
+                CopyError::Reading(error) => failed(error),
+                CopyError::Writing(problem) => problem.into(),
+            })?;
         }
         Ok(())
     }

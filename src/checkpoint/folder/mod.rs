@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::files::{self, retried};
 use crate::place::{self, FolderPlace, Standing, or_here};
 
 use super::index::{Index, WeightMap, is_index};
@@ -61,14 +62,14 @@ impl FolderDestination {
             Standing::Nothing => None,
         };
         let parent = place.parent();
-        if !parent.is_dir() {
+        if !files::is_folder(parent).map_err(place::Problem::Unwritable)? {
             return Err(place::Problem::FolderMissing(parent.to_owned()).into());
         }
-        let whole_parent = parent.canonicalize().map_err(place::Problem::Unwritable)?;
-        let input = index.folder().canonicalize().map_err(Problem::reading)?;
+        let whole_parent = files::canonical(parent).map_err(place::Problem::Unwritable)?;
+        let input = files::canonical(index.folder()).map_err(Problem::reading)?;
         let old = match status {
             Some(status) => {
-                let input = fs::metadata(&input).map_err(Problem::reading)?;
+                let input = retried(|| fs::metadata(&input)).map_err(Problem::reading)?;
                 place.refuse_mount(&status)?;
                 if (status.dev(), status.ino()) == (input.dev(), input.ino()) {
                     Old::Input
@@ -118,7 +119,7 @@ impl FolderDestination {
 
 /// The folder that a path means: itself, or the one around the index.
 fn folder_meant<'a>(index: &Index, path: &'a Path) -> Result<&'a Path, Problem> {
-    if path.is_dir() {
+    if files::is_folder(path).map_err(place::Problem::Unwritable)? {
         return Ok(path);
     }
     if path.file_name() == Some(index.name()) {
@@ -143,13 +144,13 @@ fn disposable(
     let mut entries = BTreeSet::new();
     let mut others = Vec::new();
     let mut old_indexes = Vec::new();
-    for entry in fs::read_dir(folder).map_err(place::Problem::Unwritable)? {
-        let entry = entry.map_err(place::Problem::Unwritable)?;
-        let is_folder = entry
-            .file_type()
-            .map_err(place::Problem::Unwritable)?
-            .is_dir();
-        let name = entry.file_name();
+    for name in files::names(folder).map_err(place::Problem::Unwritable)? {
+        let entry = files::entry(&folder.join(&name)).map_err(place::Problem::Unwritable)?;
+        // Where there is none, it was another program's passing file.
+        let Some(entry) = entry else {
+            continue;
+        };
+        let is_folder = entry.is_dir();
         if is_index(&name) {
             old_indexes.push(name.clone());
         }

@@ -5,11 +5,12 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::checkpoint::Problem;
 use crate::checkpoint::index::Index;
 use crate::checkpoint::warning::Warning;
+use crate::checkpoint::{Problem, Shard};
+use crate::files::{self, Version, retried};
 use crate::place::{
-    Durability, TemporaryFile, TemporaryFolder, keep, keep_all, keep_late, take_over,
+    self, Durability, Entry, Inventory, Keeper, TemporaryFile, TemporaryFolder, take_over,
 };
 
 use super::{FolderDestination, Old};
@@ -19,6 +20,8 @@ use super::{FolderDestination, Old};
 pub(in crate::checkpoint) struct NewFolder<'a> {
     destination: &'a FolderDestination,
     folder: TemporaryFolder,
+    /// What of the folder that it replaces it answers for.
+    inventory: Inventory,
 }
 
 impl<'a> NewFolder<'a> {
@@ -27,13 +30,14 @@ impl<'a> NewFolder<'a> {
         Ok(Self {
             destination,
             folder: TemporaryFolder::create(&destination.place)?,
+            inventory: Inventory::default(),
         })
     }
 
     /// A file for it, with the mode that the one of this name has in the folder that it replaces.
     pub fn temporary_file(&self, name: &OsStr) -> io::Result<TemporaryFile> {
         let file = TemporaryFile::create(self.folder.path())?;
-        if let Ok(replaced) = fs::metadata(self.destination.folder().join(name))
+        if let Some(replaced) = files::target(&self.destination.folder().join(name))?
             && replaced.is_file()
         {
             file.as_file().set_permissions(replaced.permissions())?;
@@ -46,21 +50,63 @@ impl<'a> NewFolder<'a> {
         self.destination.is_input()
     }
 
-    /// Gives a file its name; where there is none, that of the source is taken over.
-    pub fn add(
-        &self,
-        name: &OsStr,
+    /// Adds a shard: the file that was written, or, where there is none, that of the source.
+    pub fn add_shard(
+        &mut self,
+        shard: &Shard,
         file: Option<TemporaryFile>,
         durability: Durability,
     ) -> Result<(), Problem> {
-        let path = self.folder.path().join(name);
         match file {
             Some(file) => {
-                durability.sync(file.as_file())?;
-                file.put_at_new(&path).map_err(Problem::writing)
+                let replaced = shard.version().map_err(Problem::Unreadable)?;
+                self.add(shard.name(), file, replaced, durability)
             }
-            None => Ok(keep(&self.destination.folder().join(name), &path)?),
+            None => self.keep(shard.name(), durability, |path| shard.is_at(path)),
         }
+    }
+
+    /// Gives a file its name, that of a file of the source in this version.
+    fn add(
+        &mut self,
+        name: &OsStr,
+        file: TemporaryFile,
+        source: Version,
+        durability: Durability,
+    ) -> Result<(), Problem> {
+        durability.sync(file.as_file())?;
+        file.put_at_new(&self.folder.path().join(name))
+            .map_err(Problem::writing)?;
+        if self.replaces_source() {
+            let replaced = Entry::ReplacedVersion(source);
+            self.inventory.add(name.into(), replaced);
+        }
+        Ok(())
+    }
+
+    /// Takes a file over from the source, which goes away; `is_source` tells whether a path leads to the one that was read.
+    fn keep(
+        &mut self,
+        name: &OsStr,
+        durability: Durability,
+        is_source: impl Fn(&Path) -> bool,
+    ) -> Result<(), Problem> {
+        self.keeper(durability)?.keep(Path::new(name))?;
+        match self.inventory.get(Path::new(name)) {
+            Some(Entry::Copied { .. }) => Ok(()),
+            Some(_) if is_source(&self.folder.path().join(name)) => Ok(()),
+            // Another program has put another file there in this moment, or none.
+            _ => Err(Problem::ChangedMeanwhile),
+        }
+    }
+
+    fn keeper(&mut self, durability: Durability) -> Result<Keeper<'_>, place::Problem> {
+        Keeper::new(
+            self.destination.folder(),
+            self.folder.path(),
+            durability,
+            &mut self.inventory,
+        )
     }
 
     /// Adds the index, with this sum of the tensors' bytes, and what else belongs into the folder; then puts it in its place in
@@ -71,43 +117,45 @@ impl<'a> NewFolder<'a> {
         total_size: u64,
         durability: Durability,
     ) -> Result<Vec<Warning>, Problem> {
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<Warning> = Vec::new();
         warnings.extend(self.add_index(index, total_size, durability)?);
         match &self.destination.old {
-            Old::Input => keep_all(self.destination.folder(), self.folder.path(), durability)?,
+            Old::Input => self.keeper(durability)?.keep_all()?,
             Old::Nothing { companions } | Old::Output { companions, .. } => {
                 companions.copy_to(self.folder.path(), durability)?;
                 warnings.extend(companions.warning());
             }
         }
-        let own = self.folder.open().map_err(Problem::writing)?;
+        let left = self.folder.warnings(&self.destination.place);
+        warnings.extend(left.into_iter().map(Warning::from));
         if !matches!(self.destination.old, Old::Nothing { .. }) {
-            let old = fs::metadata(self.destination.folder()).map_err(Problem::writing)?;
-            take_over(&own, &old).map_err(Problem::writing)?;
+            let old = retried(|| fs::metadata(self.destination.folder()));
+            take_over(self.folder.as_file(), &old.map_err(Problem::writing)?)
+                .map_err(Problem::writing)?;
         }
-        durability.sync(&own)?;
-        warnings.extend(self.put_in_place(index, durability)?);
+        durability.sync(self.folder.as_file())?;
+        warnings.extend(self.put_in_place(durability)?);
         Ok(warnings)
     }
 
     fn add_index(
-        &self,
+        &mut self,
         index: &Index,
         total_size: u64,
         durability: Durability,
     ) -> Result<Option<Warning>, Problem> {
         let corrected = index.with_total_size(total_size);
-        let file = if corrected.is_none() && self.replaces_source() {
-            None
-        } else {
-            let json = corrected.as_ref().map_or(index.json(), |(json, _)| json);
-            let file = self
-                .temporary_file(index.name())
-                .map_err(Problem::writing)?;
-            file.as_file().write_all(json).map_err(Problem::writing)?;
-            Some(file)
-        };
-        self.add(index.name(), file, durability)?;
+        if corrected.is_none() && self.replaces_source() {
+            self.keep(index.name(), durability, |path| index.is_at(path))?;
+            return Ok(None);
+        }
+        let json = corrected.as_ref().map_or(index.json(), |(json, _)| json);
+        let file = self
+            .temporary_file(index.name())
+            .map_err(Problem::writing)?;
+        file.as_file().write_all(json).map_err(Problem::writing)?;
+        let replaced = index.version().map_err(Problem::Unreadable)?;
+        self.add(index.name(), file, replaced, durability)?;
         Ok(corrected.map(|(_, found)| Warning::TotalSize {
             index: index.name().to_string_lossy().into_owned(),
             found,
@@ -115,23 +163,26 @@ impl<'a> NewFolder<'a> {
         }))
     }
 
-    fn put_in_place(
-        &mut self,
-        index: &Index,
-        durability: Durability,
-    ) -> Result<Option<Warning>, Problem> {
+    fn put_in_place(&mut self, durability: Durability) -> Result<Option<Warning>, Problem> {
         let place = &self.destination.place;
-        if let Old::Nothing { .. } = self.destination.old {
-            self.folder.put_at_new(place, durability)?;
-            return Ok(None);
+        match &self.destination.old {
+            Old::Nothing { .. } => {
+                self.folder.put_at_new(place, durability)?;
+                return Ok(None);
+            }
+            Old::Output { entries, .. } => {
+                for name in entries {
+                    let there = files::entry(&place.path().join(name)).map_err(Problem::writing)?;
+                    if let Some(there) = there {
+                        let replaced = Entry::ReplacedVersion(Version::of(&there));
+                        self.inventory.add(name.into(), replaced);
+                    }
+                }
+            }
+            Old::Input => {}
         }
         let replaced = self.folder.replace(place, durability)?;
-        let shards = index.map().shards();
-        let is_done = |entry: &Path| match &self.destination.old {
-            Old::Output { entries, .. } => entries.contains(entry.as_os_str()),
-            _ => entry == index.name() || shards.contains(&*entry.to_string_lossy()),
-        };
-        let warning = replaced.remove(|old| keep_late(old, place.path(), &is_done));
+        let warning = replaced.remove(place, &self.inventory);
         Ok(warning.map(Warning::from))
     }
 }

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use crate::error::Error;
+use crate::files;
 use crate::place::{Durability, FileDestination, refuse_deleted_here, remove_abandoned};
 use crate::sensitivity::{self, Hold, Sweep, is_at_work};
 
@@ -15,7 +16,7 @@ const SWEEP: &str = "sweep.json";
 /// other points of it.
 pub(super) fn begin(folder: &Path, sweep: &Sweep) -> Result<Hold, Error> {
     refuse_deleted_here(folder).map_err(|problem| problem.of(folder))?;
-    fs::create_dir_all(folder).map_err(|error| match error.kind() {
+    files::create_folders(folder).map_err(|error| match error.kind() {
         // A file, or a link to nothing, or below one of these.
         ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
             sensitivity::Error::NotAFolder(folder.to_owned())

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::checkpoint::Checkpoint;
 use crate::cli::SweepFlags;
 use crate::error::Error;
+use crate::files;
 use crate::layers::{Layer, Reason};
 use crate::plan::SourceId;
 use crate::sensitivity::{self, Sweep, SweptLayer};
@@ -44,13 +45,11 @@ pub(super) fn sweep(
     let points = variations.points(&swept, settings.parameters.seed);
     let path = source.path();
     // Runs may begin in other folders than this.
-    let whole_path = path
-        .canonicalize()
-        .map_err(|error| sensitivity::Error::File {
-            file: path.to_owned(),
-            action: "cannot be found again",
-            error,
-        })?;
+    let whole_path = files::canonical(path).map_err(|error| sensitivity::Error::File {
+        file: path.to_owned(),
+        action: "cannot be found again",
+        error,
+    })?;
     let sweep = Sweep {
         checkpoint: whole_path,
         source: SourceId::of(source),

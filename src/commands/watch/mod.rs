@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::checkpoint::{self, Checkpoint};
 use crate::cli::Watch;
 use crate::error::Error;
+use crate::files;
 use crate::layers::Declared;
 use crate::place::{self, Durability, or_here, remove_abandoned};
 use crate::settings::Settings;
@@ -257,10 +258,10 @@ fn lasts(error: &Error) -> bool {
 
 /// What stands in an output's place: nothing or a file; anything else is not this program's.
 fn standing(output: &Path) -> Result<Option<Stamp>, watch::Error> {
-    match fs::symlink_metadata(output) {
-        Ok(status) if status.is_file() => Ok(Some(Stamp::of(&status))),
-        Ok(_) => Err(watch::Error::Foreign(output.to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+    match files::entry(output) {
+        Ok(Some(status)) if status.is_file() => Ok(Some(Stamp::of(&status))),
+        Ok(Some(_)) => Err(watch::Error::Foreign(output.to_owned())),
+        Ok(None) => Ok(None),
         Err(error) => Err(watch::Error::Unreachable {
             file: output.to_owned(),
             error,
@@ -271,44 +272,42 @@ fn standing(output: &Path) -> Result<Option<Stamp>, watch::Error> {
 /// Makes the folder for the outputs if there is none, and refuses the watched one.
 fn see_to_folders(args: &Watch) -> Result<(), Error> {
     let (input, out) = (&args.input, &args.out);
-    let input_status = match fs::metadata(input) {
-        Ok(status) if status.is_dir() => status,
-        Err(error) if !is_not_there(&error) => return Err(unlistable(args, error).into()),
-        _ => return Err(watch::Error::NotAFolder(input.clone()).into()),
-    };
-    let unwritable = |error| place::Problem::looking(error).of(out);
-    let status = match fs::metadata(out) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make_folder(out, args.durability()).map_err(|problem| problem.of(out))?;
-            match fs::metadata(out) {
-                // What cannot be made and is not there is a link to nothing.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    return Err(watch::Error::OutputIsNoFolder(out.clone()).into());
-                }
-                status => status.map_err(unwritable)?,
-            }
+    let input_status = match files::target(input) {
+        Ok(Some(status)) if status.is_dir() => status,
+        Ok(_) => return Err(watch::Error::NotAFolder(input.clone()).into()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(watch::Error::NotAFolder(input.clone()).into());
         }
-        status => status.map_err(unwritable)?,
+        Err(error) => return Err(unlistable(args, error).into()),
     };
-    if !status.is_dir() {
-        return Err(watch::Error::OutputIsNoFolder(out.clone()).into());
-    }
+    let look = || {
+        let problem = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotADirectory => {
+                place::Problem::NotInFolder(or_here(out.parent()).to_owned())
+            }
+            _ => place::Problem::Unwritable(error),
+        };
+        files::target(out).map_err(|error| problem(error).of(out))
+    };
+    let status = match look()? {
+        Some(status) => Some(status),
+        None => {
+            make_folder(out, args.durability()).map_err(|problem| problem.of(out))?;
+            look()?
+        }
+    };
+    // What cannot be made and is not there is a link to nothing.
+    let status = status.filter(fs::Metadata::is_dir);
+    let status = status.ok_or_else(|| watch::Error::OutputIsNoFolder(out.clone()))?;
     if (status.dev(), status.ino()) == (input_status.dev(), input_status.ino()) {
         return Err(watch::Error::OutputIsInput(out.clone()).into());
     }
     Ok(())
 }
 
-fn is_not_there(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
-}
-
 fn make_folder(folder: &Path, durability: Durability) -> Result<(), place::Problem> {
     let parent = or_here(folder.parent());
-    match fs::create_dir(folder) {
+    match files::create_folder(folder) {
         // By another process, since.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -2,19 +2,19 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
+use crate::files::{self, retried};
 use crate::place::{
-    self, Durability, Replaced, TemporaryFolder, Warning, keep_entry, keep_late_entry, take_over,
+    self, Durability, Inventory, Keeper, Replaced, TemporaryFolder, Warning, take_over,
 };
 
 use super::files::{Files, LIST};
 use super::parents::Parents;
-use super::{ATTEMPTS, Error, Problem, ReportFolder, foreign};
+use super::{ATTEMPTS, Error, Problem, ReportFolder};
 
 /// A report in a folder beside the one it is to be. Many threads may write to it at once.
 ///
@@ -39,8 +39,7 @@ impl<'a> ReportDraft<'a> {
         };
         if let Some(old) = report.standing()? {
             // Now, so that it is no more open than the old one while it grows, and its files get the same group.
-            let own = draft.folder.open().map_err(Problem::writing)?;
-            take_over(&own, &old).map_err(Problem::writing)?;
+            take_over(draft.folder.as_file(), &old).map_err(Problem::writing)?;
         }
         Ok(draft)
     }
@@ -66,7 +65,7 @@ impl<'a> ReportDraft<'a> {
         let path = self.folder.path().join(name);
         let file = match (File::create_new(&path), path.parent()) {
             (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(parent)?;
+                files::create_folders(parent)?;
                 File::create_new(&path)
             }
             (file, _) => file,
@@ -97,9 +96,18 @@ impl<'a> ReportDraft<'a> {
         self.parents.sync(durability)?;
         let replaced = put(self.report, &mut self.folder, &files, durability)?;
         self.parents.keep();
-        let place = self.report.place.path();
-        let warning = replaced.and_then(|old| old.remove(|old| save_late(old, place, &files)));
-        Ok(warning.into_iter().collect())
+        let place = &self.report.place;
+        let mut warnings = self.folder.warnings(place);
+        warnings.extend(replaced.and_then(|(old, mut inventory)| {
+            // Another run may have put its report there in the last moment: so these are the files of the one that was replaced.
+            match Files::read(old.path()) {
+                Ok(own) => own.enter(&mut inventory),
+                Err(error) => return Some(old.left(error)),
+            }
+            files.enter(&mut inventory);
+            old.remove(place, &inventory)
+        }));
+        Ok(warnings)
     }
 }
 
@@ -126,13 +134,14 @@ fn sync_files(folder: &Path, files: &Files, durability: Durability) -> Result<()
     Ok(files.files().par_iter().try_for_each(sync)?)
 }
 
-/// Puts the folder in its place, with what is there and not of a report in it. The folder that was there.
+/// Puts the folder in its place, with what is there and not of a report in it. The folder that was there, and what of it the new
+/// one answers for.
 fn put(
     report: &ReportFolder,
     folder: &mut TemporaryFolder,
     files: &Files,
     durability: Durability,
-) -> Result<Option<Replaced>, Problem> {
+) -> Result<Option<(Replaced, Inventory)>, Problem> {
     if report.standing()?.is_none() {
         sync_folders(folder.path(), files, durability)?;
         match folder.put_at_new(&report.place, durability) {
@@ -142,9 +151,10 @@ fn put(
         }
     }
     let old = report.standing()?.ok_or(place::Problem::Exists)?;
-    take_over_all(report, folder, files, &old, durability)?;
+    let inventory = take_over_all(report, folder, files, &old, durability)?;
     sync_folders(folder.path(), files, durability)?;
-    Ok(Some(folder.replace(&report.place, durability)?))
+    let replaced = folder.replace(&report.place, durability)?;
+    Ok(Some((replaced, inventory)))
 }
 
 /// Takes over what is to stay of the folder that is replaced, and its attributes.
@@ -154,28 +164,28 @@ fn take_over_all(
     files: &Files,
     old: &Metadata,
     durability: Durability,
-) -> Result<(), Problem> {
+) -> Result<Inventory, Problem> {
     let (from, to) = (report.place.path(), folder.path());
     let (foreign, source) = report.foreign()?;
+    let mut inventory = Inventory::default();
+    let mut keeper = Keeper::new(from, to, durability, &mut inventory)?;
     for entry in &foreign {
-        let (from, to) = (from.join(&entry.path), to.join(&entry.path));
-        make_parent(&to).map_err(Problem::writing)?;
-        keep_entry(&from, &to, old.dev(), durability)?;
+        make_parent(&to.join(&entry.path)).map_err(Problem::writing)?;
+        keeper.keep(&entry.path)?;
     }
     // Else some of that may be of another run's report.
     if !foreign.is_empty() && report.identity()? != source {
         return Err(Problem::Busy);
     }
     for inner in files.folders() {
-        if let Ok(old) = fs::symlink_metadata(from.join(inner))
-            && old.is_dir()
-        {
-            let folder = File::open(to.join(inner)).map_err(Problem::writing)?;
+        let old = files::entry(&from.join(inner)).map_err(Problem::writing)?;
+        if let Some(old) = old.filter(Metadata::is_dir) {
+            let folder = retried(|| File::open(to.join(inner))).map_err(Problem::writing)?;
             take_over(&folder, &old).map_err(Problem::writing)?;
         }
     }
-    let own = folder.open().map_err(Problem::writing)?;
-    take_over(&own, old).map_err(Problem::writing)
+    take_over(folder.as_file(), old).map_err(Problem::writing)?;
+    Ok(inventory)
 }
 
 /// Sees to it that the disk holds the entries of all folders, if it must.
@@ -186,19 +196,8 @@ fn sync_folders(folder: &Path, files: &Files, durability: Durability) -> Result<
     Ok(durability.sync_at(folder)?)
 }
 
-/// Moves out of a folder that was replaced what came into it after all had been taken over.
-fn save_late(old: &Path, place: &Path, files: &Files) -> io::Result<()> {
-    for entry in foreign::find(old)? {
-        make_parent(&place.join(&entry.path))?;
-        keep_late_entry(old, place, &entry.path, &|path| {
-            files.files().contains(path)
-        })?;
-    }
-    Ok(())
-}
-
 fn make_parent(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), fs::create_dir_all)
+    path.parent().map_or(Ok(()), files::create_folders)
 }
 
 #[cfg(test)]
@@ -208,23 +207,29 @@ mod tests {
     #[test]
     fn what_came_late_is_saved_but_for_what_the_report_has() {
         let desk = tempfile::tempdir().unwrap();
-        let [old, place] = ["old", "place"].map(|name| desk.path().join(name));
+        let place = desk.path().join("place");
         let write = |folder: &Path, name: &str, text: &str| {
             make_parent(&folder.join(name)).unwrap();
             fs::write(folder.join(name), text).unwrap();
         };
-        let (mut gone, mut files) = (Files::new(), Files::new());
+        let mut gone = Files::new();
         for name in ["index.html", "figures/1.svg", "tables/1.csv"] {
             assert!(gone.insert(name));
-            write(&old, name, "old");
+            write(&place, name, "old");
         }
-        write(&old, LIST, &gone.list());
-        for name in ["index.html", "figures/2.svg", "late/1"] {
-            assert!(files.insert(name));
-            write(&place, name, "new");
-        }
+        write(&place, LIST, &gone.list());
         write(&place, "kept", "mine");
-        fs::hard_link(place.join("kept"), old.join("kept")).unwrap();
+        let report = ReportFolder::check(&place, true).unwrap();
+        let mut draft = report.begin().unwrap();
+        for name in ["index.html", "figures/2.svg", "late/1"] {
+            draft.write(name, b"new").unwrap();
+        }
+        let mut files = Files::new();
+        let names = ["index.html", "figures/2.svg", "late/1"];
+        assert!(names.iter().all(|name| files.insert(name)));
+        let (old, mut inventory) = put(&report, &mut draft.folder, &files, Durability::Unsynced)
+            .unwrap()
+            .unwrap();
         let late = [
             "figures/2.svg",
             "figures/mine.svg",
@@ -234,19 +239,21 @@ mod tests {
             "new",
         ];
         for name in late {
-            write(&old, name, "late");
+            write(old.path(), name, "late");
         }
-        save_late(&old, &place, &files).unwrap();
+        gone.enter(&mut inventory);
+        files.enter(&mut inventory);
+        assert!(old.remove(&report.place, &inventory).is_none());
 
         let saved = ["figures/mine.svg", "tables/mine/1", "late/2", "new"];
         for name in saved {
             assert_eq!(fs::read(place.join(name)).unwrap(), b"late", "{name}");
         }
-        for file in ["index.html", "figures/2.svg", "late/1"] {
+        for file in names {
             assert_eq!(fs::read(place.join(file)).unwrap(), b"new", "{file}");
         }
         assert_eq!(fs::read(place.join("kept")).unwrap(), b"mine");
-        for name in ["figures/1.svg", "tables/1.csv", LIST] {
+        for name in ["figures/1.svg", "tables/1.csv"] {
             assert!(!place.join(name).exists(), "{name}");
         }
     }

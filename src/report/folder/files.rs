@@ -9,6 +9,8 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
+use crate::place::{Entry, Inventory};
+
 /// The file with the list.
 pub(super) const LIST: &str = "report.files";
 
@@ -80,6 +82,14 @@ impl Files {
             list.push_str(&name);
         }
         list + "\n"
+    }
+
+    /// Notes that they go with the folder that is replaced. By name: whoever changes a report's file changes what the next report
+    /// replaces.
+    pub fn enter(&self, inventory: &mut Inventory) {
+        for file in &self.files {
+            inventory.add(file.clone(), Entry::Replaced);
+        }
     }
 
     /// The files.

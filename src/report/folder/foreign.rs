@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
+use crate::files::{entry, names, retried};
+
 use super::files::Files;
 
 /// An entry of a folder that is not of the report there; one that is a folder itself stands for all in it.
@@ -34,7 +36,7 @@ impl Foreign {
 pub(super) fn find(folder: &Path) -> io::Result<Vec<Foreign>> {
     let mut search = Search {
         folder,
-        device: fs::symlink_metadata(folder)?.dev(),
+        device: retried(|| fs::symlink_metadata(folder))?.dev(),
         own: Files::read(folder)?,
         found: Vec::new(),
     };
@@ -53,14 +55,16 @@ struct Search<'a> {
 impl Search<'_> {
     fn look_into(&mut self, inner: &Path) -> io::Result<()> {
         let folder = self.folder.join(inner);
-        if fs::symlink_metadata(&folder)?.dev() != self.device {
+        if retried(|| fs::symlink_metadata(&folder))?.dev() != self.device {
             return Err(io::ErrorKind::CrossesDevices.into());
         }
-        access(&folder, Access::WRITE_OK | Access::EXEC_OK)?;
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            let path = inner.join(entry.file_name());
-            let kind = entry.file_type()?;
+        retried(|| Ok(access(&folder, Access::WRITE_OK | Access::EXEC_OK)?))?;
+        for name in names(&folder)? {
+            let path = inner.join(&name);
+            // Where there is none, it was another program's passing file.
+            let Some(kind) = entry(&folder.join(&name))? else {
+                continue;
+            };
             if kind.is_dir() && self.own.folders().contains(&path) {
                 self.look_into(&path)?;
             } else if !kind.is_file() || !self.own.files().contains(&path) {

@@ -12,10 +12,10 @@ mod parents;
 
 use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::Names;
+use crate::files::{self as disk, Identity, retried};
 use crate::place::{self, FolderPlace, Standing};
 
 use super::{DOCUMENT, LAYERS, PAGE, PAIRS};
@@ -31,9 +31,6 @@ const NAMES: [&str; 5] = [LIST, PAGE, DOCUMENT, LAYERS, PAIRS];
 
 /// Attempts at what other runs to the same folder can get in the way of.
 const ATTEMPTS: usize = 100;
-
-/// The disk of a folder and its number there.
-type Identity = (u64, u64);
 
 /// A place where a report may be written, checked before anything is computed.
 #[derive(Debug)]
@@ -118,8 +115,8 @@ impl ReportFolder {
 
     /// Refuses a folder from under whose users it would be drawn away, as far as they are known.
     fn refuse_around_here(&self) -> Result<(), Problem> {
-        let folder = self.place.path().canonicalize().map_err(Problem::writing)?;
-        match Path::new(".").canonicalize() {
+        let folder = disk::canonical(self.place.path()).map_err(Problem::writing)?;
+        match disk::canonical(Path::new(".")) {
             Ok(here) if here.starts_with(&folder) => Err(Problem::AroundHere),
             _ => Ok(()),
         }
@@ -144,7 +141,7 @@ impl ReportFolder {
 
     /// Tells the folder that stands there from another.
     fn identity(&self) -> Result<Identity, Problem> {
-        let status = fs::symlink_metadata(self.place.path()).map_err(Problem::writing)?;
-        Ok((status.dev(), status.ino()))
+        let status = retried(|| fs::symlink_metadata(self.place.path()));
+        Ok(Identity::of(&status.map_err(Problem::writing)?))
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::files::{self, retried};
 use crate::place::{Durability, or_here};
 
 use super::Problem;
@@ -20,10 +21,10 @@ impl Parents {
     pub fn check(folder: &Path) -> Result<(), Problem> {
         for folder in folder.ancestors() {
             let folder = or_here(Some(folder));
-            match fs::symlink_metadata(folder) {
+            match retried(|| fs::symlink_metadata(folder)) {
                 Err(error) if is_below_nothing(&error) => {}
                 Err(error) => return Err(Problem::writing(error)),
-                Ok(_) if folder.is_dir() => return Ok(()),
+                Ok(_) if files::is_folder(folder).map_err(Problem::writing)? => return Ok(()),
                 Ok(_) => return Err(Problem::NotInFolder(folder.to_owned())),
             }
         }
@@ -33,15 +34,20 @@ impl Parents {
     /// Makes a folder and those around it where they are missing.
     pub fn make(folder: &Path) -> io::Result<Self> {
         let mut parents = Self { made: Vec::new() };
-        let missing = folder
-            .ancestors()
-            .take_while(|folder| !or_here(Some(folder)).is_dir());
-        let missing: Vec<&Path> = missing.collect();
+        let mut missing = Vec::new();
+        for folder in folder.ancestors() {
+            if files::is_folder(or_here(Some(folder)))? {
+                break;
+            }
+            missing.push(folder);
+        }
         for folder in missing.into_iter().rev() {
-            match fs::create_dir(folder) {
+            match files::create_folder(folder) {
                 Ok(()) => parents.made.push(folder.to_owned()),
                 // Another run was ahead, or `..` led to a folder that is there.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+                Err(error)
+                    if error.kind() == io::ErrorKind::AlreadyExists
+                        && files::is_folder(folder)? => {}
                 Err(error) => return Err(error),
             }
         }
@@ -66,7 +72,7 @@ impl Drop for Parents {
     fn drop(&mut self) {
         for folder in self.made.iter().rev() {
             // What others have come to use stays.
-            let _ = fs::remove_dir(folder);
+            let _ = files::remove_folder(folder);
         }
     }
 }

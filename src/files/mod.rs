@@ -1,0 +1,176 @@
+//! Calls to the file system, as every room makes them.
+//!
+//! Two rules hold for all of them. A signal that cuts a call short is no failure: the call is made again (a file system on
+//! another machine, or in a user's program, answers `EINTR` where a local one does not). And only "not found" means that
+//! nothing is there: whatever else goes wrong, one does not know.
+//!
+//! Reading from and writing to an open file is left to the standard library, which makes these calls again by itself.
+
+mod identity;
+
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub(crate) use identity::{Identity, Version, is_at, lead_to_same, leads_to};
+
+/// Makes a call again for as long as a signal cuts it short.
+pub(crate) fn retried<R>(mut call: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+/// `None` for what is not there.
+fn if_there<R>(answer: io::Result<R>) -> io::Result<Option<R>> {
+    match answer {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        answer => answer.map(Some),
+    }
+}
+
+/// What the system says of an entry, be it a link; `None` where there is none.
+pub(crate) fn entry(path: &Path) -> io::Result<Option<Metadata>> {
+    if_there(retried(|| fs::symlink_metadata(path)))
+}
+
+/// What the system says of what a path leads to; `None` where that is not there.
+pub(crate) fn target(path: &Path) -> io::Result<Option<Metadata>> {
+    if_there(retried(|| fs::metadata(path)))
+}
+
+/// What the system says of an open file.
+pub(crate) fn status(file: &File) -> io::Result<Metadata> {
+    retried(|| file.metadata())
+}
+
+/// Whether a path leads to a folder.
+pub(crate) fn is_folder(path: &Path) -> io::Result<bool> {
+    Ok(target(path)?.is_some_and(|status| status.is_dir()))
+}
+
+/// The names of a folder's entries.
+pub(crate) fn names(folder: &Path) -> io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    for entry in retried(|| fs::read_dir(folder))? {
+        match entry {
+            Ok(entry) => names.push(entry.file_name()),
+            // The listing goes on where it was.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(names)
+}
+
+/// The path without links and `.` and `..`.
+pub(crate) fn canonical(path: &Path) -> io::Result<PathBuf> {
+    retried(|| path.canonicalize())
+}
+
+/// Gives an entry another name, replacing a file that has it already.
+///
+/// A server on another machine may have done it, and its answer been lost on the way: what counts is where the entry is.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    match retried(|| fs::rename(from, to)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound && has_moved(from, to) => Ok(()),
+        renamed => renamed,
+    }
+}
+
+fn has_moved(from: &Path, to: &Path) -> bool {
+    matches!((entry(from), entry(to)), (Ok(None), Ok(Some(_))))
+}
+
+/// Gives a file one more name, which must be free.
+pub(crate) fn hard_link(from: &Path, to: &Path) -> io::Result<()> {
+    retried(|| fs::hard_link(from, to))
+}
+
+/// Makes a folder where nothing stands.
+pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
+    retried(|| fs::create_dir(path))
+}
+
+/// Makes a folder, and those around it, where they are missing.
+pub(crate) fn create_folders(path: &Path) -> io::Result<()> {
+    retried(|| fs::create_dir_all(path))
+}
+
+/// Removes a file.
+pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
+    retried(|| fs::remove_file(path))
+}
+
+/// Removes an empty folder.
+pub(crate) fn remove_folder(path: &Path) -> io::Result<()> {
+    retried(|| fs::remove_dir(path))
+}
+
+/// Removes a folder with all that is in it.
+pub(crate) fn remove_folder_and_all(path: &Path) -> io::Result<()> {
+    retried(|| fs::remove_dir_all(path))
+}
+
+/// Makes an empty file share all blocks of another, if the file system can: whether it did.
+#[cfg(target_os = "linux")]
+pub(crate) fn share_blocks(from: &File, to: &File) -> bool {
+    retried(|| Ok(rustix::fs::ioctl_ficlone(to, from)?)).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn share_blocks(_: &File, _: &File) -> bool {
+    false
+}
+
+/// Locks an open file for as long as it is held open: whether another has locked it already; `None` where it cannot be known,
+/// for the file system knows no locks.
+pub(crate) fn is_locked(file: &File) -> Option<bool> {
+    let locked = retried(|| match file.try_lock() {
+        Ok(()) => Ok(Some(false)),
+        Err(TryLockError::WouldBlock) => Ok(Some(true)),
+        Err(TryLockError::Error(error)) => Err(error),
+    });
+    locked.ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_a_signal_cut_short_is_made_again() {
+        let mut calls = 0;
+        let done = retried(|| {
+            calls += 1;
+            match calls {
+                1 | 2 => Err(io::ErrorKind::Interrupted.into()),
+                _ => Ok(calls),
+            }
+        });
+        assert_eq!(done.unwrap(), 3);
+        let failed = retried(|| Err::<(), _>(io::ErrorKind::NotFound.into()));
+        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn only_what_is_not_found_is_not_there() {
+        let desk = tempfile::tempdir().unwrap();
+        let file = desk.path().join("file");
+        assert!(entry(&file).unwrap().is_none() && target(&file).unwrap().is_none());
+        fs::write(&file, "").unwrap();
+        assert!(entry(&file).unwrap().is_some() && !is_folder(&file).unwrap());
+        // Below a file nothing can be, but that is not what the system was asked.
+        assert!(entry(&file.join("below")).is_err() && is_folder(&file.join("below")).is_err());
+        let link = desk.path().join("link");
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        assert!(entry(&link).unwrap().is_some() && target(&link).unwrap().is_none());
+        let mut found = names(desk.path()).unwrap();
+        found.sort();
+        assert_eq!(found, ["file", "link"]);
+    }
+}
