@@ -293,8 +293,9 @@ fn killed_at_any_moment_a_sweep_goes_on_where_it_was() {
     words.extend(all_that_varies());
     words.extend(args!["--eval", evaluator("0.01"), "--jobs", "2"]);
     let mut kills = 0;
-    // Falling from one moment to the next in steps that have nothing to do with those of the sweep.
-    for wait in (0..).map(|turn| 60 + (turn * 83) % 311) {
+    // Falling from one moment to the next in steps that have nothing to do with those of the sweep, and later and later, so that
+    // a busy machine has the time to draw, which is done in one go.
+    for wait in (0..).map(|turn| 60 + (turn * 83) % 311 + 4 * turn) {
         let before = journal_lines(&killed);
         let mut child = start(&words);
         std::thread::sleep(Duration::from_millis(wait));
