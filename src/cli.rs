@@ -469,7 +469,7 @@ pub(crate) struct Watch {
     pub out: PathBuf,
     /// Merge what is complete now, and end
     ///
-    /// It takes two looks. Exits with 1 if a checkpoint could not be merged.
+    /// It takes two looks. Exits with 1 if a checkpoint could not be merged, or not be read.
     #[arg(long)]
     pub once: bool,
     /// Time between two looks at DIR, in seconds
@@ -518,6 +518,8 @@ pub(crate) struct Diff {
     --eval names: the paper's Figures 2 and 3, for your own net and data. Without --eval its weights are measured instead.\n\n\
     What comes of a point is in DIR/points.jsonl at once. A sweep that was stopped, however it was, goes on with the same \
     command; one with more points keeps those it has; another checkpoint or other base settings are refused.\n\n\
+    The program runs in a process group of its own, and that ends with the sweep, however the sweep ends: what it starts ends with \
+    it, also on kill -9, but for what makes a session of its own (setsid).\n\n\
     On several machines: `sensitivity plan IN --report DIR …` once, `sensitivity run DIR --shard I/N` in each job of an array, \
     and `sensitivity collect DIR` at the end, or to see how it goes."
 )]
@@ -574,6 +576,9 @@ pub(crate) struct SweepFlags {
     #[arg(long, value_name = "WHAT", required = true)]
     pub vary: Vec<Vary>,
     /// Cross two of what varies as well, e.g. alpha,prob: a heatmap
+    ///
+    /// Every value of the one with every value of the other. A sweep can have 100,000 points, those of all that varies together,
+    /// times --repeats.
     #[arg(long, value_name = "A,B", value_parser = grid)]
     pub grid: Option<(Series, Series)>,
     /// Make each variant N times, with the seeds from --seed on

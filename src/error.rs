@@ -59,6 +59,8 @@ pub enum Error {
         shape: Vec<usize>,
         other: PathBuf,
     },
+    #[error("{}: is a plan where the checkpoint is to be; the order is `inmerge-ckpt apply PLAN IN OUT`", .0.display())]
+    PlanAsInput(PathBuf),
     #[error("{}: is the input itself; use --force to replace it", .0.display())]
     OutputIsInput(PathBuf),
     #[error("--threads: cannot start threads ({0}); ask for fewer")]

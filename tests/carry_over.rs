@@ -183,10 +183,51 @@ fn a_wrong_prefix_names_the_layer_looked_for_and_the_right_prefix() {
         &other,
         &["is not in the checkpoint", "--prefix ''", "make a plan"],
     );
-    // Without the flag the plan is for its own source only.
-    let plan = merged.path("plan");
-    let without = run(args!["apply", plan, ema, merged.path("out")]);
-    refused(&merged, &without, &["another checkpoint"]);
+}
+
+#[test]
+fn without_a_prefix_the_plan_is_for_its_own_source_and_the_one_that_is_meant_is_named() {
+    let merged = Merged::new("demo.safetensors");
+    let tensors = read(&merged.source);
+    let apply = |plan: &str, to: &Path| {
+        let plan = merged.path(plan);
+        let run = run(args!["apply", plan, to, merged.path("out")]);
+        refused(&merged, &run, &["another checkpoint"]);
+        run
+    };
+    for prefix in ["ema.", "ema_model.", "module.ema/"] {
+        let ema = merged.path("ema");
+        write(&ema, &renamed(&tensors, prefix));
+        let run = apply("plan", &ema);
+        refused(&merged, &run, &[&format!("with --prefix '{prefix}'")]);
+        assert!(!run.stderr.contains("make a plan"), "{run}");
+        merged.apply(&ema, prefix).done();
+        std::fs::remove_file(merged.path("out")).unwrap();
+    }
+    // The other way round no prefix helps.
+    let ema = merged.path("ema");
+    write(&ema, &renamed(&tensors, "ema."));
+    let flags = args!["--tau=0.2", "--skip-shallow=0", "--prob=1"];
+    let plan = args!["merge", &ema, "--dry-run", "--plan", merged.path("of-ema")];
+    run(plan.into_iter().chain(flags)).done();
+    let run = apply("of-ema", &merged.source);
+    refused(
+        &merged,
+        &run,
+        &["`ema.` before them", "make a plan for this one"],
+    );
+    // The same names in another file: another epoch, or an average.
+    let same = merged.path("same");
+    write(&same, &renamed(&tensors, ""));
+    let run = apply("plan", &same);
+    refused(&merged, &run, &["make a plan for this one", "--prefix ''"]);
+    // Some of the layers are not all of them, and another net is another net.
+    write(&ema, &renamed(&tensors[..tensors.len() / 2], "ema."));
+    for other in [&ema, &fixture("checkpoints/conv1d.safetensors")] {
+        let run = apply("plan", other);
+        refused(&merged, &run, &["make a plan for this one"]);
+        assert!(!run.stderr.contains("prefix"), "{run}");
+    }
 }
 
 #[test]

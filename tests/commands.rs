@@ -6,10 +6,11 @@ mod common;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{fixture, read_json, run};
+use common::{contents, fixture, read_json, run};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -383,6 +384,97 @@ fn verbose_runs_name_the_layers_left_alone_and_the_blas() {
     let run = run(args!["merge", demo(), "--dry-run", "--tau=0.9", "-v"]).done();
     assert!(run.stderr.contains("conv1.weight (shallow)"), "{run}");
     assert!(run.stderr.contains("OpenBLAS"), "{run}");
+}
+
+/// Fails unless a run failed with one line, which has these words in it.
+fn refused(run: &common::Run, words: &[&str]) {
+    assert_eq!(run.code, Some(1), "{run}");
+    assert_eq!(run.stderr.lines().count(), 1, "{run}");
+    for word in words {
+        assert!(run.stderr.contains(word), "no {word:?}\n{run}");
+    }
+}
+
+#[test]
+fn in_a_folder_that_was_deleted_nothing_is_written_and_one_sentence_says_why() {
+    let desk = TempDir::new().unwrap();
+    let gone = desk.path().join("gone");
+    let demo = demo().canonicalize().unwrap();
+    let elsewhere = desk.path().join("elsewhere");
+    for args in [
+        args!["merge", &demo, "o"],
+        args!["merge", &demo, "o/p/../q"],
+        args!["merge", &demo, "./o", "--report", "r"],
+        args!["merge", &demo, "--dry-run", "--plan", "p"],
+        args!["merge", &demo, &elsewhere, "--report", "r/s"],
+        args!["analyze", &demo],
+        args!["sensitivity", &demo, "--vary", "tau=0.5"],
+        args!["watch", desk.path(), "--out", "o", "--once"],
+    ] {
+        fs::create_dir(&gone).unwrap();
+        // A shell, as it must be in the folder before that is deleted.
+        let mut command = Command::new("sh");
+        command.args(["-c", "rmdir \"$PWD\"; exec \"$@\"", "sh"]);
+        let output = command
+            .arg(common::program())
+            .args(&args)
+            .current_dir(&gone);
+        let output = output.output().unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        let told = format!("{args:?}: {message}");
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert_eq!(message.lines().count(), 1, "{told}");
+        assert!(
+            message.contains("the current folder, which was deleted"),
+            "{told}"
+        );
+        assert!(!gone.exists() && !elsewhere.exists());
+    }
+}
+
+#[test]
+fn what_is_not_meant_is_called_what_it_is() {
+    let desk = TempDir::new().unwrap();
+    let path = |name: &str| desk.path().join(name);
+    let (plan, out) = (path("plan.json"), path("out"));
+    let merge = args!["merge", demo(), "--dry-run", "--tau=0.9", "--plan", &plan];
+    run(merge).done();
+
+    // The arguments in another order.
+    let order = "inmerge-ckpt apply PLAN IN OUT";
+    let swapped = run(args!["apply", demo(), &plan, &out]);
+    refused(&swapped, &["plan.json: is a plan", order]);
+    let twice = run(args!["apply", &plan, &plan, &out]);
+    refused(&twice, &["plan.json: is a plan", order]);
+    let planless = run(args!["apply", demo(), demo(), &out]);
+    refused(&planless, &["demo.safetensors: is a checkpoint", order]);
+
+    // Links to nothing.
+    let link = path("link");
+    symlink("gone/file", &link).unwrap();
+    let target = format!("link: is a link to {}", path("gone/file").display());
+    for args in [
+        args!["inspect", &link],
+        args!["merge", &link, &out],
+        args!["apply", &plan, &link, &out],
+        args!["apply", &link, demo(), &out],
+        args!["diff", demo(), &link],
+    ] {
+        refused(&run(args), &[&target, "not there"]);
+    }
+
+    // Links to what is no file.
+    for output in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
+        if fs::symlink_metadata(output).is_ok() {
+            let run = run(args!["merge", demo(), output, "--tau=0.9", "--force"]);
+            refused(&run, &[output, "a device, a pipe", "name a regular file"]);
+        }
+    }
+
+    // A file where a folder is to be.
+    let below = run(args!["merge", demo(), plan.join("out"), "--tau=0.9"]);
+    refused(&below, &["plan.json/out: ", "plan.json is no folder"]);
+    assert_eq!(contents(desk.path()).len(), 2);
 }
 
 /// Starts the program with these streams and waits for its exit code.

@@ -293,8 +293,9 @@ fn killed_at_any_moment_a_sweep_goes_on_where_it_was() {
     words.extend(all_that_varies());
     words.extend(args!["--eval", evaluator("0.01"), "--jobs", "2"]);
     let mut kills = 0;
-    // Falling from one moment to the next in steps that have nothing to do with those of the sweep.
-    for wait in (0..).map(|turn| 60 + (turn * 83) % 311) {
+    // Falling from one moment to the next in steps that have nothing to do with those of the sweep, and later and later, so that
+    // a busy machine has the time to draw, which is done in one go.
+    for wait in (0..).map(|turn| 60 + (turn * 83) % 311 + 4 * turn) {
         let before = journal_lines(&killed);
         let mut child = start(&words);
         std::thread::sleep(Duration::from_millis(wait));
@@ -406,6 +407,91 @@ fn asked_to_end_it_ends_at_once_and_leaves_nothing_running() {
         let mut left = contents(&folder.path().join("sweep")).into_keys();
         assert!(!left.any(|path| is_hidden(&path)));
     }
+}
+
+/// Whether a process runs: not one that has ended and whose parent has not heard of it yet, or never will.
+fn runs(pid: i32) -> bool {
+    let is_there = || rustix::process::test_kill_process(Pid::from_raw(pid).unwrap()).is_ok();
+    match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(status) => {
+            !matches!(status.rsplit(") ").next(), Some(rest) if rest.starts_with(['Z', 'X']))
+        }
+        Err(_) => is_there(),
+    }
+}
+
+#[test]
+fn killed_it_takes_the_evaluators_with_it_and_what_these_have_started() {
+    let folder = temporary();
+    let markers = folder.path().join("markers");
+    fs::create_dir(&markers).unwrap();
+    // Two at a time, each with a child, and none of them ends when asked to.
+    let script = format!(
+        "trap '' TERM HUP INT; (while :; do sleep 1; done) & echo $$ $! > '{0}/'$$.tmp; mv '{0}/'$$.tmp '{0}/'$$; wait",
+        markers.display()
+    );
+    let words = with(
+        base(&folder.path().join("sweep")),
+        args![
+            "--vary",
+            "tau=0.2,0.4",
+            "--eval",
+            shell(&script),
+            "--jobs",
+            "2"
+        ],
+    );
+    let mut sweep = start(&words);
+    let pids = || -> Vec<i32> {
+        let texts = contents(&markers).into_iter();
+        let texts = texts.filter(|(path, _)| path.extension().is_none());
+        let texts = texts.map(|(_, text)| String::from_utf8(text).unwrap());
+        let pids = texts.flat_map(|text| {
+            let pids = text.split_whitespace().map(|pid| pid.parse().unwrap());
+            pids.collect::<Vec<_>>()
+        });
+        pids.collect()
+    };
+    wait_until("the evaluators' start", || pids().len() == 4);
+    assert!(pids().into_iter().all(runs));
+    sweep.kill().expect("it can be killed");
+    sweep.wait().expect("a child");
+    wait_until("the evaluators' end", || !pids().into_iter().any(runs));
+}
+
+#[test]
+fn what_a_run_left_that_died_in_its_clean_up_goes_with_the_next() {
+    let folder = temporary();
+    let report = folder.path().join("sweep");
+    let words = with(base(&report), args!["--vary", "tau=0.4"]);
+    run(&words).done();
+    let left = |part: &str| {
+        let scratch = report.join(format!(".{part}.scratch"));
+        fs::create_dir(&scratch).unwrap();
+        fs::write(scratch.join("variant.safetensors"), "half").unwrap();
+        scratch
+    };
+    fs::write(report.join("points-1-of-2.jsonl"), "").unwrap();
+    let shard = || run(args!["sensitivity", "run", &report, "--shard", "1/2"]);
+    let again: [&dyn Fn() -> Run; 3] = [
+        &|| run(&words),
+        &|| run(args!["sensitivity", "collect", &report]),
+        &|| shard(),
+    ];
+    for again in again {
+        let scratches = [left("points.jsonl"), left("points-1-of-2.jsonl")];
+        again().done();
+        assert!(scratches.iter().all(|scratch| !scratch.exists()));
+    }
+    // But not of a run at work.
+    let scratch = left("points.jsonl");
+    let part = fs::File::open(report.join("points.jsonl")).unwrap();
+    if part.try_lock().is_err() {
+        return common::skipped("another run's scratch: no locks here");
+    }
+    run(args!["sensitivity", "collect", &report]).done();
+    shard().done();
+    assert!(scratch.exists());
 }
 
 #[test]
@@ -706,6 +792,17 @@ fn what_cannot_be_is_refused_before_anything_is_made() {
         ),
         (args!["--vary", "tau=0.1", "--vary", "tau=0.2"], "twice"),
         (
+            args![
+                "--vary",
+                "alpha=0.0001:1:0.0001",
+                "--vary",
+                "prob=0.0001:1:0.0001",
+                "--grid",
+                "alpha,prob",
+            ],
+            "there would be 100020001 points, and a sweep can have 100000",
+        ),
+        (
             args!["--vary", "tau=0.1", "--eval", "score"],
             "{checkpoint}",
         ),
@@ -758,6 +855,19 @@ fn what_cannot_be_is_refused_before_anything_is_made() {
         &["foreign", "empty or a new folder"],
     );
     assert_eq!(contents(&foreign).len(), 1);
+    let file = foreign.join("thesis.tex");
+    for place in [&file, &file.join("below")] {
+        refused(
+            run(with(base(place), args!["--vary", "tau=0.1"])),
+            1,
+            &["thesis.tex", "is no folder", "new one"],
+        );
+    }
+    refused(
+        run(args!["sensitivity", "collect", &file]),
+        1,
+        &["holds no sweep"],
+    );
     refused(
         run(args!["sensitivity", "collect", &foreign]),
         1,

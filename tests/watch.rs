@@ -5,9 +5,10 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::Write;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -580,6 +581,85 @@ fn what_is_broken_or_cannot_be_merged_is_said_once_and_stops_nothing() {
 }
 
 #[test]
+fn once_fails_where_it_cannot_tell_whether_a_checkpoint_is_complete() {
+    let desk = Desk::new();
+    fs::write(desk.input("a.safetensors"), checkpoint(1)).unwrap();
+    // Links in a circle: they can be looked at by nobody.
+    symlink("b.safetensors", desk.input("b.safetensors")).unwrap();
+    symlink("none", desk.input("dangling.safetensors")).unwrap();
+    let run = desk.once();
+    refused(&run, &["b.safetensors", "cannot be reached", "1 of 2"]);
+    refused(
+        &run,
+        &["warning: ", "dangling.safetensors: left alone", "none"],
+    );
+    assert_eq!(run.stderr.matches("cannot be reached").count(), 1, "{run}");
+    assert_eq!(desk.outputs(), ["a.safetensors"]);
+    // A watch that goes on says so once.
+    let watch = desk.start(&["--poll=0.05"]);
+    desk.wait_for("a warning", |desk| {
+        !desk.warnings("cannot be reached").is_empty()
+    });
+    thread::sleep(Duration::from_millis(500));
+    for word in ["cannot be reached", "left alone"] {
+        assert_eq!(desk.warnings(word).len(), 1, "{}", desk.log());
+    }
+    fs::write(desk.input("whole"), checkpoint(2)).unwrap();
+    fs::rename(desk.input("whole"), desk.input("b.safetensors")).unwrap();
+    desk.wait_for("b is merged", |desk| desk.record("done").len() == 2);
+    assert_eq!(watch.terminate().0, Some(0));
+    // What is not there is no checkpoint that could have been merged.
+    desk.once().done();
+}
+
+/// The program as run by a user who may not read everything, whose the desk is then.
+fn run_as_other(desk: &Desk, args: &[OsString]) -> Option<Run> {
+    if !rustix::process::geteuid().is_root() {
+        return Some(run(args));
+    }
+    let nobody = 65534;
+    let program = desk.folder.path().join("program");
+    fs::copy(common::program(), &program).unwrap();
+    for path in [desk.folder.path(), &desk.input("")] {
+        chown(path, Some(nobody), Some(nobody)).unwrap();
+    }
+    let mut command = Command::new(&program);
+    let command = command.args(args).uid(nobody).gid(nobody);
+    match command.output() {
+        Ok(output) => Some(Run {
+            line: format!("{command:?}"),
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }),
+        Err(error) => {
+            common::skipped(&format!("nothing can be run as another user ({error})"));
+            None
+        }
+    }
+}
+
+#[test]
+fn once_fails_where_a_checkpoint_may_not_be_read() {
+    let desk = Desk::new();
+    let closed = desk.folder.path().join("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::write(closed.join("whole"), checkpoint(1)).unwrap();
+    symlink("../closed/whole", desk.input("link.safetensors")).unwrap();
+    fs::write(desk.input("mine.safetensors"), checkpoint(2)).unwrap();
+    fs::write(desk.input("secret.safetensors"), checkpoint(3)).unwrap();
+    for (path, mode) in [(&closed, 0), (&desk.input("secret.safetensors"), 0)] {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+    let run = run_as_other(&desk, &desk.args(&["--once"]));
+    fs::set_permissions(&closed, Permissions::from_mode(0o755)).unwrap();
+    let Some(run) = run else { return };
+    refused(&run, &["link.safetensors: cannot be reached", "2 of 3"]);
+    refused(&run, &["secret.safetensors: cannot be read", "permissions"]);
+    assert_eq!(desk.outputs(), ["mine.safetensors"]);
+}
+
+#[test]
 fn folders_that_cannot_be_watched_are_refused_by_name() {
     let desk = Desk::new();
     let watch = |input: &Path, out: &Path| run(args!["watch", input, "--out", out, "--once"]);
@@ -595,6 +675,21 @@ fn folders_that_cannot_be_watched_are_refused_by_name() {
     refused(
         &watch(&input, &out.with_extension("txt")),
         &["out.txt", "not a folder"],
+    );
+    refused(
+        &watch(&input, &out.with_extension("txt").join("below")),
+        &["out.txt/below", "out.txt is no folder"],
+    );
+    // A link in a circle is not a folder that is missing.
+    symlink("out.round", out.with_extension("round")).unwrap();
+    refused(
+        &watch(&input, &out.with_extension("round")),
+        &["out.round", "cannot be written"],
+    );
+    symlink("none", out.with_extension("link")).unwrap();
+    refused(
+        &watch(&input, &out.with_extension("link")),
+        &["out.link", "not a folder"],
     );
     assert!(contents(&input).is_empty());
     for poll in ["0", "-1", "NaN", "1e9", "soon"] {

@@ -25,6 +25,10 @@ pub enum Problem {
     #[error("no such file; check the path")]
     Missing,
     #[error(
+        "is a link to {}, which is not there; put the file there, or name the checkpoint itself", .0.display()
+    )]
+    Dangling(PathBuf),
+    #[error(
         "no such file; a run that was killed while it replaced it has left what stood there in {}: move that back",
         .0.display()
     )]
@@ -267,11 +271,15 @@ impl fmt::Display for Recognised {
 }
 
 impl Problem {
-    /// Attaches the file.
+    /// Attaches the file. One that is missing may be so at the end of a link, which is to be said then.
     pub fn of(self, file: &Path) -> Error {
+        let target = match self {
+            Self::Missing | Self::ShardMissing { .. } => place::missing_target(file),
+            _ => None,
+        };
         Error {
             file: file.to_owned(),
-            problem: Box::new(self),
+            problem: Box::new(target.map_or(self, Self::Dangling)),
         }
     }
 

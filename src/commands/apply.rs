@@ -18,10 +18,20 @@ use super::{Outcome, Session, selecting};
 
 pub(super) fn run(args: &Apply, session: &mut Session<'_>) -> Result<Outcome, Error> {
     let started = Instant::now();
-    let source = Checkpoint::open(&args.input)?;
+    let source = match Checkpoint::open(&args.input) {
+        Ok(source) => source,
+        Err(_) if Plan::is_at(&args.input) => {
+            return Err(Error::PlanAsInput(args.input.clone()));
+        }
+        Err(error) => return Err(error.into()),
+    };
     writing::refuse_overwriting(&args.output, &[(Some(&args.plan), "plan")])?;
     let destination = writing::destination(&source, &args.output, args.writing.force)?;
     let of_plan = |problem: Problem| problem.of(&args.plan);
+    // Seen by its header, before all of it is read as if it were JSON.
+    if Checkpoint::open(&args.plan).is_ok() {
+        return Err(of_plan(Problem::ACheckpoint).into());
+    }
     let plan = Plan::read(&args.plan)?;
     let plan = match &args.prefix {
         Some(prefix) => plan.carried_over(prefix, &source).map_err(of_plan)?,

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::checkpoint::{Checkpoint, Destination};
 use crate::cli::Writing;
 use crate::error::Error;
+use crate::files;
+use crate::place::or_here;
 use crate::report::{FinishedRun, MergeReport};
 
 use super::{Outcome, Session};
@@ -55,17 +57,17 @@ pub(super) fn refuse_inside(
 
 /// One name for all spellings of a path, whose last parts need not exist yet.
 fn place(path: &Path) -> PathBuf {
-    let in_folder = || {
-        let folder = path.parent()?;
-        let folder = if folder.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            folder
-        };
-        Some(place(folder).join(path.file_name()?))
-    };
-    let whole = path.canonicalize().ok();
-    whole.or_else(in_folder).unwrap_or_else(|| path.to_owned())
+    let known = path.ancestors().find_map(|folder| {
+        let whole = files::canonical(or_here(Some(folder))).ok()?;
+        let rest = path.strip_prefix(folder).ok()?;
+        // A path joined with nothing would end in a slash.
+        Some(match rest.as_os_str().is_empty() {
+            true => whole,
+            false => whole.join(rest),
+        })
+    });
+    // Not even the current folder is there any more.
+    known.unwrap_or_else(|| path.to_owned())
 }
 
 /// How a run ends, and what it says about itself.

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::files;
+
 /// Something could not be written where it was to go.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {problem}", path.display())]
@@ -25,8 +27,12 @@ pub enum Problem {
     Link,
     #[error("is a folder; name a file in it as the output")]
     Folder,
-    #[error("is a device or another special file; name a regular file as the output")]
+    #[error("is a device, a pipe or another special file; name a regular file as the output")]
     Special,
+    #[error(
+        "would go into the current folder, which was deleted; change to one that is there, or give the whole path of an output elsewhere"
+    )]
+    HereGone,
     #[error("has no name that another folder could take; name the output folder by its own name")]
     Nameless,
     #[error(
@@ -65,6 +71,14 @@ impl Problem {
         Error {
             path: path.to_owned(),
             problem: Box::new(self),
+        }
+    }
+
+    /// What a link in the place of an output means: `/dev/stdout` is one, and so are all names in `/dev/fd`.
+    pub(super) fn linked(path: &Path) -> Self {
+        match files::target(path) {
+            Ok(Some(target)) if !target.is_file() && !target.is_dir() => Self::Special,
+            _ => Self::Link,
         }
     }
 

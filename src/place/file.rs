@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::files;
 
 use super::durability::sync_change;
-use super::folder::or_here;
+use super::folder::{or_here, refuse_deleted_here};
 use super::temporary_file::{TemporaryFile, remove_abandoned};
 use super::{Durability, Error, Problem};
 
@@ -39,13 +39,14 @@ impl FileDestination {
             _ => return Err(Problem::Folder),
         };
         let folder = or_here(Some(folder)).to_owned();
+        refuse_deleted_here(path)?;
         match files::target(&folder).map_err(Problem::Unwritable)? {
             None => return Err(Problem::FolderMissing(folder)),
             Some(status) if !status.is_dir() => return Err(Problem::NotInFolder(folder)),
             Some(_) => {}
         }
         let replaced = match files::entry(path).map_err(Problem::Unwritable)? {
-            Some(status) if status.is_symlink() => return Err(Problem::Link),
+            Some(status) if status.is_symlink() => return Err(Problem::linked(path)),
             Some(status) if status.is_dir() => return Err(Problem::Folder),
             Some(status) if !status.is_file() => return Err(Problem::Special),
             Some(_) if !replace => return Err(Problem::Exists),

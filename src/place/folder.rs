@@ -1,7 +1,9 @@
 //! Where a folder goes: a name in the folder around it.
 
+use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -30,11 +32,12 @@ impl FolderPlace {
     ///
     /// # Errors
     ///
-    /// Where it does not end in a name, as `..` and `/` do not.
+    /// Where it does not end in a name, as `..` and `/` do not, or begins in the current folder and that was deleted.
     pub fn of(path: &Path) -> Result<Self, Problem> {
         let Some(name) = path.file_name() else {
             return Err(Problem::Nameless);
         };
+        refuse_deleted_here(path)?;
         // Without the slash at the end that makes a link its target.
         Ok(Self {
             path: or_here(path.parent()).join(name),
@@ -66,7 +69,7 @@ impl FolderPlace {
             return Ok(Standing::Nothing);
         };
         match status {
-            status if status.is_symlink() => Err(Problem::Link),
+            status if status.is_symlink() => Err(Problem::linked(&self.path)),
             status if status.is_dir() => Ok(Standing::Folder(status)),
             status if status.is_file() => Ok(Standing::File),
             _ => Ok(Standing::Special),
@@ -102,4 +105,14 @@ pub(crate) fn or_here(folder: Option<&Path>) -> &Path {
     folder
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."))
+}
+
+/// Refuses a path that begins in the current folder where that was deleted: such a folder can still be looked at, and nothing
+/// can be made in it.
+pub(crate) fn refuse_deleted_here(path: &Path) -> Result<(), Problem> {
+    let is_gone = || env::current_dir().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    match path.is_relative() && is_gone() {
+        true => Err(Problem::HereGone),
+        false => Ok(()),
+    }
 }

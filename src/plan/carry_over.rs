@@ -1,6 +1,6 @@
 //! A plan carried over to another checkpoint of the same net: averaged weights (EMA), an optimizer's momentum.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::checkpoint::Checkpoint;
 
@@ -47,14 +47,58 @@ impl Plan {
     }
 }
 
+/// How a checkpoint's names are those of a plan for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Relation<'a> {
+    /// With this before them, which may be nothing.
+    Before(&'a str),
+    /// Without this, which they have there.
+    Without(&'a str),
+}
+
+impl Plan {
+    /// How the names of all its layers are found again in a checkpoint, with the same shapes; `None` where they are not.
+    pub(super) fn relation<'a>(&'a self, source: &'a Checkpoint) -> Option<Relation<'a>> {
+        let tensors = source.tensors().iter();
+        let shapes: HashMap<&str, &[usize]> = tensors
+            .map(|tensor| (&tensor.name[..], &tensor.shape[..]))
+            .collect();
+        let has = |name: &str, layer: &PlannedLayer| {
+            shapes.get(name).is_some_and(|shape| *shape == layer.shape)
+        };
+        let has_all = |name: &dyn Fn(&str) -> Option<String>| {
+            let mut layers = self.layers.iter();
+            layers.all(|layer| name(&layer.name).is_some_and(|name| has(&name, layer)))
+        };
+        let first = self.layers.first()?;
+        let before =
+            prefixes(first, source).find(|prefix| has_all(&|name| Some(format!("{prefix}{name}"))));
+        let without = || {
+            let ends = first.name.match_indices(PREFIX_ENDS);
+            let mut prefixes = ends.map(|(at, end)| &first.name[..at + end.len()]);
+            prefixes.find(|&prefix| has_all(&|name| Some(name.strip_prefix(prefix)?.to_owned())))
+        };
+        before
+            .map(Relation::Before)
+            .or_else(|| without().map(Relation::Without))
+    }
+}
+
+/// How a prefix of names ends, if it is not empty.
+const PREFIX_ENDS: [char; 3] = ['.', '/', '_'];
+
+/// The prefixes under which a checkpoint has a layer.
+fn prefixes<'a>(layer: &PlannedLayer, source: &'a Checkpoint) -> impl Iterator<Item = &'a str> {
+    source.tensors().iter().filter_map(|tensor| {
+        let prefix = tensor.name.strip_suffix(&layer.name[..])?;
+        let is_prefix = prefix.is_empty() || prefix.ends_with(PREFIX_ENDS);
+        (is_prefix && tensor.shape == layer.shape).then_some(prefix)
+    })
+}
+
 /// Says which name was looked for, and the prefix under which the checkpoint has the layer, if there is one.
 fn missing(name: String, prefix: &str, layer: &PlannedLayer, source: &Checkpoint) -> Problem {
-    let alike = source.tensors().iter().find_map(|tensor| {
-        let other = tensor.name.strip_suffix(&layer.name[..])?;
-        let is_prefix = other.is_empty() || other.ends_with(['.', '/', '_']);
-        (is_prefix && tensor.shape == layer.shape).then_some(other)
-    });
-    let remedy = match alike {
+    let remedy = match prefixes(layer, source).next() {
         Some(other) => format!("with --prefix '{other}' it would be found"),
         None => "correct the prefix, or make a plan for this checkpoint".to_owned(),
     };

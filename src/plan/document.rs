@@ -1,5 +1,7 @@
 //! The plan as a document: decisions only, complete enough to be applied anywhere.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,9 @@ use super::{Error, Fraction, Parameters, Problem};
 
 /// What `"format"` says.
 const FORMAT: &str = "inmerge-plan";
+
+/// Bytes within which a plan says what it is: as this program writes it, at once.
+const BEGINNING: u64 = 4096;
 
 /// The version of the format that this program writes, and the only one it reads.
 const VERSION: u64 = 1;
@@ -179,6 +184,18 @@ impl Plan {
             });
         }
         serde_path_to_error::deserialize(value).map_err(Problem::Malformed)
+    }
+
+    /// Whether a file, of whatever size, looks like a plan from its beginning.
+    pub fn is_at(path: &Path) -> bool {
+        let mut start = Vec::new();
+        // Opening a pipe would wait for a writer.
+        let is_read = path.is_file()
+            && File::open(path)
+                .and_then(|file| file.take(BEGINNING).read_to_end(&mut start))
+                .is_ok();
+        let start = String::from_utf8_lossy(&start);
+        is_read && start.trim_start().starts_with('{') && start.contains(&format!("\"{FORMAT}\""))
     }
 
     /// The plan as JSON.

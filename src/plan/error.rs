@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::place::missing_target;
+
 /// A plan could not be read or does not fit.
 #[derive(Debug, thiserror::Error)]
 #[error("plan {}: {problem}", file.display())]
@@ -21,6 +23,12 @@ pub enum Problem {
         "no such file; check the path, or make one with `inmerge-ckpt merge IN OUT --dry-run --plan FILE`"
     )]
     Missing,
+    #[error("is a link to {}, which is not there; put the plan there, or name it itself", .0.display())]
+    Dangling(PathBuf),
+    #[error(
+        "is a checkpoint, and the plan comes first: `inmerge-ckpt apply PLAN IN OUT`; name the file that `merge --plan` wrote"
+    )]
+    ACheckpoint,
     #[error("cannot be read ({0}); check its permissions and the disk")]
     Unreadable(io::Error),
     #[error("is not valid JSON ({0}); make it again")]
@@ -33,13 +41,12 @@ pub enum Problem {
     Version { found: String },
     #[error("is malformed at {0}; correct it, or make it again")]
     Malformed(serde_path_to_error::Error<serde_json::Error>),
-    #[error(
-        "was made for another checkpoint ({planned}) than {actual}: {what} differs; make a plan for this one"
-    )]
+    #[error("was made for another checkpoint ({planned}) than {actual}: {what} differs; {remedy}")]
     OtherCheckpoint {
         planned: String,
         actual: String,
         what: &'static str,
+        remedy: String,
     },
     #[error("layer `{layer}` is not in the checkpoint; make a plan for this one")]
     UnknownLayer { layer: String },
@@ -132,11 +139,15 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// Attaches the plan's file.
+    /// Attaches the plan's file. One that is missing may be so at the end of a link, which is to be said then.
     pub fn of(self, file: &Path) -> Error {
+        let target = match self {
+            Self::Missing => missing_target(file),
+            _ => None,
+        };
         Error {
             file: file.to_owned(),
-            problem: Box::new(self),
+            problem: Box::new(target.map_or(self, Self::Dangling)),
         }
     }
 

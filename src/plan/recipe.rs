@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::checkpoint::{self, Checkpoint, Tensor};
 use crate::weight::{Blend, ConvWeight};
 
+use super::carry_over::Relation;
 use super::{Plan, PlannedLayer, Problem, SourceId};
 
 /// What applying a plan does to every layer.
@@ -32,7 +33,7 @@ impl<'a> Recipe<'a> {
     ///
     /// Where the plan is for another checkpoint, or a layer or merge in it is impossible.
     pub fn check(plan: &Plan, source: &'a Checkpoint) -> Result<Self, Problem> {
-        check_source(&plan.source, &SourceId::of(source))?;
+        check_source(plan, source)?;
         let tensors: HashMap<&str, &'a Tensor> = source
             .tensors()
             .iter()
@@ -100,7 +101,8 @@ impl Recipe<'_> {
     }
 }
 
-fn check_source(planned: &SourceId, actual: &SourceId) -> Result<(), Problem> {
+fn check_source(plan: &Plan, source: &Checkpoint) -> Result<(), Problem> {
+    let (planned, actual) = (&plan.source, SourceId::of(source));
     let same_header = planned
         .header_sha256
         .eq_ignore_ascii_case(&actual.header_sha256);
@@ -113,9 +115,28 @@ fn check_source(planned: &SourceId, actual: &SourceId) -> Result<(), Problem> {
     };
     Err(Problem::OtherCheckpoint {
         planned: planned.file.clone(),
-        actual: actual.file.clone(),
+        remedy: remedy(plan, source),
+        actual: actual.file,
         what,
     })
+}
+
+/// What to do with a plan that was made for another checkpoint: it may be meant for this one all the same, by `--prefix`.
+fn remedy(plan: &Plan, source: &Checkpoint) -> String {
+    match plan.relation(source) {
+        Some(Relation::Before("")) => {
+            "make a plan for this one, or, if it holds other weights of the same net (averaged ones, say), apply this one to them with --prefix ''"
+                .to_owned()
+        }
+        Some(Relation::Before(prefix)) => format!(
+            "its names are the plan's with `{prefix}` before them: apply the plan to it with --prefix '{prefix}'"
+        ),
+        Some(Relation::Without(prefix)) => format!(
+            "the plan's names are its own with `{prefix}` before them, which --prefix cannot take off: make a plan for this one, \
+             and apply that to the other with --prefix '{prefix}'"
+        ),
+        None => "make a plan for this one".to_owned(),
+    }
 }
 
 fn weight<'a>(layer: &PlannedLayer, tensor: &'a Tensor) -> Result<ConvWeight<'a>, Problem> {

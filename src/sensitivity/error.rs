@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::Series;
+use super::points::MOST_POINTS;
 
 /// Flags of a sweep that do not fit together or the checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +20,10 @@ pub enum InvalidSweep {
         "--grid cannot cross `{0}`; name two of tau, alpha, prob and skip-shallow, as in --grid alpha,prob"
     )]
     CannotCross(String),
+    #[error(
+        "there would be {0} points, and a sweep can have {MOST_POINTS}; take greater steps, fewer --repeats, or no --grid"
+    )]
+    TooManyPoints(u128),
     #[error("the layers' names show no stages; use --vary layers=each,past")]
     NoStages,
     #[error("--eval `{command}` {problem}")]
@@ -42,6 +47,8 @@ pub enum Error {
     },
     #[error("{}: holds no sweep; begin one there with `inmerge-ckpt sensitivity plan IN --report DIR …`", .0.display())]
     NoSweep(PathBuf),
+    #[error("{}: is no folder, nor can one be made there; name an empty or a new one", .0.display())]
+    NotAFolder(PathBuf),
     #[error("{}: holds other files, and no sweep; name an empty or a new folder", .0.display())]
     Foreign(PathBuf),
     #[error("{}: is no sweep that this program reads ({error}); remove it to begin anew", file.display())]

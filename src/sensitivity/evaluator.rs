@@ -68,7 +68,7 @@ impl Evaluator {
     /// Runs the program on a checkpoint, until it ends, its time is over, or `is_stopped` says so. `None` in that last case,
     /// and where it fails just before that: a queue that stops a job signals all processes of it, the program perhaps first.
     ///
-    /// It has a process group of its own, and nothing of that is left running.
+    /// It has a process group of its own, and nothing of that is left running, however this process ends.
     ///
     /// # Errors
     ///

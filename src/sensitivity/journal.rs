@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::files;
 use crate::place::or_here;
 
 use super::{Error, FinishedPoint, Hold, Shard};
@@ -90,8 +91,7 @@ impl Part {
     ///
     /// Where it cannot be made.
     pub fn scratch(&self) -> Result<Scratch, Error> {
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        let path = self.path.with_file_name(format!(".{name}.scratch"));
+        let path = scratch_of(&self.path);
         let made = match fs::remove_dir_all(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => fs::create_dir(&path),
@@ -118,6 +118,28 @@ impl Part {
     }
 }
 
+/// Where the scratch of a part is.
+fn scratch_of(part: &Path) -> PathBuf {
+    let name = part.file_name().unwrap_or_default().to_string_lossy();
+    part.with_file_name(format!(".{name}.scratch"))
+}
+
+/// Removes the scratch of dead runs from a folder: that of all parts on which no run is at work. What cannot be removed stays.
+///
+/// No run can begin meanwhile, as the folder is held.
+pub fn remove_abandoned_scratch(hold: &Hold) {
+    for path in parts(hold.folder()).unwrap_or_default() {
+        let scratch = scratch_of(&path);
+        // NFS locks only what is open for writing.
+        if scratch.is_dir()
+            && let Ok(part) = OpenOptions::new().append(true).open(&path)
+            && files::is_locked(&part) == Some(false)
+        {
+            let _ = fs::remove_dir_all(scratch);
+        }
+    }
+}
+
 /// A folder that is removed when it goes out of use.
 #[derive(Debug)]
 pub struct Scratch(PathBuf);
@@ -131,7 +153,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // The next run on the same part removes what could not be removed now.
+        // The next run in the same folder removes what could not be removed now.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

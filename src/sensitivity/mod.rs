@@ -5,6 +5,7 @@
 
 mod error;
 mod evaluator;
+mod guard;
 mod hold;
 mod journal;
 mod outcome;
@@ -20,7 +21,7 @@ mod vary;
 pub use error::{Error, InvalidSweep};
 pub use evaluator::Verdict;
 pub use hold::Hold;
-pub use journal::{Part, Scratch, is_at_work, read};
+pub use journal::{Part, Scratch, is_at_work, read, remove_abandoned_scratch};
 pub use outcome::{FinishedPoint, MergedAtPoint, Outcome};
 pub use point::{Point, Scope, Series, Variation};
 pub use points::Variations;

@@ -7,6 +7,9 @@ use crate::plan::{Fraction, Threshold};
 use super::stages::stages;
 use super::{InvalidSweep, Point, Scope, Series, SweptLayer, Variation, Vary};
 
+/// The most points that a sweep can have: at a second each, they take more than a day.
+pub const MOST_POINTS: usize = 100_000;
+
 /// From how many depths on layers are merged past some of them only.
 const MOST_PAST: usize = 16;
 
@@ -20,7 +23,7 @@ pub struct Variations {
 }
 
 impl Variations {
-    /// Checks that nothing varies twice, and that the two parameters to cross vary.
+    /// Checks that nothing varies twice, that the two parameters to cross vary, and that there are not too many points.
     ///
     /// # Errors
     ///
@@ -45,11 +48,39 @@ impl Variations {
                 return Err(InvalidSweep::WithItself(one));
             }
         }
-        Ok(Self {
+        let variations = Self {
             vary,
             grid,
             repeats,
-        })
+        };
+        let counts = variations.vary.iter().map(|vary| vary.count() as u128);
+        variations.check_count(counts.sum::<u128>() + variations.crossings())?;
+        Ok(variations)
+    }
+
+    /// How many pairs of values the crossed parameters make.
+    fn crossings(&self) -> u128 {
+        let Some((one, other)) = self.grid else {
+            return 0;
+        };
+        let count = |series: Series| -> u128 {
+            let vary = self.vary.iter();
+            let vary = vary.filter(|vary| vary.series().contains(&series));
+            vary.map(|vary| vary.count() as u128).sum()
+        };
+        count(one).saturating_mul(count(other))
+    }
+
+    /// Refuses more points than a sweep can have, given how many variants there are of the checkpoint.
+    fn check_count(&self, variants: u128) -> Result<(), InvalidSweep> {
+        // And the baseline.
+        let points = variants
+            .saturating_mul(self.repeats.into())
+            .saturating_add(1);
+        match points > MOST_POINTS as u128 {
+            true => Err(InvalidSweep::TooManyPoints(points)),
+            false => Ok(()),
+        }
     }
 
     /// The points: the baseline, then everything once, then everything again with the next seed, so that a sweep that is
@@ -57,13 +88,14 @@ impl Variations {
     ///
     /// # Errors
     ///
-    /// Where stages are wanted and the layers' names show none.
+    /// Where stages are wanted and the layers' names show none, or there are too many points.
     pub fn points(&self, layers: &[SweptLayer], seed: u64) -> Result<Vec<Point>, InvalidSweep> {
         let mut settings = Vec::new();
         for series in Series::ALL {
             let variations = self.variations(series, layers)?;
             settings.extend(variations.into_iter().map(|variation| (series, variation)));
         }
+        self.check_count(settings.len() as u128)?;
         let baseline = Point {
             series: Series::Baseline,
             variation: Variation::default(),
@@ -310,6 +342,35 @@ mod tests {
         let mut layers = net(&["a.weight", "b.weight"]);
         layers.extend(net(&["ema.a.weight", "ema.b.weight"]));
         assert_eq!(each(&layers).len(), 2);
+    }
+
+    #[test]
+    fn more_points_than_anybody_waits_for_are_counted_and_not_made() {
+        let range = "0:1:0.0001";
+        let (alpha, prob) = (format!("alpha={range}"), format!("prob={range}"));
+        let grid = Some((Series::Alpha, Series::Prob));
+        let vary = |text: &str| text.parse::<Vary>().unwrap();
+        // 10,001 values would be one too many.
+        let [alpha, prob] = [alpha, prob].map(|text| text.replace("0:1", "0.0001:1"));
+        let both = || vec![vary(&alpha), vary(&prob)];
+        let refused = |grid, repeats| Variations::check(both(), grid, repeats).unwrap_err();
+        assert_eq!(
+            refused(grid, 1),
+            InvalidSweep::TooManyPoints(100_020_001),
+            "10,000 times 10,000, each alone, and the baseline"
+        );
+        let most = InvalidSweep::TooManyPoints(20_000 * u128::from(u32::MAX) + 1);
+        assert_eq!(refused(None, u32::MAX), most);
+        assert_eq!(refused(None, 5), InvalidSweep::TooManyPoints(100_001));
+        Variations::check(both(), None, 4).unwrap();
+
+        // Layers count once they are known.
+        let layers = Variations::check(vec![vary("layers=each")], None, 1000).unwrap();
+        let names: Vec<String> = (0..100).map(|i| format!("{i}.weight")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let refused = layers.points(&net(&names), 0);
+        assert_eq!(refused, Err(InvalidSweep::TooManyPoints(100_001)));
+        assert_eq!(layers.points(&net(&names[1..]), 0).unwrap().len(), 99_001);
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::ioctl_fionbio;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
+
+use super::guard::Guard;
 
 /// Bytes that are kept of the end of what is printed.
 const KEPT: usize = 1 << 20;
@@ -23,8 +24,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// From one look at a program to the next.
 pub(super) const LOOK: Duration = Duration::from_millis(10);
 
-/// A program that runs, in a process group of its own.
+/// A program that runs, in a process group that ends with this process.
 pub(super) struct Program {
+    guard: Guard,
     child: Child,
     out: Printed<ChildStdout>,
     err: Printed<ChildStderr>,
@@ -53,12 +55,15 @@ impl Program {
     ///
     /// Where that cannot be.
     pub fn start(mut command: Command) -> io::Result<Self> {
-        let command = command.stdin(Stdio::null()).process_group(0);
+        let guard = Guard::begin()?;
+        guard.take_in(&mut command);
         let mut child = command
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
         Ok(Self {
+            guard,
             out: Printed::on(child.stdout.take()),
             err: Printed::on(child.stderr.take()),
             child,
@@ -82,14 +87,13 @@ impl Program {
             self.listen();
         };
         if cut_short.is_some() {
-            self.signal(Signal::TERM);
+            self.guard.signal(Signal::TERM);
             let asked = Instant::now();
             while !self.has_ended() && asked.elapsed() < GRACE {
                 self.listen();
             }
         }
-        // As the program's own entry is kept until it is waited for, its group's number cannot be another's by now.
-        self.signal(Signal::KILL);
+        self.guard.signal(Signal::KILL);
         let status = self.child.wait().unwrap_or_default();
         self.out.take();
         self.err.take();
@@ -111,13 +115,6 @@ impl Program {
             Some(Ok(status)) => status.is_some(),
             // There is nothing to wait for.
             _ => true,
-        }
-    }
-
-    /// To all of its group; there may be nobody left.
-    fn signal(&self, signal: Signal) {
-        if let Some(pid) = self.pid() {
-            let _ = kill_process_group(pid, signal);
         }
     }
 

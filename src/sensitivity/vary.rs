@@ -46,7 +46,7 @@ pub enum InvalidVary {
         "`{0}` is no range; write start:stop:step with decimal numbers, start no greater than stop and step above 0"
     )]
     NotARange(String),
-    #[error("`{0}` has more than {MOST_VALUES} values; take a greater step")]
+    #[error("`{0}` makes more than {MOST_VALUES} values; take a greater step, or fewer ranges")]
     TooMany(String),
     #[error("`{0}` is not a whole number")]
     NotWhole(String),
@@ -65,6 +65,16 @@ impl Vary {
             Self::Alpha(_) => [Series::Alpha].into(),
             Self::Prob(_) => [Series::Prob].into(),
             Self::SkipShallow(_) => [Series::SkipShallow].into(),
+        }
+    }
+
+    /// How many values there are; ways to choose layers are none.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Layers(_) => 0,
+            Self::Tau(values) => values.len(),
+            Self::Alpha(values) | Self::Prob(values) => values.len(),
+            Self::SkipShallow(values) => values.len(),
         }
     }
 }
@@ -152,6 +162,10 @@ fn listed(text: &str) -> Result<Vec<String>, InvalidVary> {
         match item.contains(':') {
             true => values.extend(range(item)?),
             false => values.push(item.to_owned()),
+        }
+        // Of ranges that hold the same values, too: each takes memory until it is compared with the others.
+        if values.len() as i128 > MOST_VALUES {
+            return Err(InvalidVary::TooMany(item.to_owned()));
         }
     }
     Ok(values)
@@ -277,6 +291,7 @@ mod tests {
             "tau=0.1:0.9:-0.1",
             "tau=0:1:1e-1",
             "tau=0:1:0.00001",
+            "tau=0:0.6:0.0001,0:0.6:0.0001",
             "tau=2",
             "tau=0.1,5%",
             "tau=5%:20%:5",

@@ -12,6 +12,17 @@ pub enum Error {
     #[error("{}: cannot be listed ({error}); check its permissions", folder.display())]
     Unlistable { folder: PathBuf, error: io::Error },
     #[error(
+        "{}: cannot be reached ({error}); check its permissions and, of a link, those of all folders on the way to what it names",
+        file.display()
+    )]
+    Unreachable { file: PathBuf, error: io::Error },
+    #[error(
+        "{}: left alone: it is a link to {}, which is not there; put that there, or remove the link",
+        link.display(),
+        target.display()
+    )]
+    Dangling { link: PathBuf, target: PathBuf },
+    #[error(
         "--out {}: is the watched folder itself, where merged checkpoints would take the places of the trainer's; name another folder",
         .0.display()
     )]

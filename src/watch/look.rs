@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Status, is_checkpoint, natural};
+use crate::files;
+use crate::place::missing_target;
+
+use super::{Error, Status, is_checkpoint, natural};
 
 /// Looks in a row at which a file that is no checkpoint was the same, before that is worth a warning: with one look in two
 /// seconds, a minute in which a trainer wrote nothing to it.
@@ -44,11 +47,35 @@ pub struct Unchanged {
     pub looks: u32,
 }
 
+/// What a look finds.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The files that are as they were at the last look, but for the settled and the put off, in natural order of their names.
+    pub unchanged: Vec<Unchanged>,
+    /// What could not be looked at, each with its path and why, in the same order.
+    pub unreachable: Vec<(PathBuf, Error)>,
+    /// Links to what is not there.
+    pub dangling: Vec<Error>,
+}
+
 impl Unchanged {
     /// Whether the path still leads to this file in this state.
-    pub fn is_still_so(&self) -> bool {
-        fs::metadata(&self.path).is_ok_and(|status| Status::of(&status) == self.status)
+    ///
+    /// # Errors
+    ///
+    /// Where that cannot be known.
+    pub fn is_still_so(&self) -> Result<bool, Error> {
+        let status = status(&self.path)?;
+        Ok(status.is_some_and(|status| Status::of(&status) == self.status))
     }
+}
+
+/// What the system says of what a path leads to; `None` where nothing is there.
+fn status(path: &Path) -> Result<Option<Metadata>, Error> {
+    files::target(path).map_err(|error| Error::Unreachable {
+        file: path.to_owned(),
+        error,
+    })
 }
 
 impl Looks {
@@ -60,31 +87,37 @@ impl Looks {
         }
     }
 
-    /// Looks at the checkpoints directly in the folder, links to files included. Those that are as they were at the last
-    /// look, but for the settled and the put off, in natural order of their names.
+    /// Looks at the checkpoints directly in the folder, links to files included.
     ///
     /// # Errors
     ///
     /// Where the folder cannot be listed.
-    pub fn look(&mut self) -> io::Result<Vec<Unchanged>> {
+    pub fn look(&mut self) -> io::Result<Found> {
+        let mut names = files::names(&self.folder)?;
+        names.retain(|name| is_checkpoint(name));
+        names.sort_by(|a, b| natural(a, b));
         let mut seen = HashMap::new();
-        let mut unchanged = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
-            let name = entry?.file_name();
-            if !is_checkpoint(&name) {
-                continue;
-            }
+        let mut found = Found::default();
+        for name in names {
             let path = self.folder.join(&name);
-            // What cannot be reached now, such as a file that is gone, is new when it can be again.
-            let Ok(status) = fs::metadata(&path) else {
-                continue;
+            // What is not to be had now is new when it is again.
+            let status = match status(&path) {
+                Ok(Some(status)) if status.is_file() => status,
+                Ok(Some(_)) => continue,
+                Ok(None) => {
+                    if let Some(target) = missing_target(&path) {
+                        found.dangling.push(Error::Dangling { link: path, target });
+                    }
+                    continue;
+                }
+                Err(error) => {
+                    found.unreachable.push((path, error));
+                    continue;
+                }
             };
-            if !status.is_file() {
-                continue;
-            }
             let now = self.compare(&name, Status::of(&status));
             if now.unchanged > 0 && now.wanted.is_some_and(|wanted| now.unchanged >= wanted) {
-                unchanged.push(Unchanged {
+                found.unchanged.push(Unchanged {
                     name: name.clone(),
                     path,
                     status: now.status,
@@ -94,8 +127,7 @@ impl Looks {
             seen.insert(name, now);
         }
         self.seen = seen;
-        unchanged.sort_by(|a, b| natural(&a.name, &b.name));
-        Ok(unchanged)
+        Ok(found)
     }
 
     fn compare(&self, name: &OsStr, status: Status) -> Seen {
@@ -134,7 +166,7 @@ impl Looks {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
+    use std::fs::{self, File};
     use std::os::unix::fs::symlink;
     use std::time::{Duration, SystemTime};
 
@@ -158,7 +190,7 @@ mod tests {
         }
 
         fn look(&mut self) -> Vec<Unchanged> {
-            self.looks.look().unwrap()
+            self.looks.look().unwrap().unchanged
         }
 
         fn names(&mut self) -> Vec<String> {
@@ -209,13 +241,37 @@ mod tests {
         let mut watched = Watched::new();
         let path = |name: &str| watched.folder.path().join(name);
         fs::create_dir(path("folder.safetensors")).unwrap();
-        symlink("nowhere", path("dangling.safetensors")).unwrap();
         symlink("weights.bin", path("link.safetensors")).unwrap();
         watched.write("weights.bin", b"abc");
         assert!(watched.names().is_empty());
         assert_eq!(watched.names(), ["link.safetensors"]);
         fs::remove_file(watched.folder.path().join("link.safetensors")).unwrap();
         assert!(watched.names().is_empty());
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_from_what_cannot_be_reached() {
+        let mut watched = Watched::new();
+        let path = |name: &str| watched.folder.path().join(name);
+        symlink("nowhere", path("dangling.safetensors")).unwrap();
+        symlink("a2.safetensors", path("a2.safetensors")).unwrap();
+        symlink("file/x", path("a10.safetensors")).unwrap();
+        watched.write("file", b"abc");
+        let found = watched.looks.look().unwrap();
+        let names: Vec<&Path> = found.unreachable.iter().map(|(path, _)| &**path).collect();
+        assert_eq!(names, [path("a2.safetensors"), path("a10.safetensors")]);
+        let [Error::Dangling { link, target }] = &found.dangling[..] else {
+            panic!("{:?}", found.dangling);
+        };
+        assert_eq!(link, &path("dangling.safetensors"));
+        assert_eq!(target, &path("nowhere"));
+        watched.write("b.safetensors", b"abc");
+        watched.look();
+        let file = &watched.look()[0];
+        fs::remove_file(&file.path).unwrap();
+        assert!(!file.is_still_so().unwrap());
+        symlink("b.safetensors", &file.path).unwrap();
+        assert!(matches!(file.is_still_so(), Err(Error::Unreachable { .. })));
     }
 
     #[test]
@@ -228,7 +284,7 @@ mod tests {
         assert!(
             found
                 .iter()
-                .all(|file| file.looks == 1 && file.is_still_so())
+                .all(|file| file.looks == 1 && file.is_still_so().unwrap())
         );
         watched.looks.settle(&found[0]);
         watched.looks.put_off(&found[1]);
@@ -237,7 +293,7 @@ mod tests {
         }
         assert_eq!(watched.names(), ["b.safetensors"]);
         watched.write("a.safetensors", b"abcd");
-        assert!(!found[0].is_still_so());
+        assert!(!found[0].is_still_so().unwrap());
         assert_eq!(watched.names(), ["b.safetensors"]);
         assert_eq!(watched.names(), ["a.safetensors", "b.safetensors"]);
     }

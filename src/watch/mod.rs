@@ -13,7 +13,7 @@ mod seed;
 mod stamp;
 
 pub use error::Error;
-pub use look::{LOOKS_BEFORE_A_WARNING, Looks, Unchanged};
+pub use look::{Found, LOOKS_BEFORE_A_WARNING, Looks, Unchanged};
 pub use name::{is_checkpoint, natural};
 pub use record::{Entry, RECORD_NAME, Record};
 pub use seed::seed;

@@ -10,7 +10,7 @@ use crate::report::figures::{self, Figure};
 use crate::report::page::sensitivity_page;
 use crate::report::sensitivity::{SensitivitySummary, results_csv, results_json};
 use crate::report::{self};
-use crate::sensitivity::{Results, Sweep, read};
+use crate::sensitivity::{Hold, Results, Sweep, read, remove_abandoned_scratch};
 
 use super::super::{Outcome, Session};
 
@@ -24,6 +24,7 @@ pub(super) fn collect(
     sweep: Sweep,
     session: &mut Session<'_>,
 ) -> Result<Outcome, Error> {
+    remove_abandoned_scratch(&Hold::on(folder));
     let points = read(folder, &sweep.base())?;
     let results = Results::new(sweep, points);
     let figures = figures::sensitivity(&results);

@@ -5,7 +5,8 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use crate::error::Error;
-use crate::place::{Durability, FileDestination, remove_abandoned};
+use crate::files;
+use crate::place::{Durability, FileDestination, refuse_deleted_here, remove_abandoned};
 use crate::sensitivity::{self, Hold, Sweep, is_at_work};
 
 /// The file that says what the sweep is.
@@ -14,7 +15,14 @@ const SWEEP: &str = "sweep.json";
 /// Makes a folder that of a sweep, or takes the one that is there if it is of a sweep with the same base and no run is at work on
 /// other points of it.
 pub(super) fn begin(folder: &Path, sweep: &Sweep) -> Result<Hold, Error> {
-    fs::create_dir_all(folder).map_err(failed(folder, "cannot be made"))?;
+    refuse_deleted_here(folder).map_err(|problem| problem.of(folder))?;
+    files::create_folders(folder).map_err(|error| match error.kind() {
+        // A file, or a link to nothing, or below one of these.
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+            sensitivity::Error::NotAFolder(folder.to_owned())
+        }
+        _ => failed(folder, "cannot be made")(error),
+    })?;
     let hold = Hold::on(folder);
     remove_abandoned(folder);
     match read(folder)? {
@@ -55,7 +63,9 @@ fn read(folder: &Path) -> Result<Option<Sweep>, sensitivity::Error> {
                 .map(Some)
                 .map_err(|error| sensitivity::Error::Malformed { file, error })
         }
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
         Err(error) => Err(failed(&file, "cannot be read")(error)),
     }
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 use crate::checkpoint::Checkpoint;
 use crate::cli::{RunSweep, Sensitivity, SensitivityStep, SweepFlags};
 use crate::error::Error;
-use crate::sensitivity::{self, Hold, Part, Point, Sweep, Variation};
+use crate::sensitivity::{self, Hold, Part, Point, Sweep, Variation, remove_abandoned_scratch};
 
 use super::{Outcome, Session};
 
@@ -90,7 +90,10 @@ fn run_share(args: &RunSweep, session: &mut Session<'_>) -> Result<Outcome, Erro
     if plan::content_sha256(&source)? != sweep.content_sha256 {
         return Err(sensitivity::Error::OtherCheckpoint(sweep.checkpoint).into());
     }
-    let part = Part::open(&Hold::on(&args.folder), args.shard, sweep.base())?;
+    let hold = Hold::on(&args.folder);
+    remove_abandoned_scratch(&hold);
+    let part = Part::open(&hold, args.shard, sweep.base())?;
+    drop(hold);
     let ran = run::run(part, &source, &sweep, &args.running, session)?;
     session.result(&ran, |ran| ran.to_text())?;
     Ok(Outcome::Done)

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::checkpoint::Checkpoint;
 use crate::cli::SweepFlags;
 use crate::error::Error;
+use crate::files;
 use crate::layers::{Layer, Reason};
 use crate::plan::SourceId;
 use crate::sensitivity::{self, Sweep, SweptLayer};
@@ -43,8 +44,14 @@ pub(super) fn sweep(
     let variations = flags.variations().map_err(sensitivity::Error::from)?;
     let points = variations.points(&swept, settings.parameters.seed);
     let path = source.path();
+    // Runs may begin in other folders than this.
+    let whole_path = files::canonical(path).map_err(|error| sensitivity::Error::File {
+        file: path.to_owned(),
+        action: "cannot be found again",
+        error,
+    })?;
     let sweep = Sweep {
-        checkpoint: path.canonicalize().unwrap_or_else(|_| path.to_owned()),
+        checkpoint: whole_path,
         source: SourceId::of(source),
         content_sha256: content_sha256(source)?,
         parameters: settings.parameters,

@@ -80,10 +80,11 @@ pub(super) fn run(
         known: points - to_do.len(),
         failed: 0,
     };
+    // What a dead run left of it goes, even if there is nothing to do.
+    let scratch = part.scratch()?;
     if to_do.is_empty() {
         return Ok(ran);
     }
-    let scratch = part.scratch()?;
     let machine = machine(source, sweep, session)?;
     let original = Original::new(source, sweep, &machine)?;
     let work = Work {

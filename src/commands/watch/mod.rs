@@ -2,17 +2,18 @@
 
 mod merging;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::cli::Watch;
 use crate::error::Error;
+use crate::files;
 use crate::layers::Declared;
 use crate::place::{self, Durability, or_here, remove_abandoned};
 use crate::settings::Settings;
@@ -26,16 +27,20 @@ pub(super) fn run(args: &Watch, session: &mut Session<'_>) -> Result<Outcome, Er
     let interrupted = Interrupted::listen().map_err(Error::Signals)?;
     let mut watcher = Watcher::begin(args)?;
     let mut looks = Looks::at(&args.input);
-    looks.look().map_err(|error| unlistable(args, error))?;
+    let first = looks.look().map_err(|error| unlistable(args, error))?;
     session.tell(&format!(
         "watching {} for checkpoints; merged ones go to {}",
         args.input.display(),
         args.out.display()
     ));
+    // A file that could be seen at the second look only cannot be told from one that is being written.
+    let mut unreachable = first.unreachable;
     while !interrupted.sleep(args.poll) {
         match looks.look() {
-            Ok(files) => {
-                for file in files {
+            Ok(found) => {
+                unreachable.extend(found.unreachable);
+                watcher.miss(unreachable.drain(..), &found.dangling, session);
+                for file in found.unchanged {
                     if interrupted.requested() {
                         break;
                     }
@@ -127,6 +132,23 @@ impl<'a> Watcher<'a> {
         })
     }
 
+    /// Says what could not be looked at, and what is not there. The watch goes on, and looks at it again.
+    fn miss(
+        &mut self,
+        unreachable: impl Iterator<Item = (PathBuf, watch::Error)>,
+        dangling: &[watch::Error],
+        session: &mut Session<'_>,
+    ) {
+        let unreachable: HashMap<PathBuf, watch::Error> = unreachable.collect();
+        self.failed += unreachable.len();
+        let warnings = unreachable.values().chain(dangling);
+        let mut warnings: Vec<String> = warnings.map(ToString::to_string).collect();
+        warnings.sort();
+        for warning in warnings {
+            self.warn_once(warning, session);
+        }
+    }
+
     /// Does what is to be done with a file. Nothing that is wrong with it ends the watch.
     fn see(&mut self, file: &Unchanged, looks: &mut Looks, session: &mut Session<'_>) {
         match self.try_see(file, session) {
@@ -177,10 +199,18 @@ impl<'a> Watcher<'a> {
             }
         }
         let checkpoint = match Checkpoint::open(&file.path) {
-            Ok(checkpoint) if file.is_still_so() => checkpoint,
+            Ok(checkpoint) if file.is_still_so()? => checkpoint,
             Ok(_) => return Ok(Seen::Changing),
             Err(error) if error.problem.is_lone_shard() => return Ok(Seen::Shard(error)),
-            Err(error) => return Ok(Seen::Incomplete(error)),
+            Err(error) => match *error.problem {
+                // It is gone again, or its link leads nowhere.
+                checkpoint::Problem::Missing | checkpoint::Problem::Dangling(_) => {
+                    return Ok(Seen::Changing);
+                }
+                // Which says nothing of whether it is complete.
+                checkpoint::Problem::Unreadable(_) => return Err(error.into()),
+                _ => return Ok(Seen::Incomplete(error)),
+            },
         };
         match self.merge(&checkpoint, name, source, standing, session) {
             Err(Error::Checkpoint(error))
@@ -228,25 +258,47 @@ fn lasts(error: &Error) -> bool {
 
 /// What stands in an output's place: nothing or a file; anything else is not this program's.
 fn standing(output: &Path) -> Result<Option<Stamp>, watch::Error> {
-    match fs::symlink_metadata(output) {
-        Ok(status) if status.is_file() => Ok(Some(Stamp::of(&status))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        _ => Err(watch::Error::Foreign(output.to_owned())),
+    match files::entry(output) {
+        Ok(Some(status)) if status.is_file() => Ok(Some(Stamp::of(&status))),
+        Ok(Some(_)) => Err(watch::Error::Foreign(output.to_owned())),
+        Ok(None) => Ok(None),
+        Err(error) => Err(watch::Error::Unreachable {
+            file: output.to_owned(),
+            error,
+        }),
     }
 }
 
 /// Makes the folder for the outputs if there is none, and refuses the watched one.
 fn see_to_folders(args: &Watch) -> Result<(), Error> {
     let (input, out) = (&args.input, &args.out);
-    let input_status = fs::metadata(input).ok().filter(fs::Metadata::is_dir);
-    let input_status = input_status.ok_or_else(|| watch::Error::NotAFolder(input.clone()))?;
-    if fs::metadata(out).is_ok_and(|status| !status.is_dir()) {
-        return Err(watch::Error::OutputIsNoFolder(out.clone()).into());
-    }
-    if let Err(problem) = make_folder(out, args.durability()) {
-        return Err(problem.of(out).into());
-    }
-    let status = fs::metadata(out).map_err(|error| place::Problem::Unwritable(error).of(out))?;
+    let input_status = match files::target(input) {
+        Ok(Some(status)) if status.is_dir() => status,
+        Ok(_) => return Err(watch::Error::NotAFolder(input.clone()).into()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(watch::Error::NotAFolder(input.clone()).into());
+        }
+        Err(error) => return Err(unlistable(args, error).into()),
+    };
+    let look = || {
+        let problem = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotADirectory => {
+                place::Problem::NotInFolder(or_here(out.parent()).to_owned())
+            }
+            _ => place::Problem::Unwritable(error),
+        };
+        files::target(out).map_err(|error| problem(error).of(out))
+    };
+    let status = match look()? {
+        Some(status) => Some(status),
+        None => {
+            make_folder(out, args.durability()).map_err(|problem| problem.of(out))?;
+            look()?
+        }
+    };
+    // What cannot be made and is not there is a link to nothing.
+    let status = status.filter(fs::Metadata::is_dir);
+    let status = status.ok_or_else(|| watch::Error::OutputIsNoFolder(out.clone()))?;
     if (status.dev(), status.ino()) == (input_status.dev(), input_status.ino()) {
         return Err(watch::Error::OutputIsInput(out.clone()).into());
     }
@@ -255,9 +307,11 @@ fn see_to_folders(args: &Watch) -> Result<(), Error> {
 
 fn make_folder(folder: &Path, durability: Durability) -> Result<(), place::Problem> {
     let parent = or_here(folder.parent());
-    match fs::create_dir(folder) {
-        Err(_) if folder.is_dir() => Ok(()),
+    match files::create_folder(folder) {
+        // By another process, since.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            place::refuse_deleted_here(folder)?;
             Err(place::Problem::FolderMissing(parent.to_owned()))
         }
         Err(error) => Err(place::Problem::Unwritable(error)),
