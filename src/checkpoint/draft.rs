@@ -82,6 +82,14 @@ impl DraftFile {
         }
     }
 
+    /// Makes room for the source's own.
+    fn become_kept(&mut self) -> io::Result<()> {
+        match std::mem::replace(self, Self::Kept) {
+            Self::New { file, .. } => file.remove(),
+            Self::Kept => Ok(()),
+        }
+    }
+
     /// Whether it holds the source's bytes without being written.
     fn holds_source(&self) -> bool {
         match self {
@@ -106,7 +114,7 @@ impl<'a> Draft<'a> {
         let files = source.shards().iter().map(|shard| {
             let file = match &place {
                 Place::File(destination) => destination.temporary_file()?,
-                Place::Folder(folder) => folder.temporary_file(shard.name())?,
+                Place::Folder(folder) => folder.create_file(shard.name())?,
             };
             Ok(DraftFile::new(file))
         });
@@ -189,7 +197,7 @@ impl<'a> Draft<'a> {
         for (number, draft) in self.files.iter_mut().enumerate() {
             let shard = &self.source.shards()[number];
             if keeps && tensors.iter().all(|tensor| tensor.shard != number) {
-                *draft = DraftFile::Kept;
+                draft.become_kept()?;
             }
             if let DraftFile::New { file, is_clone } = draft {
                 *is_clone = files::share_blocks(shard.file(), file.as_file());
@@ -215,7 +223,8 @@ impl<'a> Draft<'a> {
             self.source.check_in_place()?;
             for (number, file) in self.files.iter_mut().enumerate() {
                 if self.written.iter().all(|written| written.shard != number) {
-                    *file = DraftFile::Kept;
+                    let kept = file.become_kept();
+                    kept.map_err(|e| Problem::writing(e).of(self.destination.path()))?;
                 }
             }
         }

@@ -55,16 +55,12 @@ pub(crate) fn is_folder(path: &Path) -> io::Result<bool> {
 
 /// The names of a folder's entries.
 pub(crate) fn names(folder: &Path) -> io::Result<Vec<OsString>> {
-    let mut names = Vec::new();
-    for entry in retried(|| fs::read_dir(folder))? {
-        match entry {
-            Ok(entry) => names.push(entry.file_name()),
-            // The listing goes on where it was.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(names)
+    // A listing that was cut short begins anew: the standard library ends it there.
+    retried(|| {
+        fs::read_dir(folder)?
+            .map(|entry| Ok(entry?.file_name()))
+            .collect()
+    })
 }
 
 /// The path without links and `.` and `..`.

@@ -10,6 +10,8 @@ use tempfile::{NamedTempFile, TempPath};
 
 use crate::files::{self, is_at, retried};
 
+use super::or_here;
+
 /// The mode of a fresh file before the umask, as other programs create theirs.
 const MODE: u32 = 0o666;
 
@@ -51,6 +53,38 @@ impl TemporaryFile {
             folder: folder.to_owned(),
             file,
         })
+    }
+
+    /// Creates a file under its own name, which must be free, in a folder that is a draft itself.
+    pub fn create_at(path: &Path) -> io::Result<Self> {
+        let mut options = File::options();
+        let options = options.read(true).write(true).create_new(true);
+        let file = options.open(path)?;
+        Ok(Self {
+            folder: or_here(path.parent()).to_owned(),
+            file: Kind::Named(NamedTempFile::from_parts(
+                file,
+                TempPath::try_from_path(path)?,
+            )),
+        })
+    }
+
+    /// Lets a file that was created under its own name stay there.
+    pub fn keep(self) -> io::Result<()> {
+        match self.file {
+            Kind::Named(file) => Ok(file.into_temp_path().keep().map(drop)?),
+            #[cfg(target_os = "linux")]
+            Kind::Nameless(_) => unreachable!("it was created under its own name"),
+        }
+    }
+
+    /// Removes it; where that cannot be done, it stays.
+    pub fn remove(self) -> io::Result<()> {
+        match self.file {
+            Kind::Named(file) => files::remove_file(&file.into_temp_path().keep()?),
+            #[cfg(target_os = "linux")]
+            Kind::Nameless(_) => Ok(()),
+        }
     }
 
     /// The file, open for reading and writing.

@@ -34,9 +34,9 @@ impl<'a> NewFolder<'a> {
         })
     }
 
-    /// A file for it, with the mode that the one of this name has in the folder that it replaces.
-    pub fn temporary_file(&self, name: &OsStr) -> io::Result<TemporaryFile> {
-        let file = TemporaryFile::create(self.folder.path())?;
+    /// A file of this name for it, with the mode that the one has in the folder that it replaces.
+    pub fn create_file(&self, name: &OsStr) -> io::Result<TemporaryFile> {
+        let file = TemporaryFile::create_at(&self.folder.path().join(name))?;
         if let Some(replaced) = files::target(&self.destination.folder().join(name))?
             && replaced.is_file()
         {
@@ -66,7 +66,7 @@ impl<'a> NewFolder<'a> {
         }
     }
 
-    /// Gives a file its name, that of a file of the source in this version.
+    /// Lets a file stay that has the name of a file of the source in this version.
     fn add(
         &mut self,
         name: &OsStr,
@@ -75,8 +75,7 @@ impl<'a> NewFolder<'a> {
         durability: Durability,
     ) -> Result<(), Problem> {
         durability.sync(file.as_file())?;
-        file.put_at_new(&self.folder.path().join(name))
-            .map_err(Problem::writing)?;
+        file.keep().map_err(Problem::writing)?;
         if self.replaces_source() {
             let replaced = Entry::ReplacedVersion(source);
             self.inventory.add(name.into(), replaced);
@@ -150,9 +149,7 @@ impl<'a> NewFolder<'a> {
             return Ok(None);
         }
         let json = corrected.as_ref().map_or(index.json(), |(json, _)| json);
-        let file = self
-            .temporary_file(index.name())
-            .map_err(Problem::writing)?;
+        let file = self.create_file(index.name()).map_err(Problem::writing)?;
         file.as_file().write_all(json).map_err(Problem::writing)?;
         let replaced = index.version().map_err(Problem::Unreadable)?;
         self.add(index.name(), file, replaced, durability)?;
