@@ -15,7 +15,10 @@ pub(super) const BUFFER: usize = 128 << 20;
 /// The bytes that the library and those it needs take.
 const LIBRARY: usize = 48 << 20;
 
-/// The bytes that are left to the work itself.
+/// The bytes of a thread's stack, as Rust has it.
+const STACK: usize = 2 << 20;
+
+/// The bytes that are left to the work itself, whose own bound is half of that beside what the largest layer takes.
 const WORK: usize = 64 << 20;
 
 /// Makes room for calls of so many threads at once, or of fewer where the memory does not suffice. How many.
@@ -49,12 +52,12 @@ pub fn make_room(threads: usize) -> Result<usize, Error> {
     }
 }
 
-/// How many buffers out of these can be had beside what the work takes.
-fn fitting(buffers: usize) -> usize {
+/// For how many out of so many threads there is memory, beside what the work takes.
+fn fitting(threads: usize) -> usize {
     let Ok(_work) = MmapMut::map_anon(WORK) else {
         return 0;
     };
-    let buffers = (0..buffers).map_while(|_| MmapMut::map_anon(BUFFER).ok());
+    let buffers = (0..threads).map_while(|_| MmapMut::map_anon(BUFFER + STACK).ok());
     buffers.collect::<Vec<_>>().len()
 }
 

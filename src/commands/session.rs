@@ -1,6 +1,7 @@
 //! Where a command speaks.
 
 use std::io::{self, Write};
+use std::thread;
 
 use rayon::ThreadPool;
 use serde::Serialize;
@@ -153,19 +154,21 @@ impl<'a> Session<'a> {
 
     /// The threads to compute on, with OpenBLAS ready for them.
     pub(super) fn pool_with_blas(&mut self) -> Result<ThreadPool, Error> {
-        blas::load()?;
-        let mut pool = self.start_threads(self.threads)?;
-        let started = pool.current_num_threads();
-        let threads = blas::make_room(started)?;
-        if threads < started {
+        let wanted = match self.threads {
+            0 => thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        // Before threads are started, for each reserves memory of its own.
+        let threads = blas::make_room(wanted)?;
+        let pool = if threads < wanted {
             self.note(&format!(
-                "there is memory for OpenBLAS on {threads} of {started} threads only: {}",
+                "there is memory for OpenBLAS on {threads} of {wanted} threads only: {}",
                 MemoryLimits::current()
             ));
-            // These end first, for their stacks take memory, too.
-            drop(pool);
-            pool = self.start_threads(threads)?;
-        }
+            self.start_threads(threads)?
+        } else {
+            self.start_threads(self.threads)?
+        };
         self.note(&format!(
             "computing on {} threads ({})",
             pool.current_num_threads(),
