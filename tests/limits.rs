@@ -110,7 +110,7 @@ fn memory_that_runs_out_is_an_error() {
     // One layer of 128 MiB, all zeros, whose unit vectors take as much again.
     let size = 128u64 << 20;
     let header =
-        format!(r#"{{"w":{{"dtype":"F32","shape":[256,131072,1],"data_offsets":[0,{size}]}}}}"#);
+        format!(r#"{{"conv.weight":{{"dtype":"F32","shape":[256,131072,1],"data_offsets":[0,{size}]}}}}"#);
     let file = File::create(&input).unwrap();
     let length = (header.len() as u64).to_le_bytes();
     file.write_all_at(&length, 0).unwrap();
