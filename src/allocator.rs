@@ -66,7 +66,7 @@ fn exit(bytes: usize) -> ! {
     // The line is long enough for it.
     let _ = writeln!(
         line,
-        "error: out of memory: {bytes} bytes more could not be had, and {limits}; raise that limit or use less: --threads 1"
+        "error: out of memory: {bytes} bytes more could not be had: {limits}, or run with --threads 1"
     );
     // There is nobody else to tell.
     let _ = rustix::io::write(stderr(), line.bytes());

@@ -4,7 +4,7 @@ use std::fmt;
 
 use rustix::process::{Resource, getrlimit};
 
-/// What memory the process may take at most, in bytes, in words that name the limit.
+/// What memory the process may take at most, in bytes: in words why there is no more, and the remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryLimits {
     /// Everything that is mapped.
@@ -28,18 +28,22 @@ impl fmt::Display for MemoryLimits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kibibytes = |limit: u64| limit >> 10;
         match (self.address_space, self.data) {
-            (None, None) => f.write_str("all memory of the machine or of the container is taken"),
+            (None, None) => f.write_str("the machine or its container has no more; free some"),
             (Some(all), None) => write!(
                 f,
-                "the address space is limited to {} KiB (ulimit -v)",
+                "the address space is limited to {} KiB (ulimit -v); raise that limit",
                 kibibytes(all)
             ),
             (None, Some(data)) => {
-                write!(f, "data are limited to {} KiB (ulimit -d)", kibibytes(data))
+                write!(
+                    f,
+                    "data are limited to {} KiB (ulimit -d); raise that limit",
+                    kibibytes(data)
+                )
             }
             (Some(all), Some(data)) => write!(
                 f,
-                "the address space is limited to {} KiB (ulimit -v) and data to {} KiB (ulimit -d)",
+                "the address space is limited to {} KiB (ulimit -v) and data to {} KiB (ulimit -d); raise these limits",
                 kibibytes(all),
                 kibibytes(data)
             ),

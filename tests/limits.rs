@@ -135,17 +135,17 @@ fn memory_that_runs_out_is_an_error() {
     bytes.resize(bytes.len() + size as usize, 0x3f);
     fs::write(&input, bytes).unwrap();
     let mut said = Vec::new();
-    for megabytes in (250..2000).step_by(32) {
+    for megabytes in (250..2000).step_by(16) {
         let args = args!["merge", &input, "--dry-run", "--skip-shallow=0", "--quiet"];
         let run = limited(&format!("--as={megabytes}000000"), args);
-        if is_done(&run) {
-            break;
-        }
+        // More memory than some of these have would do.
+        assert!(!is_done(&run), "{said:#?}");
         said.push(run.stderr);
+        if said.iter().any(|said| said.contains("out of memory")) {
+            return;
+        }
     }
-    let ran_out = said.iter().any(|said| said.contains("out of memory"));
-    assert!(ran_out, "{said:#?}");
-    assert!(said.len() < 50, "{said:#?}");
+    panic!("{said:#?}");
 }
 
 /// A copy of the program that any user may run, with a folder for anybody to write in.

@@ -9,12 +9,12 @@ use super::room::BUFFER;
 pub enum Error {
     /// It is not there, or it is not usable.
     #[error(
-        "OpenBLAS cannot be loaded ({0}); install libopenblas0 (Debian, Ubuntu, openSUSE), openblas-serial (Fedora, RHEL) or openblas (Arch, Alpine, conda, brew)"
+        "OpenBLAS cannot be loaded ({0}); install libopenblas0 (Debian, Ubuntu), openblas-devel (Fedora, RHEL, openSUSE) or openblas (Arch, Alpine, conda, brew)"
     )]
     Unloadable(String),
     /// There is not enough memory for a single thread.
     #[error(
-        "OpenBLAS takes {} MiB of memory for each thread, and there is no room even for one: {limits}; raise that limit (in a job, ask for more memory: --mem of Slurm, h_vmem of SGE)",
+        "OpenBLAS takes {} MiB of memory for each thread, and there is no room even for one: {limits} (in a job, ask for more memory: --mem of Slurm, h_vmem of SGE)",
         BUFFER >> 20
     )]
     NoRoom {
