@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::{checkpoint, layers, place, plan, report, sensitivity, settings, similarity, watch};
+use crate::{
+    blas, checkpoint, layers, place, plan, report, sensitivity, settings, similarity, watch,
+};
 
 /// What stopped a command, in one sentence that names the file, tensor or flag and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -63,8 +65,12 @@ pub enum Error {
     PlanAsInput(PathBuf),
     #[error("{}: is the input itself; use --force to replace it", .0.display())]
     OutputIsInput(PathBuf),
-    #[error("--threads: cannot start threads ({0}); ask for fewer")]
-    Threads(rayon::ThreadPoolBuildError),
+    #[error(transparent)]
+    Blas(#[from] blas::Error),
+    #[error(
+        "cannot start a thread ({0}); end other programs, or raise the limit on processes and threads (ulimit -u) or on memory (ulimit -v)"
+    )]
+    Threads(std::io::Error),
     #[error("cannot listen for signals ({0}); run where they can be handled")]
     Signals(std::io::Error),
     #[error(transparent)]

@@ -16,6 +16,7 @@ extern crate self as inmerge_ckpt;
 
 pub mod analysis;
 pub mod apply;
+pub mod blas;
 pub mod checkpoint;
 pub mod cli;
 pub mod commands;
@@ -23,6 +24,7 @@ pub mod diff;
 pub mod error;
 pub(crate) mod files;
 pub mod layers;
+pub mod limits;
 pub mod meter;
 pub mod place;
 pub mod plan;

@@ -1,14 +1,24 @@
 //! The `inmerge-ckpt` program: parse, run, print what went wrong, exit.
 
+mod allocator;
+
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use inmerge_ckpt::cli::Cli;
 use inmerge_ckpt::commands;
 use inmerge_ckpt::report::printable;
 
+#[global_allocator]
+static ALLOCATOR: allocator::OrExit = allocator::OrExit;
+
 fn main() -> ExitCode {
+    // A file beyond `ulimit -f` is to be an error where it is written, not the end of the program. A handler that does
+    // nothing has that effect; unlike a signal that is ignored, programs that this one starts do not inherit it. Where it
+    // cannot be set up, all is as if there were none.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
     let cli = Cli::parse();
     if let Err(problem) = cli.check() {
         problem.exit();

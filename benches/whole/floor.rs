@@ -5,10 +5,8 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
-use cblas_sys::{CBLAS_LAYOUT, CBLAS_TRANSPOSE, CBLAS_UPLO, cblas_ssyrk};
+use libloading::Library;
 use memmap2::Mmap;
-// Links OpenBLAS.
-use ndarray_linalg as _;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::Result;
@@ -16,9 +14,25 @@ use crate::Result;
 /// The bytes of one `write`.
 const CHUNK: usize = 8 << 20;
 
-unsafe extern "C" {
-    fn openblas_set_num_threads(threads: c_int);
-}
+/// `cblas_ssyrk`.
+type Syrk = unsafe extern "C" fn(
+    layout: c_int,
+    triangle: c_int,
+    transpose: c_int,
+    n: c_int,
+    k: c_int,
+    alpha: f32,
+    a: *const f32,
+    stride_a: c_int,
+    beta: f32,
+    c: *mut f32,
+    stride_c: c_int,
+);
+
+/// `CblasRowMajor`, `CblasUpper` and `CblasNoTrans`.
+const ROW_MAJOR: c_int = 101;
+const UPPER: c_int = 121;
+const AS_IT_IS: c_int = 111;
 
 /// Copies `input` to `output` and computes the Gram matrices of the layers that `order` lists past the first `skip`.
 pub fn run(input: &Path, output: &Path, skip: usize, order: &Path) -> Result<()> {
@@ -38,10 +52,15 @@ pub fn run(input: &Path, output: &Path, skip: usize, order: &Path) -> Result<()>
     }
     let largest = layers.iter().map(|&(n, _)| n).max().unwrap_or(0);
     let mut gram = vec![0.0; largest * largest];
-    // SAFETY: sets a process-wide setting before the first call to BLAS.
-    unsafe { openblas_set_num_threads(2) }
+    // SAFETY: what OpenBLAS does as it is loaded may be done at any time.
+    let openblas = unsafe { Library::new("libopenblas.so.0") }?;
+    // SAFETY: these are the types of its functions; the first sets a process-wide setting before the first call to BLAS.
+    let ssyrk: Syrk = unsafe {
+        openblas.get::<unsafe extern "C" fn(c_int)>(c"openblas_set_num_threads")?(2);
+        *openblas.get(c"cblas_ssyrk")?
+    };
     for (n, weights) in layers {
-        products(n, weights, &mut gram);
+        products(ssyrk, n, weights, &mut gram);
     }
     Ok(())
 }
@@ -55,16 +74,16 @@ fn floats(bytes: &[u8]) -> &[f32] {
 }
 
 /// The products of `n` rows with each other, in the upper triangle of the first n×n of `gram`.
-fn products(n: usize, rows: &[f32], gram: &mut [f32]) {
+fn products(ssyrk: Syrk, n: usize, rows: &[f32], gram: &mut [f32]) {
     let width = rows.len() / n;
     assert!(gram.len() >= n * n);
     let extent = |extent: usize| c_int::try_from(extent).expect("an extent within BLAS's integers");
     // SAFETY: `rows` holds n rows of `width` floats and `gram` at least n rows of n, both row-major and without gaps.
     unsafe {
-        cblas_ssyrk(
-            CBLAS_LAYOUT::CblasRowMajor,
-            CBLAS_UPLO::CblasUpper,
-            CBLAS_TRANSPOSE::CblasNoTrans,
+        ssyrk(
+            ROW_MAJOR,
+            UPPER,
+            AS_IT_IS,
             extent(n),
             extent(width),
             1.0,

@@ -25,7 +25,10 @@ pub fn describe(workshop: &Workshop) -> String {
             last_line(&answer("df", &["--output=fstype", &cache])),
         ),
         ("rustc", answer("rustc", &["--version"])),
-        ("BLAS", inmerge_ckpt::similarity::blas_description()),
+        (
+            "BLAS",
+            inmerge_ckpt::blas::description().map_or_else(|error| error.to_string(), str::to_owned),
+        ),
         ("python", version(python.map(|python| &python.version))),
         (
             "safetensors",

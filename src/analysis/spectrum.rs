@@ -2,14 +2,13 @@
 
 use std::ops::Range;
 
-use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
-use ndarray_linalg::{Lapack, MatrixLayout, UPLO};
 use rayon::prelude::*;
 
+use crate::blas;
 use crate::meter::Meter;
 use crate::schedule::per_task;
-use crate::similarity::{Error, use_one_blas_thread};
+use crate::similarity::Error;
 use crate::weight::{ConvWeight, Element, Rows, with_element};
 
 /// Numbers of each kernel, or kernels, that are made float64 at once.
@@ -70,7 +69,7 @@ impl Spectrum {
                 kernels: start..start + group,
                 scale: 2f64.powi(-exponent),
             };
-            let found = matrix.eigenvalues().map_err(|_| Error::NoSpectrum {
+            let found = matrix.eigenvalues().ok_or_else(|| Error::NoSpectrum {
                 layer: weight.tensor().name.clone(),
             })?;
             eigenvalues.extend(found);
@@ -175,8 +174,8 @@ struct Scaled<'r, 'a> {
 
 impl Scaled<'_, '_> {
     /// The eigenvalues of its Gram matrix, in any order: of K·Kᵀ, or of the smaller Kᵀ·K, which has the same but for zeros.
-    fn eigenvalues(&self) -> Result<Vec<f64>, ndarray_linalg::error::LinalgError> {
-        use_one_blas_thread();
+    /// `None` where LAPACK does not converge.
+    fn eigenvalues(&self) -> Option<Vec<f64>> {
         let (n, d) = (self.kernels.len(), self.rows.row_len());
         let side = n.min(d);
         let mut gram = Array2::<f64>::zeros((side, side));
@@ -191,14 +190,8 @@ impl Scaled<'_, '_> {
                 add_upper(panel.t(), gram.view_mut());
             }
         }
-        let layout = MatrixLayout::F {
-            col: side as i32,
-            lda: side as i32,
-        };
         let gram = gram.as_slice_mut().expect("a matrix without gaps");
-        // Its upper triangle, row by row, is a lower one column by column. `eigvalsh` computes eigenvectors, too, and drops
-        // them (in 0.18), which takes several times as long.
-        Ok(f64::eigh(false, layout, UPLO::Lower, gram)?)
+        blas::eigenvalues(side, gram)
     }
 
     /// Some numbers of some kernels.
@@ -234,8 +227,8 @@ fn add_upper(a: ArrayView2<'_, f64>, mut gram: ArrayViewMut2<'_, f64>) {
             let from = chunk * ROWS;
             let rows = a.slice(s![from..from + out.nrows(), ..]);
             let columns = a.slice(s![from.., ..]);
-            let mut out = out.slice_mut(s![.., from..]);
-            general_mat_mul(1.0, &rows, &columns.t(), 1.0, &mut out);
+            let out = out.slice_mut(s![.., from..]);
+            blas::add_products(rows, columns, out);
         });
 }
 

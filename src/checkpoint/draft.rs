@@ -169,9 +169,7 @@ impl<'a> Draft<'a> {
                 sink.give_up();
             }
             result
-        });
-        // What the disk did comes first: work that was cut short for it has no result.
-        let written = written?;
+        })?;
         self.written.extend(written);
         result
     }
@@ -348,6 +346,11 @@ impl Target<'_, '_> {
         };
         self.meter.copied(copied as u64);
         Ok(copied)
+    }
+
+    /// The error where no thread can be started to write.
+    pub fn not_begun(&self, error: io::Error) -> Error {
+        Problem::NoWriter(error).of(self.draft.destination.path())
     }
 
     /// Writes bytes at their place.

@@ -212,6 +212,10 @@ pub enum Problem {
     ReadBackDiffers { at: u64 },
     #[error(transparent)]
     Place(#[from] place::Problem),
+    #[error(
+        "cannot be written, as no thread can be started for that ({0}); end other programs, or raise the limit on processes and threads (ulimit -u) or on memory (ulimit -v); nothing was replaced"
+    )]
+    NoWriter(io::Error),
 }
 
 /// A file format that is not safetensors but is met where one is expected.

@@ -102,12 +102,16 @@ impl Sink<'_> {
 }
 
 /// Runs `work` beside a writer that takes its orders first, and copies pieces when there are none. What came of either.
+///
+/// # Errors
+///
+/// That of the writer, if it has one: work that was cut short for it has no result.
 pub(super) fn write_while<R>(
     target: &Target<'_, '_>,
     fill: Fill,
     copied: Vec<Piece>,
     work: impl FnOnce(&Sink<'_>) -> R,
-) -> (R, Result<Vec<Written>, Error>) {
+) -> Result<(R, Vec<Written>), Error> {
     // Room for as many orders as there are buffers: whoever holds one can hand it in without waiting.
     let (order, orders) = sync_channel(BUFFERS);
     let (recycled, empty) = channel();
@@ -132,7 +136,7 @@ pub(super) fn write_while<R>(
     };
     thread::scope(|scope| {
         let has_failed = &has_failed;
-        let writer = scope.spawn(move || {
+        let write = move || {
             let done = writer.run(&orders);
             if done.is_err() {
                 has_failed.store(true, Ordering::Relaxed);
@@ -142,13 +146,15 @@ pub(super) fn write_while<R>(
                 }
             }
             done.map(|()| writer.written)
-        });
+        };
+        let writer = thread::Builder::new().spawn_scoped(scope, write);
+        let writer = writer.map_err(|error| target.not_begun(error))?;
         let result = work(&sink);
         drop(sink);
         let written = writer
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        (result, written)
+        Ok((result, written?))
     })
 }
 

@@ -44,7 +44,7 @@ pub(super) fn run(args: &Analyze, session: &mut Session<'_>) -> Result<Outcome, 
         .map(|checkpoint| last.counterpart(checkpoint))
         .collect::<Result<_, _>>()?;
 
-    let pool = session.pool()?;
+    let pool = session.pool_with_blas()?;
     let draft = folder.begin()?;
     let all = || earlier.iter().chain([&last]);
     let sizes: Vec<LayerSize> = all().flat_map(Subject::sizes).collect();

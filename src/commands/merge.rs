@@ -29,7 +29,7 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
     let settings = selecting::settings(args.settings(), args.layers.config.as_deref(), &source)?;
     let layers = selecting::find(&source, &args.layers, &settings)?;
     let job = Job::of_selected(&source, &layers, &settings, args.merging.non_finite())?;
-    let pool = session.pool()?;
+    let pool = session.pool_with_blas()?;
     let backend = session.backend(&job.sizes(), &pool)?;
     let machine = Machine { pool, backend };
     let draft = destination.as_ref();

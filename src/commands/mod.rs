@@ -14,6 +14,8 @@ mod selecting;
 mod sensitivity;
 mod session;
 mod signals;
+mod threads;
+mod ticker;
 mod watch;
 mod writing;
 

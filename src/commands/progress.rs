@@ -10,6 +10,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use crate::meter::Meter;
 use crate::similarity::Precision;
 
+use super::ticker::Ticker;
+
 /// A bar that moves with the time that work takes, whatever its kind, and tells how much of each kind is done a second.
 ///
 /// Its unit is the time in which a byte is copied. The rest is measured in it by the rates of one core of an AMD EPYC
@@ -17,6 +19,8 @@ use crate::similarity::Precision;
 #[derive(Debug)]
 pub(super) struct Progress {
     bar: ProgressBar,
+    /// None for a bar that nobody sees.
+    ticker: Option<Ticker>,
     done: Arc<Done>,
     products_per_unit: u64,
 }
@@ -79,13 +83,14 @@ impl Progress {
                 let _ = write!(text, "{megabytes:.0} MB/s, {billions:.0} G products/s");
             }
         };
-        // Ticks show it at once, long before the first layer is done.
-        bar.enable_steady_tick(Duration::from_millis(200));
         let style = style
             .progress_chars("=> ")
             .with_key("throughput", throughput);
+        let bar = bar.with_style(style).with_message(what);
         Self {
-            bar: bar.with_style(style).with_message(what),
+            // Ticks show it at once, long before the first layer is done.
+            ticker: Some(Ticker::start(&bar, Duration::from_millis(200))),
+            bar,
             done,
             products_per_unit,
         }
@@ -95,6 +100,7 @@ impl Progress {
     pub fn hidden() -> Self {
         Self {
             bar: ProgressBar::hidden(),
+            ticker: None,
             done: Arc::default(),
             products_per_unit: 1,
         }
@@ -107,6 +113,7 @@ impl Progress {
 
     /// Removes the bar.
     pub fn finish(self) {
+        drop(self.ticker);
         self.bar.finish_and_clear();
     }
 }

@@ -1,18 +1,20 @@
 //! Where a command speaks.
 
 use std::io::{self, Write};
+use std::thread;
 
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::ThreadPool;
 use serde::Serialize;
 
+use crate::blas;
 use crate::cli::Common;
 use crate::error::Error;
+use crate::limits::MemoryLimits;
 use crate::report::printable;
-use crate::similarity::{
-    Backend, LayerSize, Precision, Screens, Wanted, blas_description, use_one_blas_thread,
-};
+use crate::similarity::{Backend, LayerSize, Precision, Screens, Wanted};
 
 use super::progress::{Amount, Progress};
+use super::threads;
 
 /// Warnings shown unless the user asks for all: a file may give one for every layer.
 const WARNINGS_SHOWN: usize = 5;
@@ -145,19 +147,43 @@ impl<'a> Session<'a> {
         let _ = writeln!(self.err, "{}", printable(line));
     }
 
-    /// The threads to compute on.
+    /// The threads to work on where nothing is computed by BLAS.
     pub(super) fn pool(&mut self) -> Result<ThreadPool, Error> {
-        use_one_blas_thread();
-        let pool = ThreadPoolBuilder::new()
-            .num_threads(self.threads)
-            .build()
-            .map_err(Error::Threads)?;
+        self.start_threads(self.threads)
+    }
+
+    /// The threads to compute on, with OpenBLAS ready for them.
+    pub(super) fn pool_with_blas(&mut self) -> Result<ThreadPool, Error> {
+        let wanted = match self.threads {
+            0 => thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        // Before threads are started, for each reserves memory of its own.
+        let threads = blas::make_room(wanted)?;
+        let pool = if threads < wanted {
+            self.note(&format!(
+                "there is memory for OpenBLAS on {threads} of {wanted} threads only: {}",
+                MemoryLimits::current()
+            ));
+            self.start_threads(threads)?
+        } else {
+            self.start_threads(self.threads)?
+        };
         self.note(&format!(
             "computing on {} threads ({})",
             pool.current_num_threads(),
-            blas_description()
+            blas::description()?
         ));
         Ok(pool)
+    }
+
+    /// So many threads, 0 for one a processor, or fewer where no more can be had.
+    fn start_threads(&mut self, threads: usize) -> Result<ThreadPool, Error> {
+        threads::start(threads, |error, fewer| {
+            self.note(&format!(
+                "a thread could not be started ({error}): using {fewer}"
+            ));
+        })
     }
 
     /// Where to compute the similarities of layers of these sizes.

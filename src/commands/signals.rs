@@ -5,11 +5,14 @@ use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::low_level::pipe;
+
+use crate::error::Error;
 
 /// How long whoever works may take to end; programs that were started have two seconds of it.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -32,10 +35,23 @@ impl Interrupted {
     /// # Errors
     ///
     /// Where the system refuses.
-    pub fn listen() -> io::Result<Self> {
+    pub fn listen() -> Result<Self, Error> {
+        let (interrupted, overdue, mut first) = Self::register().map_err(Error::Signals)?;
+        let wait = move || {
+            if first.read_exact(&mut [0]).is_ok() {
+                thread::sleep(PATIENCE);
+                overdue.store(true, Ordering::SeqCst);
+            }
+        };
+        thread::Builder::new().spawn(wait).map_err(Error::Threads)?;
+        Ok(interrupted)
+    }
+
+    /// Also what has a further signal end the process, and what becomes readable with the first.
+    fn register() -> io::Result<(Self, Arc<AtomicBool>, UnixStream)> {
         let [requested, overdue] = [(), ()].map(|()| Arc::new(AtomicBool::new(false)));
         let (wake, signalled) = UnixStream::pair()?;
-        let (mut first, also_signalled) = UnixStream::pair()?;
+        let (first, also_signalled) = UnixStream::pair()?;
         let hang_up = (!is_ignored(SIGHUP)).then_some(SIGHUP);
         for signal in [SIGTERM, SIGINT].into_iter().chain(hang_up) {
             flag::register_conditional_default(signal, Arc::clone(&overdue))?;
@@ -43,13 +59,7 @@ impl Interrupted {
             pipe::register(signal, signalled.try_clone()?)?;
             pipe::register(signal, also_signalled.try_clone()?)?;
         }
-        std::thread::spawn(move || {
-            if first.read_exact(&mut [0]).is_ok() {
-                std::thread::sleep(PATIENCE);
-                overdue.store(true, Ordering::SeqCst);
-            }
-        });
-        Ok(Self { requested, wake })
+        Ok((Self { requested, wake }, overdue, first))
     }
 
     /// Whether the process is to end.
@@ -71,7 +81,7 @@ impl Interrupted {
             match woken.map_err(|error| error.kind()) {
                 Ok(_) | Err(io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
                 // A socket that fails is no reason not to sleep.
-                Err(_) => std::thread::sleep(left.min(Duration::from_millis(100))),
+                Err(_) => thread::sleep(left.min(Duration::from_millis(100))),
             }
         }
     }

@@ -47,6 +47,10 @@ pub enum Problem {
     InTheWay(PathBuf),
     #[error("no space left on the device; free some or write elsewhere (nothing was replaced)")]
     DiskFull,
+    #[error(
+        "is too large for the limit on files' sizes (ulimit -f) or for the file system; raise that limit or write elsewhere (nothing was replaced)"
+    )]
+    TooLarge,
     #[error("cannot be written ({0}); check the folder's permissions (nothing was replaced)")]
     Unwritable(io::Error),
     #[error("{} could not be taken over into it ({error}); check it and the disk (nothing was replaced)", entry.display())]
@@ -86,6 +90,7 @@ impl Problem {
     pub(crate) fn writing(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
+            io::ErrorKind::FileTooLarge => Self::TooLarge,
             _ => Self::Unwritable(error),
         }
     }

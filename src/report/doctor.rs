@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
+use crate::blas;
+use crate::similarity::Precision;
 use crate::similarity::cost::{Accelerator, BreakEven, Processor};
 use crate::similarity::cuda::inventory::{Failure, Gpu, LOWEST_CAPABILITY, NoGpu};
 use crate::similarity::cuda::libraries::{Loaded, Missing, Search};
-use crate::similarity::{Precision, blas_description};
 
 use super::table::{Align, bytes, count, counted, table};
 use super::{TOOL, printable};
@@ -34,7 +35,7 @@ pub struct DoctorReport {
 /// The processor and its BLAS.
 #[derive(Clone, Debug, Serialize)]
 pub struct ProcessorReport {
-    /// OpenBLAS's own words on its version and build.
+    /// OpenBLAS's own words on its version and build, or why it cannot be used.
     pub blas: String,
     /// Threads that this run would compute on.
     pub threads: usize,
@@ -138,7 +139,8 @@ impl DoctorReport {
         Self {
             tool: TOOL,
             processor: ProcessorReport {
-                blas: blas_description(),
+                blas: blas::description()
+                    .map_or_else(|error| format!("none: {error}"), str::to_owned),
                 threads,
                 screen: screen.to_string(),
                 fast_int8: Precision::fastest() == Precision::Byte,

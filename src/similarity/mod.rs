@@ -34,6 +34,6 @@ pub use group::Group;
 pub(crate) use kernels::kernels_of;
 pub use kernels::{Kernels, NonFinite};
 pub use nearest::{Nearest, Neighbour};
-pub use processor::{Precision, blas_description, use_one_blas_thread};
+pub use processor::Precision;
 pub use scan::Scan;
 pub use tile::Tile;

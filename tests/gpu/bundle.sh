@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Puts what tests/gpu/check.sh runs into target/gpu-check: the program, the tests of tests/cuda.rs, the maker of the
-# benchmarks' checkpoints, and the libraries that they are linked with. target/gpu-check.tar.gz holds the same: unpacked in a
-# copy of the project it serves a machine that has a GPU and no Rust.
+# benchmarks' checkpoints, the libraries that they are linked with, and OpenBLAS, which they load. target/gpu-check.tar.gz
+# holds the same: unpacked in a copy of the project it serves a machine that has a GPU and no Rust.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 cargo=${CARGO:-cargo}
@@ -23,8 +23,10 @@ cp "$(executable cuda <<<"$tests")" "$bundle/cuda"
 strip "$bundle/inmerge-ckpt" "$bundle/whole" "$bundle/cuda"
 
 # glibc and libgcc_s are every machine's own, and must be of this one's version or newer there.
-for program in inmerge-ckpt whole cuda; do
-    ldd "$bundle/$program" | awk '$2 == "=>" { print $3 }'
+openblas=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p | awk '$1 == "libopenblas.so.0" { print $NF; exit }')
+cp -L "$openblas" "$bundle/lib/libopenblas.so.0"
+for program in "$bundle"/{inmerge-ckpt,whole,cuda} "$openblas"; do
+    ldd "$program" | awk '$2 == "=>" { print $3 }'
 done | sort -u | while read -r library; do
     case ${library##*/} in
         libc.so.*|libgcc_s.so.*|libm.so.*|libdl.so.*|librt.so.*|libpthread.so.*) ;;

@@ -4,14 +4,23 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::super::ticker::Ticker;
+
 /// A bar that moves with each point, on terminals only.
-pub(super) struct Bar(ProgressBar);
+pub(super) struct Bar {
+    bar: ProgressBar,
+    /// None for a bar that nobody sees.
+    ticker: Option<Ticker>,
+}
 
 impl Bar {
     /// For so many points.
     pub fn new(points: usize, is_shown: bool) -> Self {
         if !is_shown {
-            return Self(ProgressBar::hidden());
+            return Self {
+                bar: ProgressBar::hidden(),
+                ticker: None,
+            };
         }
         let target = ProgressDrawTarget::stderr();
         let bar = ProgressBar::with_draw_target(Some(points as u64), target);
@@ -19,19 +28,22 @@ impl Bar {
         let style = ProgressStyle::with_template(template);
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
         bar.set_style(style.progress_chars("=> "));
-        bar.enable_steady_tick(Duration::from_millis(500));
-        Self(bar)
+        Self {
+            ticker: Some(Ticker::start(&bar, Duration::from_millis(500))),
+            bar,
+        }
     }
 
     /// A point is finished.
     pub fn finished(&self, what: String) {
-        self.0.set_message(what);
-        self.0.inc(1);
+        self.bar.set_message(what);
+        self.bar.inc(1);
     }
 }
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        drop(self.ticker.take());
+        self.bar.finish_and_clear();
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
+use std::thread;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -62,7 +63,7 @@ pub(super) fn run(
     running: &Running,
     session: &mut Session<'_>,
 ) -> Result<Ran, Error> {
-    let interrupted = Interrupted::listen().map_err(Error::Signals)?;
+    let interrupted = Interrupted::listen()?;
     let folder = part.folder().to_owned();
     let known = read(&folder, &sweep.base())?;
     let is_known = |point: &Point| {
@@ -96,12 +97,25 @@ pub(super) fn run(
         interrupted: &interrupted,
     };
     let bar = Bar::new(to_do.len(), session.has_bars());
-    let done = std::thread::scope(|scope| {
+    let done = thread::scope(|scope| {
         let (sender, results) = mpsc::channel();
         for job in 0..usize::from(running.jobs).min(to_do.len()) {
             let (sender, work) = (sender.clone(), &work);
             let folder = scratch.path().join(job.to_string());
-            scope.spawn(move || work.go_through(&folder, &sender));
+            let go = move || work.go_through(&folder, &sender);
+            let started = thread::Builder::new().spawn_scoped(scope, go);
+            match (started, job) {
+                (Ok(_), _) => (),
+                (Err(error), 0) => return Err(Error::Threads(error)),
+                // The jobs that there are make all points.
+                (Err(error), _) => {
+                    session.warn(&[format!(
+                        "of --jobs {} only {job} could be started ({error})",
+                        running.jobs
+                    )]);
+                    break;
+                }
+            }
         }
         drop(sender);
         let mut done = 0;
@@ -141,7 +155,7 @@ fn machine(
 ) -> Result<Machine, Error> {
     let weights = weights(source, sweep)?;
     let sizes: Vec<LayerSize> = weights.iter().map(LayerSize::of).collect();
-    let pool = session.pool()?;
+    let pool = session.pool_with_blas()?;
     // Measures of weights are taken in float32.
     let backend = match sweep.evaluator {
         Some(_) => session.backend(&sizes, &pool)?,

@@ -30,7 +30,7 @@ impl Watcher<'_> {
         let output = self.args.out.join(name);
         let destination = Destination::check(source, &output, there.is_some())?;
         // Made anew for each checkpoint, so that no GPU's memory is held while the trainer needs it.
-        let pool = session.pool()?;
+        let pool = session.pool_with_blas()?;
         let backend = session.backend(&job.sizes(), &pool)?;
         let machine = Machine { pool, backend };
         let mut draft = Draft::begin(source, &destination)?;

@@ -24,7 +24,7 @@ use super::signals::Interrupted;
 use super::{Outcome, Session, selecting};
 
 pub(super) fn run(args: &Watch, session: &mut Session<'_>) -> Result<Outcome, Error> {
-    let interrupted = Interrupted::listen().map_err(Error::Signals)?;
+    let interrupted = Interrupted::listen()?;
     let mut watcher = Watcher::begin(args)?;
     let mut looks = Looks::at(&args.input);
     let first = looks.look().map_err(|error| unlistable(args, error))?;

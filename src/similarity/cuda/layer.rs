@@ -159,7 +159,12 @@ impl Layer {
         };
         let others = self.plan.lanes.min(tiles.len()).saturating_sub(1);
         std::thread::scope(|scope| {
-            let others: Vec<_> = (0..others).map(|_| scope.spawn(run_lane)).collect();
+            // Where a thread cannot be started, the lanes that there are do its tiles.
+            let others = (0..others).map_while(|_| {
+                let thread = std::thread::Builder::new();
+                thread.spawn_scoped(scope, run_lane).ok()
+            });
+            let others: Vec<_> = others.collect();
             let this = run_lane();
             others.into_iter().fold(this, |result, other| {
                 let other = other.join();

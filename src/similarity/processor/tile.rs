@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use ndarray::{Array2, ArrayViewMut2};
 
+use crate::blas;
 use crate::simd;
 use crate::splitmix::Stream;
 
@@ -13,10 +14,10 @@ use super::super::tile::{
     CellSum, Counted, Found, Preferred, Reached, Screened, Search, Tile, Wanted,
 };
 use super::super::{Error, Kernels};
+use super::Units;
 use super::cells::SumCells;
 use super::counts::{CountByInterval, FindLeastLosses};
 use super::pairs::{FindPairs, FindReached, preferred};
-use super::{Units, blas};
 
 /// Numbers of each kernel that are made float32 at once, for 256 of them 512 KiB.
 const REFINED_AT_ONCE: usize = 512;

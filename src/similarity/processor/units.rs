@@ -6,11 +6,11 @@ use std::ops::Range;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
+use crate::blas;
 use crate::simd::{self, Loop};
 use crate::weight::Element;
 
 use super::super::bound::{SLACK, guard_band};
-use super::blas;
 use super::bytes::{self, Panels};
 
 /// The number type in which similarities are screened. Decisions do not depend on it.
