@@ -2,6 +2,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fmt::{self, Write};
+use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ pub struct OrExit;
 /// What memory was given.
 fn given(memory: *mut u8, bytes: usize) -> *mut u8 {
     if memory.is_null() {
-        exit(bytes);
+        exit(format_args!("{bytes} bytes more"));
     }
     memory
 }
@@ -50,10 +51,23 @@ unsafe impl GlobalAlloc for OrExit {
     }
 }
 
-/// Says that so many bytes could not be had, and ends the program. Nothing is allocated for that, and nothing is cleaned up,
-/// which could need memory or locks.
+/// Ends the program with the same sentence where the standard library panics for a want of memory: as a thread begins, it maps a
+/// stack for the handler of stack overflows, and where it cannot, the panic aborts.
+pub fn exit_where_threads_find_none() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map_or("", |location| location.file());
+        if place.ends_with("unix/stack_overflow.rs") {
+            exit(format_args!("a thread's stack"));
+        }
+        usual(panic);
+    }));
+}
+
+/// Says what could not be had, and ends the program. Nothing is allocated for that, and nothing is cleaned up, which could need
+/// memory or locks.
 #[cold]
-fn exit(bytes: usize) -> ! {
+fn exit(what: fmt::Arguments<'_>) -> ! {
     static IS_ENDING: AtomicBool = AtomicBool::new(false);
     if IS_ENDING.swap(true, Ordering::SeqCst) {
         // Another thread has said so.
@@ -66,7 +80,7 @@ fn exit(bytes: usize) -> ! {
     // The line is long enough for it.
     let _ = writeln!(
         line,
-        "error: out of memory: {bytes} bytes more could not be had: {limits}, or run with --threads 1"
+        "error: out of memory: {what} could not be had: {limits}, or run with --threads 1"
     );
     // There is nobody else to tell.
     let _ = rustix::io::write(stderr(), line.bytes());

@@ -15,6 +15,7 @@ use inmerge_ckpt::report::printable;
 static ALLOCATOR: allocator::OrExit = allocator::OrExit;
 
 fn main() -> ExitCode {
+    allocator::exit_where_threads_find_none();
     // A file beyond `ulimit -f` is to be an error where it is written, not the end of the program. A handler that does
     // nothing has that effect; unlike a signal that is ignored, programs that this one starts do not inherit it. Where it
     // cannot be set up, all is as if there were none.

@@ -1,7 +1,8 @@
 //! Eigenvalues of symmetric matrices.
 
-use std::ffi::c_int;
-use std::ptr;
+use std::ffi::{c_char, c_int};
+
+use ndarray_linalg::{Lapack, MatrixLayout, UPLO};
 
 use super::library::expect_functions;
 
@@ -15,37 +16,51 @@ use super::library::expect_functions;
 pub(crate) fn eigenvalues(n: usize, matrix: &mut [f64]) -> Option<Vec<f64>> {
     assert_eq!(matrix.len(), n * n, "a square matrix");
     let extent = c_int::try_from(n).expect("an extent within BLAS's integers");
-    let dsyev = expect_functions().dsyev;
-    let mut eigenvalues = vec![0.0; n];
-    let mut call = |matrix: *mut f64, work: &mut [f64], work_length: c_int| {
-        let mut info = 0;
-        // SAFETY: the matrix has n columns of n numbers, or is not looked at where only the length of the workspace is
-        // asked for; there is room for n eigenvalues, and the workspace is as long as is said.
-        // An upper triangle row by row is a lower one column by column, as Fortran has it.
-        unsafe {
-            dsyev(
-                c"N".as_ptr(),
-                c"L".as_ptr(),
-                &extent,
-                matrix,
-                &extent,
-                eigenvalues.as_mut_ptr(),
-                work.as_mut_ptr(),
-                &work_length,
-                &mut info,
-                1,
-                1,
-            );
-        }
-        info
+    // Here, where it may panic: `dsyev_` below may not.
+    expect_functions();
+    let layout = MatrixLayout::F {
+        col: extent,
+        lda: extent,
     };
-    let mut best_length = [0.0];
-    if call(ptr::null_mut(), &mut best_length, -1) != 0 {
-        return None;
+    // An upper triangle row by row is a lower one column by column. `eigvalsh` computes eigenvectors, too, and drops them (in
+    // 0.18), which takes several times as long.
+    f64::eigh(false, layout, UPLO::Lower, matrix).ok()
+}
+
+/// What `ndarray-linalg` calls, and a linker would find in a BLAS: LAPACK's `dsyev`, of the one that is loaded.
+///
+/// # Safety
+///
+/// As of LAPACK's own: the pointers are to what its documentation says.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dsyev_(
+    vectors: *const c_char,
+    triangle: *const c_char,
+    n: *const c_int,
+    matrix: *mut f64,
+    stride: *const c_int,
+    eigenvalues: *mut f64,
+    work: *mut f64,
+    work_length: *const c_int,
+    info: *mut c_int,
+) {
+    let dsyev = expect_functions().dsyev;
+    // SAFETY: the caller's contract is LAPACK's; each of the two texts is of one letter.
+    unsafe {
+        dsyev(
+            vectors,
+            triangle,
+            n,
+            matrix,
+            stride,
+            eigenvalues,
+            work,
+            work_length,
+            info,
+            1,
+            1,
+        );
     }
-    let mut work = vec![0.0; best_length[0] as usize];
-    let work_length = c_int::try_from(work.len()).expect("a workspace within BLAS's integers");
-    (call(matrix.as_mut_ptr(), &mut work, work_length) == 0).then_some(eigenvalues)
 }
 
 #[cfg(test)]

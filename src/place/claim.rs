@@ -83,7 +83,7 @@ impl Claim {
 
     /// The names that begin like this.
     pub fn find(stem: &Path) -> io::Result<Found> {
-        let path = stem.with_added_extension(RUN);
+        let path = with_end(stem, RUN);
         let Some(status) = files::entry(&path)? else {
             return Ok(Found::Done);
         };
@@ -141,7 +141,7 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let path = self.stem.with_added_extension(RUN);
+        let path = with_end(&self.stem, RUN);
         if !self.is_kept && is_at(&self.file, &path) {
             let _ = files::remove_file(&path);
         }
@@ -150,12 +150,19 @@ impl Drop for Claim {
 
 /// The path of the folder in the making.
 pub(super) fn draft(stem: &Path) -> PathBuf {
-    stem.with_added_extension(DRAFT)
+    with_end(stem, DRAFT)
 }
 
 /// The path of the folder that is replaced.
 pub(super) fn aside(stem: &Path) -> PathBuf {
-    stem.with_added_extension(ASIDE)
+    with_end(stem, ASIDE)
+}
+
+fn with_end(stem: &Path, end: &str) -> PathBuf {
+    let mut path = stem.as_os_str().to_owned();
+    path.push(".");
+    path.push(end);
+    path.into()
 }
 
 /// What an entry's name begins with, if it is one of those of a run on its way to `name`.
