@@ -21,6 +21,7 @@ pub mod cli;
 pub mod commands;
 pub mod diff;
 pub mod error;
+mod json_lines;
 pub mod layers;
 pub mod meter;
 pub mod place;
