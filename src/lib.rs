@@ -21,6 +21,8 @@ pub mod cli;
 pub mod commands;
 pub mod diff;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod json_lines;
 pub mod layers;
 pub mod meter;

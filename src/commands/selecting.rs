@@ -69,7 +69,7 @@ pub(super) fn find_in(
 ) -> Result<Layers, Error> {
     let layers = Layers::of(
         source.tensors(),
-        &source.metadata(),
+        source.metadata(),
         &copies(source, &settings.selection)?,
         declared,
         &settings.selection,

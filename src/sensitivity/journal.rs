@@ -184,7 +184,7 @@ pub fn read(folder: &Path, base: &str) -> Result<Vec<FinishedPoint>, Error> {
 }
 
 /// The points in the text of a part, which is that of this file, in their order.
-fn parse(file: &Path, text: &[u8], base: &str) -> Result<Vec<FinishedPoint>, Error> {
+pub(crate) fn parse(file: &Path, text: &[u8], base: &str) -> Result<Vec<FinishedPoint>, Error> {
     let points = json_lines::lines(text).map(|(number, line)| {
         let file = || file.to_owned();
         let line: Line = serde_json::from_slice(line).map_err(|error| Error::MalformedPoint {

@@ -145,13 +145,16 @@ fn fractions(values: &[String]) -> Result<Vec<Fraction>, InvalidVary> {
     Ok(fractions)
 }
 
-/// The values of a list, its ranges written out.
+/// The values of a list, its ranges written out: no more than [`MOST_VALUES`].
 fn listed(text: &str) -> Result<Vec<String>, InvalidVary> {
     let mut values = Vec::new();
     for item in text.split(',').map(str::trim) {
         match item.contains(':') {
             true => values.extend(range(item)?),
             false => values.push(item.to_owned()),
+        }
+        if values.len() as i128 > MOST_VALUES {
+            return Err(InvalidVary::TooMany(text.to_owned()));
         }
     }
     Ok(values)
@@ -277,6 +280,7 @@ mod tests {
             "tau=0.1:0.9:-0.1",
             "tau=0:1:1e-1",
             "tau=0:1:0.00001",
+            "tau=0:0.9999:0.0001,0.0001",
             "tau=2",
             "tau=0.1,5%",
             "tau=5%:20%:5",

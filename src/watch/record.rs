@@ -231,13 +231,20 @@ impl Record {
 }
 
 /// What the lines of a record say.
-struct Said {
+pub(crate) struct Said {
     settings: Value,
     known: HashMap<String, Known>,
 }
 
+impl Said {
+    /// The outputs that are in their places, of each name the last.
+    pub fn done(&self) -> impl Iterator<Item = &Entry> {
+        self.known.values().filter_map(|known| known.done.as_ref())
+    }
+}
+
 /// Reads the lines of a record, which is in this file.
-fn parse(file: &Path, text: &[u8]) -> Result<Said, Error> {
+pub(crate) fn parse(file: &Path, text: &[u8]) -> Result<Said, Error> {
     let damaged = |line: usize, problem: String| Error::Damaged {
         file: file.to_owned(),
         line,

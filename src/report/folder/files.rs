@@ -20,7 +20,7 @@ const MAX_BYTES: u64 = 16 << 20;
 
 /// The files of a report, by their paths in its folder.
 #[derive(Debug, Default)]
-pub(super) struct Files {
+pub(crate) struct Files {
     files: BTreeSet<PathBuf>,
     folders: BTreeSet<PathBuf>,
 }
