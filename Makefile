@@ -7,7 +7,10 @@ DEMO := fixtures/checkpoints/demo.safetensors
 # The layers of the sample report, which is to stay small.
 SAMPLE := --include 'layer4.*'
 
-.PHONY: all demo test bench gpu-bundle gpu-check slurm-check bless sample kernels install openblas cxx
+# Runs of each target of fuzz/.
+RUNS ?= 1000000
+
+.PHONY: all demo test bench fuzz gpu-bundle gpu-check slurm-check bless sample kernels install openblas cxx
 
 all: openblas
 	$(CARGO) build --release
@@ -25,6 +28,13 @@ test: openblas cxx
 # Times the program beside its peers (benches/README.md). More: make bench BENCH="--only resnet50 --rounds 9", BENCH=--scaling
 bench: openblas
 	$(CARGO) bench --bench whole -- $(BENCH)
+
+# Fuzzes every parser, or FUZZ="header plan"; RUNS= how often (needs nightly Rust and `cargo install cargo-fuzz`). What it finds
+# is in fuzz/artifacts.
+fuzz: openblas
+	@for target in $(or $(FUZZ),$(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))); do \
+		$(CARGO) +nightly fuzz run -s none $$target -- -runs=$(RUNS) -max_len=4096 -timeout=60 || exit; \
+	done
 
 # Checks the program on this machine's NVIDIA GPU and times it there (benches/README.md). Parts: make gpu-check GPU="tests times"
 gpu-check: gpu-bundle

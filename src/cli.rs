@@ -665,7 +665,7 @@ impl SweepFlags {
 }
 
 /// Parses the two parameters to cross.
-fn grid(text: &str) -> Result<(Series, Series), InvalidSweep> {
+pub(crate) fn grid(text: &str) -> Result<(Series, Series), InvalidSweep> {
     let cannot = || InvalidSweep::CannotCross(text.to_owned());
     let crossed = [
         Series::Tau,
@@ -682,7 +682,7 @@ fn grid(text: &str) -> Result<(Series, Series), InvalidSweep> {
 }
 
 /// Parses a time of whole seconds, one at least; a bare number is of seconds.
-fn time_limit(text: &str) -> Result<Duration, String> {
+pub(crate) fn time_limit(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let limit = match text.parse::<u64>() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
@@ -700,7 +700,7 @@ fn whole_number<T: FromStr>(text: &str) -> Result<T, String> {
 }
 
 /// Parses a time between looks.
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok();
     let seconds = seconds.filter(|seconds| (0.05..=86400.0).contains(seconds));
     let seconds = seconds.ok_or("it is not a number of seconds within [0.05, 86400]")?;

@@ -37,6 +37,15 @@ pub enum Error {
         file: PathBuf,
         error: std::io::Error,
     },
+    #[error(
+        "{flag} {}: line {line} is no UTF-8; save it as UTF-8 text, or check the path",
+        file.display()
+    )]
+    LayerListNotText {
+        flag: &'static str,
+        file: PathBuf,
+        line: usize,
+    },
     #[error("{}: is the {role} file of this run; name another file to write", file.display())]
     Overwrites { file: PathBuf, role: &'static str },
     #[error(

@@ -23,6 +23,9 @@ pub mod commands;
 pub mod diff;
 pub mod error;
 pub(crate) mod files;
+#[doc(hidden)]
+pub mod fuzzing;
+mod json_lines;
 pub mod layers;
 pub mod limits;
 pub mod meter;

@@ -26,6 +26,8 @@ pub struct Error {
 pub enum Problem {
     #[error("cannot be read ({0}); check the path")]
     Unreadable(std::io::Error),
+    #[error("line {line}: is no UTF-8; save it as UTF-8 text, or check the path")]
+    NotText { line: usize },
     #[error("line {line}, `{text}`: {message}; correct it")]
     Malformed {
         line: usize,
@@ -86,25 +88,48 @@ impl PartialSettings {
     ///
     /// Where it cannot be read, has an unknown key, or a value of the wrong type or out of range.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let problem = |problem| Error {
-            file: path.to_owned(),
-            problem,
-        };
-        let text = std::fs::read_to_string(path).map_err(|e| problem(Problem::Unreadable(e)))?;
-        toml::from_str(&text).map_err(|error| {
-            let start = error.span().map_or(0, |span| span.start);
-            let line = text
-                .bytes()
-                .take(start)
-                .filter(|&byte| byte == b'\n')
-                .count();
-            problem(Problem::Malformed {
-                line: line + 1,
-                text: text.lines().nth(line).unwrap_or_default().trim().to_owned(),
-                message: error.message().replace('\n', " "),
+        std::fs::read(path)
+            .map_err(Problem::Unreadable)
+            .and_then(|text| Self::parse(&text))
+            .map_err(|problem| Error {
+                file: path.to_owned(),
+                problem,
             })
+    }
+
+    /// Reads TOML.
+    ///
+    /// # Errors
+    ///
+    /// As [`PartialSettings::read`].
+    pub fn parse(toml: &[u8]) -> Result<Self, Problem> {
+        let text = utf8(toml).map_err(|line| Problem::NotText { line })?;
+        toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let line = line_at(text.as_bytes(), start);
+            Problem::Malformed {
+                line,
+                text: text
+                    .lines()
+                    .nth(line - 1)
+                    .unwrap_or_default()
+                    .trim()
+                    .to_owned(),
+                message: error.message().replace('\n', " "),
+            }
         })
     }
+}
+
+/// A file's bytes as text, or the number of the first line that is none, from 1.
+pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, usize> {
+    str::from_utf8(bytes).map_err(|error| line_at(bytes, error.valid_up_to()))
+}
+
+/// The number of the line, from 1, in which this place is.
+fn line_at(text: &[u8], place: usize) -> usize {
+    let before = text.iter().take(place);
+    before.filter(|&&byte| byte == b'\n').count() + 1
 }
 
 /// Settings without gaps.
@@ -288,6 +313,13 @@ mod tests {
         // A flag that wins over all tables makes them say the same.
         let other = file.replace("0.1", "0.2");
         assert_eq!(describe("tau = 0.5", file), describe("tau = 0.5", &other));
+    }
+
+    #[test]
+    fn what_is_no_text_is_named_by_its_line() {
+        // As a German Windows saves it.
+        let refused = PartialSettings::parse(b"tau = 0.5\n# f\xfcr alle\n").unwrap_err();
+        assert!(matches!(refused, Problem::NotText { line: 2 }), "{refused}");
     }
 
     #[test]

@@ -561,6 +561,15 @@ fn files_named_by_flags_are_named_when_they_are_at_fault() {
             &[&["layers.json"], &["--layers"], &[words]],
         );
     }
+    // As a German Windows saves it.
+    let latin = desk.with("latin.txt", b"# from PyTorch\n# f\xfcr\n");
+    for flag in ["--config", "--order", "--layers"] {
+        desk.refuses(
+            args!["merge", tiny(), flag, latin.clone()],
+            1,
+            &[&["latin.txt"], &["line 2"], &["UTF-8 text"]],
+        );
+    }
     desk.refuses(
         args![
             "merge",

@@ -63,6 +63,10 @@ pub enum Problem {
     IndexWithoutMap,
     #[error("lists no tensors; save the checkpoint again")]
     IndexEmpty,
+    #[error(
+        "lists more than four million tensors, beyond the limit; this is no index, or a damaged one"
+    )]
+    IndexListsTooMany,
     #[error("holds `{key}` twice; save the checkpoint again with unique names")]
     IndexRepeats { key: String },
     #[error("names no file for tensor `{tensor}` ({error}); save the checkpoint again")]
@@ -122,6 +126,10 @@ pub enum Problem {
     HeaderNotJson(serde_json::Error),
     #[error("header has a malformed __metadata__, which must map strings to strings ({0})")]
     Metadata(serde_json::Error),
+    #[error(
+        "header has a __metadata__ of more than a million entries, beyond the limit; save it again with fewer"
+    )]
+    MetadataTooMany,
     #[error(
         "tensor `{name}` appears twice in the header; save the checkpoint again with unique names"
     )]

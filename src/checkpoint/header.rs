@@ -1,6 +1,6 @@
 //! The header: tensor table and metadata, checked so that every later access is in bounds.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -10,11 +10,15 @@ use serde::de::IntoDeserializer;
 use serde::de::value::{Error as DtypeError, StrDeserializer};
 use serde_json::value::RawValue;
 
-use super::object::Object;
+use super::object::for_each_entry;
 use super::{Problem, Tensor};
 
 /// The format's limit on the length of a header, in bytes (as the `safetensors` crate has it).
 pub const MAX_HEADER_BYTES: u64 = 100_000_000;
+
+/// The most entries of a file's `__metadata__`: of ten million, which a header has room for, a map would take 15 times as many
+/// bytes as the header.
+const MOST_METADATA: usize = 1_000_000;
 
 /// The bytes before the header: its length as a little-endian `u64`.
 pub(super) const LENGTH_BYTES: usize = 8;
@@ -43,7 +47,8 @@ struct RawTensor {
 impl Header {
     /// Reads and checks the header at the start of `file`, the whole contents of a checkpoint.
     ///
-    /// Accepts what the `safetensors` crate accepts, but for repeated names, which it swallows.
+    /// Accepts what the `safetensors` crate accepts, but for repeated names, which it swallows, and metadata of more than a
+    /// million entries.
     ///
     /// # Errors
     ///
@@ -74,31 +79,29 @@ impl Header {
         let json = std::str::from_utf8(json).map_err(|e| Problem::HeaderNotUtf8 {
             at: e.valid_up_to(),
         })?;
-        let Object(entries) = serde_json::from_str(json).map_err(Problem::HeaderNotJson)?;
-
         let data_start = LENGTH_BYTES + json.len();
-        let mut metadata = BTreeMap::new();
-        let mut names = HashSet::with_capacity(entries.len());
-        let mut tensors = Vec::with_capacity(entries.len());
-        for (name, value) in entries {
-            if !names.insert(name.clone()) {
-                return Err(Problem::DuplicateName { name });
-            }
-            if name == "__metadata__" {
-                metadata = serde_json::from_str::<Option<_>>(value.get())
-                    .map_err(Problem::Metadata)?
-                    .unwrap_or_default();
-            } else {
+        let mut found_metadata = None;
+        let mut tensors = Vec::new();
+        let entries = serde_json::Deserializer::from_str(json);
+        for_each_entry(entries, Problem::HeaderNotJson, |name, value| {
+            if name != "__metadata__" {
                 tensors.push(tensor(name, value, data_start)?);
+                return Ok(());
             }
-        }
-        tensors.sort_by(|a, b| {
+            match found_metadata.replace(metadata(value)?) {
+                None => Ok(()),
+                Some(_) => Err(Problem::DuplicateName { name }),
+            }
+        })?;
+        tensors.shrink_to_fit();
+        check_names(&tensors)?;
+        tensors.sort_unstable_by(|a, b| {
             (a.bytes.start, a.bytes.end, &a.name).cmp(&(b.bytes.start, b.bytes.end, &b.name))
         });
         check_layout(&tensors, data_start, file_size)?;
         Ok(Self {
             tensors,
-            metadata,
+            metadata: found_metadata.unwrap_or_default(),
             data_start,
         })
     }
@@ -125,6 +128,23 @@ fn json_length(start: &[u8], file_size: usize) -> Result<usize, Problem> {
         return Err(foreign(Problem::HeaderTruncated { length, available }));
     }
     Ok(length as usize)
+}
+
+fn metadata(value: &RawValue) -> Result<BTreeMap<String, String>, Problem> {
+    let mut metadata = BTreeMap::new();
+    if value.get() == "null" {
+        return Ok(metadata);
+    }
+    let entries = serde_json::Deserializer::from_str(value.get());
+    for_each_entry(entries, Problem::Metadata, |key, text| {
+        let text = serde_json::from_str(text.get()).map_err(Problem::Metadata)?;
+        metadata.insert(key, text);
+        match metadata.len() > MOST_METADATA {
+            true => Err(Problem::MetadataTooMany),
+            false => Ok(()),
+        }
+    })?;
+    Ok(metadata)
 }
 
 fn tensor(name: String, value: &RawValue, data_start: usize) -> Result<Tensor, Problem> {
@@ -181,6 +201,18 @@ fn tensor(name: String, value: &RawValue, data_start: usize) -> Result<Tensor, P
             name,
             shape: raw.shape,
         }),
+    }
+}
+
+/// Checks that no two tensors have one name.
+fn check_names(tensors: &[Tensor]) -> Result<(), Problem> {
+    let mut names: Vec<&str> = tensors.iter().map(|tensor| &tensor.name[..]).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(Problem::DuplicateName {
+            name: pair[0].to_owned(),
+        }),
+        None => Ok(()),
     }
 }
 
@@ -286,6 +318,38 @@ mod tests {
         assert!(matches!(
             Header::parse(&file(json, 4)),
             Err(Problem::SizeOverflow { name, .. }) if name == "a"
+        ));
+    }
+
+    #[test]
+    fn metadata_is_a_map_of_texts_and_of_bounded_length() {
+        let refused = |metadata: &str| {
+            let json = format!(r#"{{"__metadata__":{metadata}}}"#);
+            Header::parse(&file(&json, 0)).unwrap_err()
+        };
+        for malformed in ["[]", "3", r#"{"a":3}"#, r#"{"a":null}"#, "\"null\""] {
+            assert!(
+                matches!(refused(malformed), Problem::Metadata(_)),
+                "{malformed}"
+            );
+        }
+        let entries: Vec<String> = (0..=MOST_METADATA)
+            .map(|i| format!("\"{i}\":\"\""))
+            .collect();
+        let (all, most) = (entries.join(","), entries[1..].join(","));
+        assert!(matches!(
+            refused(&format!("{{{all}}}")),
+            Problem::MetadataTooMany
+        ));
+        let json = format!(r#"{{"__metadata__":{{{most}}}}}"#);
+        let header = Header::parse(&file(&json, 0)).unwrap();
+        assert_eq!(header.metadata.len(), MOST_METADATA);
+        let null = Header::parse(&file(r#"{"__metadata__":null}"#, 0)).unwrap();
+        assert!(null.metadata.is_empty());
+        let twice = r#"{"__metadata__":{},"__metadata__":{}}"#;
+        assert!(matches!(
+            Header::parse(&file(twice, 0)),
+            Err(Problem::DuplicateName { .. })
         ));
     }
 

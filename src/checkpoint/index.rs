@@ -3,12 +3,14 @@
 //! `{"metadata": {"total_size": 123}, "weight_map": {"conv1.weight": "model-00001-of-00002.safetensors"}}`, in a file of
 //! the shards' folder (<https://huggingface.co/docs/safetensors>).
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::value::RawValue;
@@ -16,14 +18,17 @@ use serde_json::value::RawValue;
 use crate::files::{self, Version, retried};
 use crate::place::or_here;
 
-use super::object::Object;
+use super::object::for_each_entry;
 use super::{Error, MAX_HEADER_BYTES, Problem, Recognised};
+
+/// The most tensors on an index: of nine million, which one has room for, a map would take 15 times as many bytes.
+const MOST_TENSORS: usize = 4_000_000;
 
 /// What an index says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WeightMap {
-    /// By tensor, the name of the file that holds it.
-    pub files: BTreeMap<String, String>,
+    /// By tensor, the name of the file that holds it. Of each name there is one, whatever number of tensors the file holds.
+    pub files: BTreeMap<String, Arc<str>>,
     /// Where in the JSON the value of `metadata.total_size` stands, if there is one.
     pub total_size: Option<Range<usize>>,
 }
@@ -35,19 +40,20 @@ impl WeightMap {
     ///
     /// Where it is no index, lists nothing or a tensor twice, or names a file that is none of its own folder.
     pub fn parse(json: &[u8]) -> Result<Self, Problem> {
-        let Object(entries) = serde_json::from_slice(json).map_err(Problem::IndexNotJson)?;
         let mut map = None;
         let mut metadata = None;
-        for (key, value) in entries {
+        let entries = serde_json::Deserializer::from_slice(json);
+        for_each_entry(entries, Problem::IndexNotJson, |key, value| {
             let place = match key.as_str() {
                 "weight_map" => &mut map,
                 "metadata" => &mut metadata,
-                _ => continue,
+                _ => return Ok(()),
             };
-            if place.replace(value).is_some() {
-                return Err(Problem::IndexRepeats { key });
+            match place.replace(value) {
+                None => Ok(()),
+                Some(_) => Err(Problem::IndexRepeats { key }),
             }
-        }
+        })?;
         let map = map.ok_or(Problem::IndexWithoutMap)?;
         Ok(Self {
             files: files(map)?,
@@ -57,26 +63,41 @@ impl WeightMap {
 
     /// The files, in the order of their names.
     pub fn shards(&self) -> BTreeSet<&str> {
-        self.files.values().map(String::as_str).collect()
+        self.files.values().map(|file| &**file).collect()
     }
 }
 
-fn files(map: &RawValue) -> Result<BTreeMap<String, String>, Problem> {
-    let Object(entries) = serde_json::from_str(map.get()).map_err(Problem::IndexNotJson)?;
+fn files(map: &RawValue) -> Result<BTreeMap<String, Arc<str>>, Problem> {
+    let mut names = BTreeSet::new();
     let mut files = BTreeMap::new();
-    for (tensor, file) in entries {
+    let entries = serde_json::Deserializer::from_str(map.get());
+    for_each_entry(entries, Problem::IndexNotJson, |tensor, file| {
         let file: String = match serde_json::from_str(file.get()) {
             Ok(file) => file,
             Err(error) => return Err(Problem::IndexEntry { tensor, error }),
         };
-        if !is_plain(&file) {
-            return Err(Problem::ShardName { tensor, file });
+        let file = match names.get(&*file) {
+            Some(known) => Arc::clone(known),
+            None if is_plain(&file) => {
+                let new = Arc::from(file);
+                names.insert(Arc::clone(&new));
+                new
+            }
+            None => return Err(Problem::ShardName { tensor, file }),
+        };
+        if files.len() == MOST_TENSORS {
+            return Err(Problem::IndexListsTooMany);
         }
-        if files.contains_key(&tensor) {
-            return Err(Problem::IndexRepeats { key: tensor });
+        match files.entry(tensor) {
+            Entry::Vacant(entry) => {
+                entry.insert(file);
+                Ok(())
+            }
+            Entry::Occupied(entry) => Err(Problem::IndexRepeats {
+                key: entry.key().clone(),
+            }),
         }
-        files.insert(tensor, file);
-    }
+    })?;
     if files.is_empty() {
         return Err(Problem::IndexEmpty);
     }
@@ -89,21 +110,22 @@ fn is_plain(name: &str) -> bool {
 }
 
 fn total_size(json: &[u8], metadata: Option<&RawValue>) -> Result<Option<Range<usize>>, Problem> {
-    let Some(metadata) = metadata else {
+    let Some(metadata) = metadata.filter(|metadata| metadata.get() != "null") else {
         return Ok(None);
     };
-    let metadata: Option<Object<'_>> =
-        serde_json::from_str(metadata.get()).map_err(Problem::IndexNotJson)?;
     let mut found = None;
-    for (key, value) in metadata.map_or_else(Vec::new, |Object(entries)| entries) {
-        if key == "total_size" {
-            // The value is a part of the JSON itself, so this is where.
-            let start = value.get().as_ptr() as usize - json.as_ptr() as usize;
-            if found.replace(start..start + value.get().len()).is_some() {
-                return Err(Problem::IndexRepeats { key });
-            }
+    let entries = serde_json::Deserializer::from_str(metadata.get());
+    for_each_entry(entries, Problem::IndexNotJson, |key, value| {
+        if key != "total_size" {
+            return Ok(());
         }
-    }
+        // The value is a part of the JSON itself, so this is where.
+        let start = value.get().as_ptr() as usize - json.as_ptr() as usize;
+        match found.replace(start..start + value.get().len()) {
+            None => Ok(()),
+            Some(_) => Err(Problem::IndexRepeats { key }),
+        }
+    })?;
     Ok(found)
 }
 
@@ -366,7 +388,7 @@ mod tests {
         }
         for name in ["x", "..x", "x..", ".x", "x y", "ä"] {
             let json = format!(r#"{{"weight_map":{{"t":"{name}"}}}}"#);
-            assert_eq!(parse(&json).unwrap().files["t"], name);
+            assert_eq!(*parse(&json).unwrap().files["t"], *name);
         }
     }
 
@@ -384,7 +406,8 @@ mod tests {
             let value = json!({"metadata": metadata, "weight_map": map, "other": [{"total_size": 1}]});
             let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
             let found = parse(&text).unwrap();
-            prop_assert_eq!(found.files, map);
+            let files = found.files.iter().map(|(tensor, file)| (tensor.clone(), file.to_string()));
+            prop_assert_eq!(files.collect::<BTreeMap<_, _>>(), map);
             let total: Option<Value> = found.total_size.map(|place| serde_json::from_str(&text[place]).unwrap());
             prop_assert_eq!(total.as_ref(), metadata.get("total_size"));
         }

@@ -1,30 +1,56 @@
-//! A JSON object whose entries are still text.
+//! A JSON object, an entry at a time.
 
 use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde_json::de::Read;
 use serde_json::value::RawValue;
 
-/// A JSON object with its entries as they stand, repeated names included (a map would swallow them).
-pub(super) struct Object<'a>(pub Vec<(String, &'a RawValue)>);
+use super::Problem;
 
-impl<'de> Deserialize<'de> for Object<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Object<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Object(entries))
-            }
+/// Calls `take` for each entry of a JSON object, whose value is still text, in their order and with repeated names (a map
+/// would swallow them). Nothing is kept of the entries, of which a text at the format's limit can hold ten million.
+///
+/// # Errors
+///
+/// What is wrong with the text as a whole, as `malformed` has it, or else the first problem of `take`, which is called no more.
+pub(super) fn for_each_entry<'a, R: Read<'a>>(
+    mut json: serde_json::Deserializer<R>,
+    malformed: fn(serde_json::Error) -> Problem,
+    mut take: impl FnMut(String, &'a RawValue) -> Result<(), Problem>,
+) -> Result<(), Problem> {
+    let mut taken = Ok(());
+    let entries = Entries(|name, value| {
+        if taken.is_ok() {
+            taken = take(name, value);
         }
-        deserializer.deserialize_map(Entries)
+    });
+    let read = entries.deserialize(&mut json);
+    read.and_then(|()| json.end()).map_err(malformed)?;
+    taken
+}
+
+struct Entries<F>(F);
+
+impl<'de, F: FnMut(String, &'de RawValue)> DeserializeSeed<'de> for Entries<F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, F: FnMut(String, &'de RawValue)> Visitor<'de> for Entries<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        while let Some((name, value)) = map.next_entry()? {
+            self.0(name, value);
+        }
+        Ok(())
     }
 }

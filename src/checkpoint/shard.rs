@@ -20,18 +20,17 @@ pub struct Shard {
     path: PathBuf,
     file: File,
     size: usize,
-    header: Header,
     header_json: Vec<u8>,
     modified: Option<SystemTime>,
 }
 
 impl Shard {
-    /// Opens the file and checks its header.
-    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+    /// Opens the file and checks its header, which comes with it.
+    pub(super) fn open(path: &Path) -> Result<(Self, Header), Error> {
         Self::try_open(path).map_err(|problem| problem.of(path))
     }
 
-    fn try_open(path: &Path) -> Result<Self, Problem> {
+    fn try_open(path: &Path) -> Result<(Self, Header), Problem> {
         let status = retried(|| fs::metadata(path)).map_err(Problem::reading)?;
         if !status.is_file() {
             return Err(Problem::NotRegular);
@@ -42,14 +41,14 @@ impl Shard {
             bytes: status.len(),
         })?;
         let (header, header_json) = Header::read(&file, size)?;
-        Ok(Self {
+        let shard = Self {
             path: path.to_owned(),
             modified: modified(&status),
             file,
             size,
-            header,
             header_json,
-        })
+        };
+        Ok((shard, header))
     }
 
     /// The path it was opened by.
@@ -65,11 +64,6 @@ impl Shard {
     /// Size of the file in bytes.
     pub fn size(&self) -> u64 {
         self.size as u64
-    }
-
-    /// The checked header.
-    pub fn header(&self) -> &Header {
-        &self.header
     }
 
     /// The header's JSON as it stands in the file.

@@ -3,21 +3,22 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{Error, Index, Problem, Shard};
+use super::{Error, Header, Index, Problem, Shard};
 
-/// Opens the files that an index names, in the order of their names. They hold exactly the tensors that it says.
-pub(super) fn open(index: &Index) -> Result<Vec<Shard>, Error> {
+/// Opens the files that an index names, in the order of their names, with what their headers say. They hold exactly the tensors
+/// that it says.
+pub(super) fn open(index: &Index) -> Result<Vec<(Shard, Header)>, Error> {
     let files = &index.map().files;
     let names: Vec<&str> = index.map().shards().into_iter().collect();
-    let shards: Vec<Shard> = names
+    let shards: Vec<(Shard, Header)> = names
         .iter()
         .map(|name| open_shard(index, &index.shard(name)))
         .collect::<Result<_, Error>>()?;
     let index_name = || index.name().to_string_lossy().into_owned();
 
     let mut found: HashMap<&str, usize> = HashMap::new();
-    for (number, shard) in shards.iter().enumerate() {
-        for tensor in &shard.header().tensors {
+    for (number, (shard, header)) in shards.iter().enumerate() {
+        for tensor in &header.tensors {
             if let Some(first) = found.insert(&tensor.name, number) {
                 let problem = Problem::InTwoShards {
                     name: tensor.name.clone(),
@@ -27,9 +28,9 @@ pub(super) fn open(index: &Index) -> Result<Vec<Shard>, Error> {
             }
         }
     }
-    for (number, shard) in shards.iter().enumerate() {
-        for tensor in &shard.header().tensors {
-            let listed = files.get(&tensor.name).map(String::as_str);
+    for (number, (shard, header)) in shards.iter().enumerate() {
+        for tensor in &header.tensors {
+            let listed = files.get(&tensor.name).map(|file| &**file);
             if listed != Some(names[number]) {
                 let problem = Problem::NotInIndex {
                     name: tensor.name.clone(),
@@ -51,7 +52,7 @@ pub(super) fn open(index: &Index) -> Result<Vec<Shard>, Error> {
     Ok(shards)
 }
 
-fn open_shard(index: &Index, path: &Path) -> Result<Shard, Error> {
+fn open_shard(index: &Index, path: &Path) -> Result<(Shard, Header), Error> {
     Shard::open(path).map_err(|mut error| {
         if matches!(*error.problem, Problem::Missing) {
             *error.problem = Problem::ShardMissing {

@@ -19,6 +19,7 @@ pub struct Checkpoint {
     index: Option<Index>,
     shards: Vec<Shard>,
     tensors: Vec<Tensor>,
+    metadata: BTreeMap<String, String>,
 }
 
 impl Checkpoint {
@@ -38,7 +39,7 @@ impl Checkpoint {
 
     fn try_open(path: &Path) -> Result<Self, Error> {
         let index = Index::find(path)?;
-        let shards = match &index {
+        let opened = match &index {
             Some(index) => sharded::open(index)?,
             None => {
                 let shard = Shard::open(path)?;
@@ -46,19 +47,28 @@ impl Checkpoint {
                 vec![shard]
             }
         };
-        let tensors = shards.iter().enumerate().flat_map(|(number, shard)| {
-            let tensors = shard.header().tensors.iter().cloned();
-            tensors.map(move |tensor| Tensor {
-                shard: number,
-                ..tensor
-            })
-        });
-        Ok(Self {
+        let mut checkpoint = Self {
             path: path.to_owned(),
             index,
-            tensors: tensors.collect(),
-            shards,
-        })
+            shards: Vec::new(),
+            tensors: Vec::new(),
+            metadata: BTreeMap::new(),
+        };
+        for (number, (shard, mut header)) in opened.into_iter().enumerate() {
+            checkpoint.shards.push(shard);
+            for tensor in &mut header.tensors {
+                tensor.shard = number;
+            }
+            // Without a copy where there is one file: its header can describe two million tensors.
+            match number {
+                0 => checkpoint.tensors = header.tensors,
+                _ => checkpoint.tensors.append(&mut header.tensors),
+            }
+            // What `append` brings wins.
+            header.metadata.append(&mut checkpoint.metadata);
+            checkpoint.metadata = header.metadata;
+        }
+        Ok(checkpoint)
     }
 
     /// The path it was opened by.
@@ -93,15 +103,8 @@ impl Checkpoint {
     }
 
     /// The `__metadata__` of its files; of a key that several have, the first file's value.
-    pub fn metadata(&self) -> BTreeMap<String, String> {
-        let entries = self
-            .shards
-            .iter()
-            .rev()
-            .flat_map(|shard| &shard.header().metadata);
-        entries
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect()
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
     }
 
     /// Its files in pieces of this size.

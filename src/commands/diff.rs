@@ -16,7 +16,7 @@ pub(super) fn run(args: &Diff, session: &mut Session<'_>) -> Result<Outcome, Err
     let copies = selecting::copies(&before, &selection)?;
     let layers = Layers::of(
         before.tensors(),
-        &before.metadata(),
+        before.metadata(),
         &copies,
         None,
         &selection,

@@ -6,7 +6,7 @@ use crate::checkpoint::{Checkpoint, Tensor};
 use crate::cli::LayerFlags;
 use crate::error::Error;
 use crate::layers::{Copies, Declared, Layer, Layers, Selection};
-use crate::settings::{PartialSettings, Settings};
+use crate::settings::{PartialSettings, Settings, utf8};
 use crate::weight::ConvWeight;
 
 /// Fills the gaps that the flags leave from the configuration file and the defaults.
@@ -69,7 +69,7 @@ pub(super) fn find_in(
 ) -> Result<Layers, Error> {
     let layers = Layers::of(
         source.tensors(),
-        &source.metadata(),
+        source.metadata(),
         &copies(source, &settings.selection)?,
         declared,
         &settings.selection,
@@ -126,11 +126,17 @@ pub(super) fn weight<'a>(
 }
 
 fn read(flag: &'static str, file: &Path) -> Result<String, Error> {
-    std::fs::read_to_string(file).map_err(|error| Error::LayerList {
+    let bytes = std::fs::read(file).map_err(|error| Error::LayerList {
         flag,
         file: file.to_owned(),
         error,
-    })
+    })?;
+    let text = utf8(&bytes).map_err(|line| Error::LayerListNotText {
+        flag,
+        file: file.to_owned(),
+        line,
+    });
+    text.map(str::to_owned)
 }
 
 fn failed(source: &Checkpoint, error: crate::layers::Error) -> Error {

@@ -11,6 +11,14 @@ pub enum Error {
     /// A name that is no kind's.
     #[error("`{0}` is no kind of layer; the kinds are {kinds}", kinds = Kind::ALL.map(Kind::name).join(", "))]
     UnknownKind(String),
+    /// A glob beyond all need.
+    #[error("{origin} is of {bytes} bytes, beyond the limit of 65536; give several shorter globs")]
+    LongGlob {
+        /// The flag or table the glob came from.
+        origin: &'static str,
+        /// Its length.
+        bytes: usize,
+    },
     /// A glob that does not parse.
     #[error("{origin} `{glob}` is not a valid glob: {problem}")]
     InvalidGlob {

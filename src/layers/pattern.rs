@@ -4,6 +4,11 @@ use globset::{Glob, GlobMatcher};
 
 use super::Error;
 
+/// The longest glob, in bytes, and the most groups (`{a,b}`) in it. What compiles a glob panics where it would need more than
+/// 10 MiB, which is 160 bytes a byte of this, and calls itself for each group in a group.
+const LONGEST: usize = 1 << 16;
+const MOST_GROUPS: usize = 100;
+
 /// How many near names an error lists.
 const NEAR: usize = 3;
 
@@ -30,6 +35,15 @@ impl NamePattern {
             glob: glob.to_owned(),
             problem,
         };
+        if glob.len() > LONGEST {
+            return Err(Error::LongGlob {
+                origin,
+                bytes: glob.len(),
+            });
+        }
+        if glob.matches('{').count() > MOST_GROUPS {
+            return Err(invalid(format!("it has more than {MOST_GROUPS} groups")));
+        }
         let matcher = Glob::new(glob)
             .map_err(|error| invalid(error.kind().to_string()))?
             .compile_matcher();
@@ -121,6 +135,27 @@ mod tests {
             error.starts_with("--exclude `layer[` is not a valid glob"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_glob_beyond_all_bounds_is_refused() {
+        for part in ["?", "a", "[!-~]", "**/", "[!a]", "\u{1f600}"] {
+            let longest = part.repeat(LONGEST / part.len());
+            NamePattern::new("--include", &longest).unwrap();
+            let longer = part.repeat(LONGEST / part.len() + 1);
+            let error = NamePattern::new("--include", &longer).unwrap_err();
+            assert!(matches!(error, Error::LongGlob { .. }), "{part}");
+        }
+        for groups in [MOST_GROUPS + 1, 10_000] {
+            let glob = format!("{}a{}", "{".repeat(groups), "}".repeat(groups));
+            let error = NamePattern::new("--include", &glob).unwrap_err();
+            assert!(matches!(error, Error::InvalidGlob { .. }), "{groups}");
+        }
+        let nested = format!("{}a{}", "{".repeat(MOST_GROUPS), "}".repeat(MOST_GROUPS));
+        assert!(NamePattern::new("--include", &nested).unwrap().matches("a"));
+        let commas = ",".repeat(LONGEST / MOST_GROUPS - 2);
+        let wide = format!("{{{commas}}}").repeat(MOST_GROUPS);
+        NamePattern::new("--include", &wide).unwrap();
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::table::{Align, bytes, count, counted, name_with_copies, optional, sha
 
 /// What `inspect --json` prints.
 #[derive(Clone, Debug, Serialize)]
-pub struct InspectReport {
+pub struct InspectReport<'s> {
     /// The checkpoint.
     pub file: String,
     /// Its size.
@@ -24,7 +24,7 @@ pub struct InspectReport {
     /// Tensors by dtype.
     pub dtypes: BTreeMap<String, usize>,
     /// The file's own metadata.
-    pub metadata: BTreeMap<String, String>,
+    pub metadata: &'s BTreeMap<String, String>,
     /// Where the depth order comes from.
     pub order_source: OrderSource,
     /// The networks, or parts of them, that are known from their libraries.
@@ -68,9 +68,9 @@ pub struct InspectedLayer {
     pub kind_from: Evidence,
 }
 
-impl InspectReport {
+impl<'s> InspectReport<'s> {
     /// Reports on the layers found in a checkpoint.
-    pub fn new(source: &Checkpoint, layers: &Layers, skip_shallow: usize) -> Self {
+    pub fn new(source: &'s Checkpoint, layers: &Layers, skip_shallow: usize) -> Self {
         let tensors = source.tensors();
         let mut dtypes = BTreeMap::new();
         for tensor in tensors {

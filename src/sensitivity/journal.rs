@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::files;
+use crate::json_lines;
 use crate::place::or_here;
 
 use super::{Error, FinishedPoint, Hold, Shard};
@@ -62,8 +63,7 @@ impl Part {
         }
         let mut text = Vec::new();
         let whole = file.read_to_end(&mut text).and_then(|_| {
-            let end = text.iter().rposition(|&byte| byte == b'\n');
-            file.set_len(end.map_or(0, |end| end as u64 + 1))?;
+            file.set_len(json_lines::complete(&text).len() as u64)?;
             file.seek(SeekFrom::End(0))
         });
         whole.map_err(failed(&path, "cannot be mended"))?;
@@ -197,26 +197,32 @@ fn parts(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 pub fn read(folder: &Path, base: &str) -> Result<Vec<FinishedPoint>, Error> {
     let mut points: Vec<FinishedPoint> = Vec::new();
     for path in parts(folder)? {
-        let text = fs::read_to_string(&path).map_err(failed(&path, "cannot be read"))?;
-        // A line without an end is being written, or was when its run was killed.
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        for (place, line) in whole.lines().enumerate() {
-            let (file, number) = (path.clone(), place + 1);
-            let line: Line = serde_json::from_str(line).map_err(|error| Error::MalformedPoint {
-                file,
-                line: number,
-                error,
-            })?;
-            if line.base != base {
-                return Err(Error::ForeignPoint {
-                    file: path,
-                    line: number,
-                });
-            }
-            add(&mut points, line.finished);
+        let text = fs::read(&path).map_err(failed(&path, "cannot be read"))?;
+        for point in parse(&path, &text, base)? {
+            add(&mut points, point);
         }
     }
     Ok(points)
+}
+
+/// The points in the text of a part, which is that of this file, in their order.
+pub(crate) fn parse(file: &Path, text: &[u8], base: &str) -> Result<Vec<FinishedPoint>, Error> {
+    let points = json_lines::lines(text).map(|(number, line)| {
+        let file = || file.to_owned();
+        let line: Line = serde_json::from_slice(line).map_err(|error| Error::MalformedPoint {
+            file: file(),
+            line: number,
+            error,
+        })?;
+        if line.base != base {
+            return Err(Error::ForeignPoint {
+                file: file(),
+                line: number,
+            });
+        }
+        Ok(line.finished)
+    });
+    points.collect()
 }
 
 fn add(points: &mut Vec<FinishedPoint>, new: FinishedPoint) {
@@ -319,6 +325,38 @@ mod tests {
     }
 
     #[test]
+    fn a_line_torn_inside_a_character_is_passed_over_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut part = open(folder.path(), None).unwrap();
+        part.append(&finished(0, Some(0.5))).unwrap();
+        // What its evaluator printed ends in a letter of two bytes.
+        part.append(&finished(1, None)).unwrap();
+        let path = folder.path().join("points.jsonl");
+        let whole = fs::read(&path).unwrap();
+        let letter = whole.iter().rposition(|&byte| byte == 0xc3).unwrap();
+        fs::write(&path, &whole[..=letter]).unwrap();
+        assert_eq!(
+            read(folder.path(), "abc").unwrap(),
+            [finished(0, Some(0.5))]
+        );
+    }
+
+    #[test]
+    fn a_whole_line_that_is_not_utf8_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut part = open(folder.path(), None).unwrap();
+        part.append(&finished(0, Some(0.5))).unwrap();
+        part.append(&finished(1, None)).unwrap();
+        let path = folder.path().join("points.jsonl");
+        let mut text = fs::read(&path).unwrap();
+        let letter = text.iter().rposition(|&byte| byte == 0xc3).unwrap();
+        text[letter] = b'x';
+        fs::write(&path, text).unwrap();
+        let refused = read(folder.path(), "abc").unwrap_err();
+        assert!(matches!(refused, Error::MalformedPoint { file, line: 2, .. } if file == path));
+    }
+
+    #[test]
     fn other_sweeps_and_rubbish_are_named() {
         let folder = tempfile::tempdir().unwrap();
         open(folder.path(), None)
@@ -330,7 +368,7 @@ mod tests {
         let path = folder.path().join("points-x.jsonl");
         fs::write(&path, "\n{}\n").unwrap();
         let rubbish = read(folder.path(), "abc").unwrap_err();
-        assert!(matches!(rubbish, Error::MalformedPoint { file, line: 1, .. } if file == path));
+        assert!(matches!(rubbish, Error::MalformedPoint { file, line: 2, .. } if file == path));
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod vary;
 pub use error::{Error, InvalidSweep};
 pub use evaluator::Verdict;
 pub use hold::Hold;
+pub(crate) use journal::parse as parse_part;
 pub use journal::{Part, Scratch, is_at_work, read, remove_abandoned_scratch};
 pub use outcome::{FinishedPoint, MergedAtPoint, Outcome};
 pub use point::{Point, Scope, Series, Variation};

@@ -114,7 +114,7 @@ impl Sweep {
     ///
     /// # Errors
     ///
-    /// Where it is no sweep of this version.
+    /// Where it is no sweep of this version, or its evaluator's command is none.
     pub fn from_json(json: &[u8]) -> Result<Self, serde_json::Error> {
         use serde::de::Error;
         let document: Document = serde_json::from_slice(json)?;
@@ -124,6 +124,9 @@ impl Sweep {
                 "it is `{found}`, not {FORMAT} of version {VERSION}"
             )));
         }
+        let evaluator = document.sweep.evaluator.as_ref();
+        let command = evaluator.map(Evaluator::check).transpose();
+        command.map_err(Error::custom)?;
         Ok(document.sweep)
     }
 
@@ -260,6 +263,12 @@ pub(super) mod tests {
         let json = String::from_utf8(sweep.to_json()).unwrap();
         for (from, to) in [("inmerge-sweep", "x"), ("\"version\": 1", "\"version\": 2")] {
             assert!(Sweep::from_json(json.replace(from, to).as_bytes()).is_err());
+        }
+        // A command without words, or without a place for the checkpoint, could not be run.
+        for command in ["", "score", "score '{checkpoint}"] {
+            let edited = json.replace("score {checkpoint}", command);
+            let refused = Sweep::from_json(edited.as_bytes()).unwrap_err().to_string();
+            assert!(refused.contains("--eval"), "{refused}");
         }
     }
 

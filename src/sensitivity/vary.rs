@@ -155,7 +155,7 @@ fn fractions(values: &[String]) -> Result<Vec<Fraction>, InvalidVary> {
     Ok(fractions)
 }
 
-/// The values of a list, its ranges written out.
+/// The values of a list, its ranges written out: no more than [`MOST_VALUES`].
 fn listed(text: &str) -> Result<Vec<String>, InvalidVary> {
     let mut values = Vec::new();
     for item in text.split(',').map(str::trim) {
@@ -292,6 +292,7 @@ mod tests {
             "tau=0:1:1e-1",
             "tau=0:1:0.00001",
             "tau=0:0.6:0.0001,0:0.6:0.0001",
+            "tau=0:0.9999:0.0001,0.0001",
             "tau=2",
             "tau=0.1,5%",
             "tau=5%:20%:5",

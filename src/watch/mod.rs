@@ -15,6 +15,7 @@ mod stamp;
 pub use error::Error;
 pub use look::{Found, LOOKS_BEFORE_A_WARNING, Looks, Unchanged};
 pub use name::{is_checkpoint, natural};
+pub(crate) use record::parse as parse_record;
 pub use record::{Entry, RECORD_NAME, Record};
 pub use seed::seed;
 pub use stamp::{Stamp, Status};

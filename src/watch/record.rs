@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::json_lines;
 use crate::place::Durability;
 
 use super::{Error, Stamp};
@@ -104,9 +105,7 @@ impl Record {
         };
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(failed)?;
-        // What comes after the last line's end was being written when its writer was killed.
-        let end = text.iter().rposition(|&byte| byte == b'\n');
-        text.truncate(end.map_or(0, |end| end + 1));
+        text.truncate(json_lines::complete(&text).len());
         let mut record = Self {
             file,
             end: text.len() as u64,
@@ -127,38 +126,16 @@ impl Record {
                 .sync_at(folder)
                 .map_err(|problem| failed(io::Error::other(problem)))?;
         } else {
-            record.read(folder, &text, settings)?;
+            let said = parse(&path, &text)?;
+            if let Some(difference) = difference(&said.settings, settings) {
+                return Err(Error::OtherSettings {
+                    folder: folder.to_owned(),
+                    difference,
+                });
+            }
+            record.known = said.known;
         }
         Ok(record)
-    }
-
-    fn read(&mut self, folder: &Path, text: &[u8], settings: &Value) -> Result<(), Error> {
-        let damaged = |line: usize, problem: String| Error::Damaged {
-            file: self.path.clone(),
-            line,
-            problem,
-        };
-        let mut lines = text
-            .split(|&byte| byte == b'\n')
-            .filter(|line| !line.is_empty());
-        let head = lines.next().unwrap_or_default();
-        let head: Head =
-            serde_json::from_slice(head).map_err(|error| damaged(1, error.to_string()))?;
-        if (&head.format[..], head.version) != (FORMAT, VERSION) {
-            return Err(damaged(1, format!("{} {}", head.format, head.version)));
-        }
-        if let Some(difference) = difference(&head.settings, settings) {
-            return Err(Error::OtherSettings {
-                folder: folder.to_owned(),
-                difference,
-            });
-        }
-        for (number, line) in lines.enumerate() {
-            let line = serde_json::from_slice(line)
-                .map_err(|error| damaged(number + 2, error.to_string()))?;
-            note(&mut self.known, line);
-        }
-        Ok(())
     }
 
     /// Sees to it that the record is still in the folder of the outputs: what is published into another one would be nobody's.
@@ -251,6 +228,46 @@ impl Record {
             }
         }
     }
+}
+
+/// What the lines of a record say.
+pub(crate) struct Said {
+    settings: Value,
+    known: HashMap<String, Known>,
+}
+
+impl Said {
+    /// The outputs that are in their places, of each name the last.
+    pub fn done(&self) -> impl Iterator<Item = &Entry> {
+        self.known.values().filter_map(|known| known.done.as_ref())
+    }
+}
+
+/// Reads the lines of a record, which is in this file.
+pub(crate) fn parse(file: &Path, text: &[u8]) -> Result<Said, Error> {
+    let damaged = |line: usize, problem: String| Error::Damaged {
+        file: file.to_owned(),
+        line,
+        problem,
+    };
+    let mut lines = json_lines::lines(text);
+    let (number, head) = lines.next().unwrap_or((1, b""));
+    let head: Head =
+        serde_json::from_slice(head).map_err(|error| damaged(number, error.to_string()))?;
+    if (&head.format[..], head.version) != (FORMAT, VERSION) {
+        let found = format!("{} {}", head.format, head.version);
+        return Err(damaged(number, found));
+    }
+    let mut known = HashMap::new();
+    for (number, line) in lines {
+        let line =
+            serde_json::from_slice(line).map_err(|error| damaged(number, error.to_string()))?;
+        note(&mut known, line);
+    }
+    Ok(Said {
+        settings: head.settings,
+        known,
+    })
 }
 
 fn note(known: &mut HashMap<String, Known>, line: Line) {
@@ -400,6 +417,13 @@ mod tests {
         assert!(matches!(
             open(folder.path()),
             Err(Error::Damaged { line: 2, .. })
+        ));
+        // Blank lines count as lines.
+        let text = fs::read_to_string(&path).unwrap().replace('\n', "\n\n");
+        fs::write(&path, text).unwrap();
+        assert!(matches!(
+            open(folder.path()),
+            Err(Error::Damaged { line: 3, .. })
         ));
     }
 

@@ -22,7 +22,7 @@ const MAX_BYTES: u64 = 16 << 20;
 
 /// The files of a report, by their paths in its folder.
 #[derive(Debug, Default)]
-pub(super) struct Files {
+pub(crate) struct Files {
     files: BTreeSet<PathBuf>,
     folders: BTreeSet<PathBuf>,
 }
@@ -44,15 +44,22 @@ impl Files {
         }
         let mut text = Vec::new();
         File::open(path)?.take(MAX_BYTES).read_to_end(&mut text)?;
-        let text = String::from_utf8_lossy(&text);
-        let mut lines = text.lines();
+        Ok(Self::parse(&text))
+    }
+
+    /// Those on a list; none where it is none. A last line without an end, as of a list that was cut, could be the beginning
+    /// of another file's name, and a line that is not UTF-8 is nobody's name: they count for nothing.
+    pub fn parse(list: &[u8]) -> Self {
+        let end = list.iter().rposition(|&byte| byte == b'\n');
+        let lines = list[..end.unwrap_or(0)].split(|&byte| byte == b'\n');
+        let mut lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         let mut files = Self::default();
-        if lines.next() == Some(TITLE) {
-            lines.for_each(|name| {
+        if lines.next() == Some(TITLE.as_bytes()) {
+            for name in lines.filter_map(|line| str::from_utf8(line).ok()) {
                 files.insert(name);
-            });
+            }
         }
-        Ok(files)
+        files
     }
 
     /// Adds a file; `false` where it is there already, or its name would lead out of the folder or not fit a line.
@@ -144,6 +151,22 @@ mod tests {
         }
         assert_eq!(files.files().len(), 1);
         assert!(files.folders().is_empty());
+    }
+
+    #[test]
+    fn what_a_cut_or_foreign_line_says_does_not_count() {
+        let mut files = Files::new();
+        assert!(files.insert("figures/ab.svg") && files.insert("figures/\u{fc}.svg"));
+        let whole = files.list().into_bytes();
+        for end in 0..whole.len() {
+            let cut = Files::parse(&whole[..end]);
+            assert!(cut.files().is_subset(files.files()), "{end}");
+        }
+        assert_eq!(Files::parse(&whole).files(), files.files());
+        let crlf = files.list().replace('\n', "\r\n");
+        assert_eq!(Files::parse(crlf.as_bytes()).files(), files.files());
+        let foreign = [whole.as_slice(), b"b\xff\nc\n"].concat();
+        assert_eq!(Files::parse(&foreign).files().len(), 4);
     }
 
     #[test]

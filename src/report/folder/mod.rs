@@ -19,6 +19,7 @@ use crate::files::{self as disk, Identity, retried};
 use crate::place::{self, FolderPlace, Standing};
 
 use super::{DOCUMENT, LAYERS, PAGE, PAIRS};
+pub(crate) use files::Files;
 use files::LIST;
 use foreign::Foreign;
 use parents::Parents;
