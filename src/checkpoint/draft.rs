@@ -583,6 +583,38 @@ mod tests {
     }
 
     #[test]
+    fn a_source_that_is_cut_short_meanwhile_is_noticed_however_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = source_of(folder.path(), &[&[1; 50_000], &[2; 50_000]]);
+        let tensor = &source.tensors()[1];
+        let mut seen = 0;
+        let values = source.with_values(tensor, |values| seen = values.len());
+        values.unwrap();
+        assert_eq!(seen, 50_000);
+        let writer = File::options().write(true).open(source.path()).unwrap();
+        writer.set_len(20_000).unwrap();
+        // Mapped values read as zeros where they are missing, and are worth nothing then.
+        let values = source.with_values(tensor, |values| values.iter().map(|&v| v as u64).sum());
+        let short: Result<u64, Error> = values;
+        let out = Destination::check(&source, &folder.path().join("out"), false).unwrap();
+        let mut draft = Draft::begin(&source, &out).unwrap();
+        let copied = draft.write_while(Fill::First, &[], &(), |_| Ok::<_, Error>(()));
+        for error in [
+            short.unwrap_err(),
+            source.first_values(tensor, 10).unwrap_err(),
+            copied.unwrap_err(),
+        ] {
+            assert!(
+                matches!(*error.problem, Problem::ChangedMeanwhile),
+                "{error}"
+            );
+            assert_eq!(error.file, source.path());
+        }
+        drop(draft);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
     fn files_of_a_folder_that_are_replaced_meanwhile_are_noticed() {
         for name in ["in.safetensors", "x.safetensors.index.json"] {
             let folder = tempfile::tempdir().unwrap();

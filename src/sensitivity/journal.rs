@@ -1,6 +1,6 @@
 //! The journal: what came of each point, a line each, written at once.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -58,7 +58,7 @@ impl Part {
             .open(&path);
         let mut file = open.map_err(failed(&path, "cannot be opened"))?;
         // Some file systems have no locks: there the user has to see to it.
-        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+        if files::is_locked(&file) == Some(true) {
             return Err(Error::Busy(path));
         }
         let mut text = Vec::new();
@@ -92,9 +92,9 @@ impl Part {
     /// Where it cannot be made.
     pub fn scratch(&self) -> Result<Scratch, Error> {
         let path = scratch_of(&self.path);
-        let made = match fs::remove_dir_all(&path) {
+        let made = match files::remove_folder_and_all(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => fs::create_dir(&path),
+            _ => files::create_folder(&path),
         };
         made.map_err(failed(&path, "cannot be made anew"))?;
         Ok(Scratch(path))
@@ -131,11 +131,11 @@ pub fn remove_abandoned_scratch(hold: &Hold) {
     for path in parts(hold.folder()).unwrap_or_default() {
         let scratch = scratch_of(&path);
         // NFS locks only what is open for writing.
-        if scratch.is_dir()
+        if files::is_folder(&scratch).unwrap_or(false)
             && let Ok(part) = OpenOptions::new().append(true).open(&path)
             && files::is_locked(&part) == Some(false)
         {
-            let _ = fs::remove_dir_all(scratch);
+            let _ = files::remove_folder_and_all(&scratch);
         }
     }
 }
@@ -154,7 +154,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // The next run in the same folder removes what could not be removed now.
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = files::remove_folder_and_all(&self.0);
     }
 }
 
@@ -166,7 +166,7 @@ impl Drop for Scratch {
 pub fn is_at_work(hold: &Hold) -> Result<bool, Error> {
     for path in parts(hold.folder())? {
         let part = File::open(&path).map_err(failed(&path, "cannot be opened"))?;
-        if let Err(TryLockError::WouldBlock) = part.try_lock() {
+        if files::is_locked(&part) == Some(true) {
             return Ok(true);
         }
     }
@@ -175,11 +175,8 @@ pub fn is_at_work(hold: &Hold) -> Result<bool, Error> {
 
 /// The parts of a folder's journal, in the order of their names.
 fn parts(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let entries = fs::read_dir(folder).and_then(|entries| {
-        let paths = entries.map(|entry| Ok(entry?.path()));
-        paths.collect::<io::Result<Vec<PathBuf>>>()
-    });
-    let mut parts = entries.map_err(failed(folder, "cannot be read"))?;
+    let names = files::names(folder).map_err(failed(folder, "cannot be read"))?;
+    let mut parts: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
     parts.retain(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         name.starts_with("points") && name.ends_with(".jsonl")

@@ -5,14 +5,15 @@
 //! time and knows it for its own; killed before, it finds none, and merges again, to the same bytes.
 
 use std::collections::HashMap;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::files::{self, Identity};
 use crate::json_lines;
 use crate::place::Durability;
 
@@ -97,11 +98,11 @@ impl Record {
         let mut options = File::options();
         let options = options.read(true).write(true).create(true).truncate(false);
         let mut file = options.open(&path).map_err(failed)?;
-        let is_locked = match file.try_lock() {
-            Ok(()) => true,
-            Err(TryLockError::WouldBlock) => return Err(Error::Locked(folder.to_owned())),
+        let is_locked = match files::is_locked(&file) {
+            Some(false) => true,
+            Some(true) => return Err(Error::Locked(folder.to_owned())),
             // A file system without locks: two watches would do the same work twice, to the same bytes.
-            Err(TryLockError::Error(_)) => false,
+            None => false,
         };
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(failed)?;
@@ -144,13 +145,15 @@ impl Record {
     ///
     /// Where it is not.
     pub fn see_in_place(&self) -> Result<(), Error> {
-        let is_same = self.file.metadata().and_then(|held| {
-            let there = std::fs::metadata(&self.path)?;
-            Ok((there.dev(), there.ino()) == (held.dev(), held.ino()))
-        });
-        match is_same {
-            Ok(true) => Ok(()),
-            _ => Err(Error::RecordGone(self.path.clone())),
+        let failed = |error| Error::Record {
+            file: self.path.clone(),
+            error,
+        };
+        let held = Identity::of(&files::status(&self.file).map_err(failed)?);
+        let there = files::target(&self.path).map_err(failed)?;
+        match there.is_some_and(|there| Identity::of(&there) == held) {
+            true => Ok(()),
+            false => Err(Error::RecordGone(self.path.clone())),
         }
     }
 

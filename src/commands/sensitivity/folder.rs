@@ -72,14 +72,10 @@ fn read(folder: &Path) -> Result<Option<Sweep>, sensitivity::Error> {
 
 /// Whether there is something in a folder that is not hidden, as what a killed run leaves is.
 fn holds_something(folder: &Path) -> Result<bool, sensitivity::Error> {
-    let entries = fs::read_dir(folder).map_err(failed(folder, "cannot be read"))?;
-    for entry in entries {
-        let entry = entry.map_err(failed(folder, "cannot be read"))?;
-        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let names = files::names(folder).map_err(failed(folder, "cannot be read"))?;
+    Ok(names
+        .iter()
+        .any(|name| !name.as_encoded_bytes().starts_with(b".")))
 }
 
 fn failed<'p>(

@@ -1,6 +1,5 @@
 //! Working through a sweep's points.
 
-use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
@@ -12,6 +11,7 @@ use serde::Serialize;
 use crate::checkpoint::Checkpoint;
 use crate::cli::Running;
 use crate::error::Error;
+use crate::files;
 use crate::sensitivity::{
     self, Evaluator, FinishedPoint, Outcome, Part, Point, Sweep, Verdict, read,
 };
@@ -182,7 +182,7 @@ impl Work<'_> {
 
     /// Takes points until there are no more, with a folder of its own for variants.
     fn go_through(&self, folder: &Path, results: &Sender<Result<FinishedPoint, Error>>) {
-        let made = fs::create_dir(folder);
+        let made = files::create_folder(folder);
         let mut error = made.err().map(|error| {
             Error::from(sensitivity::Error::File {
                 file: folder.to_owned(),

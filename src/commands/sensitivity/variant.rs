@@ -1,11 +1,11 @@
 //! Making a point's variant of the checkpoint.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::apply::{Change, squares};
 use crate::checkpoint::{Checkpoint, Destination, Draft, Tensor};
 use crate::error::Error;
+use crate::files;
 use crate::place::Durability;
 use crate::plan::{Rules, Task};
 use crate::schedule::{Load, work_on_layers};
@@ -34,9 +34,9 @@ pub(super) struct Variant {
 impl Drop for Variant {
     fn drop(&mut self) {
         // What cannot be removed now is with the folder it is in.
-        let _ = match self.path.is_dir() {
-            true => fs::remove_dir_all(&self.path),
-            false => fs::remove_file(&self.path),
+        let _ = match files::is_folder(&self.path) {
+            Ok(true) => files::remove_folder_and_all(&self.path),
+            _ => files::remove_file(&self.path),
         };
     }
 }

@@ -5,10 +5,11 @@
 //! the report's.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
+use crate::files::entry;
 use crate::place::{Entry, Inventory};
 
 /// The file with the list.
@@ -39,7 +40,7 @@ impl Files {
     pub fn read(folder: &Path) -> io::Result<Self> {
         let path = folder.join(LIST);
         // Anything else than a file, such as a pipe, might never end.
-        if !fs::symlink_metadata(&path).is_ok_and(|status| status.is_file()) {
+        if !entry(&path)?.is_some_and(|status| status.is_file()) {
             return Ok(Self::default());
         }
         let mut text = Vec::new();
@@ -112,6 +113,8 @@ impl Files {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
