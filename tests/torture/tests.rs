@@ -72,6 +72,7 @@ fn careless(script: &str) -> Scenario {
             appears: Appears::Whole,
         }],
         is_in_place: false,
+        admits: None,
     }
 }
 

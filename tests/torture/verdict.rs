@@ -74,7 +74,7 @@ pub struct Ran {
 /// What is wrong with how a run ended.
 pub fn of_end(ran: &Ran) -> Option<Charge> {
     let End { code, signal, hung } = ran.end;
-    let first = ran.stderr.lines().last().unwrap_or_default();
+    let first = telling(&ran.stderr);
     if hung {
         return Some((Wrong::Hung, format!("did not end; last words: {first}")));
     }
@@ -98,6 +98,17 @@ pub fn of_end(ran: &Ran) -> Option<Charge> {
         code => format!("exit {}: {first}", code.unwrap_or(-1)),
     };
     Some((Wrong::Exit, wrong))
+}
+
+/// The line of a message that tells most.
+fn telling(stderr: &str) -> String {
+    let mut lines = stderr
+        .lines()
+        .skip_while(|line| !line.contains("panicked at"));
+    match (lines.next(), lines.next()) {
+        (Some(place), Some(why)) => format!("{place} {why}"),
+        _ => stderr.lines().last().unwrap_or_default().to_owned(),
+    }
 }
 
 /// What became of the desk.
@@ -138,10 +149,22 @@ pub fn of_desk(
             return lost(format!("{} was changed", path.display()));
         }
     }
+    if scenario
+        .admits
+        .is_some_and(|words| ran.stderr.contains(words))
+    {
+        return Ok(Desk::Open {
+            is_new: true,
+            aside: None,
+        });
+    }
     let (mut is_new, mut aside) = (false, None);
     for output in scenario.outputs {
         let path = Path::new(output.path);
-        let [old, new, now] = [before, after, &whole].map(|tree| tree::below(tree, path));
+        let [old, new, mut now] = [before, after, &whole].map(|tree| tree::below(tree, path));
+        if output.appears == Appears::ByFiles {
+            now.retain(|path, _| old.contains_key(path) || new.contains_key(path));
+        }
         if tree::are_alike(&now, &new) {
             is_new = true;
             continue;
@@ -208,7 +231,6 @@ fn by_files(folder: &Path, old: &Tree, new: &Tree, now: &Tree) -> Result<(), Str
         let is_whole = |whole: Option<&Node>| {
             whole.is_none_or(|whole| node.is_like(whole) || node.is_beginning_of(whole))
         };
-        // What is in neither is judged once another run has had its turn.
         if !is_whole(old) && !is_whole(new) || old.is_none() && !is_whole(new) {
             return Err(format!("{} is not whole", folder.join(path).display()));
         }
@@ -247,7 +269,7 @@ pub fn of_mended(
     stderr: &str,
     said: &str,
 ) -> Vec<Charge> {
-    let last = stderr.lines().last().unwrap_or_default();
+    let last = telling(stderr);
     if end.code != Some(0) || end.hung {
         return vec![(
             Wrong::NotMended,
