@@ -290,9 +290,7 @@ pub fn go_through(scenarios: &[Scenario], extent: Extent) -> Result<Findings, St
             });
         }
     });
-    let mut findings = findings.into_inner().expect("no worker has failed");
-    findings.violations.sort();
-    Ok(findings)
+    Ok(findings.into_inner().expect("no worker has failed"))
 }
 
 impl Findings {
@@ -315,6 +313,7 @@ impl Findings {
             *row.wrongs.entry(wrong).or_default() += 1;
             let path = injection.path.as_deref().unwrap_or_default();
             let line = format!("{scenario}/{persona}/{injection} ({path}): {words}");
+            eprintln!("{}: {line}", wrong.name());
             self.violations.push((wrong, line));
         }
     }

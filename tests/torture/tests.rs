@@ -25,12 +25,8 @@ fn nothing_is_wrong(extent: Extent) {
     let Some(findings) = findings(scenario::ALL, extent) else {
         return;
     };
-    let mut out = std::io::stderr().lock();
-    for (wrong, line) in &findings.violations {
-        let _ = writeln!(out, "{}: {line}", wrong.name());
-    }
-    let _ = writeln!(out, "{}", findings.table());
-    drop(out);
+    // Also where the test passes: how much was tried.
+    let _ = writeln!(std::io::stderr(), "{}", findings.table());
     assert!(
         findings.violations.is_empty(),
         "INMERGE_TORTURE=… make torture repeats one: the words before its first blank"
