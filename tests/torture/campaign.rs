@@ -132,7 +132,7 @@ impl Findings {
 }
 
 /// Which injections `INMERGE_TORTURE` asks for: patterns with commas between them, such as `sharded-in-place/nfs/fail` or
-/// `merge-new/*/kill/linkat#1/after`. A part that is missing or `*` stands for all.
+/// `merge-new/*/kill/linkat#1/after`. A part that is missing or `*` stands for all, and so does `linkat` for all calls of this name.
 #[derive(Debug)]
 struct Filter(Vec<Vec<String>>);
 
@@ -146,9 +146,13 @@ impl Filter {
 
     /// Whether a path is asked for, as far as it goes.
     fn takes(&self, path: &str) -> bool {
+        let takes_part = |wanted: &str, part: &str| {
+            let name = part.split('#').next();
+            ["", "*", part].contains(&wanted) || name == Some(wanted)
+        };
         let takes = |pattern: &Vec<String>| {
             let mut parts = pattern.iter().zip(path.split('/'));
-            parts.all(|(wanted, part)| wanted == "*" || wanted.is_empty() || wanted == part)
+            parts.all(|(wanted, part)| takes_part(wanted, part))
         };
         self.0.is_empty() || self.0.iter().any(takes)
     }

@@ -243,11 +243,14 @@ impl<'a> Injector<'a> {
         if !std::ptr::eq(sort, injection.sort) {
             return None;
         }
-        let goes_on = match injection.fault {
-            Fault::FailOn(error) => nth > injection.nth && sort.errors(call).contains(&error),
-            _ => false,
+        let (applies, goes_on) = match injection.fault {
+            // Where threads took turns in another order, the call may be another, which cannot fail so.
+            Fault::Fail(error) => (sort.errors(call).contains(&error), false),
+            Fault::FailOn(error) => (sort.errors(call).contains(&error), nth > injection.nth),
+            _ => (true, false),
         };
-        (nth == injection.nth || goes_on).then_some(injection.fault)
+        let is_meant = applies && (nth == injection.nth || goes_on);
+        is_meant.then_some(injection.fault)
     }
 }
 

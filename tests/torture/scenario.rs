@@ -33,6 +33,8 @@ pub struct Scenario {
 pub struct Output {
     pub path: &'static str,
     pub appears: Appears,
+    /// Whether the command is done without it, too, if a warning names it.
+    pub is_extra: bool,
 }
 
 /// How an output comes to be.
@@ -48,6 +50,14 @@ const fn whole(path: &'static str) -> Output {
     Output {
         path,
         appears: Appears::Whole,
+        is_extra: false,
+    }
+}
+
+const fn extra(path: &'static str) -> Output {
+    Output {
+        is_extra: true,
+        ..whole(path)
     }
 }
 
@@ -55,6 +65,7 @@ const fn by_files(path: &'static str) -> Output {
     Output {
         path,
         appears: Appears::ByFiles,
+        is_extra: false,
     }
 }
 
@@ -142,7 +153,8 @@ pub const ALL: &[Scenario] = &[
         outputs: &[
             whole("out.safetensors"),
             whole("plan.json"),
-            whole("report"),
+            // Where it cannot be written once the checkpoint is.
+            extra("report"),
         ],
         is_in_place: false,
         admits: None,

@@ -66,6 +66,7 @@ fn careless(script: &str) -> Scenario {
         outputs: &[Output {
             path: "out",
             appears: Appears::Whole,
+            is_extra: false,
         }],
         is_in_place: false,
         admits: None,
