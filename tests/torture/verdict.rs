@@ -169,7 +169,7 @@ pub fn of_desk(
             is_new = true;
             continue;
         }
-        if !(has_failed || output.is_extra && warns(&ran.stderr, output)) {
+        if !(has_failed || output.is_extra && warns(ran, output)) {
             let difference = difference_of(output, &new, &now).unwrap_or_default();
             return lost(format!("exit 0, and {difference}"));
         }
@@ -200,10 +200,11 @@ pub fn of_desk(
     Ok(Desk::Open { is_new, aside })
 }
 
-/// Whether a message warns of an output.
-fn warns(stderr: &str, output: &Output) -> bool {
+/// Whether a run warned of an output, or would have if its messages could be written.
+fn warns(ran: &Ran, output: &Output) -> bool {
     let warning = format!("warning: {}", output.path);
-    stderr.lines().any(|line| line.starts_with(&warning))
+    let mut lines = ran.stderr.lines();
+    ran.silenced || lines.any(|line| line.starts_with(&warning))
 }
 
 /// Whether a path has the name of something in the making, or is in something that has.
