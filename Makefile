@@ -10,7 +10,7 @@ SAMPLE := --include 'layer4.*'
 # Runs of each target of fuzz/.
 RUNS ?= 1000000
 
-.PHONY: all demo test bench fuzz gpu-bundle gpu-check slurm-check bless sample kernels install openblas cxx
+.PHONY: all demo test bench fuzz torture gpu-bundle gpu-check slurm-check bless sample kernels install openblas cxx
 
 all: openblas
 	$(CARGO) build --release
@@ -48,6 +48,11 @@ gpu-bundle: openblas
 slurm-check: all
 	@if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
 	$$sudo tests/slurm/check.sh "$${CARGO_TARGET_DIR:-target}/release/inmerge-ckpt"
+
+# Runs every command that writes under a tracer that has each of its system calls fail, be interrupted, cut short, or be its
+# last, and looks whether anything is lost (tests/torture). A part of it: make torture INMERGE_TORTURE=sharded-in-place/nfs/kill
+torture: openblas
+	INMERGE_TORTURE="$(INMERGE_TORTURE)" $(CARGO) test --release --test torture -- --ignored --nocapture everything
 
 # Makes the fixtures and the expected results anew, by the independent numpy computation (needs python3 and numpy).
 bless:
