@@ -202,7 +202,8 @@ fn modes_follow_the_umask_or_the_folders_that_are_replaced() {
     fs::set_permissions(path.join("figures"), Permissions::from_mode(0o711)).unwrap();
     let folder = ReportFolder::check(&path, false).unwrap();
     let draft = folder.begin().unwrap();
-    let hidden = names(&desk.path().join("a")).remove(0);
+    let beside = names(&desk.path().join("a"));
+    let hidden = beside.iter().find(|name| name.ends_with(".tmp")).unwrap();
     assert_eq!(mode(&desk.path().join("a").join(hidden)), 0o700);
     draft.write("figures/1.svg", b"").unwrap();
     draft.publish(Durability::Unsynced).unwrap();

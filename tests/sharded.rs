@@ -904,10 +904,11 @@ fn remains_of_killed_runs_are_removed_and_those_of_living_ones_are_not() {
         )
         .unwrap();
     }
-    let lock = File::open(desk.path(living)).unwrap();
+    let run = ".out.inmerge-alive1.run";
+    let lock = File::create(desk.path(run)).unwrap();
     lock.lock().unwrap();
     desk.merge("in", "out", &[]).done();
-    assert_eq!(desk.names(), [other, living, "in", "out"]);
+    assert_eq!(desk.names(), [other, run, living, "in", "out"]);
     drop(lock);
     desk.merge("in", "out", &["--force"]).done();
     assert_eq!(desk.names(), [other, "in", "out"]);

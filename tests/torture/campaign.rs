@@ -410,6 +410,7 @@ fn try_one(
     let mut said = ran.stderr;
     let (mut end, mut stderr) = bench.run_cleanly(prepared, true, dog)?;
     said.push_str(&stderr);
+    let is_anew = aside.is_some() && end.code == Some(0);
     if let Some(aside) = aside
         && end.code == Some(1)
     {
@@ -426,7 +427,7 @@ fn try_one(
         said.push_str(&stderr);
     }
     let is_from_new = is_new && scenario.is_in_place;
-    let mended = verdict::of_mended(goldens, is_from_new, &desk, end, &stderr, &said);
+    let mended = verdict::of_mended(goldens, is_from_new, is_anew, &desk, end, &stderr, &said);
     charges.extend(mended);
     Ok(Some(charges))
 }

@@ -138,8 +138,9 @@ impl Recorder {
 impl Director for Recorder {
     fn enter(&mut self, call: &Call) -> Action {
         self.total += 1;
-        // The C library sets this when all libraries are there.
-        self.is_loading &= call.number as libc::c_long != libc::SYS_set_tid_address;
+        // Rust's runtime makes this call last before the program begins: it takes a stack for its handlers of signals, and
+        // ends the process where there is none.
+        self.is_loading &= call.number as libc::c_long != libc::SYS_sigaltstack;
         let Some(sort) = Sort::of(call) else {
             return Action::Pass;
         };
@@ -247,6 +248,8 @@ impl<'a> Injector<'a> {
             // Where threads took turns in another order, the call may be another, which cannot fail so.
             Fault::Fail(error) => (sort.errors(call).contains(&error), false),
             Fault::FailOn(error) => (sort.errors(call).contains(&error), nth > injection.nth),
+            // Nor may one come to transfer more than it was to.
+            Fault::Short { argument, to, .. } => (to < call.arguments[argument], false),
             _ => (true, false),
         };
         let is_meant = applies && (nth == injection.nth || goes_on);

@@ -54,6 +54,15 @@ impl Node {
         }
     }
 
+    /// Whether it is the same but for its mode, and how many names it has.
+    pub fn holds_the_same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File { content, .. }, Self::File { content: other, .. }) => content == other,
+            (Self::Folder { .. }, Self::Folder { .. }) => true,
+            _ => self == other,
+        }
+    }
+
     /// Whether it is a journal all of whose whole lines are in another.
     pub fn is_beginning_of(&self, other: &Self) -> bool {
         match (self, other) {

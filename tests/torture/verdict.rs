@@ -267,10 +267,12 @@ pub fn says(stderr: &str, path: &Path) -> bool {
     name.is_some_and(|name| stderr.contains(name))
 }
 
-/// What is wrong with a desk after another run, in which nothing went wrong, given all that was said in both.
+/// What is wrong with a desk after another run, in which nothing went wrong, given all that was said in both; `is_anew` where an
+/// output that was missing had to be made anew.
 pub fn of_mended(
     goldens: &Goldens,
     is_from_new: bool,
+    is_anew: bool,
     folder: &Path,
     end: End,
     stderr: &str,
@@ -297,6 +299,8 @@ pub fn of_mended(
     });
     let surplus: Vec<&PathBuf> = surplus.collect();
     let differs = |(path, node): &(&PathBuf, &Node)| match found.get(*path) {
+        // What is not replaced has the modes of new files.
+        Some(other) if is_anew => !other.holds_the_same_as(node),
         // What is left over may hold other names of the same files.
         Some(other) if !surplus.is_empty() => !other.is_like(node),
         other => other != Some(*node),
