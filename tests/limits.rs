@@ -233,3 +233,39 @@ fn a_limit_on_the_sizes_of_files_is_an_error() {
         assert!(left.is_empty(), "{run}\n{:?}", left.keys());
     }
 }
+
+#[test]
+fn few_open_files_are_enough_or_an_error_that_leaves_nothing() {
+    if !can_limit() {
+        return;
+    }
+    let desk = TempDir::new().unwrap();
+    let (out, report) = (desk.path().join("out"), desk.path().join("report"));
+    let (mut done, mut refused) = (0, 0);
+    for files in 4..14 {
+        for args in [
+            args!["merge", demo(), &out, "--no-sync", "--quiet"],
+            args![
+                "analyze",
+                demo(),
+                "--report",
+                &report,
+                "--no-spectrum",
+                "--quiet"
+            ],
+        ] {
+            let run = limited(&format!("--nofile={files}"), args);
+            let left: Vec<_> = fs::read_dir(desk.path()).unwrap().collect();
+            if is_done(&run) {
+                assert_eq!(left.len(), 1, "{left:?}, {run}");
+                done += 1;
+            } else {
+                assert!(left.is_empty(), "{left:?}, {run}");
+                refused += 1;
+            }
+            let _ = fs::remove_file(&out);
+            let _ = fs::remove_dir_all(&report);
+        }
+    }
+    assert!(done > 5 && refused > 2, "{done} done, {refused} refused");
+}

@@ -172,6 +172,14 @@ impl Watch {
     }
 }
 
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // One that has ended is none to kill.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Numbers that look random and are the same each time.
 fn random(state: &mut u64, below: u64) -> u64 {
     *state = state
@@ -535,13 +543,12 @@ fn a_second_watch_on_the_same_outputs_is_refused() {
 #[test]
 fn an_interrupted_watch_sleeps_no_longer() {
     let desk = Desk::new();
-    let watch = desk.start(&["--poll=3600"]);
+    let mut watch = desk.start(&["--poll=3600"]);
     desk.wait_for("the watch starts", |desk| desk.log().contains("watching"));
     thread::sleep(Duration::from_millis(100));
     let start = Instant::now();
     watch.signal(Signal::INT);
-    let Watch(mut child) = watch;
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(watch.0.wait().unwrap().code(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(2));
 }
 

@@ -13,7 +13,6 @@ use crate::place::{Durability, FileDestination, TemporaryFile};
 
 use super::copy::{Copier, CopyError};
 use super::folder::NewFolder;
-use super::shard::unread;
 use super::writer::{Fill, Sink, Written, write_while};
 use super::{Checkpoint, Destination, Error, Problem, Tensor, Warning};
 
@@ -338,7 +337,7 @@ impl Target<'_, '_> {
                 copier
                     .copy_some(shard.file(), file.as_file(), &piece.bytes)
                     .map_err(|error| match error {
-                        CopyError::Reading(error) => unread(error).of(shard.path()),
+                        CopyError::Reading(error) => Problem::reading_on(error).of(shard.path()),
                         CopyError::Writing(error) => self.draft.failed(error),
                     })?
             }

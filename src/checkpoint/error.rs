@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::place;
+use crate::{files, place};
 
 use super::names::Names;
 
@@ -96,6 +96,8 @@ pub enum Problem {
     InTwoShards { name: String, other: String },
     #[error("is not a regular file; copy the checkpoint to a file first")]
     NotRegular,
+    #[error("cannot be read, for no more files can be open at once; raise that limit (ulimit -n)")]
+    TooManyOpen,
     #[error("cannot be read ({0}); check its permissions and the disk")]
     Unreadable(io::Error),
     #[error(
@@ -307,6 +309,16 @@ impl Problem {
     pub(super) fn reading(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound => Self::Missing,
+            _ if files::are_too_many_open(&error) => Self::TooManyOpen,
+            _ => Self::Unreadable(error),
+        }
+    }
+
+    /// What a failed attempt to read from an open file means, whose size was known.
+    pub(super) fn reading_on(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::ChangedMeanwhile,
+            io::ErrorKind::OutOfMemory => Self::NoMemory(error),
             _ => Self::Unreadable(error),
         }
     }

@@ -67,11 +67,11 @@ impl Header {
     pub(super) fn read(file: &File, size: usize) -> Result<(Self, Vec<u8>), Problem> {
         let mut start = vec![0; size.min(SIGNATURE_BYTES)];
         file.read_exact_at(&mut start, 0)
-            .map_err(Problem::Unreadable)?;
+            .map_err(Problem::reading_on)?;
         // At most MAX_HEADER_BYTES, and no more than the file holds.
         let mut json = vec![0; json_length(&start, size)?];
         file.read_exact_at(&mut json, LENGTH_BYTES as u64)
-            .map_err(Problem::Unreadable)?;
+            .map_err(Problem::reading_on)?;
         Ok((Self::from_json(&json, size)?, json))
     }
 

@@ -26,7 +26,7 @@ pub(super) fn refuse(path: &Path) -> Result<(), Error> {
         return Ok(());
     };
     let shard = ShardName::parse(name);
-    let indexes = indexes_beside(path).map_err(|e| Problem::Unreadable(e).of(path))?;
+    let indexes = indexes_beside(path).map_err(|e| Problem::reading(e).of(path))?;
     for index in &indexes {
         if names(path, index, name)? {
             let index = index.clone();
@@ -70,7 +70,14 @@ fn names(path: &Path, index: &str, name: &str) -> Result<bool, Error> {
             let shards = index.map().shards();
             Ok(shards.len() > 1 && shards.contains(name))
         }
-        Err(error) if matches!(*error.problem, Problem::Unreadable(_)) => Err(error),
+        Err(error)
+            if matches!(
+                *error.problem,
+                Problem::Unreadable(_) | Problem::TooManyOpen
+            ) =>
+        {
+            Err(error)
+        }
         Err(_) => Ok(false),
     }
 }

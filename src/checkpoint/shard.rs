@@ -90,8 +90,8 @@ impl Shard {
         use_them: impl FnOnce(&[u8]) -> R,
     ) -> Result<R, Error> {
         let failed = |problem: Problem| problem.of(&self.path);
-        let bytes =
-            Mapped::new(&self.file, range.clone()).map_err(|error| failed(unread(error)))?;
+        let bytes = Mapped::new(&self.file, range.clone())
+            .map_err(|error| failed(Problem::reading_on(error)))?;
         let result = use_them(&bytes);
         if bytes.is_whole() {
             return Ok(result);
@@ -111,7 +111,7 @@ impl Shard {
     pub(super) fn read(&self, range: Range<usize>) -> Result<Vec<u8>, Error> {
         let mut bytes = vec![0; range.len()];
         let read = self.file.read_exact_at(&mut bytes, range.start as u64);
-        read.map_err(|error| unread(error).of(&self.path))?;
+        read.map_err(|error| Problem::reading_on(error).of(&self.path))?;
         Ok(bytes)
     }
 
@@ -144,14 +144,4 @@ impl Shard {
 /// The time of the last change; `None` where the file system keeps none.
 fn modified(status: &Metadata) -> Option<SystemTime> {
     status.modified().ok()
-}
-
-/// What a failed attempt to read from an open checkpoint means.
-pub(super) fn unread(error: io::Error) -> Problem {
-    match error.kind() {
-        // The header was held against the size when the file was opened.
-        io::ErrorKind::UnexpectedEof => Problem::ChangedMeanwhile,
-        io::ErrorKind::OutOfMemory => Problem::NoMemory(error),
-        _ => Problem::Unreadable(error),
-    }
 }

@@ -112,6 +112,13 @@ pub(crate) fn remove_folder_and_all(path: &Path) -> io::Result<()> {
     retried(|| fs::remove_dir_all(path))
 }
 
+/// Whether a call failed because too many files are open, in this process or in all.
+pub(crate) fn are_too_many_open(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = Errno::from_io_error(error);
+    errno == Some(Errno::MFILE) || errno == Some(Errno::NFILE)
+}
+
 /// Makes an empty file share all blocks of another, if the file system can: whether it did.
 #[cfg(target_os = "linux")]
 pub(crate) fn share_blocks(from: &File, to: &File) -> bool {

@@ -51,6 +51,10 @@ pub enum Problem {
         "is too large for the limit on files' sizes (ulimit -f) or for the file system; raise that limit or write elsewhere (nothing was replaced)"
     )]
     TooLarge,
+    #[error(
+        "cannot be written, for no more files can be open at once; raise that limit (ulimit -n; nothing was replaced)"
+    )]
+    TooManyOpen,
     #[error("cannot be written ({0}); check the folder's permissions (nothing was replaced)")]
     Unwritable(io::Error),
     #[error("{} could not be taken over into it ({error}); check it and the disk (nothing was replaced)", entry.display())]
@@ -91,6 +95,7 @@ impl Problem {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
             io::ErrorKind::FileTooLarge => Self::TooLarge,
+            _ if files::are_too_many_open(&error) => Self::TooManyOpen,
             _ => Self::Unwritable(error),
         }
     }

@@ -208,7 +208,9 @@ impl<'a> Watcher<'a> {
                     return Ok(Seen::Changing);
                 }
                 // Which says nothing of whether it is complete.
-                checkpoint::Problem::Unreadable(_) => return Err(error.into()),
+                checkpoint::Problem::Unreadable(_) | checkpoint::Problem::TooManyOpen => {
+                    return Err(error.into());
+                }
                 _ => return Ok(Seen::Incomplete(error)),
             },
         };
