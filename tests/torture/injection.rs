@@ -245,10 +245,9 @@ impl<'a> Injector<'a> {
             return None;
         }
         let (applies, goes_on) = match injection.fault {
-            // Where threads took turns in another order, the call may be another, which cannot fail so.
+            // Where threads took turns in another order, the call may be another, which cannot fail so, or is short already.
             Fault::Fail(error) => (sort.errors(call).contains(&error), false),
             Fault::FailOn(error) => (sort.errors(call).contains(&error), nth > injection.nth),
-            // Nor may one come to transfer more than it was to.
             Fault::Short { argument, to, .. } => (to < call.arguments[argument], false),
             _ => (true, false),
         };
