@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Puts seeds into corpus/<target>, from the fixtures and by hand (needs python3).
 
-What fuzzing adds to them is thinned out by minimize.sh.
+What fuzzing adds to them is thinned out by minimize.py.
 """
 
 import json
