@@ -89,7 +89,8 @@ pub(super) fn functions() -> Result<&'static Functions, Error> {
     static LOADED: OnceLock<Result<Functions, Error>> = OnceLock::new();
     let loaded = LOADED.get_or_init(|| {
         let _alone = OneProcessor::show();
-        find()
+        // Once more, for the system's loader does not say whether a signal cut it short.
+        find().or_else(|_| find())
     });
     loaded.as_ref().map_err(Clone::clone)
 }

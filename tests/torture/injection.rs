@@ -138,9 +138,8 @@ impl Recorder {
 impl Director for Recorder {
     fn enter(&mut self, call: &Call) -> Action {
         self.total += 1;
-        // Rust's runtime makes this call last before the program begins: it takes a stack for its handlers of signals, and
-        // ends the process where there is none.
-        self.is_loading &= call.number as libc::c_long != libc::SYS_sigaltstack;
+        // The C library sets this when all libraries are there.
+        self.is_loading &= call.number as libc::c_long != libc::SYS_set_tid_address;
         let Some(sort) = Sort::of(call) else {
             return Action::Pass;
         };

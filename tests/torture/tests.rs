@@ -93,7 +93,8 @@ fn careless_programs_are_found_out() {
         ),
     ];
     for (script, wrong) in programs {
-        let Some(found) = findings(&[careless(script)], Extent::OneIn(6)) else {
+        // A good part of it: which calls lead to what a program does wrong differs between shells.
+        let Some(found) = findings(&[careless(script)], Extent::OneIn(2)) else {
             return;
         };
         assert!(found.count(wrong) > 0, "{script}\n{}", found.table());
