@@ -13,7 +13,7 @@ use inmerge_ckpt::splitmix::Stream;
 use targets::{TARGETS, Target};
 
 /// Changed inputs made of each seed.
-const MUTATIONS: u64 = 300;
+const MUTATIONS: u64 = 1000;
 
 fn corpus() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus"))
