@@ -51,6 +51,14 @@ unsafe impl GlobalAlloc for OrExit {
     }
 }
 
+/// Whether the program has said why it ends.
+static HAS_SAID_WHY: AtomicBool = AtomicBool::new(false);
+
+/// Has memory that runs out from now on, as the program ends with an error that it has said, end it without another sentence.
+pub fn end_silently() {
+    HAS_SAID_WHY.store(true, Ordering::SeqCst);
+}
+
 /// Ends the program with the same sentence where the standard library panics for a want of memory: as a thread begins, it maps a
 /// stack for the handler of stack overflows, and where it cannot, the panic aborts.
 pub fn exit_where_threads_find_none() {
@@ -82,8 +90,10 @@ fn exit(what: fmt::Arguments<'_>) -> ! {
         line,
         "error: out of memory: {what} could not be had: {limits}, or run with --threads 1"
     );
-    // There is nobody else to tell.
-    let _ = rustix::io::write(stderr(), line.bytes());
+    if !HAS_SAID_WHY.load(Ordering::SeqCst) {
+        // There is nobody else to tell.
+        let _ = rustix::io::write(stderr(), line.bytes());
+    }
     // SAFETY: ends the process without running any other code of it.
     unsafe { libc::_exit(1) }
 }

@@ -29,7 +29,9 @@ fn main() -> ExitCode {
     match commands::run(&cli, &mut out, &mut err, bars) {
         Ok(outcome) => outcome.into(),
         Err(error) => {
-            let _ = writeln!(err, "error: {}", printable(&error.to_string()));
+            let said = format!("error: {}\n", printable(&error.to_string()));
+            allocator::end_silently();
+            let _ = err.write_all(said.as_bytes());
             ExitCode::FAILURE
         }
     }
