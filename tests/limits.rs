@@ -12,7 +12,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Run, contents, fixture, program, run};
+use common::{Run, contents, finish, fixture, program, run};
 use tempfile::TempDir;
 
 /// A user without privileges, whom root's tests run the program as: limits on processes do not bind root.
@@ -37,15 +37,7 @@ fn limited_as(
     command.args(["60", "prlimit", limit]).arg(program);
     command.args(args).env("NO_COLOR", "1");
     prepare(&mut command);
-    let line = format!("{command:?}");
-    let output = command.output().expect("`timeout` starts");
-    let text = |bytes| String::from_utf8(bytes).expect("the program writes UTF-8");
-    Run {
-        line,
-        code: output.status.code(),
-        stdout: text(output.stdout),
-        stderr: text(output.stderr),
-    }
+    finish(command)
 }
 
 /// Whether limits can be set here, which takes util-linux.

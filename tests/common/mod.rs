@@ -60,6 +60,11 @@ pub fn run_with<S: AsRef<OsStr>>(
     let mut command = Command::new(program());
     command.args(args).env("NO_COLOR", "1");
     prepare(&mut command);
+    finish(command)
+}
+
+/// Runs a command to its end.
+pub fn finish(mut command: Command) -> Run {
     let line = format!("{command:?}");
     let output = command.output().expect("the program starts");
     let text = |bytes| String::from_utf8(bytes).expect("the program writes UTF-8");
