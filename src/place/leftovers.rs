@@ -91,7 +91,8 @@ pub(crate) fn moved_away(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut left = Vec::new();
     for stem in stems {
         let aside = claim::aside(&stem);
-        if files::entry(&aside)?.is_some() {
+        // A run that lives is about to put another folder there.
+        if files::entry(&aside)?.is_some() && !matches!(Claim::find(&stem)?, Found::Alive) {
             left.push(aside);
         }
     }
@@ -190,9 +191,14 @@ mod tests {
             .replace(&place, inventory, Durability::Unsynced)
             .unwrap();
         let aside = replaced.path();
-        replaced.forget();
         // As it is between two steps; then the trainer makes the folder anew.
         fs::remove_dir_all(place.path()).unwrap();
+        assert!(
+            moved_away(place.path()).unwrap().is_empty(),
+            "its run lives"
+        );
+        replaced.forget();
+        assert_eq!(moved_away(place.path()).unwrap(), [&*aside]);
         assert_eq!(clean(&place), [&*aside]);
         assert_eq!(names(desk.path()).len(), 1, "what is not named is gone");
         fs::create_dir(place.path()).unwrap();
