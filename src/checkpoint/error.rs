@@ -101,7 +101,7 @@ pub enum Problem {
     #[error("cannot be read ({0}); check its permissions and the disk")]
     Unreadable(io::Error),
     #[error(
-        "cannot be mapped into memory ({0}); raise the limit of this process's memory (ulimit -v), or run on a larger machine"
+        "cannot be mapped into memory ({0}); raise the limit of this process's memory (ulimit -v), or run with --threads 1"
     )]
     NoMemory(io::Error),
     #[error("is of {bytes} bytes, more than this machine can address; run on a 64-bit one")]
