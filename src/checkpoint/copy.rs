@@ -1,11 +1,10 @@
 //! Copying bytes from one file to the same place in another.
 
 use std::fs::File;
-use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use crate::files::retried;
+use crate::files::{CopyError, retried};
 
 use super::writer::PIECE_BYTES;
 
@@ -41,13 +40,6 @@ impl Copier {
     }
 }
 
-/// Which side of a copy failed.
-#[derive(Debug)]
-pub(super) enum CopyError {
-    Reading(io::Error),
-    Writing(io::Error),
-}
-
 /// How many bytes the kernel copied; `None` where it did not. Why is found out by copying through a buffer: whether another
 /// file system or an old kernel knows no such call, the one file cannot be read or the other not be written, its answer does not
 /// tell (copy_file_range(2)).
@@ -71,6 +63,7 @@ fn in_kernel(_: &File, _: &File, _: usize, _: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io;
 
     use super::*;
 

@@ -7,11 +7,11 @@ use std::os::unix::fs::FileExt;
 
 use rayon::prelude::*;
 
-use crate::files::{self, retried};
+use crate::files::{self, CopyError, retried};
 use crate::meter::Meter;
 use crate::place::{Durability, FileDestination, TemporaryFile};
 
-use super::copy::{Copier, CopyError};
+use super::copy::Copier;
 use super::folder::NewFolder;
 use super::writer::{Fill, Sink, Written, write_while};
 use super::{Checkpoint, Destination, Error, Problem, Tensor, Warning};
@@ -374,9 +374,7 @@ fn allocate(file: &File, size: u64) -> io::Result<()> {
         match allocated {
             // What file systems and kernels that cannot do it answer (fallocate(2)).
             Err(error)
-                if [Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL]
-                    .map(Some)
-                    .contains(&Errno::from_io_error(&error)) => {}
+                if files::is_one_of(&error, &[Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL]) => {}
             allocated => return allocated,
         }
     }

@@ -6,6 +6,7 @@
 //!
 //! Reading from and writing to an open file is left to the standard library, which makes these calls again by itself.
 
+mod copy;
 mod identity;
 
 use std::ffi::OsString;
@@ -13,6 +14,9 @@ use std::fs::{self, File, Metadata, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
+pub(crate) use copy::{CopyError, copy_to_new};
 pub(crate) use identity::{Identity, Version, is_at, lead_to_same, leads_to};
 
 /// Makes a call again for as long as a signal cuts it short.
@@ -114,9 +118,12 @@ pub(crate) fn remove_folder_and_all(path: &Path) -> io::Result<()> {
 
 /// Whether a call failed because too many files are open, in this process or in all.
 pub(crate) fn are_too_many_open(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let errno = Errno::from_io_error(error);
-    errno == Some(Errno::MFILE) || errno == Some(Errno::NFILE)
+    is_one_of(error, &[Errno::MFILE, Errno::NFILE])
+}
+
+/// Whether a call was answered with one of these.
+pub(crate) fn is_one_of(error: &io::Error, answers: &[Errno]) -> bool {
+    Errno::from_io_error(error).is_some_and(|answer| answers.contains(&answer))
 }
 
 /// Makes an empty file share all blocks of another, if the file system can: whether it did.

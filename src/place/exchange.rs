@@ -75,10 +75,8 @@ fn put_back(aside: &Path, place: &Path, error: io::Error) -> Problem {
 /// What file systems and kernels that know no flags for a rename answer (renameat2(2)).
 fn cannot(error: &io::Error) -> bool {
     use rustix::io::Errno;
-    let errno = Errno::from_io_error(error);
-    [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOTSUP]
-        .iter()
-        .any(|&answer| errno == Some(answer))
+    let answers = [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOTSUP];
+    files::is_one_of(error, &answers)
 }
 
 #[cfg(test)]

@@ -4,18 +4,15 @@
 //! input and an output that both stay they would be a trap: programs that write a file in place, such as safetensors'
 //! `save_file`, would change the other with it.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
-use crate::files::{self, Identity, Version, retried};
+use crate::files::{self, CopyError, Identity, Version, copy_to_new, retried};
 
 use super::inventory::{Entry, Inventory};
 use super::{Durability, Problem, attributes};
-
-/// The mode of a copy until it has that of its source.
-const MODE: u32 = 0o600;
 
 /// Takes entries of `old` over into `new`, and notes them in the inventory.
 #[derive(Debug)]
@@ -130,46 +127,12 @@ impl<'a> Keeper<'a> {
 
     fn copy(&self, from: &Path, to: &Path) -> Result<(), Problem> {
         let source = File::open(from).map_err(not_kept(from))?;
-        copy_to_new(&source, to, self.durability).map_err(|error| match error {
+        let copy = copy_to_new(&source, to).map_err(|error| match error {
             CopyError::Reading(error) => not_kept(from)(error),
-            CopyError::Writing(problem) => problem,
-        })
+            CopyError::Writing(error) => Problem::writing(error),
+        })?;
+        self.durability.sync(&copy)
     }
-}
-
-/// Which side of a copy failed.
-#[derive(Debug)]
-pub(crate) enum CopyError {
-    Reading(io::Error),
-    Writing(Problem),
-}
-
-/// Copies a file, with its permissions, to where nothing stands, sharing blocks where the file system can.
-pub(crate) fn copy_to_new(
-    mut source: &File,
-    to: &Path,
-    durability: Durability,
-) -> Result<(), CopyError> {
-    use io::{Read, Write};
-    let writing = |error| CopyError::Writing(Problem::writing(error));
-    let status = files::status(source).map_err(CopyError::Reading)?;
-    let mut options = OpenOptions::new();
-    let options = options.write(true).create_new(true).mode(MODE);
-    let mut copy = options.open(to).map_err(writing)?;
-    if !files::share_blocks(source, &copy) {
-        // By hand rather than by `io::copy`, to tell which side failed.
-        let mut buffer = vec![0; 1 << 20];
-        loop {
-            let count = retried(|| source.read(&mut buffer)).map_err(CopyError::Reading)?;
-            if count == 0 {
-                break;
-            }
-            copy.write_all(&buffer[..count]).map_err(writing)?;
-        }
-    }
-    copy.set_permissions(status.permissions())
-        .map_err(writing)?;
-    durability.sync(&copy).map_err(CopyError::Writing)
 }
 
 /// What the inventory says of a copy.
@@ -184,17 +147,15 @@ fn copied(from: &Metadata, to: &Path) -> Result<Entry, Problem> {
 /// What file systems without hard links answer, or those that do not allow one of this file (link(2)).
 fn cannot_link(error: &io::Error) -> bool {
     use rustix::io::Errno;
-    let errno = Errno::from_io_error(error);
-    [
+    let answers = [
         Errno::PERM,
         Errno::ACCESS,
         Errno::MLINK,
         Errno::NOSYS,
         Errno::OPNOTSUPP,
         Errno::NOTSUP,
-    ]
-    .iter()
-    .any(|&answer| errno == Some(answer))
+    ];
+    files::is_one_of(error, &answers)
 }
 
 fn gone() -> io::Error {

@@ -27,7 +27,7 @@ pub use warning::Warning;
 pub(crate) use attributes::take_over;
 pub(crate) use folder::{FolderPlace, Standing, or_here, refuse_deleted_here};
 pub(crate) use inventory::{Entry, Inventory};
-pub(crate) use keep::{CopyError, Keeper, copy_to_new};
+pub(crate) use keep::Keeper;
 pub(crate) use leftovers::moved_away;
 pub(crate) use link::missing_target;
 pub(crate) use replaced::Replaced;

@@ -215,11 +215,7 @@ fn create(folder: &Path) -> io::Result<Kind> {
             Ok(Kind::Nameless(file))
         }
         // What file systems and kernels that know no nameless files answer (open(2)).
-        Err(error)
-            if [Errno::OPNOTSUPP, Errno::ISDIR, Errno::NOENT]
-                .map(Some)
-                .contains(&Errno::from_io_error(&error)) =>
-        {
+        Err(error) if files::is_one_of(&error, &[Errno::OPNOTSUPP, Errno::ISDIR, Errno::NOENT]) => {
             create_named(folder)
         }
         Err(error) => Err(error),

@@ -10,8 +10,8 @@ use crate::checkpoint::Problem;
 use crate::checkpoint::index::{Index, is_index};
 use crate::checkpoint::names::Names;
 use crate::checkpoint::warning::Warning;
-use crate::files::{self, retried};
-use crate::place::{CopyError, Durability, copy_to_new};
+use crate::files::{self, CopyError, copy_to_new, retried};
+use crate::place::Durability;
 
 /// What a file may have at most to come along.
 const MAX_BYTES: u64 = 64 << 20;
@@ -99,10 +99,11 @@ impl Companions {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 opened => opened.map_err(failed)?,
             };
-            copy_to_new(&source, &folder.join(name), durability).map_err(|error| match error {
+            let copy = copy_to_new(&source, &folder.join(name)).map_err(|error| match error {
                 CopyError::Reading(error) => failed(error),
-                CopyError::Writing(problem) => problem.into(),
+                CopyError::Writing(error) => Problem::writing(error),
             })?;
+            durability.sync(&copy)?;
         }
         Ok(())
     }
