@@ -2,7 +2,7 @@
 
 use crate::limits::MemoryLimits;
 
-use super::room::BUFFER;
+use super::BUFFER;
 
 /// OpenBLAS cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -21,4 +21,12 @@ pub enum Error {
         /// What limits it.
         limits: MemoryLimits,
     },
+}
+
+impl Error {
+    pub(super) fn no_room() -> Self {
+        Self::NoRoom {
+            limits: MemoryLimits::current(),
+        }
+    }
 }

@@ -6,9 +6,12 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use libloading::Library;
+use memmap2::MmapMut;
 
 use super::Error;
-use super::room;
+
+/// The bytes that the library and those it needs take.
+const LIBRARY: usize = 48 << 20;
 
 /// `C ← α·A·B + β·C` (`cblas_?gemm`).
 pub(super) type Gemm<T> = unsafe extern "C" fn(
@@ -143,13 +146,18 @@ fn find() -> Result<Functions, Error> {
             }
         }
     }
-    if !room::has_room_for_library() {
+    if !has_room() {
         return Err(Error::no_room());
     }
     if faults.is_empty() {
         faults.push(format!("there is no {}", NAMES.join(", no ")));
     }
     Err(Error::Unloadable(faults.join("; ")))
+}
+
+/// Whether memory cannot be the reason why the library was not loaded.
+fn has_room() -> bool {
+    MmapMut::map_anon(LIBRARY).is_ok()
 }
 
 fn open(name: &OsString) -> Result<Functions, libloading::Error> {

@@ -16,6 +16,9 @@ pub use library::load;
 pub(crate) use products::{add_products, products, self_products};
 pub use room::make_room;
 
+/// The bytes of the buffer that each thread in a call takes: `BUFFER_SIZE` on x86-64 and AArch64.
+const BUFFER: usize = 128 << 20;
+
 /// OpenBLAS's own words on its version, build and the processor it found.
 ///
 /// # Errors

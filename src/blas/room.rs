@@ -4,16 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use memmap2::MmapMut;
 
-use crate::limits::MemoryLimits;
-
-use super::Error;
 use super::library::functions;
-
-/// The bytes of the buffer that each thread in a call takes: `BUFFER_SIZE` on x86-64 and AArch64.
-pub(super) const BUFFER: usize = 128 << 20;
-
-/// The bytes that the library and those it needs take.
-const LIBRARY: usize = 48 << 20;
+use super::{BUFFER, Error};
 
 /// The bytes of a thread's stack, as Rust has it.
 const STACK: usize = 2 << 20;
@@ -59,17 +51,4 @@ fn fitting(threads: usize) -> usize {
     };
     let buffers = (0..threads).map_while(|_| MmapMut::map_anon(BUFFER + STACK).ok());
     buffers.collect::<Vec<_>>().len()
-}
-
-/// Whether memory cannot be the reason why the library was not loaded.
-pub(super) fn has_room_for_library() -> bool {
-    MmapMut::map_anon(LIBRARY).is_ok()
-}
-
-impl Error {
-    pub(super) fn no_room() -> Self {
-        Self::NoRoom {
-            limits: MemoryLimits::current(),
-        }
-    }
 }
