@@ -1153,3 +1153,24 @@ fn a_run_killed_at_any_moment_leaves_the_old_or_the_new() {
     }
     assert_eq!(names(killing.desk.path()), ["in", "out", "place"]);
 }
+
+#[test]
+fn a_folder_that_a_killed_run_moved_away_is_named_with_all_that_it_may_be() {
+    let desk = Desk::new();
+    for name in [".in.inmerge-a1.old", ".in.inmerge-b2.old"] {
+        fs::create_dir(desk.path(name)).unwrap();
+        let run = desk.merge("gone", "out", &[]);
+        assert!(
+            !run.stderr.contains("moved") && run.code == Some(1),
+            "{run}"
+        );
+    }
+    fs::remove_dir_all(desk.path("in")).unwrap();
+    for input in ["in".to_owned(), format!("in/{INDEX}")] {
+        let run = desk.merge(&input, "out", &[]);
+        assert_eq!(run.code, Some(1), "{run}");
+        for word in [".in.inmerge-a1.old", ".in.inmerge-b2.old", "move that back"] {
+            assert!(run.stderr.contains(word), "{run}");
+        }
+    }
+}

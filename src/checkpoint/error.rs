@@ -29,10 +29,9 @@ pub enum Problem {
     )]
     Dangling(PathBuf),
     #[error(
-        "no such file; a run that was killed while it replaced it has left what stood there in {}: move that back",
-        .0.display()
+        "no such file; a run that was killed while it replaced it has left what stood there in {folders}: move that back"
     )]
-    MovedAway(PathBuf),
+    MovedAway { folders: Names },
     #[error(
         "is a folder without a .safetensors.index.json; name one of its .safetensors files ({files})"
     )]

@@ -238,7 +238,11 @@ fn left_elsewhere(path: &Path) -> Option<Error> {
     let around = path.ancestors().take(2);
     let mut gone = around.filter(|path| matches!(files::entry(path), Ok(None)));
     gone.find_map(|gone| {
-        let found = moved_away(gone).ok()?.pop()?;
-        Some(Problem::MovedAway(found).of(gone))
+        let found = moved_away(gone).ok()?;
+        let folders: Vec<String> = found.iter().map(|f| f.display().to_string()).collect();
+        let problem = Problem::MovedAway {
+            folders: folders.into(),
+        };
+        (!found.is_empty()).then(|| problem.of(gone))
     })
 }
