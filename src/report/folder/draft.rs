@@ -207,6 +207,8 @@ fn make_parent(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]
@@ -263,18 +265,31 @@ mod tests {
     #[test]
     fn a_folder_around_it_that_another_run_removes_is_made_again() {
         let desk = tempfile::tempdir().unwrap();
-        let path = desk.path().join("reports/net");
-        let report = ReportFolder::check(&path, false).unwrap();
-        let is_over = std::sync::atomic::AtomicBool::new(false);
+        let around = desk.path().join("reports");
+        let report = ReportFolder::check(&around.join("net"), false).unwrap();
+        // Fewer removals than attempts, each of which takes one to fail: whatever the two threads do meanwhile, one succeeds.
+        let left = AtomicUsize::new(0);
+        let is_over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
-                    let _ = fs::remove_dir(desk.path().join("reports"));
+                while !is_over.load(Ordering::Relaxed) {
+                    if left.load(Ordering::Relaxed) == 0 {
+                        std::thread::yield_now();
+                        continue;
+                    }
+                    // Another run, which makes the folder and fails.
+                    let _ = fs::create_dir(&around);
+                    if fs::remove_dir(&around).is_ok() {
+                        left.fetch_sub(1, Ordering::Relaxed);
+                    }
                 }
             });
-            let begun = (0..50).try_for_each(|_| report.begin().map(drop));
+            let begun = (0..50).try_for_each(|_| {
+                left.store(ATTEMPTS / 2, Ordering::Relaxed);
+                report.begin().map(drop)
+            });
             // Before anything can fail: the other thread waits for it.
-            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            is_over.store(true, Ordering::Relaxed);
             begun.unwrap();
         });
     }

@@ -44,10 +44,16 @@ impl Parents {
         for folder in missing.into_iter().rev() {
             match files::create_folder(folder) {
                 Ok(()) => parents.made.push(folder.to_owned()),
-                // Another run was ahead, or `..` led to a folder that is there.
-                Err(error)
-                    if error.kind() == io::ErrorKind::AlreadyExists
-                        && files::is_folder(folder)? => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    match files::entry(folder)? {
+                        // Another run was ahead, or `..` led to a folder that is there.
+                        Some(status) if status.is_dir() => {}
+                        Some(_) if files::is_folder(folder)? => {}
+                        Some(_) => return Err(error),
+                        // Another run was ahead, and has failed and removed it in this moment.
+                        None => return Err(io::ErrorKind::NotFound.into()),
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
