@@ -4,7 +4,9 @@
 //! another machine, or in a user's program, answers `EINTR` where a local one does not). And only "not found" means that
 //! nothing is there: whatever else goes wrong, one does not know.
 //!
-//! Reading from and writing to an open file is left to the standard library, which makes these calls again by itself.
+//! Reading from and writing to an open file is left to the standard library, which makes these calls again by itself, but
+//! for [`Read::read`](std::io::Read::read), and those that ask whether something is there: [`Path::is_file`],
+//! [`fs::create_dir_all`].
 
 mod copy;
 mod identity;
@@ -96,9 +98,43 @@ pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
     retried(|| fs::create_dir(path))
 }
 
+/// Makes a folder unless one is there, and says whether it did.
+///
+/// # Errors
+///
+/// [`io::ErrorKind::NotFound`] also where another run makes the folder and removes it again in this moment.
+pub(crate) fn ensure_folder(path: &Path) -> io::Result<bool> {
+    match create_folder(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match entry(path)? {
+            Some(status) if status.is_dir() => Ok(false),
+            Some(_) if is_folder(path)? => Ok(false),
+            Some(_) => Err(error),
+            None => Err(io::ErrorKind::NotFound.into()),
+        },
+        created => created.map(|()| true),
+    }
+}
+
 /// Makes a folder, and those around it, where they are missing.
 pub(crate) fn create_folders(path: &Path) -> io::Result<()> {
-    retried(|| fs::create_dir_all(path))
+    for folder in missing_folders(path)? {
+        ensure_folder(folder)?;
+    }
+    Ok(())
+}
+
+/// Of a folder and those around it, the ones that are not there, from the outermost to the innermost.
+pub(crate) fn missing_folders(path: &Path) -> io::Result<Vec<&Path>> {
+    let mut missing = Vec::new();
+    for folder in path.ancestors() {
+        // The current folder has no name.
+        if folder.as_os_str().is_empty() || is_folder(folder)? {
+            break;
+        }
+        missing.push(folder);
+    }
+    missing.reverse();
+    Ok(missing)
 }
 
 /// Removes a file.

@@ -134,7 +134,7 @@ impl Claim {
     }
 
     /// Leaves the file to a later run, which may be luckier with what it is about.
-    pub fn keep(mut self) {
+    pub fn keep(&mut self) {
         self.is_kept = true;
     }
 }
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn names_are_a_run_s_own_while_it_lives() {
         let desk = tempfile::tempdir().unwrap();
-        let claim = Claim::new(desk.path(), OsStr::new("a.b")).unwrap();
+        let mut claim = Claim::new(desk.path(), OsStr::new("a.b")).unwrap();
         let stem = claim.stem.clone();
         assert!(matches!(Claim::find(&stem).unwrap(), Found::Alive));
         let name = claim.draft().file_name().unwrap().to_owned();
@@ -200,6 +200,7 @@ mod tests {
         );
         assert_eq!(stem_of(&name, OsStr::new("a")), None);
         claim.keep();
+        drop(claim);
         let found = Claim::find(&stem).unwrap();
         assert!(matches!(&found, Found::Dead(claim) if claim.read().unwrap().is_none()));
         drop(found);

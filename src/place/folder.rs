@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::files::{self, retried};
 
-use super::Problem;
+use super::{Problem, leftovers};
 
 /// A path by which a folder can be put in its place: it ends in the folder's own name.
 #[derive(Debug)]
@@ -42,6 +42,13 @@ impl FolderPlace {
         Ok(Self {
             path: or_here(path.parent()).join(name),
         })
+    }
+
+    /// As [`FolderPlace::of`], with the folder back that a run, killed between two steps, has moved away from there.
+    pub fn recovered(path: &Path) -> Result<Self, Problem> {
+        let place = Self::of(path)?;
+        leftovers::put_back(&place);
+        Ok(place)
     }
 
     /// The folder's path.

@@ -12,7 +12,7 @@ use crate::files::{self, Identity};
 
 use super::claim::{self, Claim, Found, stem_of};
 use super::replaced::Replaced;
-use super::{FolderPlace, or_here};
+use super::{FolderPlace, exchange, or_here};
 
 /// Removes what killed runs have left on their way to a place. What cannot be removed stays. The folders among it that such runs
 /// replaced, or were about to, and that may hold what is nowhere else.
@@ -39,7 +39,7 @@ fn is_clean(stem: &Path, place: &FolderPlace) -> bool {
             let _ = files::remove_folder_and_all(&claim::draft(stem));
             is_gone()
         }
-        Ok(Found::Dead(claim)) => {
+        Ok(Found::Dead(mut claim)) => {
             let draft = claim.draft();
             let _ = files::remove_folder_and_all(&draft);
             let settled = match is_gone() {
@@ -81,6 +81,40 @@ fn is_settled(claim: &Claim, place: &FolderPlace) -> io::Result<bool> {
 ///
 /// Where the folder around it cannot be listed.
 pub(crate) fn moved_away(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut left = Vec::new();
+    for (aside, found) in asides(path)? {
+        // A run that lives is about to put another folder there.
+        if !matches!(found, Found::Alive) {
+            left.push(aside);
+        }
+    }
+    Ok(left)
+}
+
+/// Puts the folder back that a killed run has moved away from a place where nothing stands now. Where that cannot be, or there
+/// are several, [`clean`] names them.
+pub(super) fn put_back(place: &FolderPlace) {
+    if !matches!(files::entry(place.path()), Ok(None)) {
+        return;
+    }
+    let asides = asides(place.path()).unwrap_or_default();
+    let [(aside, Found::Dead(claim))] = &asides[..] else {
+        return;
+    };
+    let is_draft = match (claim.read(), files::entry(aside)) {
+        (Ok(Some((draft, _))), Ok(Some(status))) => {
+            !draft.is_unique() || Identity::of(&status) == draft
+        }
+        _ => true,
+    };
+    if !is_draft {
+        // What is left of the run beside it goes when the next folder comes there.
+        let _ = exchange::put_at_new(aside, place.path());
+    }
+}
+
+/// The folders that runs have moved away from a path, and what is known of these runs; they stay as they are.
+fn asides(path: &Path) -> io::Result<Vec<(PathBuf, Found)>> {
     let parent = or_here(path.parent());
     let Some(name) = path.file_name() else {
         return Ok(Vec::new());
@@ -88,15 +122,18 @@ pub(crate) fn moved_away(path: &Path) -> io::Result<Vec<PathBuf>> {
     let found = files::names(parent)?;
     let stems = found.iter().filter_map(|found| stem_of(found, name));
     let stems: BTreeSet<PathBuf> = stems.map(|stem| parent.join(stem)).collect();
-    let mut left = Vec::new();
+    let mut asides = Vec::new();
     for stem in stems {
         let aside = claim::aside(&stem);
-        // A run that lives is about to put another folder there.
-        if files::entry(&aside)?.is_some() && !matches!(Claim::find(&stem)?, Found::Alive) {
-            left.push(aside);
+        if files::entry(&aside)?.is_some() {
+            let mut found = Claim::find(&stem)?;
+            if let Found::Dead(claim) = &mut found {
+                claim.keep();
+            }
+            asides.push((aside, found));
         }
     }
-    Ok(left)
+    Ok(asides)
 }
 
 #[cfg(test)]
@@ -220,5 +257,32 @@ mod tests {
         assert!(clean(&place).is_empty());
         assert_eq!(names(desk.path()), ["out"]);
         assert_eq!(fs::read(place.path().join("file")).unwrap(), b"old");
+    }
+
+    #[test]
+    fn a_folder_that_was_moved_away_comes_back_where_nothing_stands() {
+        let desk = tempfile::tempdir().unwrap();
+        let (place, mut draft, inventory) = half_way(desk.path());
+        let replaced = draft
+            .replace(&place, inventory, Durability::Unsynced)
+            .unwrap();
+        let aside = replaced.path();
+        put_back(&place);
+        assert_eq!(fs::read(place.path().join("file")).unwrap(), b"new");
+        fs::remove_dir_all(place.path()).unwrap();
+        put_back(&place);
+        assert!(!place.path().exists(), "its run lives");
+        replaced.forget();
+        put_back(&place);
+        assert_eq!(fs::read(place.path().join("file")).unwrap(), b"old");
+        assert!(clean(&place).is_empty());
+        assert_eq!(names(desk.path()), ["out"]);
+
+        // Of two, nobody knows which one is meant; one without an inventory may be anything.
+        fs::remove_dir_all(place.path()).unwrap();
+        fs::create_dir(&aside).unwrap();
+        fs::write(aside.join("file"), "?").unwrap();
+        put_back(&place);
+        assert!(!place.path().exists());
     }
 }

@@ -37,7 +37,7 @@ impl Replaced {
     }
 
     /// Leaves it there. What the user should know of it.
-    pub fn left(self, error: io::Error) -> Warning {
+    pub fn left(mut self, error: io::Error) -> Warning {
         let folder = self.path();
         self.claim.keep();
         Warning::OldRemains { folder, error }
@@ -103,7 +103,7 @@ impl Replaced {
 
     /// Leaves it as a run that is killed does.
     #[cfg(test)]
-    pub fn forget(self) {
+    pub fn forget(mut self) {
         self.claim.keep();
     }
 }

@@ -102,7 +102,13 @@ impl TemporaryFolder {
         claim
             .write(Identity::of(&own), &inventory)
             .map_err(Problem::writing)?;
-        exchange::replace(self.as_file(), &self.path, place.path(), &aside)?;
+        if let Err(problem) = exchange::replace(self.as_file(), &self.path, place.path(), &aside) {
+            if matches!(problem, Problem::Stranded { .. }) {
+                // The next run puts it back.
+                self.claim.as_mut().map(Claim::keep);
+            }
+            return Err(problem);
+        }
         self.folder = None;
         let claim = self.claim.take().expect("a draft has a claim");
         match sync_change(parent) {
@@ -122,7 +128,7 @@ impl Drop for TemporaryFolder {
             // Closed first: what is to be removed must be opened for that, and files may be all a process has.
             drop(folder);
             if files::remove_folder_and_all(&self.path).is_err()
-                && let Some(claim) = self.claim.take()
+                && let Some(claim) = &mut self.claim
             {
                 claim.keep();
             }

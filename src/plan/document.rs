@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::checkpoint::Checkpoint;
+use crate::files;
 use crate::layers::{Kind, Reason};
 
 use super::{Error, Fraction, Parameters, Problem};
@@ -190,7 +191,7 @@ impl Plan {
     pub fn is_at(path: &Path) -> bool {
         let mut start = Vec::new();
         // Opening a pipe would wait for a writer.
-        let is_read = path.is_file()
+        let is_read = matches!(files::target(path), Ok(Some(status)) if status.is_file())
             && File::open(path)
                 .and_then(|file| file.take(BEGINNING).read_to_end(&mut start))
                 .is_ok();

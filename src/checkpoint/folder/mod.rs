@@ -49,7 +49,7 @@ impl FolderDestination {
     }
 
     fn try_check(index: &Index, path: &Path, replace: bool) -> Result<Self, Problem> {
-        let place = FolderPlace::of(folder_meant(index, path)?)?;
+        let place = FolderPlace::recovered(folder_meant(index, path)?)?;
         let status = match place.standing()? {
             Standing::File => {
                 return Err(Problem::OutputNotFolder {

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::checkpoint::Checkpoint;
 use crate::cli::SweepFlags;
 use crate::error::Error;
-use crate::files;
+use crate::files::{self, retried};
 use crate::layers::{Layer, Reason};
 use crate::plan::SourceId;
 use crate::sensitivity::{self, Sweep, SweptLayer};
@@ -82,7 +82,7 @@ pub(super) fn content_sha256(source: &Checkpoint) -> Result<String, Error> {
 fn add(mut file: File, digest: &mut Sha256) -> io::Result<()> {
     let mut buffer = vec![0; 1 << 20];
     loop {
-        match file.read(&mut buffer)? {
+        match retried(|| file.read(&mut buffer))? {
             0 => return Ok(()),
             count => digest.update(&buffer[..count]),
         }

@@ -57,7 +57,7 @@ impl ReportFolder {
     fn try_check(path: &Path, force: bool) -> Result<Self, Problem> {
         let folder = Self {
             path: path.to_owned(),
-            place: FolderPlace::of(path)?,
+            place: FolderPlace::recovered(path)?,
         };
         Parents::check(folder.place.parent())?;
         if folder.standing()?.is_some() {

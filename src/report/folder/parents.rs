@@ -34,27 +34,10 @@ impl Parents {
     /// Makes a folder and those around it where they are missing.
     pub fn make(folder: &Path) -> io::Result<Self> {
         let mut parents = Self { made: Vec::new() };
-        let mut missing = Vec::new();
-        for folder in folder.ancestors() {
-            if files::is_folder(or_here(Some(folder)))? {
-                break;
-            }
-            missing.push(folder);
-        }
-        for folder in missing.into_iter().rev() {
-            match files::create_folder(folder) {
-                Ok(()) => parents.made.push(folder.to_owned()),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    match files::entry(folder)? {
-                        // Another run was ahead, or `..` led to a folder that is there.
-                        Some(status) if status.is_dir() => {}
-                        Some(_) if files::is_folder(folder)? => {}
-                        Some(_) => return Err(error),
-                        // Another run was ahead, and has failed and removed it in this moment.
-                        None => return Err(io::ErrorKind::NotFound.into()),
-                    }
-                }
-                Err(error) => return Err(error),
+        for folder in files::missing_folders(folder)? {
+            // Where it is there by now, another run was ahead, or `..` led to it.
+            if files::ensure_folder(folder)? {
+                parents.made.push(folder.to_owned());
             }
         }
         Ok(parents)
