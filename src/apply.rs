@@ -9,7 +9,7 @@ use crate::meter::Meter;
 use crate::plan::{LayerRecipe, Recipe};
 use crate::schedule::{Load, per_task, work_on_layers};
 use crate::similarity::exact;
-use crate::weight::{Rows, with_element};
+use crate::weight::{ConvWeight, Rows, with_element};
 
 /// Bytes between two changes that are written along with them rather than left out.
 const GAP_BYTES: usize = 16 << 10;
@@ -58,6 +58,23 @@ pub fn fill_for(share: f64) -> Fill {
         Fill::First
     } else {
         Fill::Between
+    }
+}
+
+/// The bytes of a checkpoint that are copied as they are where these weights are written.
+pub(crate) fn copied_bytes<'w>(
+    fill: Fill,
+    source: &Checkpoint,
+    weights: impl Iterator<Item = &'w ConvWeight<'w>>,
+) -> u64 {
+    match fill {
+        Fill::First => source.size(),
+        Fill::Between => {
+            source.size()
+                - weights
+                    .map(|weight| weight.bytes_with_copies() as u64)
+                    .sum::<u64>()
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line, and its translation into what the rest of the program speaks of.
 
-use std::path::PathBuf;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -8,11 +9,14 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+use crate::compute::ComputeOptions;
+use crate::console::Manner;
 use crate::layers::Kind;
 use crate::place::Durability;
 use crate::plan::{Fraction, Parameters, Partner, Threshold};
+use crate::selection::{self, Declaration};
 use crate::sensitivity::{Evaluator, InvalidSweep, Series, Shard, Variations, Vary};
-use crate::settings::PartialSettings;
+use crate::settings::{PartialSettings, Settings};
 use crate::similarity::{DevicePrecision, NonFinite, Precision, Screens, Wanted};
 
 /// Merge similar convolution kernels of a safetensors checkpoint between fine-tuning epochs (InMerge).
@@ -129,16 +133,30 @@ pub(crate) enum Screen {
 }
 
 impl Common {
-    /// The numbers for each kind of backend.
-    pub fn screens(&self) -> Screens {
+    /// What to compute with.
+    pub fn compute(&self) -> ComputeOptions {
         let (processor, device) = match self.screen {
             Screen::Auto => (None, None),
-            Screen::F32 => return Screens::FLOAT32,
+            Screen::F32 => (Some(Precision::Single), Some(DevicePrecision::Single)),
             Screen::Int8 => (Some(Precision::Byte), None),
             Screen::Tf32 => (None, Some(DevicePrecision::Tf32)),
             Screen::Bf16 => (None, Some(DevicePrecision::Bf16)),
         };
-        Screens { processor, device }
+        ComputeOptions {
+            threads: self.threads.and_then(|n| NonZeroUsize::new(n.into())),
+            backend: self.backend,
+            screens: Screens { processor, device },
+        }
+    }
+
+    /// How to speak, given whether stderr is a terminal.
+    pub fn manner(&self, is_terminal: bool) -> Manner {
+        Manner {
+            json: self.json,
+            quiet: self.quiet,
+            verbose: self.verbose,
+            bars: is_terminal,
+        }
     }
 }
 
@@ -367,6 +385,15 @@ impl Merging {
             seed: self.seed,
             ..layers.settings()
         }
+    }
+
+    /// The same, with the gaps filled from the configuration file and the defaults; an error names the subject.
+    pub fn settings_for(
+        &self,
+        layers: &LayerFlags,
+        subject: &Path,
+    ) -> Result<Settings, selection::Error> {
+        selection::settings(self.settings(layers), layers.config.as_deref(), subject)
     }
 
     pub fn non_finite(&self) -> NonFinite {
@@ -652,11 +679,6 @@ impl SweepFlags {
         Ok(evaluator)
     }
 
-    /// The settings that these flags fix.
-    pub fn settings(&self) -> PartialSettings {
-        self.merging.settings(&self.layers)
-    }
-
     fn check(&self) -> Result<(), InvalidSweep> {
         self.variations()?;
         self.evaluator()?;
@@ -713,6 +735,20 @@ fn given<T: Clone>(values: &[T]) -> Option<Vec<T>> {
 }
 
 impl LayerFlags {
+    /// What the file that `--order` or `--layers` names says of the layers.
+    pub fn declaration(&self) -> Result<Option<Declaration>, selection::Error> {
+        match (&self.order, &self.layers) {
+            (Some(file), _) => Declaration::read_order(file).map(Some),
+            (None, Some(file)) => Declaration::read_layers(file).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// The settings, with the gaps filled from the configuration file and the defaults; an error names the subject.
+    pub fn settings_for(&self, subject: &Path) -> Result<Settings, selection::Error> {
+        selection::settings(self.settings(), self.config.as_deref(), subject)
+    }
+
     /// The flags themselves, word by word, for a command that is to select the same layers.
     pub fn words(&self) -> Vec<String> {
         let path = |path: &PathBuf| path.display().to_string();
@@ -742,13 +778,6 @@ impl LayerFlags {
             kinds: given(&self.kinds),
             ..PartialSettings::default()
         }
-    }
-}
-
-impl Merge {
-    /// The settings that these flags fix.
-    pub fn settings(&self) -> PartialSettings {
-        self.merging.settings(&self.layers)
     }
 }
 

@@ -15,24 +15,30 @@
 extern crate self as inmerge_ckpt;
 
 pub mod analysis;
+pub mod analyze;
 pub mod apply;
 pub mod blas;
 pub mod checkpoint;
 pub mod cli;
 pub mod commands;
+pub mod compute;
+mod console;
 pub mod diff;
 pub mod error;
 pub(crate) mod files;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod interrupted;
 mod json_lines;
 pub mod layers;
 pub mod limits;
+pub mod merge;
 pub mod meter;
 pub mod place;
 pub mod plan;
 pub mod report;
 pub mod schedule;
+pub mod selection;
 pub mod sensitivity;
 pub mod settings;
 mod simd;

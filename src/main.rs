@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     if let Err(problem) = cli.check() {
         problem.exit();
     }
-    let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr());
+    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     let bars = err.is_terminal();
     match commands::run(&cli, &mut out, &mut err, bars) {
         Ok(outcome) => outcome.into(),

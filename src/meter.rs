@@ -1,15 +1,64 @@
-//! How the work tells how far it has come.
+//! How the library tells whoever called it how far it has come, and what the user should hear meanwhile.
 
-/// Is told of work as it is done, by several threads at once.
+use std::iter::Sum;
+
+/// How much a message matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For those who asked to hear more, such as which BLAS computes.
+    Detail,
+    /// What is being done.
+    Status,
+    /// What the user should know.
+    Warning,
+}
+
+/// The work ahead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkEstimate {
+    /// Bytes of a checkpoint that are copied as they are.
+    pub copied: u64,
+    /// Bytes of layers that are dealt with.
+    pub layers: u64,
+    /// Multiply-adds of similarities.
+    pub products: u64,
+}
+
+impl Sum for WorkEstimate {
+    fn sum<I: Iterator<Item = Self>>(estimates: I) -> Self {
+        estimates.fold(Self::default(), |sum, more| Self {
+            copied: sum.copied.saturating_add(more.copied),
+            layers: sum.layers.saturating_add(more.layers),
+            products: sum.products.saturating_add(more.products),
+        })
+    }
+}
+
+/// Is told of work as it is done, by several threads at once. Nothing depends on what it makes of that.
 pub trait Meter: Sync {
-    /// Bytes of a checkpoint that were copied as they are.
+    /// So much work is ahead, beyond what was announced before.
+    fn expect(&self, _work: WorkEstimate) {}
+
+    /// A stage of the work begins, whose name is a word such as "merging".
+    fn stage(&self, _name: &'static str) {}
+
+    /// All work that was announced is done, or called off.
+    fn finish(&self) {}
+
+    /// Bytes of a checkpoint were copied as they are.
     fn copied(&self, _bytes: u64) {}
 
-    /// Bytes of layers that were dealt with.
+    /// Bytes of layers were dealt with.
     fn blended(&self, _bytes: u64) {}
 
-    /// Multiply-adds of similarities.
+    /// Multiply-adds of similarities were computed.
     fn multiplied(&self, _products: u64) {}
+
+    /// Of `all` points of a sweep `done` are finished; of the last one, what came of it, in a line. Told once before the first.
+    fn point(&self, _done: usize, _all: usize, _line: &str) {}
+
+    /// Something that the user may want to hear now.
+    fn say(&self, _level: Level, _message: &str) {}
 }
 
 /// For those who do not want to know.

@@ -144,6 +144,13 @@ pub struct Settings {
     fixed: PartialSettings,
 }
 
+impl Default for Settings {
+    fn default() -> Self {
+        let open = PartialSettings::default;
+        Self::resolve(open(), open()).expect("the defaults hold no globs")
+    }
+}
+
 impl Settings {
     /// Fills what the flags leave open from the file, and what both leave open from the defaults.
     ///

@@ -4,13 +4,14 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 
 use crate::cli::Cli;
+use crate::console::Console;
 use crate::error::Error;
 
-use super::{Outcome, Session};
+use super::Outcome;
 
-pub(super) fn run(shell: Shell, session: &mut Session<'_>) -> Result<Outcome, Error> {
+pub(super) fn run(shell: Shell, console: &Console<'_>) -> Result<Outcome, Error> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "inmerge-ckpt", &mut script);
-    session.print(&script)?;
+    console.print(&script)?;
     Ok(Outcome::Done)
 }

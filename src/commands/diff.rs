@@ -2,33 +2,23 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::cli::Diff;
+use crate::console::Console;
 use crate::diff::diff;
 use crate::error::Error;
-use crate::layers::{Layers, Selection};
 use crate::report::DiffReport;
+use crate::selection;
+use crate::settings::Settings;
 
-use super::{Outcome, Session, selecting};
+use super::Outcome;
 
-pub(super) fn run(args: &Diff, session: &mut Session<'_>) -> Result<Outcome, Error> {
+pub(super) fn run(args: &Diff, console: &Console<'_>) -> Result<Outcome, Error> {
     let before = Checkpoint::open(&args.before)?;
     let after = Checkpoint::open(&args.after)?;
-    let selection = Selection::default();
-    let copies = selecting::copies(&before, &selection)?;
-    let layers = Layers::of(
-        before.tensors(),
-        before.metadata(),
-        &copies,
-        None,
-        &selection,
-    )
-    .map_err(|error| Error::Layers {
-        file: args.before.clone(),
-        error,
-    })?;
+    let layers = selection::find(&before, &Settings::default(), None)?;
     let report = DiffReport::new(
         before.has_same_header(&after),
         diff(&before, &after, &layers)?,
     );
-    session.result(&report, DiffReport::to_text)?;
+    console.result(&report, DiffReport::to_text)?;
     Ok(Outcome::Done)
 }

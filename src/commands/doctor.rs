@@ -1,14 +1,16 @@
 //! `doctor`: what there is to compute with, and what not, and why.
 
+use crate::compute::ComputeOptions;
+use crate::console::Console;
 use crate::error::Error;
 use crate::report::DoctorReport;
 use crate::similarity::cuda::inventory::Gpu;
 use crate::similarity::cuda::{inventory, libraries};
 
-use super::{Outcome, Session};
+use super::Outcome;
 
-pub(super) fn run(session: &mut Session<'_>) -> Result<Outcome, Error> {
-    let threads = session.pool()?.current_num_threads();
+pub(super) fn run(options: &ComputeOptions, console: &Console<'_>) -> Result<Outcome, Error> {
+    let threads = options.start_threads(&())?.current_num_threads();
     let survey = libraries::survey();
     let gpus = inventory::gpus(survey);
     let with_free_memory = |gpu: Gpu| {
@@ -17,12 +19,12 @@ pub(super) fn run(session: &mut Session<'_>) -> Result<Outcome, Error> {
     };
     let report = DoctorReport::new(
         threads,
-        session.processor_precision(),
+        options.cpu_precision(),
         [&survey.driver, &survey.cublas],
         libraries::load(),
         gpus.map(|gpus| gpus.into_iter().map(with_free_memory).collect()),
         inventory::nvidia_driver(),
     );
-    session.result(&report, DoctorReport::to_text)?;
+    console.result(&report, DoctorReport::to_text)?;
     Ok(Outcome::Done)
 }

@@ -2,21 +2,19 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::cli::Inspect;
+use crate::console::Console;
 use crate::error::Error;
 use crate::report::InspectReport;
+use crate::selection;
 
-use super::{Outcome, Session, selecting};
+use super::Outcome;
 
-pub(super) fn run(args: &Inspect, session: &mut Session<'_>) -> Result<Outcome, Error> {
+pub(super) fn run(args: &Inspect, console: &Console<'_>) -> Result<Outcome, Error> {
     let source = Checkpoint::open(&args.input)?;
-    let settings = selecting::settings(
-        args.layers.settings(),
-        args.layers.config.as_deref(),
-        &source,
-    )?;
-    let layers = selecting::find(&source, &args.layers, &settings)?;
+    let settings = args.layers.settings_for(source.path())?;
+    let layers = selection::find(&source, &settings, args.layers.declaration()?.as_ref())?;
     let report = InspectReport::new(&source, &layers, settings.parameters.skip_shallow);
-    session.result(&report, InspectReport::to_text)?;
-    session.warn(&report.warnings);
+    console.result(&report, InspectReport::to_text)?;
+    console.warn(&report.warnings);
     Ok(Outcome::Done)
 }

@@ -1,4 +1,4 @@
-//! One file a command: the only place where the rooms are put together.
+//! One file a command: from flags to one call of the library, and what it says of the result.
 
 mod analyze;
 mod apply;
@@ -7,25 +7,17 @@ mod diff;
 mod doctor;
 mod inspect;
 mod merge;
-mod merging;
-mod progress;
-mod reporting;
-mod selecting;
+mod merged;
+mod outputs;
 mod sensitivity;
-mod session;
-mod signals;
-mod threads;
-mod ticker;
 mod watch;
-mod writing;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
+use crate::console::Console;
 use crate::error::Error;
-
-pub use session::Session;
 
 /// How a command ended when it did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,20 +46,21 @@ impl From<Outcome> for ExitCode {
 /// a folder that cannot be synced after its file was put there.
 pub fn run(
     cli: &Cli,
-    out: &mut dyn Write,
-    err: &mut dyn Write,
+    out: &mut (dyn Write + Send),
+    err: &mut (dyn Write + Send),
     bars: bool,
 ) -> Result<Outcome, Error> {
-    let session = &mut Session::new(&cli.common, out, err, bars);
+    let console = &Console::new(out, err, cli.common.manner(bars));
+    let options = &cli.common.compute();
     match &cli.command {
-        Command::Merge(args) => merge::run(args, session),
-        Command::Watch(args) => watch::run(args, session),
-        Command::Analyze(args) => analyze::run(args, session),
-        Command::Apply(args) => apply::run(args, session),
-        Command::Inspect(args) => inspect::run(args, session),
-        Command::Diff(args) => diff::run(args, session),
-        Command::Sensitivity(args) => sensitivity::run(args, session),
-        Command::Doctor => doctor::run(session),
-        Command::Completions { shell } => completions::run(*shell, session),
+        Command::Merge(args) => merge::run(args, options, console),
+        Command::Watch(args) => watch::run(args, options, console),
+        Command::Analyze(args) => analyze::run(args, options, console),
+        Command::Apply(args) => apply::run(args, options, console),
+        Command::Inspect(args) => inspect::run(args, console),
+        Command::Diff(args) => diff::run(args, console),
+        Command::Sensitivity(args) => sensitivity::run(args, options, console),
+        Command::Doctor => doctor::run(options, console),
+        Command::Completions { shell } => completions::run(*shell, console),
     }
 }

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use crate::analysis::{
     Curve, EpochPoint, Evolution, Health, LayerEvolution, Pair, Spectrum, Spread, THRESHOLDS,
-    ThresholdHint, threshold,
+    ThresholdHint, rounded, threshold,
 };
 use crate::layers::{Kind, Reason};
 use crate::plan::{Parameters, SourceId};
@@ -174,14 +174,6 @@ impl<T: Serialize> Serialize for Compact<T> {
             .map_err(serde::ser::Error::custom)?
             .serialize(serializer)
     }
-}
-
-/// Rounded to 12 significant digits. LAPACK's results differ in the last digits between machines; these do not, but for
-/// the rare value that lies where the rounding turns.
-pub(crate) fn rounded(value: f64) -> f64 {
-    format!("{value:.11e}")
-        .parse()
-        .expect("what was formatted as a number is one")
 }
 
 fn drawing(stem: &str) -> String {
@@ -468,21 +460,6 @@ mod tests {
     }
 
     #[test]
-    fn what_lapack_computed_has_twelve_digits() {
-        assert_eq!(rounded(8.0 / 7.0), 1.14285714286);
-        assert_eq!(rounded(1.0 / 3.0 * 1e-20), 3.33333333333e-21);
-        assert_eq!(rounded(0.0), 0.0);
-        assert!(rounded(f64::NAN).is_nan());
-        let mut report = sample::full();
-        let spectrum = report.layers[1].numbers.spectrum.as_mut().unwrap();
-        spectrum.effective_rank = 2.0 / 3.0;
-        spectrum.eigenvalues[0] = 1e6 / 7.0;
-        let spectrum = &parsed(&report)["layers"][1]["spectrum"];
-        assert_eq!(spectrum["effective_rank"], 0.666666666667);
-        assert_eq!(spectrum["eigenvalues"][0], 142857.142857);
-    }
-
-    #[test]
     fn lists_stand_on_one_line() {
         let text = String::from_utf8(json(&sample::full(), &[])).unwrap();
         let lines = |key: &str| {
@@ -496,5 +473,20 @@ mod tests {
                 .filter(|line| line.contains("\"norms\": ["))
                 .all(|line| line.ends_with("],"))
         );
+    }
+
+    #[test]
+    fn what_lapack_computed_has_twelve_digits() {
+        assert_eq!(rounded(8.0 / 7.0), 1.14285714286);
+        assert_eq!(rounded(1.0 / 3.0 * 1e-20), 3.33333333333e-21);
+        assert_eq!(rounded(0.0), 0.0);
+        assert!(rounded(f64::NAN).is_nan());
+        let mut report = sample::full();
+        let spectrum = report.layers[1].numbers.spectrum.as_mut().unwrap();
+        spectrum.effective_rank = 2.0 / 3.0;
+        spectrum.eigenvalues[0] = 1e6 / 7.0;
+        let spectrum = &parsed(&report)["layers"][1]["spectrum"];
+        assert_eq!(spectrum["effective_rank"], 0.666666666667);
+        assert_eq!(spectrum["eigenvalues"][0], 142857.142857);
     }
 }

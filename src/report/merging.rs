@@ -1,13 +1,14 @@
 //! The result of `merge` and `apply`.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::apply::Change;
-use crate::checkpoint::Checkpoint;
 use crate::layers::{Kind, Reason};
-use crate::plan::{Parameters, Plan, PlannedLayer};
+use crate::merge::Merged;
+use crate::plan::{Parameters, PlannedLayer};
 
 use super::table::{Align, bytes, count, counted, name_with_copies, optional, shape, table};
 
@@ -84,46 +85,16 @@ impl Totals {
     }
 }
 
-/// A run of `merge` or `apply` that has ended.
-#[derive(Debug)]
-pub struct FinishedRun<'a> {
-    /// The checkpoint read.
-    pub source: &'a Checkpoint,
-    /// The checkpoint written, if one was.
-    pub output: Option<&'a Path>,
-    /// The folder of the report, if there is one.
-    pub report: Option<&'a Path>,
-    /// The plan followed.
-    pub plan: &'a Plan,
-    /// What it changed, by layer of the plan.
-    pub changes: &'a [Change],
-    /// The greatest similarities known, by layer of the plan.
-    pub max_similarities: &'a [Option<f64>],
-    /// Unordered pairs above the threshold, where they were counted.
-    pub pairs_above_tau: Option<u64>,
-    /// Where similarities were computed.
-    pub backend: String,
-    /// What the user should know of the layers.
-    pub layer_warnings: Vec<String>,
-    /// What the user should know of the run.
-    pub run_warnings: Vec<String>,
-    /// Time taken.
-    pub seconds: f64,
-}
-
 impl MergeReport {
-    /// Reports on a run.
-    pub fn new(run: &FinishedRun<'_>) -> Self {
-        let results = run.changes.iter().zip(run.max_similarities);
-        let layers: Vec<MergedLayer> = run
-            .plan
-            .layers
-            .iter()
-            .zip(results)
+    /// On a checkpoint that was merged, the folder of the report on it if there is one, and the time that all took.
+    pub fn new(merged: &Merged<'_>, report: Option<&Path>, time: Duration) -> Self {
+        let results = merged.changes.iter().zip(&merged.max_similarities);
+        let layers = merged.plan.layers.iter().zip(results);
+        let layers: Vec<MergedLayer> = layers
             .map(|(layer, (change, &greatest))| MergedLayer::new(layer, change, greatest))
             .collect();
         let mut skipped: Vec<(Reason, usize)> = Vec::new();
-        for layer in &run.plan.skipped {
+        for layer in &merged.plan.skipped {
             match skipped
                 .iter_mut()
                 .find(|(reason, _)| *reason == layer.reason)
@@ -132,23 +103,24 @@ impl MergeReport {
                 None => skipped.push((layer.reason, 1)),
             }
         }
+        let name = |path: &Path| path.display().to_string();
         Self {
-            input: run.source.path().display().to_string(),
-            output: run.output.map(|output| output.display().to_string()),
-            report: run.report.map(|report| report.display().to_string()),
-            backend: run.backend.clone(),
-            parameters: run.plan.parameters,
+            input: name(merged.source.path()),
+            output: merged.output().map(name),
+            report: report.map(name),
+            backend: merged.compute.backend.name(),
+            parameters: merged.plan.parameters,
             totals: Totals {
                 layers: layers.len(),
                 kernels: layers.iter().map(|layer| layer.kernels).sum(),
                 merged: layers.iter().map(|layer| layer.merged).sum(),
-                pairs_above_tau: run.pairs_above_tau,
+                pairs_above_tau: merged.pairs_above_tau,
             },
             layers,
-            warnings: [&run.layer_warnings[..], &run.run_warnings].concat(),
-            seconds: run.seconds,
+            warnings: [&merged.layer_warnings[..], &merged.warnings].concat(),
+            seconds: time.as_secs_f64(),
             skipped,
-            input_bytes: run.source.size(),
+            input_bytes: merged.source.size(),
         }
     }
 

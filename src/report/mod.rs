@@ -8,7 +8,6 @@ pub mod figures;
 pub mod folder;
 mod inspection;
 mod merging;
-mod nothing_merged;
 pub mod page;
 mod printable;
 pub mod redundancy;
@@ -26,8 +25,7 @@ pub use doctor::{
     AutoReport, DoctorReport, FoundReport, GpuReport, LibraryReport, ProcessorReport, TriedReport,
 };
 pub use inspection::{InspectReport, InspectedLayer};
-pub use merging::{FinishedRun, MergeReport, MergedLayer, Totals};
-pub use nothing_merged::NothingMerged;
+pub use merging::{MergeReport, MergedLayer, Totals};
 pub use printable::printable;
 pub use redundancy::Redundancy;
 pub use sensitivity::SensitivitySummary;

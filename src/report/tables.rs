@@ -3,8 +3,8 @@
 use csv::Writer;
 
 use crate::analysis::SHARES;
+use crate::analysis::rounded;
 
-use super::document::rounded;
 use super::redundancy::Redundancy;
 
 /// Why rows can always be written.

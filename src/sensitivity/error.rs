@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::{checkpoint, compute, merge, place, selection};
+
 use super::Series;
 use super::points::MOST_POINTS;
 
@@ -39,6 +41,16 @@ pub enum InvalidSweep {
 pub enum Error {
     #[error(transparent)]
     Invalid(#[from] InvalidSweep),
+    #[error(transparent)]
+    Checkpoint(#[from] checkpoint::Error),
+    #[error(transparent)]
+    Selection(#[from] selection::Error),
+    #[error(transparent)]
+    Compute(#[from] compute::Error),
+    #[error(transparent)]
+    Merge(#[from] merge::Error),
+    #[error(transparent)]
+    Place(#[from] place::Error),
     #[error("{}: {action} ({error}); check the path, its permissions and the disk", file.display())]
     File {
         file: PathBuf,

@@ -5,28 +5,36 @@
 
 mod error;
 mod evaluator;
+mod folder;
 mod guard;
 mod hold;
 mod journal;
+mod measure;
 mod outcome;
+mod plan;
 mod point;
 mod points;
 mod program;
 mod results;
+mod run;
 mod shard;
 mod stages;
 mod sweep;
+mod variant;
 mod vary;
 
 pub use error::{Error, InvalidSweep};
 pub use evaluator::Verdict;
+pub use folder::{begin, sweep_of};
 pub use hold::Hold;
 pub(crate) use journal::parse as parse_part;
 pub use journal::{Part, Scratch, is_at_work, read, remove_abandoned_scratch};
 pub use outcome::{FinishedPoint, MergedAtPoint, Outcome};
+pub use plan::{PlanRequest, plan};
 pub use point::{Point, Scope, Series, Variation};
 pub use points::Variations;
 pub use results::{Average, Measure, Results, Setting};
+pub use run::{Ran, RunRequest, run};
 pub use shard::{InvalidShard, Shard};
 pub use sweep::{Evaluator, Sweep, SweptLayer};
 pub use vary::{InvalidVary, Vary};

@@ -3,10 +3,16 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::{merge, place};
+
 /// A folder cannot be watched.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "every variant's message says what it means")]
 pub enum Error {
+    #[error(transparent)]
+    Merge(#[from] merge::Error),
+    #[error(transparent)]
+    Place(#[from] place::Error),
     #[error("{}: is not a folder; name the folder in which the trainer saves", .0.display())]
     NotAFolder(PathBuf),
     #[error("{}: cannot be listed ({error}); check its permissions", folder.display())]

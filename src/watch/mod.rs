@@ -6,9 +6,12 @@
 //! a watch that ends at any moment, by whatever cause, goes on where it was.
 
 mod error;
+mod folders;
 mod look;
+mod merging;
 mod name;
 mod record;
+mod run;
 mod seed;
 mod stamp;
 
@@ -17,5 +20,6 @@ pub use look::{Found, LOOKS_BEFORE_A_WARNING, Looks, Unchanged};
 pub use name::{is_checkpoint, natural};
 pub(crate) use record::parse as parse_record;
 pub use record::{Entry, RECORD_NAME, Record};
+pub use run::{OnMerged, WatchRequest, run};
 pub use seed::seed;
 pub use stamp::{Stamp, Status};

@@ -6,10 +6,12 @@ pub(in crate::report) mod sample;
 mod summary;
 mod table;
 pub(in crate::report) mod words;
+mod write;
 
 pub use document::results_json;
 pub use summary::SensitivitySummary;
 pub use table::results_csv;
+pub use write::write;
 
 /// All numbers of a sweep, a row for each point.
 pub const RESULTS_TABLE: &str = "results.csv";

@@ -1,146 +1,27 @@
-//! What `analyze` and `merge --report` have in common: analysing layers, and writing the report on them.
+//! Analysing a checkpoint into a report: every layer is drawn while its values are at hand.
 
 use std::collections::BTreeMap;
 
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
-use crate::analysis::{LayerDrawings, LayerNumbers, LayerTask, NetNumbers};
-use crate::checkpoint::{Checkpoint, Tensor};
-use crate::error::Error;
-use crate::layers::{Layer, Layers, Reason};
-use crate::plan::{Parameters, SourceId};
+use crate::analysis::{LayerDrawings, LayerNumbers, NetNumbers};
+use crate::compute::Compute;
+use crate::meter::Meter;
+use crate::plan::{Parameters, Plan, PlannedLayer, SourceId};
 use crate::report::figures::{self, DepthPoint, Figure};
 use crate::report::folder::ReportDraft;
 use crate::report::page;
 use crate::report::redundancy::{FigureKind, LayerFacts, LayerMerges, Redundancy, ReportedLayer};
 use crate::report::tables;
 use crate::report::{self, document};
-use crate::schedule::{Load, work_on_layers};
-use crate::similarity::LayerSize;
 
-use super::merging::Machine;
-use super::progress::{Amount, Progress};
-use super::selecting;
-
-/// The layers of a checkpoint that are to be analysed: those that take part, and those that are left alone for their depth
-/// only, as that is what the report is to help to choose.
-pub(super) struct Subject<'a> {
-    pub source: &'a Checkpoint,
-    pub layers: Vec<(&'a Layer, LayerTask<'a>)>,
-}
-
-impl<'a> Subject<'a> {
-    pub fn new(source: &'a Checkpoint, layers: &'a Layers, spectrum: bool) -> Result<Self, Error> {
-        let is_wanted = |layer: &&Layer| layer.selected() || layer.reason == Some(Reason::Shallow);
-        let task = |layer: &'a Layer| {
-            let tensor = &source.tensors()[layer.tensor];
-            Ok((layer, task(source, layer, tensor, spectrum)?))
-        };
-        Ok(Self {
-            source,
-            layers: layers
-                .layers
-                .iter()
-                .filter(is_wanted)
-                .map(task)
-                .collect::<Result<_, Error>>()?,
-        })
-    }
-
-    /// The same layers of another checkpoint, of which nothing is to be drawn.
-    ///
-    /// # Errors
-    ///
-    /// Where it has not the same layers.
-    pub fn counterpart(&self, source: &'a Checkpoint) -> Result<Self, Error> {
-        let tensors: BTreeMap<&str, &Tensor> = source
-            .tensors()
-            .iter()
-            .map(|tensor| (tensor.name.as_str(), tensor))
-            .collect();
-        let counterpart = |&(layer, ref own): &(&'a Layer, LayerTask<'a>)| {
-            let is_alike = |tensor: &&Tensor| {
-                let own = own.weight.tensor();
-                tensor.shape == own.shape && tensor.dtype == own.dtype
-            };
-            let tensor = tensors.get(layer.name.as_str()).copied();
-            let tensor = tensor.filter(is_alike).ok_or_else(|| Error::OtherRun {
-                file: source.path().to_owned(),
-                layer: layer.name.clone(),
-                dtype: own.weight.tensor().dtype.to_string(),
-                shape: layer.shape.clone(),
-                other: self.source.path().to_owned(),
-            })?;
-            let mut task = task(source, layer, tensor, own.spectrum)?;
-            task.drawings = false;
-            Ok((layer, task))
-        };
-        Ok(Self {
-            source,
-            layers: self
-                .layers
-                .iter()
-                .map(counterpart)
-                .collect::<Result<_, Error>>()?,
-        })
-    }
-
-    /// The work ahead.
-    pub fn amount(&self) -> Amount {
-        let products = self.layers.iter().map(|(_, task)| task.products());
-        Amount {
-            products: products.fold(0, u64::saturating_add),
-            ..Amount::default()
-        }
-    }
-
-    /// The sizes of its layers.
-    pub fn sizes(&self) -> Vec<LayerSize> {
-        let weights = self.layers.iter().map(|(_, task)| &task.weight);
-        weights.map(LayerSize::of).collect()
-    }
-
-    /// Analyses every layer, and has `finish` make something of each while its drawings are at hand.
-    pub fn analyse<R: Send + Sync>(
-        &self,
-        machine: &Machine,
-        progress: &Progress,
-        finish: impl Fn(usize, LayerNumbers, Option<LayerDrawings>) -> Result<R, Error> + Sync,
-    ) -> Result<Vec<R>, Error> {
-        let loads: Vec<Load<'_>> = self.layers.iter().map(|(_, task)| task.load()).collect();
-        machine.pool.install(|| {
-            work_on_layers(self.source, None, &loads, progress, |layer, values, _| {
-                let task = &self.layers[layer].1;
-                let size = LayerSize::of(&task.weight);
-                let analysed = machine
-                    .backend
-                    .on_layer(size, |engine| task.analyse(values, engine, progress));
-                let (numbers, drawings) = analysed.map_err(|error| Error::Similarity {
-                    file: self.source.path().to_owned(),
-                    error,
-                })?;
-                finish(layer, numbers, drawings)
-            })
-        })
-    }
-}
-
-fn task<'a>(
-    source: &Checkpoint,
-    layer: &Layer,
-    tensor: &'a Tensor,
-    spectrum: bool,
-) -> Result<LayerTask<'a>, Error> {
-    Ok(LayerTask {
-        weight: selecting::weight(source, layer, tensor)?,
-        spectrum,
-        drawings: true,
-    })
-}
+use super::{Error, Subject};
 
 /// What a report says beyond what the analysis finds out.
-pub(super) struct About {
+#[derive(Debug, Default)]
+pub struct About {
+    /// `--skip-shallow`.
     pub skip_shallow: usize,
     /// The flags that selected the layers, word by word.
     pub selecting: Vec<String>,
@@ -150,13 +31,31 @@ pub(super) struct About {
     pub warnings: Vec<String>,
 }
 
+/// What a plan merges, by layer.
+pub(super) fn merges_of(plan: &Plan) -> BTreeMap<String, LayerMerges> {
+    let merges = |layer: &PlannedLayer| {
+        let pairs = layer.merges.iter();
+        let merges = LayerMerges {
+            tau: layer.tau.unwrap_or(f64::NAN),
+            kernels: pairs.clone().map(|merge| merge.kernel).collect(),
+            pairs: pairs.map(|merge| (merge.kernel, merge.partner)).collect(),
+        };
+        (layer.name.clone(), merges)
+    };
+    plan.layers.iter().map(merges).collect()
+}
+
 /// Analyses a checkpoint and draws its layers into the report.
-pub(super) fn analyse(
+///
+/// # Errors
+///
+/// Where the checkpoint cannot be read, kernels cannot be compared, or the report cannot be written.
+pub(super) fn draw_layers(
     subject: &Subject<'_>,
     about: About,
     draft: &ReportDraft<'_>,
-    machine: &Machine,
-    progress: &Progress,
+    compute: &Compute,
+    meter: &dyn Meter,
 ) -> Result<Redundancy, Error> {
     let About {
         skip_shallow,
@@ -164,7 +63,7 @@ pub(super) fn analyse(
         merging,
         mut warnings,
     } = about;
-    let layers = subject.analyse(machine, progress, |place, numbers, drawings| {
+    let layers = subject.analyse(compute, meter, |place, numbers, drawings| {
         let (layer, task) = &subject.layers[place];
         let facts = LayerFacts {
             name: layer.name.clone(),
@@ -265,6 +164,10 @@ fn report_layer(
 }
 
 /// Adds all that is not about a single layer. The report as JSON.
+///
+/// # Errors
+///
+/// Where it cannot be written.
 pub(super) fn write_rest(
     draft: &ReportDraft<'_>,
     report: &Redundancy,

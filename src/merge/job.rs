@@ -1,43 +1,36 @@
-//! Merging the layers of one checkpoint: what `merge`, `watch` and `sensitivity` do alike.
+//! The layers of one checkpoint that are merged, and how.
 
-use rayon::ThreadPool;
-
-use crate::apply::{Change, fill_for};
+use crate::apply::{Change, copied_bytes, fill_for};
 use crate::checkpoint::{Checkpoint, Draft, Fill, Sink};
-use crate::error::Error;
+use crate::compute::{self, Compute};
 use crate::layers::{Layer, Layers};
-use crate::meter::Meter;
-use crate::plan::{
-    Decision, Parameters, Partner, Plan, PlannedLayer, Rules, SkippedLayer, SourceId, Task,
-};
-use crate::report::NothingMerged;
+use crate::meter::{Meter, WorkEstimate};
+use crate::plan::{Decision, Partner, Plan, PlannedLayer, Rules, SkippedLayer, SourceId, Task};
 use crate::schedule::{Load, work_on_layers};
+use crate::selection;
 use crate::settings::Settings;
-use crate::similarity::{self, Backend, Engine, LayerSize, Nearest, NonFinite};
+use crate::similarity::{self, Engine, LayerSize, Nearest, NonFinite};
 
-use super::progress::Amount;
-use super::selecting;
-
-/// What computes.
-pub(super) struct Machine {
-    pub pool: ThreadPool,
-    pub backend: Backend,
-}
+use super::Error;
 
 /// A checkpoint's layers to merge, and how.
-pub(super) struct Job<'a> {
+#[derive(Debug)]
+pub struct Job<'a> {
     source: &'a Checkpoint,
     tasks: Vec<Task<'a>>,
     rules: Rules,
 }
 
 /// What was decided on each layer, and what came of it.
-pub(super) struct Merged {
+#[derive(Debug)]
+pub struct Decided {
+    /// By layer.
     pub decisions: Vec<Decision>,
+    /// By layer.
     pub changes: Vec<Change>,
 }
 
-impl Merged {
+impl Decided {
     /// Whether no kernel merges.
     pub fn is_nothing(&self) -> bool {
         let mut decisions = self.decisions.iter();
@@ -77,7 +70,7 @@ impl<'a> Job<'a> {
             let copies = layer.copy_tensors.iter();
             let copies = copies.map(|&copy| &source.tensors()[copy]).collect();
             Ok::<_, Error>(Task {
-                weight: selecting::weight(source, layer, tensor)?.with_copies(copies),
+                weight: selection::weight(source, layer, tensor)?.with_copies(copies),
                 parameters: settings.for_layer(layer.names()),
             })
         };
@@ -98,23 +91,15 @@ impl<'a> Job<'a> {
         screened.map(|task| LayerSize::of(&task.weight)).collect()
     }
 
-    /// The names of the layers.
-    fn names(&self) -> impl Iterator<Item = &str> {
-        self.tasks.iter().map(|task| &task.weight.tensor().name[..])
-    }
-
     /// The work ahead, given whether an output is written.
-    pub fn amount(&self, is_written: bool) -> Amount {
+    pub fn estimate(&self, is_written: bool) -> WorkEstimate {
         let weights = || self.tasks.iter().map(|task| &task.weight);
         let products = self.tasks.iter().map(|task| task.products(&self.rules));
-        Amount {
-            copied: match self.fill() {
-                _ if !is_written => 0,
-                Fill::First => self.source.size(),
-                Fill::Between => {
-                    let layers = weights().map(|weight| weight.bytes_with_copies() as u64);
-                    self.source.size() - layers.sum::<u64>()
-                }
+        WorkEstimate {
+            copied: if is_written {
+                copied_bytes(self.fill(), self.source, weights())
+            } else {
+                0
             },
             layers: weights().map(|weight| weight.bytes() as u64).sum(),
             products: products.fold(0, u64::saturating_add),
@@ -129,16 +114,16 @@ impl<'a> Job<'a> {
     pub fn merge(
         &self,
         draft: Option<&mut Draft<'_>>,
-        machine: &Machine,
+        compute: &Compute,
         meter: &dyn Meter,
-    ) -> Result<Merged, Error> {
-        let merged = self.work_on_layers(draft, machine, meter, |task, values, sink| {
+    ) -> Result<Decided, Error> {
+        let merged = self.for_each_layer(draft, compute, meter, |task, values, sink| {
             let decide = |engine: Engine<'_>| task.decide(values, &self.rules, engine, meter);
-            let decision = match task.is_screened(&self.rules) {
-                true => machine
-                    .backend
-                    .on_layer(LayerSize::of(&task.weight), decide)?,
-                false => decide(Engine::Processor(machine.backend.processor()))?,
+            let decision = if task.is_screened(&self.rules) {
+                let size = LayerSize::of(&task.weight);
+                compute.backend.on_layer(size, decide)?
+            } else {
+                decide(Engine::Processor(compute.backend.processor()))?
             };
             let recipe = task.recipe(&decision);
             let squares = Some(&decision.squares[..]);
@@ -146,39 +131,26 @@ impl<'a> Job<'a> {
             Ok((decision, change))
         })?;
         let (decisions, changes) = merged.into_iter().unzip();
-        Ok(Merged { decisions, changes })
+        Ok(Decided { decisions, changes })
     }
 
-    /// For a run with these parameters in which nothing merged, of the layers `found`: why, and each layer's greatest
-    /// similarity.
+    /// The nearest neighbour of every kernel, with the name of each layer.
     ///
     /// # Errors
     ///
-    /// Where the source cannot be read or kernels not be compared.
-    pub fn explain(
+    /// Where the source cannot be read or kernels cannot be compared.
+    pub fn nearest(
         &self,
-        parameters: Parameters,
-        pairs_above_tau: Option<u64>,
-        found: &Layers,
-        machine: &Machine,
+        compute: &Compute,
         meter: &dyn Meter,
-    ) -> Result<(NothingMerged, Vec<Option<f64>>), Error> {
-        let nearest = self.nearest(machine, meter)?;
-        let greatest = nearest.iter().map(Nearest::greatest).collect();
-        let layers: Vec<_> = self.names().zip(nearest).collect();
-        Ok((
-            NothingMerged::new(parameters, pairs_above_tau, &layers, found),
-            greatest,
-        ))
-    }
-
-    /// Every kernel's nearest neighbour.
-    fn nearest(&self, machine: &Machine, meter: &dyn Meter) -> Result<Vec<Nearest>, Error> {
-        self.work_on_layers(None, machine, meter, |task, values, _| {
+    ) -> Result<Vec<(&str, Nearest)>, Error> {
+        let nearest = self.for_each_layer(None, compute, meter, |task, values, _| {
             let size = LayerSize::of(&task.weight);
             let nearest = |engine: Engine<'_>| task.nearest(values, &self.rules, engine, &());
-            machine.backend.on_layer(size, nearest)
-        })
+            compute.backend.on_layer(size, nearest)
+        })?;
+        let names = self.tasks.iter().map(|task| &task.weight.tensor().name[..]);
+        Ok(names.zip(nearest).collect())
     }
 
     /// The decisions on the layers that take part, as a plan.
@@ -224,27 +196,25 @@ impl<'a> Job<'a> {
         fill_for((prob * f64::from(self.rules.rounds.get())).min(1.0))
     }
 
-    fn work_on_layers<R: Send + Sync>(
+    fn for_each_layer<R: Send + Sync>(
         &self,
         draft: Option<&mut Draft<'_>>,
-        machine: &Machine,
+        compute: &Compute,
         meter: &dyn Meter,
         work: impl Fn(&Task<'_>, &[u8], Option<&Sink<'_>>) -> Result<R, similarity::Error> + Sync,
     ) -> Result<Vec<R>, Error> {
         let draft = draft.map(|draft| (draft, self.fill()));
-        let precision = machine.backend.processor();
+        let precision = compute.backend.processor();
         let loads = self
             .tasks
             .iter()
             .map(|task| task.load(&self.rules, precision));
         let loads: Vec<Load<'_>> = loads.collect();
         let one_layer = |layer: usize, values: &[u8], sink: Option<&Sink<'_>>| {
-            work(&self.tasks[layer], values, sink).map_err(|error| Error::Similarity {
-                file: self.source.path().to_owned(),
-                error,
-            })
+            work(&self.tasks[layer], values, sink)
+                .map_err(|error| compute::Error::of_similarity(error, self.source.path()).into())
         };
-        machine
+        compute
             .pool
             .install(|| work_on_layers(self.source, draft, &loads, meter, one_layer))
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::error::Error;
+use super::Error;
 
 /// How long the system may go on counting a thread that has ended.
 const COUNTED: Duration = Duration::from_millis(10);

@@ -2,23 +2,21 @@
 
 use std::path::Path;
 
-use crate::analysis::{LayerNumbers, LayerTask};
+use crate::analysis::{LayerNumbers, LayerTask, rounded};
 use crate::checkpoint::Checkpoint;
-use crate::error::Error;
-use crate::report::document::rounded;
+use crate::compute::{self, Compute};
 use crate::schedule::{Load, work_on_layers};
-use crate::sensitivity::{Outcome, Sweep};
 use crate::similarity::LayerSize;
 
-use super::super::merging::Machine;
 use super::variant::weights;
+use super::{Error, Outcome, Sweep};
 
 /// Measures all layers of a sweep in a variant.
 ///
 /// # Errors
 ///
 /// Where it cannot be read, or its spectra not be computed.
-pub(super) fn measure(path: &Path, sweep: &Sweep, machine: &Machine) -> Result<Outcome, Error> {
+pub(super) fn measure(path: &Path, sweep: &Sweep, compute: &Compute) -> Result<Outcome, Error> {
     let checkpoint = Checkpoint::open(path)?;
     let task = |weight| LayerTask {
         weight,
@@ -28,17 +26,15 @@ pub(super) fn measure(path: &Path, sweep: &Sweep, machine: &Machine) -> Result<O
     let weights = weights(&checkpoint, sweep)?;
     let tasks: Vec<LayerTask<'_>> = weights.into_iter().map(task).collect();
     let loads: Vec<Load<'_>> = tasks.iter().map(LayerTask::load).collect();
-    let numbers = machine.pool.install(|| {
+    let numbers = compute.pool.install(|| {
         work_on_layers(&checkpoint, None, &loads, &(), |layer, values, _| {
             let task = &tasks[layer];
             let size = LayerSize::of(&task.weight);
-            let analysed = machine
+            let analysed = compute
                 .backend
                 .on_layer(size, |engine| task.analyse(values, engine, &()));
-            let (numbers, _) = analysed.map_err(|error| Error::Similarity {
-                file: path.to_owned(),
-                error,
-            })?;
+            let (numbers, _) =
+                analysed.map_err(|error| compute::Error::of_similarity(error, path))?;
             Ok::<_, Error>(numbers)
         })
     })?;
@@ -54,7 +50,7 @@ fn summed(layers: &[LayerNumbers]) -> Outcome {
     let nearest = layers.iter().flat_map(|layer| layer.nearest.similarities());
     let (nearest, pairs) = nearest.fold((0.0, 0), |sum, nearest| (sum.0 + nearest, sum.1 + 1));
     Outcome::Measured {
-        // LAPACK's last digits differ between machines.
+        // LAPACK's last digits differ between computes.
         effective_rank: rounded(rank / f64::from(kernels.max(1) as u32)),
         mean_nearest: (pairs > 0).then(|| nearest / f64::from(pairs)),
     }

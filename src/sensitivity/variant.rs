@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 
 use crate::apply::{Change, squares};
 use crate::checkpoint::{Checkpoint, Destination, Draft, Tensor};
-use crate::error::Error;
+use crate::compute::Compute;
 use crate::files;
+use crate::merge::Job;
 use crate::place::Durability;
 use crate::plan::{Rules, Task};
 use crate::schedule::{Load, work_on_layers};
-use crate::sensitivity::{self, MergedAtPoint, Point, Series, Sweep, SweptLayer};
+use crate::selection;
 use crate::similarity::NonFinite;
 use crate::weight::ConvWeight;
 
-use super::super::merging::{Job, Machine};
+use super::{Error, MergedAtPoint, Point, Series, Sweep, SweptLayer};
 
 /// The checkpoint whose variants are made.
 pub(super) struct Original<'a> {
@@ -47,7 +48,7 @@ impl<'a> Original<'a> {
     /// # Errors
     ///
     /// Where one is missing or too large to be compared, or the checkpoint cannot be read.
-    pub fn new(source: &'a Checkpoint, sweep: &'a Sweep, machine: &Machine) -> Result<Self, Error> {
+    pub fn new(source: &'a Checkpoint, sweep: &'a Sweep, compute: &Compute) -> Result<Self, Error> {
         let weights = weights(source, sweep)?;
         let load = |weight: &ConvWeight<'a>| Load {
             tensor: weight.tensor(),
@@ -57,7 +58,7 @@ impl<'a> Original<'a> {
             allowance: weight.bytes(),
         };
         let loads: Vec<Load<'_>> = weights.iter().map(load).collect();
-        let squares = machine.pool.install(|| {
+        let squares = compute.pool.install(|| {
             work_on_layers(source, None, &loads, &(), |layer, values, _| {
                 let rows = weights[layer].rows(values);
                 let kernels = weights[layer].layout().kernels();
@@ -82,7 +83,7 @@ impl<'a> Original<'a> {
         &self,
         point: &Point,
         folder: &Path,
-        machine: &Machine,
+        compute: &Compute,
     ) -> Result<Variant, Error> {
         let taking_part: Vec<(usize, Task<'a>)> = self.tasks(point).collect();
         let places: Vec<usize> = taking_part.iter().map(|(place, _)| *place).collect();
@@ -91,8 +92,8 @@ impl<'a> Original<'a> {
         let path = folder.join(name(self.source));
         let destination = Destination::check(self.source, &path, false)?;
         let mut draft = Draft::begin(self.source, &destination)?;
-        let merged = job.merge(Some(&mut draft), machine, &())?;
-        machine
+        let merged = job.merge(Some(&mut draft), compute, &())?;
+        compute
             .pool
             .install(|| draft.publish(Durability::Unsynced))?;
         let layers = places.iter().map(|&place| &self.sweep.layers[place]);
@@ -123,9 +124,10 @@ impl<'a> Original<'a> {
             partner: self.sweep.parameters.partner,
             rounds: self.sweep.parameters.rounds,
             seed: point.seed,
-            non_finite: match self.sweep.allow_nonfinite {
-                true => NonFinite::LeaveAlone,
-                false => NonFinite::Refuse,
+            non_finite: if self.sweep.allow_nonfinite {
+                NonFinite::LeaveAlone
+            } else {
+                NonFinite::Refuse
             },
         }
     }
@@ -137,9 +139,10 @@ impl<'a> Original<'a> {
         });
         let moved = moved.fold(0.0, |sum, square| sum + square);
         let whole: f64 = self.squares.iter().flatten().sum();
-        match whole > 0.0 {
-            true => (moved / whole).sqrt(),
-            false => 0.0,
+        if whole > 0.0 {
+            (moved / whole).sqrt()
+        } else {
+            0.0
         }
     }
 }
@@ -157,11 +160,11 @@ pub(super) fn weights<'a>(
         let mut tensors = checkpoint.tensors().iter();
         let tensor: Option<&'a Tensor> = tensors.find(|tensor| tensor.name == *name);
         // Its content is that of the sweep, so the sweep's file was changed.
-        tensor.ok_or_else(|| sensitivity::Error::OtherCheckpoint(checkpoint.path().to_owned()))
+        tensor.ok_or_else(|| Error::OtherCheckpoint(checkpoint.path().to_owned()))
     };
     let weight = |layer: &SweptLayer| {
         let weight = ConvWeight::new(named(&layer.name)?, layer.kind, layer.groups);
-        let weight = weight.ok_or_else(|| Error::Unmergeable {
+        let weight = weight.ok_or_else(|| selection::Error::Unmergeable {
             file: checkpoint.path().to_owned(),
             layer: layer.name.clone(),
         })?;

@@ -4,23 +4,25 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use crate::error::Error;
 use crate::files;
 use crate::place::{Durability, FileDestination, refuse_deleted_here, remove_abandoned};
-use crate::sensitivity::{self, Hold, Sweep, is_at_work};
+
+use super::{Error, Hold, Sweep, is_at_work};
 
 /// The file that says what the sweep is.
 const SWEEP: &str = "sweep.json";
 
 /// Makes a folder that of a sweep, or takes the one that is there if it is of a sweep with the same base and no run is at work on
 /// other points of it.
-pub(super) fn begin(folder: &Path, sweep: &Sweep) -> Result<Hold, Error> {
+///
+/// # Errors
+///
+/// Where the folder cannot be made or holds something else, another sweep, or this one with a run at work on other points.
+pub fn begin(folder: &Path, sweep: &Sweep) -> Result<Hold, Error> {
     refuse_deleted_here(folder).map_err(|problem| problem.of(folder))?;
     files::create_folders(folder).map_err(|error| match error.kind() {
         // A file, or a link to nothing, or below one of these.
-        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
-            sensitivity::Error::NotAFolder(folder.to_owned())
-        }
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => Error::NotAFolder(folder.to_owned()),
         _ => failed(folder, "cannot be made")(error),
     })?;
     let hold = Hold::on(folder);
@@ -29,17 +31,17 @@ pub(super) fn begin(folder: &Path, sweep: &Sweep) -> Result<Hold, Error> {
         Some(before) => {
             if let Some(difference) = before.difference(sweep) {
                 let folder = folder.to_owned();
-                return Err(sensitivity::Error::OtherSweep { folder, difference }.into());
+                return Err(Error::OtherSweep { folder, difference });
             }
             if before == *sweep {
                 return Ok(hold);
             }
             if is_at_work(&hold)? {
-                return Err(sensitivity::Error::AtWork(folder.to_owned()).into());
+                return Err(Error::AtWork(folder.to_owned()));
             }
         }
         None if holds_something(folder)? => {
-            return Err(sensitivity::Error::Foreign(folder.to_owned()).into());
+            return Err(Error::Foreign(folder.to_owned()));
         }
         None => (),
     }
@@ -49,19 +51,23 @@ pub(super) fn begin(folder: &Path, sweep: &Sweep) -> Result<Hold, Error> {
 }
 
 /// The sweep of a folder.
-pub(super) fn sweep(folder: &Path) -> Result<Sweep, Error> {
+///
+/// # Errors
+///
+/// Where it holds none, or one that cannot be read.
+pub fn sweep_of(folder: &Path) -> Result<Sweep, Error> {
     let sweep = read(folder)?;
-    sweep.ok_or_else(|| sensitivity::Error::NoSweep(folder.to_owned()).into())
+    sweep.ok_or_else(|| Error::NoSweep(folder.to_owned()))
 }
 
-fn read(folder: &Path) -> Result<Option<Sweep>, sensitivity::Error> {
+fn read(folder: &Path) -> Result<Option<Sweep>, Error> {
     let file = folder.join(SWEEP);
     match fs::read(&file) {
         Ok(json) => {
             let sweep = Sweep::from_json(&json);
             sweep
                 .map(Some)
-                .map_err(|error| sensitivity::Error::Malformed { file, error })
+                .map_err(|error| Error::Malformed { file, error })
         }
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             Ok(None)
@@ -71,18 +77,15 @@ fn read(folder: &Path) -> Result<Option<Sweep>, sensitivity::Error> {
 }
 
 /// Whether there is something in a folder that is not hidden, as what a killed run leaves is.
-fn holds_something(folder: &Path) -> Result<bool, sensitivity::Error> {
+fn holds_something(folder: &Path) -> Result<bool, Error> {
     let names = files::names(folder).map_err(failed(folder, "cannot be read"))?;
     Ok(names
         .iter()
         .any(|name| !name.as_encoded_bytes().starts_with(b".")))
 }
 
-fn failed<'p>(
-    path: &'p Path,
-    action: &'static str,
-) -> impl Fn(io::Error) -> sensitivity::Error + 'p {
-    move |error| sensitivity::Error::File {
+fn failed<'p>(path: &'p Path, action: &'static str) -> impl Fn(io::Error) -> Error + 'p {
+    move |error| Error::File {
         file: path.to_owned(),
         action,
         error,

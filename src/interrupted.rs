@@ -12,7 +12,17 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::low_level::pipe;
 
-use crate::error::Error;
+use crate::compute;
+
+/// Signals cannot be listened for.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "every variant's message says what it means")]
+pub enum Error {
+    #[error("cannot listen for signals ({0}); run where they can be handled")]
+    Signals(io::Error),
+    #[error(transparent)]
+    Thread(#[from] compute::Error),
+}
 
 /// How long whoever works may take to end; programs that were started have two seconds of it.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -23,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// The first of them only says so, and whoever works ends when that is clean; one that comes four seconds later ends the
 /// process at once, as if nobody listened.
 #[derive(Debug)]
-pub(super) struct Interrupted {
+pub struct Interrupted {
     requested: Arc<AtomicBool>,
     /// Becomes readable with the signal, so that nobody sleeps through it.
     wake: UnixStream,
@@ -43,7 +53,8 @@ impl Interrupted {
                 overdue.store(true, Ordering::SeqCst);
             }
         };
-        thread::Builder::new().spawn(wait).map_err(Error::Threads)?;
+        let waiting = thread::Builder::new().spawn(wait);
+        waiting.map_err(compute::Error::Threads)?;
         Ok(interrupted)
     }
 

@@ -1,0 +1,67 @@
+//! Where `merge` and `apply` write: not over what is read, nor over each other.
+
+use std::path::{Path, PathBuf};
+
+use crate::checkpoint::{Checkpoint, Destination};
+use crate::error::Error;
+use crate::files;
+use crate::place::or_here;
+
+/// Checks that a checkpoint may be written to `output`.
+pub(super) fn destination(
+    source: &Checkpoint,
+    output: &Path,
+    force: bool,
+) -> Result<Destination, Error> {
+    if !force && source.is_at(output) {
+        return Err(Error::OutputIsInput(output.to_owned()));
+    }
+    Ok(Destination::check(source, output, force)?)
+}
+
+/// Refuses an output that would take the place of another file of the same run.
+pub(super) fn refuse_overwriting(
+    output: &Path,
+    others: &[(Option<&Path>, &'static str)],
+) -> Result<(), Error> {
+    let place_of_output = place(output);
+    for &(other, role) in others {
+        if other.is_some_and(|other| other == output || place(other) == place_of_output) {
+            return Err(Error::Overwrites {
+                file: output.to_owned(),
+                role,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to write in a folder that the same run makes as a whole.
+pub(super) fn refuse_inside(
+    file: &Path,
+    folder: Option<&Path>,
+    role: &'static str,
+) -> Result<(), Error> {
+    match folder {
+        Some(folder) if place(file).starts_with(place(folder)) => Err(Error::Inside {
+            file: file.to_owned(),
+            role,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// One name for all spellings of a path, whose last parts need not exist yet.
+fn place(path: &Path) -> PathBuf {
+    let known = path.ancestors().find_map(|folder| {
+        let whole = files::canonical(or_here(Some(folder))).ok()?;
+        let rest = path.strip_prefix(folder).ok()?;
+        // A path joined with nothing would end in a slash.
+        Some(match rest.as_os_str().is_empty() {
+            true => whole,
+            false => whole.join(rest),
+        })
+    });
+    // Not even the current folder is there any more.
+    known.unwrap_or_else(|| path.to_owned())
+}

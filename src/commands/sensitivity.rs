@@ -1,0 +1,150 @@
+//! `sensitivity IN`, and its steps `plan`, `run` and `collect`: score variants of a checkpoint, and draw what they score.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use crate::checkpoint::Checkpoint;
+use crate::cli::{RunSweep, Running, Sensitivity, SensitivityStep, SweepFlags};
+use crate::compute::ComputeOptions;
+use crate::console::Console;
+use crate::error::Error;
+use crate::interrupted::Interrupted;
+use crate::report::sensitivity::{SensitivitySummary, write};
+use crate::selection;
+use crate::sensitivity::{
+    self, Hold, PlanRequest, Ran, Results, RunRequest, Shard, Sweep, remove_abandoned_scratch,
+};
+
+use super::{Outcome, analyze};
+
+pub(super) fn run(
+    args: &Sensitivity,
+    options: &ComputeOptions,
+    console: &Console<'_>,
+) -> Result<Outcome, Error> {
+    match (&args.step, &args.input) {
+        (Some(SensitivityStep::Plan(args)), _) => plan_only(&args.input, &args.sweep, console)?,
+        (Some(SensitivityStep::Run(args)), _) => run_share(args, options, console)?,
+        (Some(SensitivityStep::Collect { folder }), _) => {
+            collect(folder, sensitivity::sweep_of(folder)?, options, console)?;
+        }
+        (None, Some(input)) => {
+            let source = Checkpoint::open(input)?;
+            let (hold, sweep) = begin(&source, &args.sweep, console)?;
+            let folder = hold.folder().to_owned();
+            make(&source, &sweep, hold, None, &args.running, options, console)?;
+            collect(&folder, sweep, options, console)?;
+        }
+        (None, None) => unreachable!("the command line asks for a checkpoint or a step"),
+    }
+    Ok(Outcome::Done)
+}
+
+fn plan_only(input: &Path, flags: &SweepFlags, console: &Console<'_>) -> Result<(), Error> {
+    let source = Checkpoint::open(input)?;
+    let (hold, sweep) = begin(&source, flags, console)?;
+    let path = hold.folder();
+    console.document(&sweep.to_json(), || {
+        format!(
+            "Planned {} points in {}; `inmerge-ckpt sensitivity run {} --shard I/N` works through a share of them.\n",
+            sweep.points.len(),
+            path.display(),
+            shell_words::quote(&path.to_string_lossy())
+        )
+    })?;
+    Ok(())
+}
+
+/// Plans a sweep and makes its folder, which is held as long as the hold that is returned.
+fn begin(
+    source: &Checkpoint,
+    flags: &SweepFlags,
+    console: &Console<'_>,
+) -> Result<(Hold, Sweep), Error> {
+    let settings = flags.merging.settings_for(&flags.layers, source.path())?;
+    let layers = selection::find(source, &settings, flags.layers.declaration()?.as_ref())?;
+    let sweep = sensitivity::plan(PlanRequest {
+        source,
+        layers: &layers,
+        settings: &settings,
+        variations: &flags.variations().map_err(sensitivity::Error::from)?,
+        evaluator: flags.evaluator().map_err(sensitivity::Error::from)?,
+        non_finite: flags.merging.non_finite(),
+    })?;
+    let hold = sensitivity::begin(&folder(flags, source), &sweep)?;
+    let warnings = layers.warnings.iter().map(ToString::to_string);
+    console.warn(&warnings.chain(sweep.warning()).collect::<Vec<_>>());
+    Ok((hold, sweep))
+}
+
+/// Where a sweep goes.
+fn folder(flags: &SweepFlags, source: &Checkpoint) -> PathBuf {
+    let default = || {
+        let analysis = analyze::default_folder(source);
+        let name = analysis.file_name().unwrap_or(OsStr::new("checkpoint"));
+        let mut name = name.to_owned();
+        name.push("-sensitivity");
+        Path::new("reports").join(name)
+    };
+    flags.report.clone().unwrap_or_else(default)
+}
+
+fn run_share(
+    args: &RunSweep,
+    options: &ComputeOptions,
+    console: &Console<'_>,
+) -> Result<(), Error> {
+    let sweep = sensitivity::sweep_of(&args.folder)?;
+    let source = sweep.open_checkpoint()?;
+    let hold = Hold::on(&args.folder);
+    remove_abandoned_scratch(&hold);
+    let (shard, running) = (args.shard, &args.running);
+    let ran = make(&source, &sweep, hold, shard, running, options, console)?;
+    console.result(&ran, |ran| ran.to_text())?;
+    Ok(())
+}
+
+fn make(
+    source: &Checkpoint,
+    sweep: &Sweep,
+    hold: Hold,
+    shard: Option<Shard>,
+    running: &Running,
+    options: &ComputeOptions,
+    console: &Console<'_>,
+) -> Result<Ran, Error> {
+    let interrupted = Interrupted::listen()?;
+    let request = RunRequest {
+        sweep,
+        source,
+        shard,
+        jobs: running.jobs,
+        retry_failed: running.retry_failed,
+    };
+    let meter = console.points_bar();
+    Ok(sensitivity::run(
+        &request,
+        hold,
+        options,
+        &interrupted,
+        &meter,
+    )?)
+}
+
+/// Draws all points of a sweep's folder that are known, and writes the report beside them.
+fn collect(
+    folder: &Path,
+    sweep: Sweep,
+    options: &ComputeOptions,
+    console: &Console<'_>,
+) -> Result<(), Error> {
+    remove_abandoned_scratch(&Hold::on(folder));
+    let points = sensitivity::read(folder, &sweep.base())?;
+    let results = Results::new(sweep, points);
+    let pool = options.start_threads(&console.points_bar())?;
+    let json = write(folder, &results, &pool)?;
+    console.document(&json, || {
+        SensitivitySummary::new(&results, folder).to_text()
+    })?;
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! Following a plan that was made before.
+
+use std::collections::{BTreeSet, HashSet};
+use std::path::Path;
+
+use crate::apply;
+use crate::checkpoint::{Checkpoint, Destination, Draft};
+use crate::compute::ComputeOptions;
+use crate::layers::Selection;
+use crate::meter::{Meter, WorkEstimate};
+use crate::plan::{self, Plan, Problem, Recipe};
+use crate::selection;
+
+use super::{Error, Merged};
+
+/// A plan and what it is applied to.
+#[derive(Debug)]
+pub struct ApplyRequest<'a> {
+    /// The checkpoint.
+    pub source: &'a Checkpoint,
+    /// The plan, whose layers are the checkpoint's.
+    pub plan: Plan,
+    /// The file that it is from, for errors.
+    pub plan_file: &'a Path,
+    /// Where the result goes.
+    pub destination: &'a Destination,
+}
+
+/// Reads a plan for a checkpoint, with another prefix of the layers' names where one is given.
+///
+/// # Errors
+///
+/// Where the file is no plan, or the checkpoint has not the plan's layers under that prefix.
+pub fn read_plan(
+    file: &Path,
+    prefix: Option<&str>,
+    source: &Checkpoint,
+) -> Result<Plan, plan::Error> {
+    // Seen by its header, before all of it is read as if it were JSON.
+    if Checkpoint::open(file).is_ok() {
+        return Err(Problem::ACheckpoint.of(file));
+    }
+    let plan = Plan::read(file)?;
+    match prefix {
+        Some(prefix) => plan
+            .carried_over(prefix, source)
+            .map_err(|problem| problem.of(file)),
+        None => Ok(plan),
+    }
+}
+
+/// Applies a plan, and makes a draft of the result.
+///
+/// # Errors
+///
+/// Where the plan does not fit the checkpoint, that cannot be read, or the draft cannot be written.
+pub fn apply<'a>(
+    request: ApplyRequest<'a>,
+    options: &ComputeOptions,
+    meter: &dyn Meter,
+) -> Result<Merged<'a>, Error> {
+    let ApplyRequest {
+        source,
+        plan,
+        plan_file,
+        destination,
+    } = request;
+    let recipe = Recipe::check(&plan, source).map_err(|problem| problem.of(plan_file))?;
+    if let Some(problem) = recipe.changed_copy(source)? {
+        return Err(problem.of(plan_file).into());
+    }
+    let mut warnings = Vec::new();
+    if recipe.is_empty() {
+        warnings.push("NOTHING MERGED: the plan lists no merges".to_owned());
+    }
+    warnings.extend(unlisted_copies(&plan, source)?);
+    let mut draft = Draft::begin(source, destination)?;
+    let compute = options.start_without_blas(meter)?;
+    let weights = || recipe.layers.iter().map(|layer| &layer.weight);
+    meter.expect(WorkEstimate {
+        copied: apply::copied_bytes(recipe.fill(), source, weights()),
+        layers: weights().map(|weight| weight.bytes() as u64).sum(),
+        products: 0,
+    });
+    meter.stage("applying");
+    let draft_of = Some(&mut draft);
+    let changes = compute
+        .pool
+        .install(|| apply::apply(source, &recipe, draft_of, meter))?;
+    let layers = plan.layers.iter();
+    Ok(Merged {
+        source,
+        max_similarities: layers.map(|layer| layer.max_similarity).collect(),
+        plan,
+        changes,
+        pairs_above_tau: None,
+        layer_warnings: Vec::new(),
+        warnings,
+        compute,
+        draft: Some((draft, destination)),
+        output: None,
+    })
+}
+
+/// What to say of copies of the plan's layers that the plan does not list, if there are some: merging changes the one and not
+/// the other. A plan of another program may well mean that.
+fn unlisted_copies(plan: &Plan, source: &Checkpoint) -> Result<Option<String>, Error> {
+    let tensors = source.tensors();
+    let merged = plan.layers.iter().filter(|layer| !layer.merges.is_empty());
+    let merged: HashSet<&str> = merged.map(|layer| &layer.name[..]).collect();
+    let planned = plan.layers.iter();
+    let planned = planned.flat_map(|layer| std::iter::once(&layer.name).chain(&layer.copies));
+    let skipped = plan.skipped.iter().map(|layer| &layer.name);
+    let listed: HashSet<&str> = planned.chain(skipped).map(|name| &name[..]).collect();
+    let copies = selection::copies(source, &Selection::default())?;
+    let unlisted = copies.groups().iter().flat_map(|group| {
+        let names = || group.iter().map(|&tensor| &tensors[tensor].name[..]);
+        let layer = names().find(|name| merged.contains(name));
+        let others = names().filter(|name| !listed.contains(name));
+        others
+            .filter_map(move |copy| Some((layer?, copy)))
+            .collect::<Vec<_>>()
+    });
+    let unlisted: BTreeSet<(&str, &str)> = unlisted.collect();
+    Ok(unlisted.first().map(|(layer, copy)| {
+        let more = match unlisted.len() {
+            1 => String::new(),
+            count => format!(" (and {} more like it)", count - 1),
+        };
+        format!(
+            "`{copy}` holds the same weight as layer `{layer}` and is not in the plan: it stays as it is, and the two differ from now \
+             on{more}; make a new plan to merge both alike"
+        )
+    }))
+}

@@ -1,0 +1,26 @@
+//! What can stop a merge.
+
+use crate::{checkpoint, compute, plan, selection};
+
+/// A checkpoint could not be merged: in one sentence that names the file and the remedy. Nothing was written or replaced.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "every variant's message says what it means")]
+pub enum Error {
+    #[error(transparent)]
+    Checkpoint(#[from] checkpoint::Error),
+    #[error(transparent)]
+    Selection(selection::Error),
+    #[error(transparent)]
+    Compute(#[from] compute::Error),
+    #[error(transparent)]
+    Plan(#[from] plan::Error),
+}
+
+impl From<selection::Error> for Error {
+    fn from(error: selection::Error) -> Self {
+        match error {
+            selection::Error::Checkpoint(error) => Self::Checkpoint(error),
+            error => Self::Selection(error),
+        }
+    }
+}

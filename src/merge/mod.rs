@@ -1,0 +1,125 @@
+//! Merging one checkpoint: deciding who merges with whom, and writing what becomes of the kernels.
+//!
+//! [`run`] decides and drafts, [`apply`] follows a plan that was made before; both give a [`Merged`], and nothing is written
+//! in its place before [`Merged::publish`].
+
+mod apply;
+mod error;
+mod job;
+mod merged;
+mod nothing_merged;
+
+use crate::checkpoint::{Checkpoint, Destination, Draft};
+use crate::compute::ComputeOptions;
+use crate::layers::Layers;
+use crate::meter::Meter;
+use crate::settings::Settings;
+use crate::similarity::NonFinite;
+
+pub use apply::{ApplyRequest, apply, read_plan};
+pub use error::Error;
+pub use job::{Decided, Job};
+pub use merged::Merged;
+pub use nothing_merged::NothingMerged;
+
+/// What is to be merged, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct MergeRequest<'a> {
+    /// The checkpoint.
+    pub source: &'a Checkpoint,
+    /// Its layers, of which some take part.
+    pub layers: &'a Layers,
+    /// How they are merged.
+    pub settings: &'a Settings,
+    /// What becomes of kernels that hold a NaN or an infinity.
+    pub non_finite: NonFinite,
+    /// Where the result goes; `None` to decide only.
+    pub destination: Option<&'a Destination>,
+}
+
+/// Decides on every layer who merges with whom (paper, Equation 3 and Algorithm 1), and makes a draft of the result.
+///
+/// # Errors
+///
+/// Where the checkpoint cannot be read, kernels cannot be compared, there is nothing to compute with, or the draft cannot be
+/// written.
+///
+/// # Examples
+///
+/// ```
+/// use inmerge_ckpt::checkpoint::{Checkpoint, Destination};
+/// use inmerge_ckpt::compute::ComputeOptions;
+/// use inmerge_ckpt::merge::{self, MergeRequest};
+/// use inmerge_ckpt::place::Durability;
+/// use inmerge_ckpt::selection;
+/// use inmerge_ckpt::settings::Settings;
+/// use inmerge_ckpt::similarity::NonFinite;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let source = Checkpoint::open("fixtures/checkpoints/demo.safetensors".as_ref())?;
+/// let settings = Settings::default();
+/// let layers = selection::find(&source, &settings, None)?;
+/// let destination = Destination::check(&source, &folder.path().join("out.safetensors"), false)?;
+/// let request = MergeRequest {
+///     source: &source,
+///     layers: &layers,
+///     settings: &settings,
+///     non_finite: NonFinite::Refuse,
+///     destination: Some(&destination),
+/// };
+/// let mut merged = merge::run(&request, &ComputeOptions::default(), &())?;
+/// merged.publish(Durability::Synced, &())?;
+/// assert!(folder.path().join("out.safetensors").exists());
+/// # Ok(())
+/// # }
+/// ```
+pub fn run<'a>(
+    request: &MergeRequest<'a>,
+    options: &ComputeOptions,
+    meter: &dyn Meter,
+) -> Result<Merged<'a>, Error> {
+    let MergeRequest {
+        source,
+        layers,
+        settings,
+        ..
+    } = *request;
+    let job = Job::of_selected(source, layers, settings, request.non_finite)?;
+    let compute = options.start(&job.sizes(), meter)?;
+    let destination = request.destination;
+    let mut draft = destination
+        .map(|destination| Draft::begin(source, destination))
+        .transpose()?;
+    meter.expect(job.estimate(draft.is_some()));
+    meter.stage("merging");
+    let decided = job.merge(draft.as_mut(), &compute, meter)?;
+
+    let (is_nothing, pairs_above_tau) = (decided.is_nothing(), decided.pairs_above_tau());
+    let Decided { decisions, changes } = decided;
+    let greatest = decisions.iter().map(|decision| decision.max_similarity);
+    let mut max_similarities: Vec<Option<f64>> = greatest.collect();
+    let mut warnings = Vec::new();
+    if is_nothing {
+        meter.stage("explaining");
+        let nearest = job.nearest(&compute, meter)?;
+        max_similarities = nearest
+            .iter()
+            .map(|(_, nearest)| nearest.greatest())
+            .collect();
+        let why = NothingMerged::new(settings.parameters, pairs_above_tau, &nearest, layers);
+        warnings.push(why.to_string());
+    }
+    Ok(Merged {
+        source,
+        plan: job.plan(layers, settings, decisions),
+        changes,
+        max_similarities,
+        pairs_above_tau,
+        layer_warnings: layers.warnings.iter().map(ToString::to_string).collect(),
+        warnings,
+        compute,
+        draft: draft.zip(destination),
+        output: None,
+    })
+}

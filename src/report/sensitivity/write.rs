@@ -1,0 +1,41 @@
+//! Drawing what is known of a sweep.
+
+use std::path::Path;
+
+use rayon::ThreadPool;
+use rayon::prelude::*;
+
+use crate::place::{self, Durability, FileDestination};
+use crate::report::PAGE;
+use crate::report::figures::{self, Figure};
+use crate::report::page::sensitivity_page;
+use crate::sensitivity::Results;
+
+use super::{RESULTS, RESULTS_TABLE, results_csv, results_json};
+
+/// Draws all points of a sweep that are known, and writes the report into its folder, file by file. The report as JSON.
+///
+/// # Errors
+///
+/// Where a file cannot be written; what was there before is whole, file by file.
+pub fn write(folder: &Path, results: &Results, pool: &ThreadPool) -> Result<Vec<u8>, place::Error> {
+    let figures = figures::sensitivity(results);
+    let json = results_json(results);
+    let write = |name: &str, bytes: &[u8]| {
+        let file = FileDestination::check(&folder.join(name), true)?;
+        file.write(bytes, Durability::Unsynced)
+    };
+    pool.install(|| {
+        figures
+            .par_iter()
+            .try_for_each(|(stem, figure): &(String, Figure)| {
+                write(&format!("{stem}.svg"), figure.svg().as_bytes())?;
+                write(&format!("{stem}.png"), &figure.png())
+            })
+    })?;
+    write(RESULTS_TABLE, &results_csv(results))?;
+    write(RESULTS, &json)?;
+    // The page last: what it links to is there.
+    write(PAGE, sensitivity_page(results, &figures).as_bytes())?;
+    Ok(json)
+}

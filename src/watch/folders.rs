@@ -1,0 +1,79 @@
+//! The folder that is watched, and the one for the outputs.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::files;
+use crate::place::{self, Durability, or_here};
+
+use super::{Error, Stamp, WatchRequest};
+
+/// What stands in an output's place: nothing or a file; anything else is not this program's.
+pub(super) fn standing(output: &Path) -> Result<Option<Stamp>, Error> {
+    match files::entry(output) {
+        Ok(Some(status)) if status.is_file() => Ok(Some(Stamp::of(&status))),
+        Ok(Some(_)) => Err(Error::Foreign(output.to_owned())),
+        Ok(None) => Ok(None),
+        Err(error) => Err(Error::Unreachable {
+            file: output.to_owned(),
+            error,
+        }),
+    }
+}
+
+/// Makes the folder for the outputs if there is none, and refuses the watched one.
+pub(super) fn see_to_folders(request: &WatchRequest) -> Result<(), Error> {
+    let (input, out) = (&request.input, &request.out);
+    let input_status = match files::target(input) {
+        Ok(Some(status)) if status.is_dir() => status,
+        Ok(_) => return Err(Error::NotAFolder(input.clone())),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(Error::NotAFolder(input.clone()));
+        }
+        Err(error) => {
+            return Err(Error::Unlistable {
+                folder: input.clone(),
+                error,
+            });
+        }
+    };
+    let look = || {
+        let problem = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotADirectory => {
+                place::Problem::NotInFolder(or_here(out.parent()).to_owned())
+            }
+            _ => place::Problem::Unwritable(error),
+        };
+        files::target(out).map_err(|error| problem(error).of(out))
+    };
+    let status = match look()? {
+        Some(status) => Some(status),
+        None => {
+            make_folder(out, request.durability).map_err(|problem| problem.of(out))?;
+            look()?
+        }
+    };
+    // What cannot be made and is not there is a link to nothing.
+    let status = status.filter(fs::Metadata::is_dir);
+    let status = status.ok_or_else(|| Error::OutputIsNoFolder(out.clone()))?;
+    if (status.dev(), status.ino()) == (input_status.dev(), input_status.ino()) {
+        return Err(Error::OutputIsInput(out.clone()));
+    }
+    Ok(())
+}
+
+fn make_folder(folder: &Path, durability: Durability) -> Result<(), place::Problem> {
+    let parent = or_here(folder.parent());
+    match files::create_folder(folder) {
+        // By another process, since.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            place::refuse_deleted_here(folder)?;
+            Err(place::Problem::FolderMissing(parent.to_owned()))
+        }
+        Err(error) => Err(place::Problem::Unwritable(error)),
+        Ok(()) => durability.sync_at(parent),
+    }
+}

@@ -1,0 +1,79 @@
+//! What a watch does with one complete checkpoint.
+
+use std::time::Instant;
+
+use crate::checkpoint::{Checkpoint, Destination};
+use crate::merge::{self, MergeRequest};
+use crate::meter::Level;
+use crate::selection;
+use crate::settings::Settings;
+
+use super::folders::standing;
+use super::run::Watcher;
+use super::{Entry, Error, Stamp, seed};
+
+impl Watcher<'_> {
+    /// Merges a checkpoint of this name and state into the place where `there` stands now, and keeps the record.
+    pub fn merge(
+        &mut self,
+        source: &Checkpoint,
+        name: &str,
+        stamp: Stamp,
+        there: Option<Stamp>,
+    ) -> Result<(), Error> {
+        let started = Instant::now();
+        let (request, meter) = (self.request, self.meter);
+        let settings = self.settings_of(name);
+        let layers = selection::find(source, &settings, request.declaration.as_ref());
+        let layers = layers.map_err(merge::Error::from)?;
+        let output = request.out.join(name);
+        let destination = Destination::check(source, &output, there.is_some());
+        let destination = destination.map_err(merge::Error::from)?;
+        let of_checkpoint = MergeRequest {
+            source,
+            layers: &layers,
+            settings: &settings,
+            non_finite: request.non_finite,
+            destination: Some(&destination),
+        };
+        // It starts a backend of its own, so that no GPU's memory is held while the trainer needs it.
+        let mut merged = merge::run(&of_checkpoint, self.options, meter)?;
+        let draft = merged.draft_metadata().map_err(merge::Error::from)?;
+        let entry = Entry {
+            name: name.to_owned(),
+            source: stamp,
+            header_sha256: source.header_sha256(),
+            seed: settings.parameters.seed,
+            output: Stamp::of(&draft[0]),
+        };
+        // Somebody may have put another file there since.
+        if standing(&output)? != there {
+            return Err(Error::Foreign(output));
+        }
+        self.record.publishing(&entry)?;
+        let published = merged.publish(request.durability, meter);
+        published.map_err(merge::Error::from)?;
+        meter.finish();
+        merged.compute.say_times(meter);
+        merged.warnings.extend(merged.compute.backend.warning());
+        if let Err(error) = (self.on_merged)(&merged, started.elapsed()) {
+            let warning = format!("the report on it could not be printed ({error})");
+            merged.warnings.push(warning);
+        }
+        for warning in &merged.layer_warnings {
+            // The same in every epoch.
+            self.warn_once(warning.clone());
+        }
+        for warning in &merged.warnings {
+            meter.say(Level::Warning, &format!("{name}: {warning}"));
+        }
+        self.record.done(&entry)
+    }
+
+    /// The settings for the checkpoint of this name: with a seed of its own.
+    fn settings_of(&self, name: &str) -> Settings {
+        let mut settings = self.request.settings.clone();
+        settings.parameters.seed = seed(settings.parameters.seed, name);
+        settings
+    }
+}
