@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::analyze::{self, About, AnalyzeRequest};
 use crate::checkpoint::Checkpoint;
-use crate::cli::Analyze;
+use crate::cli::{Analyze, durability};
 use crate::compute::ComputeOptions;
 use crate::console::Console;
 use crate::error::Error;
@@ -41,7 +41,7 @@ pub(super) fn run(
             warnings: layers.warnings.iter().map(ToString::to_string).collect(),
         },
         folder: &folder,
-        durability: args.durability(),
+        durability: durability(args.no_sync),
     };
     let analyzed = analyze::run(request, options, &meter)?;
     let summary = AnalysisSummary::new(&analyzed.report, folder.path());

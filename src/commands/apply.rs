@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::checkpoint::Checkpoint;
-use crate::cli::Apply;
+use crate::cli::{Apply, durability};
 use crate::compute::ComputeOptions;
 use crate::console::Console;
 use crate::error::Error;
@@ -38,7 +38,7 @@ pub(super) fn run(
     let mut merged = merge::apply(request, options, &meter)?;
     let outcome = merged::outcome(&mut merged, &args.writing);
     if outcome == Outcome::Done {
-        merged.publish(args.writing.durability(), &meter)?;
+        merged.publish(durability(args.writing.no_sync), &meter)?;
     }
     meter.finish();
     merged::print(&merged, None, started.elapsed(), console)?;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::analyze::{self, MarkedReport};
 use crate::checkpoint::{Checkpoint, Destination};
-use crate::cli::Merge;
+use crate::cli::{Merge, durability};
 use crate::compute::ComputeOptions;
 use crate::console::Console;
 use crate::error::Error;
@@ -47,7 +47,7 @@ pub(super) fn run(
     if let Some(report) = &report {
         report.draw(&merged, args.layers.words(), &meter)?;
     }
-    let durability = args.writing.durability();
+    let durability = durability(args.writing.no_sync);
     if let Some(file) = destinations.plan {
         file.write(&merged.plan.to_json(), durability)?;
     }

@@ -1,6 +1,6 @@
 //! `watch DIR --out DIR2`: merge each new checkpoint that a trainer saves.
 
-use crate::cli::Watch;
+use crate::cli::{Watch, durability};
 use crate::compute::ComputeOptions;
 use crate::console::Console;
 use crate::error::Error;
@@ -25,7 +25,7 @@ pub(super) fn run(
         // Read now; later changes to the file mean nothing.
         declaration: args.layers.declaration()?,
         non_finite: args.merging.non_finite(),
-        durability: args.durability(),
+        durability: durability(args.no_sync),
     };
     let meter = console.work_bar(options.cpu_precision());
     watch::run(

@@ -37,6 +37,27 @@ pub struct MergeRequest<'a> {
     pub destination: Option<&'a Destination>,
 }
 
+impl<'a> MergeRequest<'a> {
+    /// Only to decide; kernels that hold a NaN or an infinity are refused.
+    pub fn new(source: &'a Checkpoint, layers: &'a Layers, settings: &'a Settings) -> Self {
+        Self {
+            source,
+            layers,
+            settings,
+            non_finite: NonFinite::Refuse,
+            destination: None,
+        }
+    }
+
+    /// The same, with a result that goes there.
+    pub fn writing_to(self, destination: &'a Destination) -> Self {
+        Self {
+            destination: Some(destination),
+            ..self
+        }
+    }
+}
+
 /// Decides on every layer who merges with whom (paper, Equation 3 and Algorithm 1), and makes a draft of the result.
 ///
 /// # Errors
@@ -46,31 +67,22 @@ pub struct MergeRequest<'a> {
 ///
 /// # Examples
 ///
+/// Deciding only:
+///
 /// ```
-/// use inmerge_ckpt::checkpoint::{Checkpoint, Destination};
-/// use inmerge_ckpt::compute::ComputeOptions;
+/// use inmerge_ckpt::checkpoint::Checkpoint;
 /// use inmerge_ckpt::merge::{self, MergeRequest};
-/// use inmerge_ckpt::place::Durability;
-/// use inmerge_ckpt::selection;
-/// use inmerge_ckpt::settings::Settings;
-/// use inmerge_ckpt::similarity::NonFinite;
+/// use inmerge_ckpt::{compute::ComputeOptions, selection, settings::Settings};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let folder = tempfile::tempdir()?;
 /// let source = Checkpoint::open("fixtures/checkpoints/demo.safetensors".as_ref())?;
 /// let settings = Settings::default();
 /// let layers = selection::find(&source, &settings, None)?;
-/// let destination = Destination::check(&source, &folder.path().join("out.safetensors"), false)?;
-/// let request = MergeRequest {
-///     source: &source,
-///     layers: &layers,
-///     settings: &settings,
-///     non_finite: NonFinite::Refuse,
-///     destination: Some(&destination),
-/// };
-/// let mut merged = merge::run(&request, &ComputeOptions::default(), &())?;
-/// merged.publish(Durability::Synced, &())?;
-/// assert!(folder.path().join("out.safetensors").exists());
+/// let request = MergeRequest::new(&source, &layers, &settings);
+/// let merged = merge::run(&request, &ComputeOptions::default(), &())?;
+/// for layer in &merged.plan.layers {
+///     println!("{}: {} merges", layer.name, layer.merges.len());
+/// }
 /// # Ok(())
 /// # }
 /// ```

@@ -1,0 +1,45 @@
+//! The flags of `merge`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+
+use super::{LayerFlags, Merging, Writing};
+
+/// Decide which kernels merge, and write the checkpoint with them merged.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "The output is the input with only the merged kernels' bytes changed. It appears complete or \
+    not at all; with --force it may be the input itself.\n\n\
+    A sharded checkpoint is a folder with several .safetensors files and their model.safetensors.index.json. So is its \
+    output, with the small files beside the shards (configuration, tokenizer) copied, and other weights and subfolders \
+    left behind; where the output replaces the input, everything in the folder is kept.\n\n\
+    Which tau? Run once with --dry-run: the table shows each layer's largest similarity, and a run that merges nothing \
+    says which tau would merge 1 %, 5 % and 20 % of the kernels."
+)]
+pub(crate) struct Merge {
+    /// The checkpoint to read: a .safetensors file, or a sharded one's folder or index
+    #[arg(value_name = "IN", value_hint = ValueHint::AnyPath)]
+    pub input: PathBuf,
+    /// The checkpoint to write, laid out like IN: a file, or for a sharded one a folder
+    #[arg(value_name = "OUT", value_hint = ValueHint::AnyPath, required_unless_present = "dry_run")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub merging: Merging,
+    #[command(flatten)]
+    pub layers: LayerFlags,
+    /// Write the plan, as JSON: every merge with its kernel, partner and similarity
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output options")]
+    pub plan: Option<PathBuf>,
+    /// Decide and report, and write nothing but the plan and the report folder
+    #[arg(long, help_heading = "Output options")]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub writing: Writing,
+    /// Write the report of `analyze` on IN into this folder, with what was merged marked in it
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Output options")]
+    pub report: Option<PathBuf>,
+    /// Leave the spectra out of the report
+    #[arg(long, requires = "report", help_heading = "Output options")]
+    pub no_spectrum: bool,
+}

@@ -1,0 +1,61 @@
+//! The flags of `watch`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueHint};
+
+use super::{LayerFlags, Merging};
+
+/// Merge each new checkpoint that a trainer saves in a folder.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Every .safetensors file directly in DIR is merged once it is complete: its size is what its header says, \
+    and neither size nor time of change has moved since the last look. Names that begin with '.', 'tmp', '_tmp' or '~', or have \
+    .tmp, .temp, .part, .partial, .incomplete or .crdownload before the ending, are for the time being and ignored. Sharded checkpoints \
+    and other folders are not looked into.\n\n\
+    The output has the same name in DIR2 and appears complete or not at all. DIR2/.inmerge-watch.jsonl records what was done, so \
+    a watch that is stopped or killed goes on where it was, under the same settings; others need a DIR2 of their own. A checkpoint \
+    that is replaced under its name is merged again. A file in DIR2 that this watch did not write is never replaced.\n\n\
+    Each checkpoint has a seed of its own, from --seed and its file name: the first 8 bytes of the SHA-256 of the seed's 8 \
+    bytes and the name's, little-endian, shifted right by 11. It is printed, and `merge` with it as --seed gives the same bytes.\n\n\
+    On SIGTERM, Ctrl-C or the end of its terminal it ends with 0 once the checkpoint at hand is done; another such signal, four \
+    seconds later or more, ends it at once.\n\n\
+    A trainer that saves to the same name again should write another file and rename it: one that is truncated while it is read \
+    ends the watch, as it would end any program that maps it."
+)]
+pub(crate) struct Watch {
+    /// The folder in which checkpoints appear
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub input: PathBuf,
+    /// The folder for merged checkpoints; made if it is missing
+    #[arg(long, value_name = "DIR2", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// Merge what is complete now, and end
+    ///
+    /// It takes two looks. Exits with 1 if a checkpoint could not be merged, or not be read.
+    #[arg(long)]
+    pub once: bool,
+    /// Time between two looks at DIR, in seconds
+    ///
+    /// On network file systems, which show changes late, take longer than that: for NFS 10.
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    pub poll: Duration,
+    #[command(flatten)]
+    pub merging: Merging,
+    #[command(flatten)]
+    pub layers: LayerFlags,
+    /// Do not wait until the disk holds an output
+    ///
+    /// Faster; after a power cut outputs may be missing or damaged.
+    #[arg(long, help_heading = "Output options")]
+    pub no_sync: bool,
+}
+
+/// Parses a time between looks.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok();
+    let seconds = seconds.filter(|seconds| (0.05..=86400.0).contains(seconds));
+    let seconds = seconds.ok_or("it is not a number of seconds within [0.05, 86400]")?;
+    Ok(Duration::from_secs_f64(seconds))
+}
