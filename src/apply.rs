@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::checkpoint::{Checkpoint, Draft, Error, Fill, PIECE_BYTES, Piece, Sink};
 use crate::meter::Meter;
 use crate::plan::{LayerRecipe, Recipe};
-use crate::schedule::{Load, per_task, work_on_layers};
+use crate::schedule::{Load, for_each_layer, per_task};
 use crate::similarity::exact;
 use crate::weight::{ConvWeight, Rows, with_element};
 
@@ -46,7 +46,7 @@ pub fn apply(
     let layers = &recipe.layers;
     let loads: Vec<Load<'_>> = layers.iter().map(LayerRecipe::load).collect();
     let draft = draft.map(|draft| (draft, recipe.fill()));
-    work_on_layers(source, draft, &loads, meter, |layer, values, sink| {
+    for_each_layer(source, draft, &loads, meter, |layer, values, sink| {
         Ok(layers[layer].apply(values, None, sink, meter))
     })
 }

@@ -1,4 +1,4 @@
-//! Working on layers: which at the same time, and with what becoming of the rest of the checkpoint.
+//! Running work on every layer of a checkpoint: several in parallel, as threads and memory allow.
 
 use std::cmp::Reverse;
 use std::sync::OnceLock;
@@ -7,46 +7,45 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::checkpoint::{Checkpoint, Draft, Error, Fill, Sink, Tensor};
 use crate::meter::Meter;
 
-/// Memory that layers worked on side by side may take together beyond the allowance of one of them, in bytes.
+/// Bytes of memory that layers in parallel may take together beyond the largest allowance of one of them.
 const MEMORY: usize = 16 << 20;
 
-/// Bytes to go through that are worth another thread's while: about 100 µs. Threads that are called for less take more time
-/// to wake and fall asleep again, and take it from those that work.
+/// Bytes of work, about 100 µs, from which another thread pays off: for less, waking it costs more than it saves.
 const TASK_BYTES: usize = 1 << 20;
 
-/// How many of some things, each of which takes going through so many bytes, one task should take on at least.
+/// The least number of items that one task should take on, where each item is so many bytes of work.
 pub fn per_task(bytes: usize) -> usize {
     (TASK_BYTES / bytes.max(1)).max(1)
 }
 
-/// What a layer takes to be worked on.
+/// The time and memory that work on a layer takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Load<'a> {
-    /// Its weight. Files are worked on one after the other.
+    /// The layer's weight. Shards are worked on one after the other.
     pub tensor: &'a Tensor,
-    /// The other tensors that hold the same weight, and change with it.
+    /// The other tensors that hold the same weight, and are written with it.
     pub copies: &'a [&'a Tensor],
     /// Time, in any unit.
     pub work: u64,
     /// Memory, in bytes.
     pub memory: usize,
-    /// Memory that layers side by side may take together where this one is among them: at least its own, and as much as its
-    /// unit vectors would take in float32, so that of layers that take less one can be computed while another is written.
+    /// Bytes of memory that layers in parallel may take together where this one is among them. At least `memory`, and at least
+    /// its unit vectors in float32, so that a small layer can be computed while another one is written.
     pub allowance: usize,
 }
 
-/// Works on layers, given their numbers and values, several at once on the threads of the current rayon pool, and has
-/// them hand what they become to the draft, if there is one, into which the rest of the source is copied meanwhile.
-/// What comes of each, in their order.
+/// Runs `work` on every layer, several in parallel on the current rayon pool, and streams each result into the draft, into
+/// which the rest of the source is copied meanwhile. `work` gets a layer's place in `loads` and the bytes of its weight; its
+/// results come back in the order of `loads`.
 ///
-/// The largest layers of a file begin first, so that none is left alone at the end, and as many run side by side as there
-/// are threads and memory for: all small layers of a network, but only one of those that fill the memory. What
-/// `work` gives to rayon is taken up by threads that have no layer of their own, so one large layer has them all.
+/// The largest layers of a shard begin first, so that none is left alone at the end. As many run in parallel as there are
+/// threads and memory for: all small layers of a network, but only one of those that fill the memory. Threads without a
+/// layer of their own take over what `work` gives to rayon, so a single large layer has them all.
 ///
 /// # Errors
 ///
-/// Where the source cannot be read or the draft not be written; otherwise that of the first layer that has one.
-pub fn work_on_layers<R: Send + Sync, E: From<Error> + Send + Sync>(
+/// Where the source cannot be read or the draft cannot be written; otherwise the error of the first layer that failed.
+pub fn for_each_layer<R: Send + Sync, E: From<Error> + Send + Sync>(
     source: &Checkpoint,
     draft: Option<(&mut Draft<'_>, Fill)>,
     loads: &[Load<'_>],
@@ -54,7 +53,7 @@ pub fn work_on_layers<R: Send + Sync, E: From<Error> + Send + Sync>(
     work: impl Fn(usize, &[u8], Option<&Sink<'_>>) -> Result<R, E> + Sync,
 ) -> Result<Vec<R>, E> {
     let run = |sink: Option<&Sink<'_>>| {
-        // The error that counts is the first layer's that has one, whichever is met first: so those before go on.
+        // The first layer's error is reported, whichever comes up first: so the layers before it go on.
         let first_failed = AtomicUsize::new(usize::MAX);
         let one_layer = |layer: usize| {
             if sink.is_some_and(Sink::has_failed) || layer > first_failed.load(Ordering::Relaxed) {
@@ -108,7 +107,7 @@ fn side_by_side<R: Send + Sync>(loads: &[Load<'_>], run: impl Fn(usize) -> R + S
         .collect()
 }
 
-/// How many layers of these may be worked on at once, whichever they are.
+/// How many of these layers may run in parallel, whichever they are.
 fn fitting(loads: &[Load<'_>]) -> usize {
     let mut memory: Vec<usize> = loads.iter().map(|load| load.memory).collect();
     memory.sort_unstable_by_key(|&memory| Reverse(memory));

@@ -48,9 +48,10 @@ impl SimilarityMap {
         let mut joined = vec![Joined::default(); cells * cells];
         for row in 0..self.cells {
             for column in row..self.cells {
-                let pairs = match row == column {
-                    true => sizes[row] * (sizes[row] - 1) / 2,
-                    false => sizes[row] * sizes[column],
+                let pairs = if row == column {
+                    sizes[row] * (sizes[row] - 1) / 2
+                } else {
+                    sizes[row] * sizes[column]
                 };
                 let from = row * self.cells + column;
                 let to = row * cells / self.cells * cells + column * cells / self.cells;
@@ -213,9 +214,12 @@ impl MapOfTiles {
             .unwrap_or_else(PoisonError::into_inner);
         let (n, cells) = (self.n, self.cells);
         let first_of = |cell: usize| (cell * n).div_ceil(cells);
-        let alone = |cell: usize| match is_live(first_of(cell)) {
-            true => 1.0,
-            false => f32::NAN,
+        let alone = |cell: usize| {
+            if is_live(first_of(cell)) {
+                1.0
+            } else {
+                f32::NAN
+            }
         };
         SimilarityMap::of_upper(order, cells, alone, |cell| blocks[cell].mean_and_max())
     }

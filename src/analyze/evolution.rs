@@ -9,7 +9,7 @@ use crate::compute::Compute;
 use crate::diff::relative_change;
 use crate::meter::Meter;
 use crate::report::Redundancy;
-use crate::schedule::{Load, work_on_layers};
+use crate::schedule::{Load, for_each_layer};
 
 use super::{Error, Subject};
 
@@ -82,7 +82,7 @@ fn changes(
         })
         .collect();
     pool.install(|| {
-        work_on_layers(after.source, None, &loads, meter, |layer, values, _| {
+        for_each_layer(after.source, None, &loads, meter, |layer, values, _| {
             let weight = &before.layers[layer].1.weight;
             let change = |old: &[u8]| relative_change(old, values, weight.float());
             Ok(before.source.with_values(weight.tensor(), change)?)

@@ -7,7 +7,7 @@ use crate::checkpoint::{Checkpoint, Tensor};
 use crate::compute::{self, Compute};
 use crate::layers::{Layer, Layers, Reason};
 use crate::meter::{Meter, WorkEstimate};
-use crate::schedule::{Load, work_on_layers};
+use crate::schedule::{Load, for_each_layer};
 use crate::selection;
 use crate::similarity::LayerSize;
 
@@ -106,7 +106,7 @@ impl<'a> Subject<'a> {
     ) -> Result<Vec<R>, Error> {
         let loads: Vec<Load<'_>> = self.layers.iter().map(|(_, task)| task.load()).collect();
         compute.pool.install(|| {
-            work_on_layers(self.source, None, &loads, meter, |layer, values, _| {
+            for_each_layer(self.source, None, &loads, meter, |layer, values, _| {
                 let task = &self.layers[layer].1;
                 let size = LayerSize::of(&task.weight);
                 let analysed = compute

@@ -24,9 +24,9 @@ pub(super) fn refuse_overwriting(
     output: &Path,
     others: &[(Option<&Path>, &'static str)],
 ) -> Result<(), Error> {
-    let place_of_output = place(output);
+    let whole_output = whole(output);
     for &(other, role) in others {
-        if other.is_some_and(|other| other == output || place(other) == place_of_output) {
+        if other.is_some_and(|other| other == output || whole(other) == whole_output) {
             return Err(Error::Overwrites {
                 file: output.to_owned(),
                 role,
@@ -43,7 +43,7 @@ pub(super) fn refuse_inside(
     role: &'static str,
 ) -> Result<(), Error> {
     match folder {
-        Some(folder) if place(file).starts_with(place(folder)) => Err(Error::Inside {
+        Some(folder) if whole(file).starts_with(whole(folder)) => Err(Error::Inside {
             file: file.to_owned(),
             role,
         }),
@@ -51,15 +51,16 @@ pub(super) fn refuse_inside(
     }
 }
 
-/// One name for all spellings of a path, whose last parts need not exist yet.
-fn place(path: &Path) -> PathBuf {
+/// One spelling for all of a path, whose last parts need not exist yet.
+fn whole(path: &Path) -> PathBuf {
     let known = path.ancestors().find_map(|folder| {
-        let whole = files::canonical(or_here(Some(folder))).ok()?;
+        let folder_there = files::canonical(or_here(Some(folder))).ok()?;
         let rest = path.strip_prefix(folder).ok()?;
         // A path joined with nothing would end in a slash.
-        Some(match rest.as_os_str().is_empty() {
-            true => whole,
-            false => whole.join(rest),
+        Some(if rest.as_os_str().is_empty() {
+            folder_there
+        } else {
+            folder_there.join(rest)
         })
     });
     // Not even the current folder is there any more.

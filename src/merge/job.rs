@@ -6,7 +6,7 @@ use crate::compute::{self, Compute};
 use crate::layers::{Layer, Layers};
 use crate::meter::{Meter, WorkEstimate};
 use crate::plan::{Decision, Partner, Plan, PlannedLayer, Rules, SkippedLayer, SourceId, Task};
-use crate::schedule::{Load, work_on_layers};
+use crate::schedule::{Load, for_each_layer};
 use crate::selection;
 use crate::settings::Settings;
 use crate::similarity::{self, Engine, LayerSize, Nearest, NonFinite};
@@ -216,6 +216,6 @@ impl<'a> Job<'a> {
         };
         compute
             .pool
-            .install(|| work_on_layers(self.source, draft, &loads, meter, one_layer))
+            .install(|| for_each_layer(self.source, draft, &loads, meter, one_layer))
     }
 }

@@ -50,7 +50,7 @@ pub struct Decision {
 }
 
 impl<'a> Task<'a> {
-    /// Multiply-adds that a decision takes, but for those few pairs that are compared again.
+    /// Multiply-adds that a decision takes, without those of the few pairs that are computed again exactly.
     pub fn products(&self, rules: &Rules) -> u64 {
         let layout = self.weight.layout();
         let (n, d) = (layout.kernels() as u64, layout.kernel_len() as u64);
@@ -67,20 +67,21 @@ impl<'a> Task<'a> {
         rounds.saturating_add(threshold)
     }
 
-    /// Whether similarities are screened: few enough may be needed to compute each by the definition.
+    /// Whether similarities are screened first. They are not where so few are needed that each is computed exactly.
     pub fn is_screened(&self, rules: &Rules) -> bool {
         let tau_is_given = matches!(self.parameters.tau, Threshold::Similarity(_));
         !(rules.partner == Partner::Random && tau_is_given)
     }
 
-    /// What the layer takes to be worked on by the processor, where it screens in this precision.
+    /// The time and memory that deciding on the layer takes on the CPU, where it screens in this precision.
     pub fn load(&self, rules: &Rules, precision: Precision) -> Load<'_> {
         let layout = self.weight.layout();
         let (n, d) = (layout.kernels(), layout.kernel_len());
         let groups = self.weight.groups();
-        let units = match self.is_screened(rules) {
-            true => groups * precision.memory(n / groups, d),
-            false => 0,
+        let units = if self.is_screened(rules) {
+            groups * precision.memory(n / groups, d)
+        } else {
+            0
         };
         let is_copied = rules.rounds.get() > 1 || !layout.is_contiguous();
         let copy = if is_copied { self.weight.bytes() } else { 0 };
@@ -93,10 +94,10 @@ impl<'a> Task<'a> {
         }
     }
 
-    /// Decides on the layer, whose weight has these values, by an engine. `meter` is told of the multiply-adds.
+    /// Decides on the layer, whose weight's bytes are `values`. The meter counts multiply-adds.
     ///
-    /// The result depends on the values, the task and the rules only: not on engine, threads, BLAS or machine, nor on which
-    /// other layers there are.
+    /// The result depends only on the values, the task and the rules, not on the engine, the threads, the BLAS, the machine or
+    /// the other layers.
     ///
     /// # Errors
     ///

@@ -152,10 +152,10 @@ impl Evaluator {
             }
             (None, Err(_), Err(_)) => return Err("its last line is no number".to_owned()),
         };
-        match number.is_finite() {
-            true => Ok(number),
-            false => Err(format!("its number is {number}, which is not finite")),
+        if !number.is_finite() {
+            return Err(format!("its number is {number}, which is not finite"));
         }
+        Ok(number)
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::analysis::{LayerNumbers, LayerTask, rounded};
 use crate::checkpoint::Checkpoint;
 use crate::compute::{self, Compute};
-use crate::schedule::{Load, work_on_layers};
+use crate::schedule::{Load, for_each_layer};
 use crate::similarity::LayerSize;
 
 use super::variant::weights;
@@ -27,7 +27,7 @@ pub(super) fn measure(path: &Path, sweep: &Sweep, compute: &Compute) -> Result<O
     let tasks: Vec<LayerTask<'_>> = weights.into_iter().map(task).collect();
     let loads: Vec<Load<'_>> = tasks.iter().map(LayerTask::load).collect();
     let numbers = compute.pool.install(|| {
-        work_on_layers(&checkpoint, None, &loads, &(), |layer, values, _| {
+        for_each_layer(&checkpoint, None, &loads, &(), |layer, values, _| {
             let task = &tasks[layer];
             let size = LayerSize::of(&task.weight);
             let analysed = compute

@@ -77,10 +77,10 @@ impl Variations {
         let points = variants
             .saturating_mul(self.repeats.into())
             .saturating_add(1);
-        match points > MOST_POINTS as u128 {
-            true => Err(InvalidSweep::TooManyPoints(points)),
-            false => Ok(()),
+        if points > MOST_POINTS as u128 {
+            return Err(InvalidSweep::TooManyPoints(points));
         }
+        Ok(())
     }
 
     /// The points: the baseline, then everything once, then everything again with the next seed, so that a sweep that is

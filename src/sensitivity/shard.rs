@@ -29,10 +29,10 @@ impl FromStr for Shard {
         let (number, count) = text.split_once('/').ok_or(InvalidShard)?;
         let whole = |text: &str| text.trim().parse::<usize>().map_err(|_| InvalidShard);
         let (number, count) = (whole(number)?, whole(count)?);
-        match (1..=count).contains(&number) {
-            true => Ok(Self { number, count }),
-            false => Err(InvalidShard),
+        if !(1..=count).contains(&number) {
+            return Err(InvalidShard);
         }
+        Ok(Self { number, count })
     }
 }
 

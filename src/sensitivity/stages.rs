@@ -83,9 +83,13 @@ fn numbered(layers: &[SweptLayer], names: &[Vec<&str>]) -> Vec<Scope> {
             && next.1.checked_sub(one.1) == usual
             && layers[a].kernels == layers[b].kernels
     };
-    let label = |first: usize, last: usize| match first == last {
-        true => names[first].join("."),
-        false => format!("{}\u{2013}{}", names[first].join("."), numbers[last].1),
+    let label = |first: usize, last: usize| {
+        let name = names[first].join(".");
+        if first == last {
+            name
+        } else {
+            format!("{name}\u{2013}{}", numbers[last].1)
+        }
     };
     let runs = runs(layers, is_same, label);
     match runs.iter().filter(|run| run.first < run.last).count() {

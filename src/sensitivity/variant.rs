@@ -9,7 +9,7 @@ use crate::files;
 use crate::merge::Job;
 use crate::place::Durability;
 use crate::plan::{Rules, Task};
-use crate::schedule::{Load, work_on_layers};
+use crate::schedule::{Load, for_each_layer};
 use crate::selection;
 use crate::similarity::NonFinite;
 use crate::weight::ConvWeight;
@@ -59,7 +59,7 @@ impl<'a> Original<'a> {
         };
         let loads: Vec<Load<'_>> = weights.iter().map(load).collect();
         let squares = compute.pool.install(|| {
-            work_on_layers(source, None, &loads, &(), |layer, values, _| {
+            for_each_layer(source, None, &loads, &(), |layer, values, _| {
                 let rows = weights[layer].rows(values);
                 let kernels = weights[layer].layout().kernels();
                 let squares: f64 = squares(&rows, kernels).iter().sum();

@@ -159,9 +159,10 @@ fn fractions(values: &[String]) -> Result<Vec<Fraction>, InvalidVary> {
 fn listed(text: &str) -> Result<Vec<String>, InvalidVary> {
     let mut values = Vec::new();
     for item in text.split(',').map(str::trim) {
-        match item.contains(':') {
-            true => values.extend(range(item)?),
-            false => values.push(item.to_owned()),
+        if item.contains(':') {
+            values.extend(range(item)?);
+        } else {
+            values.push(item.to_owned());
         }
         // Of ranges that hold the same values, too: each takes memory until it is compared with the others.
         if values.len() as i128 > MOST_VALUES {

@@ -151,10 +151,10 @@ impl Record {
         };
         let held = Identity::of(&files::status(&self.file).map_err(failed)?);
         let there = files::target(&self.path).map_err(failed)?;
-        match there.is_some_and(|there| Identity::of(&there) == held) {
-            true => Ok(()),
-            false => Err(Error::RecordGone(self.path.clone())),
+        if there.is_none_or(|there| Identity::of(&there) != held) {
+            return Err(Error::RecordGone(self.path.clone()));
         }
+        Ok(())
     }
 
     /// Whether no other process can hold it.
