@@ -15,14 +15,18 @@ RUNS ?= 1000000
 all: openblas
 	$(CARGO) build --release
 
-demo: all
+demo: openblas
 	@mkdir -p target
-	$(CARGO) run --release --quiet -- merge $(DEMO) target/demo.safetensors --tau 0.9 --force --report target/demo
+	$(CARGO) run --quiet -- merge $(DEMO) target/demo.safetensors --tau 0.9 --force --report target/demo
 
 test: openblas cxx
+	@echo "Checking the format"
 	$(CARGO) fmt --check
+	@echo "Looking for mistakes (clippy)"
 	$(CARGO) clippy --all-targets -- -D warnings
+	@echo "Building and running the tests"
 	INMERGE_REQUIRE_CXX=1 $(CARGO) test
+	@echo "Checking the documentation"
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
 
 # Times the program beside its peers (benches/README.md). More: make bench BENCH="--only resnet50 --rounds 9", BENCH=--scaling

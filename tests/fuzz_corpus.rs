@@ -1,4 +1,6 @@
 //! Replays the corpus of `fuzz/`, and inputs near it, so that what fuzzing has found stays found on machines that do not fuzz.
+//!
+//! A program of its own, as it needs `fuzz/`, which the published package does not hold.
 
 #[path = "../fuzz/src/lib.rs"]
 mod targets;

@@ -2,7 +2,8 @@
 //!
 //! One test, alone in its process: the counters are the process's own.
 
-mod common;
+#[path = "integration/common/skip.rs"]
+mod skip;
 
 use std::fs;
 use std::path::Path;
@@ -140,7 +141,7 @@ fn taken_by(line: Vec<&str>) -> Taken {
     let (read, written) = match (before, transferred()) {
         (Some(before), Some(after)) => (after.0 - before.0, after.1 - before.1),
         _ => {
-            common::skipped("bytes read and written are not counted here: no /proc/self/io");
+            skip::skipped("bytes read and written are not counted here: no /proc/self/io");
             (0, 0)
         }
     };

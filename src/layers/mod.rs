@@ -14,7 +14,7 @@
 //! starts from 1 in each, so `--skip-shallow` holds for each.
 
 #[cfg(test)]
-#[path = "../../tests/common/architectures.rs"]
+#[path = "../../tests/integration/layers/architectures.rs"]
 mod architectures;
 mod candidates;
 mod copies;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts what tests/gpu/check.sh runs into target/gpu-check: the program, the tests of tests/cuda.rs, the maker of the
+# Puts what tests/gpu/check.sh runs into target/gpu-check: the program, the integration tests, the maker of the
 # benchmarks' checkpoints, the libraries that they are linked with, and OpenBLAS, which they load. target/gpu-check.tar.gz
 # holds the same: unpacked in a copy of the project it serves a machine that has a GPU and no Rust.
 set -euo pipefail
@@ -16,16 +16,16 @@ executable() {
 }
 
 built=$("$cargo" build --release --bin inmerge-ckpt --bench whole --message-format json-render-diagnostics)
-tests=$("$cargo" test --no-run --test cuda --message-format json-render-diagnostics)
+tests=$("$cargo" test --no-run --test integration --message-format json-render-diagnostics)
 cp "$(executable inmerge-ckpt <<<"$built")" "$bundle/inmerge-ckpt"
 cp "$(executable whole <<<"$built")" "$bundle/whole"
-cp "$(executable cuda <<<"$tests")" "$bundle/cuda"
-strip "$bundle/inmerge-ckpt" "$bundle/whole" "$bundle/cuda"
+cp "$(executable integration <<<"$tests")" "$bundle/integration"
+strip "$bundle"/{inmerge-ckpt,whole,integration}
 
 # glibc and libgcc_s are every machine's own, and must be of this one's version or newer there.
 openblas=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p | awk '$1 == "libopenblas.so.0" { print $NF; exit }')
 cp -L "$openblas" "$bundle/lib/libopenblas.so.0"
-for program in "$bundle"/{inmerge-ckpt,whole,cuda} "$openblas"; do
+for program in "$bundle"/{inmerge-ckpt,whole,integration} "$openblas"; do
     ldd "$program" | awk '$2 == "=>" { print $3 }'
 done | sort -u | while read -r library; do
     case ${library##*/} in

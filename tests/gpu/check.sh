@@ -4,7 +4,7 @@
 #
 #   tests/gpu/check.sh [--small] [tests] [sanitizer] [times]      all three by default
 #
-#   tests       tests/cuda.rs: the same plans, bytes and numbers as on the processor
+#   tests       tests/integration/cuda.rs: the same plans, bytes and numbers as on the processor
 #   sanitizer   compute-sanitizer over merges and an analysis, where it is installed
 #   times       benches/gpu.py, where there is a python3
 #
@@ -66,7 +66,7 @@ check_tests() {
     fi
     # Each test takes a context or more on the GPU, of half a GB each.
     INMERGE_TEST_GPU=1 INMERGE_PROJECT=$project INMERGE_PROGRAM=$program \
-        step "tests: the same bytes as on the processor" ours "$bundle/cuda" --test-threads=4 $ignored
+        step "tests: the same bytes as on the processor" ours "$bundle/integration" cuda:: --test-threads=4 $ignored
 }
 
 sanitizer() {

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use bytemuck::{AnyBitPattern, NoUninit};
 use libloading::Library;
 
-use crate::common::fake_cuda;
+use crate::fake_cuda;
 
 type Allocate = unsafe extern "C" fn(usize) -> *mut u8;
 type Free = unsafe extern "C" fn(*mut u8);

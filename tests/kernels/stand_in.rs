@@ -7,8 +7,8 @@ use std::process::{Command, Output};
 
 use libloading::{Library, Symbol};
 
-use crate::common::fake_cuda;
 use crate::device::{Argument, Device};
+use crate::fake_cuda;
 use crate::random::Random;
 
 /// Set where a test has started itself.

@@ -13,9 +13,9 @@ use std::thread;
 
 use tempfile::TempDir;
 
-use super::common::program;
 use super::injection::{Fault, Injection, Injector, Recorder};
 use super::persona::Persona;
+use super::program::program;
 use super::scenario::Scenario;
 use super::tracer::{End, Start};
 use super::tree;

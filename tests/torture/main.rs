@@ -8,14 +8,20 @@
 mod calls;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod campaign;
-#[path = "../common/mod.rs"]
-mod common;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod injection;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod persona;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[path = "../integration/common/program.rs"]
+mod program;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod scenario;
+#[path = "../integration/common/skip.rs"]
+mod skip;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[path = "../integration/common/tensors.rs"]
+mod tensors;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod tests;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -30,5 +36,5 @@ mod watchdog;
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 #[test]
 fn nothing_is_lost() {
-    common::skipped("the tracer knows Linux on x86-64 only");
+    skip::skipped("the tracer knows Linux on x86-64 only");
 }

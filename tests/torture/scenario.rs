@@ -7,7 +7,8 @@ use std::path::Path;
 use safetensors::tensor::Dtype;
 use serde_json::json;
 
-use super::common::{Tensor, run_with, write_tensors};
+use super::program::run_with;
+use super::tensors::{Tensor, write_tensors};
 
 /// A command, what is there when it starts, and what it writes.
 #[derive(Clone, Copy, Debug)]

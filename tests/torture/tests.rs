@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::Path;
 
 use super::campaign::{Extent, Findings, go_through};
-use super::common::skipped;
 use super::scenario::{self, Appears, Output, Scenario};
+use super::skip::skipped;
 use super::verdict::Wrong;
 
 /// Goes through scenarios, where that can be done here.

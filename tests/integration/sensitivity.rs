@@ -1,8 +1,5 @@
 //! `sensitivity`: variants of a checkpoint, scored by programs that are made for it.
 
-#[macro_use]
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
@@ -10,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Run, contents, fixture, run};
+use crate::common::{Run, contents, fixture, run, skipped};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -130,7 +127,8 @@ fn every_point_scores_what_the_reference_says() {
     let golden: Vec<Value> =
         serde_json::from_slice(&fs::read(fixture("golden/sensitivity.json")).unwrap()).unwrap();
     let rows = rows(&report);
-    let bless = "; python3 fixtures/make.py makes the golden file again (INMERGE_BLESS=1 cargo test --test golden)";
+    let bless =
+        "; INMERGE_BLESS=1 cargo test --test integration golden:: makes the golden file again";
     assert_eq!(rows.len(), golden.len(), "{bless}");
     let depth = |row: &Row, column: &str| row[column].parse::<u64>().ok();
     for expected in &golden {
@@ -382,7 +380,7 @@ fn ignores_hang_ups() -> bool {
 fn asked_to_end_it_ends_at_once_and_leaves_nothing_running() {
     let mut asked: Vec<&[Signal]> = vec![&[Signal::TERM], &[Signal::INT, Signal::INT]];
     match ignores_hang_ups() {
-        true => common::skipped("the end of the terminal: SIGHUP is ignored here"),
+        true => skipped("the end of the terminal: SIGHUP is ignored here"),
         false => asked.push(&[Signal::HUP]),
     }
     for signals in asked {
@@ -487,7 +485,7 @@ fn what_a_run_left_that_died_in_its_clean_up_goes_with_the_next() {
     let scratch = left("points.jsonl");
     let part = fs::File::open(report.join("points.jsonl")).unwrap();
     if part.try_lock().is_err() {
-        return common::skipped("another run's scratch: no locks here");
+        return skipped("another run's scratch: no locks here");
     }
     run(args!["sensitivity", "collect", &report]).done();
     shard().done();

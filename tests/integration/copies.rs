@@ -1,13 +1,10 @@
 //! One weight under several names is one layer: every command decides once and writes it everywhere.
 
-#[macro_use]
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{Run, Tensor, fixture, read_json, read_tensors, run, write_tensors};
+use crate::common::{Run, Tensor, fixture, places, read_json, read_tensors, run, write_tensors};
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -344,7 +341,7 @@ fn apply_refuses_a_checkpoint_whose_copies_are_no_longer_equal() {
     }
     // Byte for byte the same header, as of a later epoch.
     let mut file = fs::read(checkpoint()).unwrap();
-    let place = common::places(&file)
+    let place = places(&file)
         .into_iter()
         .find(|place| place.name == names[2]);
     file[place.unwrap().bytes.start + 100] ^= 1;

@@ -1,14 +1,11 @@
 //! What must be refused: with a sentence that names the culprit and a remedy, and without touching anything.
 
-#[macro_use]
-mod common;
-
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use common::{Mounted, Run, contents, fixture, read_json, run};
+use crate::common::{Mounted, Run, contents, fixture, read_json, run};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;

@@ -1,8 +1,5 @@
 //! `watch`: every checkpoint that a trainer drops is merged once, whatever happens to the watch.
 
-#[macro_use]
-mod common;
-
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
@@ -14,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use common::{Run, contents, fixture, places, program, run};
+use crate::common::{self, Run, contents, fixture, places, program, run, skipped};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -640,7 +637,7 @@ fn run_as_other(desk: &Desk, args: &[OsString]) -> Option<Run> {
             stderr: String::from_utf8(output.stderr).unwrap(),
         }),
         Err(error) => {
-            common::skipped(&format!("nothing can be run as another user ({error})"));
+            skipped(&format!("nothing can be run as another user ({error})"));
             None
         }
     }

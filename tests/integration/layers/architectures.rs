@@ -1,7 +1,6 @@
 //! What modules of public networks really do, as `fixtures/architectures` has it, and how well a layer model knows that.
-
-// The unit tests and tests/layers.rs each use a part of this.
-#![allow(dead_code)]
+//!
+//! `src/layers/tests.rs` includes this file too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -51,10 +50,6 @@ impl Model {
             }
         }
         model
-    }
-
-    pub fn named(name: &str) -> Self {
-        Self::read(&folder().join(format!("{name}.tsv")))
     }
 
     /// Names of the convolutions that ran, in the order they did.

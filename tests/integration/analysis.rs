@@ -1,8 +1,6 @@
 //! The analysis against the numpy reference: every number of every layer.
 
-mod common;
-
-use common::{fixture, json_difference, read_json};
+use crate::common::{fixture, json_difference, read_json};
 use inmerge_ckpt::analysis::{LayerNumbers, LayerTask, Pair, Spectrum, THRESHOLDS};
 use inmerge_ckpt::checkpoint::Checkpoint;
 use inmerge_ckpt::layers::Kind;

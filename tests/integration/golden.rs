@@ -1,14 +1,11 @@
 //! The program against the numpy reference: every case's plan and output, whole.
 
-#[macro_use]
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
 
-use common::{Run, bytes_difference, fixture, json_difference, read_json, run};
+use crate::common::{Run, fixture, json_difference, kernel_of, places, read_json, run};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -80,8 +77,8 @@ fn for_each_case(check: impl Fn(&Case, &Path) -> Result<(), String>) {
     assert!(
         failures.is_empty(),
         "{} cases differ from the reference:\n{}\n\
-         If the definition itself has changed, change fixtures/reference.py with it and run INMERGE_BLESS=1 cargo test, \
-         which makes the goldens again with python3 fixtures/make.py.",
+         If the definition itself has changed, change fixtures/reference.py with it and run INMERGE_BLESS=1 cargo test \
+         --test integration golden::, which makes the goldens again with python3 fixtures/make.py.",
         failures.len(),
         failures.join("\n")
     );
@@ -123,6 +120,45 @@ fn same_plan(case: &Case, plan: &Path) -> Result<(), String> {
     let mut expected = read_json(&case.plan);
     expected["tool"].take();
     json_difference("plan", &expected, &plan).map_or(Ok(()), Err)
+}
+
+/// Says where two files of the same checkpoint first differ, in terms of its layers and kernels.
+fn bytes_difference(expected: &[u8], found: &[u8], plan: &Value) -> Option<String> {
+    if expected.len() != found.len() {
+        return Some(format!(
+            "expected {} bytes, found {}",
+            expected.len(),
+            found.len()
+        ));
+    }
+    let at = (0..expected.len()).find(|&at| expected[at] != found[at])?;
+    let whereabouts = match places(expected)
+        .into_iter()
+        .find(|place| place.bytes.contains(&at))
+    {
+        None => "the header".to_owned(),
+        Some(place) => {
+            let element = (at - place.bytes.start) / place.item();
+            let layer = plan["layers"]
+                .as_array()
+                .and_then(|layers| layers.iter().find(|l| l["name"] == *place.name));
+            match layer {
+                Some(layer) => format!(
+                    "{}, kernel {}, element {element}",
+                    place.name,
+                    kernel_of(layer, element)
+                ),
+                None => format!(
+                    "{}, element {element}, a tensor that is not in the plan",
+                    place.name
+                ),
+            }
+        }
+    };
+    Some(format!(
+        "first different byte at offset {at} ({whereabouts}): expected {:#04x}, found {:#04x}",
+        expected[at], found[at]
+    ))
 }
 
 fn same_output(case: &Case, output: &Path) -> Result<(), String> {

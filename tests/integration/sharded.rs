@@ -1,8 +1,5 @@
 //! Sharded checkpoints: the same results as from one file, refusals, and what is on the disk at any moment.
 
-#[macro_use]
-mod common;
-
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -11,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{Mounted, Run, contents, fixture, json_difference, read_json, run};
+use crate::common::{self, Mounted, Run, contents, fixture, json_difference, read_json, run};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};

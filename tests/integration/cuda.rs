@@ -2,9 +2,6 @@
 //! (tests/fake_cuda), or, with `INMERGE_TEST_GPU` set as `make gpu-check` does, on the one that this machine has. What
 //! takes the stand-in's failures or its list of calls is then left out; what takes it too long is `#[ignore]`d.
 
-#[macro_use]
-mod common;
-
 use std::collections::HashMap;
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -13,10 +10,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
 
-use common::{Run, contents, fake_cuda, fixture, read_json};
+use crate::common::{
+    self, Run, contents, fake_cuda, fixture, json_difference, read_json, run_with, skipped,
+};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorView};
 use tempfile::TempDir;
+
+/// `LD_LIBRARY_PATH` with the folder in front.
+fn library_path(folder: &Path) -> OsString {
+    let others = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    let others = env::split_paths(&others).filter(|path| !path.as_os_str().is_empty());
+    env::join_paths([folder.to_owned()].into_iter().chain(others)).expect("paths without colons")
+}
 
 /// The program with a GPU.
 struct Gpu {
@@ -30,7 +36,7 @@ impl Gpu {
     fn any() -> Option<Self> {
         let stand_in = match env::var_os("INMERGE_TEST_GPU") {
             Some(_) => None,
-            None => Some(fake_cuda::library_path(fake_cuda::folder()?)),
+            None => Some(library_path(fake_cuda::folder()?)),
         };
         Some(Self {
             stand_in,
@@ -43,7 +49,7 @@ impl Gpu {
         static SAID: Once = Once::new();
         let gpu = Self::any()?;
         if gpu.is_real() {
-            SAID.call_once(|| common::skipped("what takes the stand-in, on a real GPU"));
+            SAID.call_once(|| skipped("what takes the stand-in, on a real GPU"));
             return None;
         }
         Some(gpu)
@@ -64,7 +70,7 @@ impl Gpu {
     }
 
     fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Run {
-        common::run_with(args, |command: &mut Command| {
+        run_with(args, |command: &mut Command| {
             command.env_remove("INMERGE_GPU_MEMORY");
             if let Some(library_path) = &self.stand_in {
                 command.env("LD_LIBRARY_PATH", library_path);
@@ -515,7 +521,7 @@ fn reports_have_the_same_numbers() {
         common::run(args("cpu", "--backend=cpu")).done();
         gpu.run(args("gpu", "--backend=cuda")).done();
         let json = |side| read_json(&report(side).join("report.json"));
-        let difference = common::json_difference("", &json("cpu"), &json("gpu"));
+        let difference = json_difference("", &json("cpu"), &json("gpu"));
         assert_eq!(difference, None, "{}", file.display());
         let files = |side| read_lines(&report(side).join("report.files"));
         assert_eq!(files("cpu"), files("gpu"));

@@ -1,5 +1,7 @@
 //! The layer model against what real modules do (`fixtures/architectures`), and against what no module would.
 
+mod architectures;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
@@ -10,11 +12,14 @@ use inmerge_ckpt::layers::{
 };
 use proptest::prelude::*;
 
-#[path = "common/architectures.rs"]
-mod architectures;
-
 use architectures::{Model, Shortfall, check_all, folder, names, tensor};
 use serde_json::{Value, json};
+
+impl Model {
+    fn named(name: &str) -> Self {
+        Self::read(&folder().join(format!("{name}.tsv")))
+    }
+}
 
 fn layers(tensors: &[Tensor]) -> Layers {
     with(tensors, &Selection::default()).unwrap()

@@ -1,10 +1,5 @@
 //! The program where memory, threads or the sizes of files are limited: it does its work or says what it lacks.
 
-#![cfg(target_os = "linux")]
-
-#[macro_use]
-mod common;
-
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Run, contents, finish, fixture, program, run};
+use crate::common::{Run, contents, finish, fixture, program, run, skipped};
 use tempfile::TempDir;
 
 /// A user without privileges, whom root's tests run the program as: limits on processes do not bind root.
@@ -45,7 +40,7 @@ fn can_limit() -> bool {
     let prlimit = Command::new("prlimit").arg("--version").output();
     let can = prlimit.is_ok_and(|output| output.status.success());
     if !can {
-        common::skipped("there is no prlimit (util-linux)");
+        skipped("there is no prlimit (util-linux)");
     }
     can
 }

@@ -1,15 +1,12 @@
 //! The PyTorch example (examples/pytorch): what it trains, merges and goes on from. Skipped, with a word, where `python3` has no
 //! PyTorch.
 
-#[macro_use]
-mod common;
-
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::{Place, places, program, read_json, run, skipped};
+use crate::common::{Place, places, program, read_json, run, skipped};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -1,7 +1,5 @@
 //! The folder of a report: it appears whole, is replaced whole, and nothing of anybody else's is lost.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
@@ -13,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::{Mounted, skipped};
+use crate::common::{Mounted, skipped};
 use inmerge_ckpt::place::{self, Durability};
 use inmerge_ckpt::report::folder::{Error, Problem, ReportFolder};
 use tempfile::TempDir;
@@ -673,7 +671,7 @@ fn a_run_that_is_killed_leaves_a_whole_report_and_what_the_next_one_removes() {
     let path = desk.path().join("net");
     let (mut midway, mut whole) = (0, 0);
     for round in 0u64..60 {
-        let mut child = child("writes_reports_forever", &path);
+        let mut child = child("report_folder::writes_reports_forever", &path);
         // From before its first report to after many.
         thread::sleep(Duration::from_micros(
             2000 + 500 * round + 37 * (round * round % 11),

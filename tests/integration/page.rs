@@ -1,17 +1,12 @@
 //! The report's page, opened in a browser. Skipped, with a word, where none is installed.
 
-#![cfg(unix)]
-
-#[path = "common/browser.rs"]
 mod browser;
-#[macro_use]
-mod common;
 
 use std::cmp::Ordering;
 use std::path::Path;
 
+use crate::common::{fixture, read_json, run, skipped};
 use browser::Browser;
-use common::{fixture, read_json, run, skipped};
 use inmerge_ckpt::report::figures::sensitivity;
 use inmerge_ckpt::report::page::sensitivity_page;
 use inmerge_ckpt::sensitivity::Results;

@@ -1,16 +1,13 @@
 //! Trained weights, where they are at hand: outputs checked by bytes in Rust, and by numpy and the `safetensors`
 //! package in Python.
 
-#[macro_use]
-mod common;
-
 use std::collections::HashSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{fixture, kernel_of, places, read_json, run, skipped};
+use crate::common::{fixture, kernel_of, places, read_json, run, skipped};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -1,11 +1,10 @@
 //! `apply --prefix`: a plan applied to another checkpoint of the same net.
 
-#[macro_use]
-mod common;
-
 use std::path::{Path, PathBuf};
 
-use common::{Run, Tensor, fixture, read_json, read_tensors as read, run, write_tensors as write};
+use crate::common::{
+    Run, Tensor, fixture, read_json, read_tensors as read, run, write_tensors as write,
+};
 use safetensors::tensor::Dtype;
 use serde_json::Value;
 use tempfile::TempDir;

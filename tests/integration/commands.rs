@@ -1,8 +1,5 @@
 //! `inspect`, `diff`, `completions` and the common flags, driven from outside.
 
-#[macro_use]
-mod common;
-
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -10,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{contents, fixture, read_json, run};
+use crate::common::{Run, contents, fixture, program, read_json, run, skipped};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -168,6 +165,7 @@ fn what_is_declared_of_layers_is_taken_by_every_command() {
     with(args![
         "analyze",
         demo(),
+        "--include=layer4.1.*",
         "--no-spectrum",
         "--report",
         at("report")
@@ -387,7 +385,7 @@ fn verbose_runs_name_the_layers_left_alone_and_the_blas() {
 }
 
 /// Fails unless a run failed with one line, which has these words in it.
-fn refused(run: &common::Run, words: &[&str]) {
+fn refused(run: &Run, words: &[&str]) {
     assert_eq!(run.code, Some(1), "{run}");
     assert_eq!(run.stderr.lines().count(), 1, "{run}");
     for word in words {
@@ -415,10 +413,7 @@ fn in_a_folder_that_was_deleted_nothing_is_written_and_one_sentence_says_why() {
         // A shell, as it must be in the folder before that is deleted.
         let mut command = Command::new("sh");
         command.args(["-c", "rmdir \"$PWD\"; exec \"$@\"", "sh"]);
-        let output = command
-            .arg(common::program())
-            .args(&args)
-            .current_dir(&gone);
+        let output = command.arg(program()).args(&args).current_dir(&gone);
         let output = output.output().unwrap();
         let message = String::from_utf8(output.stderr).unwrap();
         let told = format!("{args:?}: {message}");
@@ -511,7 +506,7 @@ fn a_reader_that_goes_away_changes_neither_work_nor_exit_code() {
 fn a_report_that_cannot_be_printed_fails_only_what_it_was_for() {
     let full = || Stdio::from(fs::File::create("/dev/full").unwrap());
     if !Path::new("/dev/full").exists() {
-        return common::skipped("no /dev/full here");
+        return skipped("no /dev/full here");
     }
     let folder = TempDir::new().unwrap();
     let out = folder.path().join("out.safetensors");

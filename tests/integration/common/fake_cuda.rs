@@ -1,4 +1,4 @@
-//! The stand-in for NVIDIA's driver and cuBLAS, built from `tests/fake_cuda` by the system's C++ compiler.
+//! The stand-in for NVIDIA's driver and cuBLAS, built from `tests/fake_cuda` by the system's C++ compiler. The kernels' tests include this file too.
 
 use std::env;
 use std::ffi::OsString;
@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use super::skipped;
+use super::skip::skipped;
 
 /// The sources of the driver, beside `kernels/`.
 const DRIVER: [&str; 5] = [
@@ -47,13 +47,6 @@ pub fn folder() -> Option<&'static Path> {
     });
     let folder = folder.as_ref().unwrap_or_else(|why| panic!("{why}"));
     folder.as_deref()
-}
-
-/// `LD_LIBRARY_PATH` with the folder in front.
-pub fn library_path(folder: &Path) -> OsString {
-    let others = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-    let others = env::split_paths(&others).filter(|path| !path.as_os_str().is_empty());
-    env::join_paths([folder.to_owned()].into_iter().chain(others)).expect("paths without colons")
 }
 
 /// The C++ compiler, or why there is none.
@@ -120,7 +113,7 @@ fn digest(compiler: &Compiler) -> String {
         .flat_map(|folder| fs::read_dir(folder).expect("the sources are there"))
         .map(|entry| entry.expect("the folder can be listed").path())
         .collect();
-    files.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/common/fake_cuda.rs"));
+    files.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/common/fake_cuda.rs"));
     files.sort();
     let mut sha = Sha256::new_with_prefix(&compiler.description);
     for file in files {

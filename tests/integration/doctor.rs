@@ -1,12 +1,9 @@
 //! `doctor`, driven from outside, on whatever machine this is: only what the tests set is looked at.
 
-#[macro_use]
-mod common;
-
 use std::fs;
 use std::path::Path;
 
-use common::{Run, run, run_with};
+use crate::common::{Run, run, run_with, skipped};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -30,7 +27,7 @@ fn doctor(folder: &Path, more: &[&str]) -> Run {
 fn has_driver(report: &Value) -> bool {
     let driver = !report["driver"]["found"].is_null();
     if driver {
-        common::skipped("this machine has an NVIDIA driver");
+        skipped("this machine has an NVIDIA driver");
     }
     driver
 }
