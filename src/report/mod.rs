@@ -39,6 +39,9 @@ pub const PAGE: &str = "index.html";
 /// All its numbers.
 pub const DOCUMENT: &str = "report.json";
 
+/// The folder of the figures, with a slash after it.
+pub const FIGURES: &str = "figures/";
+
 /// A row for each layer.
 pub const LAYERS: &str = "layers.csv";
 

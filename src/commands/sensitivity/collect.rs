@@ -35,12 +35,11 @@ pub(super) fn collect(
     };
     let pool = session.pool()?;
     pool.install(|| {
-        figures
-            .par_iter()
-            .try_for_each(|(stem, figure): &(String, Figure)| {
-                write(&format!("{stem}.svg"), figure.svg().as_bytes())?;
-                write(&format!("{stem}.png"), &figure.png())
-            })
+        figures.par_iter().try_for_each(|figure: &Figure| {
+            let stem = figure.kind.stem();
+            write(&format!("{stem}.svg"), figure.svg().as_bytes())?;
+            write(&format!("{stem}.png"), &figure.png())
+        })
     })?;
     write("results.csv", &results_csv(&results))?;
     write("results.json", &json)?;

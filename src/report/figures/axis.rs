@@ -48,9 +48,12 @@ fn multiples(range: &Range<f64>, about: usize, least_step: f64) -> (Vec<f64>, us
     let first = (range.start / step - 1e-6).ceil() as i64;
     let last = (range.end / step + 1e-6).floor() as i64;
     // Divided rather than multiplied by a step below 1, so that 3 tenths are 0.3.
-    let at = |multiple: i64| match step < 1.0 {
-        true => multiple as f64 / (1.0 / step).round(),
-        false => multiple as f64 * step,
+    let at = |multiple: i64| {
+        if step < 1.0 {
+            multiple as f64 / (1.0 / step).round()
+        } else {
+            multiple as f64 * step
+        }
     };
     ((first..=last).map(at).collect(), decimals)
 }
@@ -279,9 +282,10 @@ impl Ranged for Axis {
     }
 
     fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
-        match hint.weight().allow_light_points() {
-            true => Vec::new(),
-            false => self.ticks.iter().map(|tick| tick.0).collect(),
+        if hint.weight().allow_light_points() {
+            Vec::new()
+        } else {
+            self.ticks.iter().map(|tick| tick.0).collect()
         }
     }
 

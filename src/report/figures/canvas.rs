@@ -12,11 +12,11 @@ use plotters::element::{PathElement, Rectangle};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontTransform, RGBColor, ShapeStyle, TextStyle};
 
-use super::Figure;
 use super::axis::Axis;
 use super::colours::{GRID, INK, SOFT};
 use super::font::{Weight, described};
 use super::sheet::{Image, Sheet, UNITS};
+use super::{Figure, FigureKind};
 
 /// How a text looks.
 #[derive(Clone, Copy, Debug)]
@@ -59,14 +59,14 @@ pub(super) const TICK_LENGTH: f64 = 4.0;
 
 /// A rectangle in pixels.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct Rect {
     pub left: f64,
     pub top: f64,
     pub width: f64,
     pub height: f64,
 }
 
-impl Place {
+impl Rect {
     /// Its right side.
     pub fn right(self) -> f64 {
         self.left + self.width
@@ -92,6 +92,8 @@ pub(super) type Chart<'c> = ChartContext<'c, Sheet, Cartesian2d<Axis, Axis>>;
 
 /// What is drawn on.
 pub(super) struct Canvas {
+    /// In pixels.
+    size: (u32, u32),
     sheet: Rc<RefCell<Sheet>>,
     area: DrawingArea<Sheet, Shift>,
 }
@@ -123,14 +125,23 @@ impl Canvas {
         let size = (width.ceil() as u32, height.ceil() as u32);
         let sheet = Rc::new(RefCell::new(Sheet::new(size)));
         Self {
+            size,
             area: DrawingArea::from(&sheet),
             sheet,
         }
     }
 
     /// What was drawn; `label` says in words what it shows.
-    pub fn finish(self, label: &str) -> Figure {
-        Figure(self.sheet.borrow_mut().document(label))
+    pub fn finish(self, kind: FigureKind, label: String) -> Figure {
+        let (width, height) = self.size;
+        let drawing = self.sheet.borrow_mut().finish();
+        Figure {
+            kind,
+            width,
+            height,
+            label,
+            drawing,
+        }
     }
 
     /// Writes a text whose baseline begins, ends or has its middle here.
@@ -152,7 +163,7 @@ impl Canvas {
     }
 
     /// Fills a rectangle, or draws its sides.
-    pub fn rectangle(&self, place: Place, style: ShapeStyle) {
+    pub fn rectangle(&self, place: Rect, style: ShapeStyle) {
         let corners = [
             (units(place.left), units(place.top)),
             (units(place.right()), units(place.bottom())),
@@ -167,7 +178,7 @@ impl Canvas {
     }
 
     /// Puts a picture into a place.
-    pub fn image(&self, place: Place, uri: &str) {
+    pub fn image(&self, place: Rect, uri: &str) {
         self.sheet.borrow_mut().image(&Image {
             place: [place.left, place.top, place.width, place.height],
             uri,
@@ -175,7 +186,7 @@ impl Canvas {
     }
 
     /// Coordinates for a place, with ticks and their labels left of it and below; titles are not written.
-    pub fn chart(&self, place: Place, x: &Axis, y: &Axis, lines: Lines) -> Chart<'_> {
+    pub fn chart(&self, place: Rect, x: &Axis, y: &Axis, lines: Lines) -> Chart<'_> {
         // Room for labels that is as large as it may be: what fits is the caller's to know.
         let (left, below) = (units(place.left), units(40.0));
         let area = self.area.clone().shrink(

@@ -1,6 +1,6 @@
 //! Texts that fit: names shortened, captions wrapped, numbers written.
 
-use crate::report::printable;
+use crate::report::{printable, table};
 
 use super::font::{SLACK, Weight, width};
 
@@ -50,9 +50,10 @@ pub(super) fn shortened(text: &str, weight: Weight, size: f64, into: f64) -> Str
     let (mut fits, mut exceeds) = (0, characters.len());
     while exceeds - fits > 1 {
         let middle = (fits + exceeds) / 2;
-        match room(&keeping(middle), weight, size) <= into {
-            true => fits = middle,
-            false => exceeds = middle,
+        if room(&keeping(middle), weight, size) <= into {
+            fits = middle
+        } else {
+            exceeds = middle
         }
     }
     keeping(fits)
@@ -110,18 +111,10 @@ pub(super) fn wrapped(text: &str, weight: Weight, size: f64, into: f64) -> Vec<S
 
 /// A count, in groups of three digits from five on.
 pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    if digits.len() < 5 {
-        return digits;
+    if number < 10_000 {
+        return number.to_string();
     }
-    let mut out = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push('\u{a0}');
-        }
-        out.push(digit);
-    }
-    out
+    table::count(number).replace(',', "\u{a0}")
 }
 
 /// A number of things: `1 kernel`, `2 kernels`.
@@ -137,9 +130,10 @@ const LARGE: f64 = 1e7;
 
 /// A number with so many decimals and a minus sign; zero has none.
 pub(super) fn decimal(number: f64, decimals: usize) -> String {
-    let text = match number.abs() < LARGE {
-        true => format!("{number:.decimals$}"),
-        false => format!("{number:.1e}"),
+    let text = if number.abs() < LARGE {
+        format!("{number:.decimals$}")
+    } else {
+        format!("{number:.1e}")
     };
     match text.strip_prefix('-') {
         Some(zero) if zero.bytes().all(|b| matches!(b, b'0' | b'.')) => zero.to_owned(),
@@ -175,9 +169,10 @@ pub(super) fn threshold(tau: f64) -> String {
         (false, _) => &rounded,
     }
     .replace('-', "\u{2212}");
-    match exact {
-        true => text,
-        false => format!("\u{2248}\u{a0}{text}"),
+    if exact {
+        text
+    } else {
+        format!("\u{2248}\u{a0}{text}")
     }
 }
 

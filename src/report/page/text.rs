@@ -26,9 +26,10 @@ pub fn significant(value: f64) -> String {
 
 /// A part of a whole in percent, without its sign.
 pub fn percent(part: f64, whole: f64) -> String {
-    match whole > 0.0 {
-        true => format!("{:.1}", 100.0 * part / whole),
-        false => "0.0".to_owned(),
+    if whole > 0.0 {
+        format!("{:.1}", 100.0 * part / whole)
+    } else {
+        "0.0".to_owned()
     }
 }
 

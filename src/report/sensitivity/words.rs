@@ -56,9 +56,10 @@ pub fn setting(variation: &Variation) -> String {
     let scope = variation.layers.as_ref().map(|scope| scope.label.clone());
     let numbers = variation.numbers().into_iter().filter_map(signed);
     let parts: Vec<String> = scope.into_iter().chain(numbers).collect();
-    match parts.is_empty() {
-        true => "unmerged".to_owned(),
-        false => parts.join(", "),
+    if parts.is_empty() {
+        "unmerged".to_owned()
+    } else {
+        parts.join(", ")
     }
 }
 
@@ -105,9 +106,10 @@ pub fn base(results: &Results, varied: &[Series]) -> Vec<String> {
 /// Names in a row, no more of them than so many.
 pub fn listed(names: &[String], most: usize) -> String {
     // One more takes no more room than to say that there is one.
-    let gap = match names.iter().any(|name| name.contains(", ")) {
-        true => "; ",
-        false => ", ",
+    let gap = if names.iter().any(|name| name.contains(", ")) {
+        "; "
+    } else {
+        ", "
     };
     if names.len() <= most + 1 {
         return names.join(gap);
@@ -150,9 +152,10 @@ impl Written {
         let size = least.abs().max(greatest.abs());
         // Halved, for their difference may be beyond all numbers.
         let spread = 2.0 * (greatest / 2.0 - least / 2.0) / size;
-        let more = match spread > 0.0 {
-            true => (-spread.log10()).floor().clamp(0.0, 4.0) as usize,
-            false => 1,
+        let more = if spread > 0.0 {
+            (-spread.log10()).floor().clamp(0.0, 4.0) as usize
+        } else {
+            1
         };
         Self {
             percent: is_share(measure),
@@ -174,9 +177,10 @@ impl Written {
 
     /// One of the numbers.
     pub fn write(self, number: f64) -> String {
-        match self.percent {
-            true => format!("{}\u{a0}%", significant(100.0 * number, self.digits)),
-            false => significant(number, self.digits),
+        if self.percent {
+            format!("{}\u{a0}%", significant(100.0 * number, self.digits))
+        } else {
+            significant(number, self.digits)
         }
     }
 

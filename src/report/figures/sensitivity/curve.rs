@@ -3,13 +3,13 @@
 use plotters::series::LineSeries;
 use plotters::style::Color;
 
-use crate::report::figures::Figure;
 use crate::report::figures::axis::Axis;
 use crate::report::figures::canvas::{TICK, drawn, line};
-use crate::report::figures::chart::{ChartFigure, PADDING, Sign, Words, empty};
+use crate::report::figures::chart::{Caption, ChartFigure, LegendKey, PADDING, empty};
 use crate::report::figures::colours::{ACCENT, INK, SECOND};
 use crate::report::figures::text::{self, minus, name};
 use crate::report::figures::thresholds::{HEIGHT, WIDTH, dashed_line};
+use crate::report::figures::{Figure, FigureKind, SweepFigure};
 use crate::report::sensitivity::words;
 use crate::sensitivity::{Measure, Results, Series, Setting};
 
@@ -25,29 +25,29 @@ struct Curve<'a> {
     results: &'a Results,
     series: Series,
     settings: Vec<Setting<'a>>,
+    /// Whether its thresholds are shares.
+    is_share: bool,
 }
 
-/// A figure for each measure, as `(stem, figure)`.
-pub fn figures(results: &Results, series: Series) -> Vec<(String, Figure)> {
+/// A figure for each measure.
+pub fn figures(results: &Results, series: Series) -> Vec<Figure> {
     let (shares, others): (Vec<Setting<'_>>, Vec<Setting<'_>>) =
         results.settings(series).partition(is_tau_share);
-    let curves = [(others, ""), (shares, "-share")];
-    let mut figures = Vec::new();
-    for (settings, kind) in curves {
-        if settings.is_empty() {
-            continue;
-        }
-        let curve = Curve {
-            results,
-            series,
-            settings,
-        };
-        for &measure in results.measures() {
-            let stem = format!("{series}{kind}-{}", measure.name());
-            figures.push((stem, curve.draw(measure)));
-        }
-    }
-    figures
+    let curves = [(others, false), (shares, true)].map(|(settings, is_share)| Curve {
+        results,
+        series,
+        settings,
+        is_share,
+    });
+    let drawn = curves.iter().filter(|curve| !curve.settings.is_empty());
+    drawn
+        .flat_map(|curve| {
+            results
+                .measures()
+                .iter()
+                .map(|&measure| curve.draw(measure))
+        })
+        .collect()
 }
 
 impl<'a> Curve<'a> {
@@ -111,9 +111,10 @@ impl<'a> Curve<'a> {
                 .all(|name| name.len() > *end && name.starts_with(start))
         };
         let ends = first.match_indices('.').map(|(dot, _)| dot + 1);
-        match others.is_empty() {
-            true => 0,
-            false => ends.filter(common).max().unwrap_or(0),
+        if others.is_empty() {
+            0
+        } else {
+            ends.filter(common).max().unwrap_or(0)
         }
     }
 
@@ -130,37 +131,38 @@ impl<'a> Curve<'a> {
     }
 
     fn x_axis(&self, marks: &[Mark], length: f64) -> Axis {
-        if !self.is_numeric() {
-            let names: Vec<String> = self.settings.iter().map(|s| self.short_name(s)).collect();
-            let start = Self::common_start(&names);
-            let labels: Vec<String> = names.iter().map(|name| name[start..].to_owned()).collect();
-            return match self.series {
-                Series::Past => {
-                    Axis::labelled(&labels, length, TICK.size, "layers past this depth")
-                }
-                _ => {
-                    let what = match self.series {
-                        Series::Stage => "stage",
-                        _ => "layer",
-                    };
-                    let mut title = format!("{what}, from the input of the net to its output");
-                    if start > 0 {
-                        let start =
-                            text::shortened(&names[0][..start], TICK.weight, TICK.size, 200.0);
-                        title += &format!(" \u{b7} names without \u{201c}{start}\u{201d}");
-                    }
-                    let axis = Axis::named(&labels, length, TICK.size, &title);
-                    let whole = |(place, label): &(f64, String)| labels[*place as usize] == *label;
-                    match axis.ticks.iter().all(whole) {
-                        true => axis,
-                        false => Axis {
-                            title: format!("{title} \u{b7} words shortened"),
-                            ..axis
-                        },
-                    }
-                }
-            };
+        if self.is_numeric() {
+            self.numbers_axis(marks, length)
+        } else {
+            self.names_axis(length)
         }
+    }
+
+    fn names_axis(&self, length: f64) -> Axis {
+        let names: Vec<String> = self.settings.iter().map(|s| self.short_name(s)).collect();
+        let start = Self::common_start(&names);
+        let labels: Vec<String> = names.iter().map(|name| name[start..].to_owned()).collect();
+        let what = match self.series {
+            Series::Past => {
+                return Axis::labelled(&labels, length, TICK.size, "layers past this depth");
+            }
+            Series::Stage => "stage",
+            _ => "layer",
+        };
+        let mut title = format!("{what}, from the input of the net to its output");
+        if start > 0 {
+            let start = text::shortened(&names[0][..start], TICK.weight, TICK.size, 200.0);
+            title += &format!(" \u{b7} names without \u{201c}{start}\u{201d}");
+        }
+        let mut axis = Axis::named(&labels, length, TICK.size, &title);
+        let whole = |(place, label): &(f64, String)| labels[*place as usize] == *label;
+        if !axis.ticks.iter().all(whole) {
+            axis.title += " \u{b7} words shortened";
+        }
+        axis
+    }
+
+    fn numbers_axis(&self, marks: &[Mark], length: f64) -> Axis {
         let least = marks
             .iter()
             .map(|mark| mark.x)
@@ -169,9 +171,8 @@ impl<'a> Curve<'a> {
             .iter()
             .map(|mark| mark.x)
             .fold(f64::NEG_INFINITY, f64::max);
-        let is_share = self.settings.iter().any(is_tau_share);
         let (unit, domain, title) = match self.series {
-            Series::Tau if is_share => {
+            Series::Tau if self.is_share => {
                 let title = "threshold \u{3c4}, as the share of kernels with a partner above it";
                 (10.0, 0.0..=100.0, title)
             }
@@ -192,9 +193,10 @@ impl<'a> Curve<'a> {
                 "L_s: the first convolutions, left alone",
             ),
         };
-        let margin = match greatest > least {
-            true => (greatest - least) * 0.05,
-            false => unit,
+        let margin = if greatest > least {
+            (greatest - least) * 0.05
+        } else {
+            unit
         };
         let values = marks.iter().zip(&self.settings);
         let ticks =
@@ -205,45 +207,46 @@ impl<'a> Curve<'a> {
         }
         let mut axis = Axis::linear(least - margin..greatest + margin, 9, title);
         axis.ticks.retain(|(at, _)| domain.contains(at));
-        match is_share {
-            true => axis.in_percent(),
-            false => axis,
+        if self.is_share {
+            axis.in_percent()
+        } else {
+            axis
         }
     }
 
     /// As long as its layers need.
     fn width(&self, y: &Axis) -> f64 {
-        match self.is_numeric() {
-            true => WIDTH,
-            false => {
-                (self.settings.len() as f64 * EACH + ChartFigure::left(y)).clamp(WIDTH, WIDEST)
-            }
+        if self.is_numeric() {
+            WIDTH
+        } else {
+            (self.settings.len() as f64 * EACH + ChartFigure::left(y)).clamp(WIDTH, WIDEST)
         }
     }
 
-    fn words(&self, reading: &Reading, marks: &[Mark], is_second: bool, width: f64) -> Words {
+    fn caption(&self, reading: &Reading, marks: &[Mark], is_second: bool, width: f64) -> Caption {
         let remarks = Remarks::on(self.results, &self.settings, reading.measure, |s| {
             self.call(s)
         });
         let mut legend = Vec::new();
         if marks.iter().any(|mark| mark.mean.is_some() && !mark.hollow) {
-            let what = match marks.iter().any(|mark| mark.deviation.is_some()) {
-                true => format!("mean {}", reading.name),
-                false => reading.name.clone(),
+            let what = if marks.iter().any(|mark| mark.deviation.is_some()) {
+                format!("mean {}", reading.name)
+            } else {
+                reading.name.clone()
             };
-            legend.push((Sign::Dot(ACCENT), what));
+            legend.push((LegendKey::Dot(ACCENT), what));
         }
         if let Some(baseline) = reading.baseline.filter(|_| !is_empty(marks)) {
             let level = format!("unmerged: {}", reading.write(baseline));
-            legend.push((Sign::Dashed(INK), level));
+            legend.push((LegendKey::Dashed(INK), level));
         }
         if is_second {
-            let bars = Sign::Bar(SECOND, BAR_OPACITY);
+            let bars = LegendKey::Bar(SECOND, BAR_OPACITY);
             legend.push((bars, "kernels merged (right axis)".to_owned()));
         }
-        remarks.explain(Sign::Ring(ACCENT), &mut legend);
+        remarks.explain(LegendKey::Ring(ACCENT), &mut legend);
         let shown = "mean \u{b1} 1 standard deviation";
-        remarks.alarm(Words::new(
+        remarks.alarm(Caption::new(
             width,
             &notes::title(self.results, reading.measure, &self.varying()),
             &notes::subtitle(self.results, &[self.series], &self.settings, shown),
@@ -276,7 +279,13 @@ impl<'a> Curve<'a> {
             x = self.x_axis(&marks, length(right));
         }
         let figure = ChartFigure {
-            words: self.words(&reading, &marks, second.is_some(), width),
+            kind: FigureKind::Sweep(SweepFigure {
+                series: self.series,
+                crossed: None,
+                is_tau_share: self.is_share,
+                measure,
+            }),
+            caption: self.caption(&reading, &marks, second.is_some(), width),
             x: x.clone(),
             y: y.clone(),
             second: second.clone(),

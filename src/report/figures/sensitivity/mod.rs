@@ -14,10 +14,10 @@ use super::axis::Axis;
 use super::canvas::TICK;
 use super::text;
 
-/// A figure for each thing that varies and each of the measures that are drawn, as `(stem, figure)`: which layers merge
+/// A figure for each thing that varies and each of the measures that are drawn: which layers merge
 /// (Figure 3a), τ (3b), α and p (2), L_s, and a map for each two that were crossed (2). Thresholds that are similarities and
 /// those that are shares have figures of their own.
-pub fn sensitivity(results: &Results) -> Vec<(String, Figure)> {
+pub fn sensitivity(results: &Results) -> Vec<Figure> {
     let mut figures = Vec::new();
     for series in Series::ALL {
         let drawn = match series {
@@ -89,9 +89,10 @@ impl Reading {
         // No wider than fits beside another title.
         let title = text::shortened(&self.name, TICK.weight, TICK.size, 200.0);
         let axis = Axis::measured(least, greatest, 5, &title);
-        match words::is_share(self.measure) {
-            true => axis.in_percent(),
-            false => axis,
+        if words::is_share(self.measure) {
+            axis.in_percent()
+        } else {
+            axis
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is written around the figures of a sweep.
 
-use crate::report::figures::chart::{Sign, Words};
+use crate::report::figures::chart::{Caption, LegendKey};
 use crate::report::figures::colours::ALARM;
 use crate::report::figures::text::{name, things};
 use crate::report::sensitivity::words;
@@ -76,22 +76,23 @@ impl Remarks {
     }
 
     /// Explains what is hollow and what is crossed, if anything is.
-    pub fn explain(&self, hollow: Sign, legend: &mut Vec<(Sign, String)>) {
+    pub fn explain(&self, hollow: LegendKey, legend: &mut Vec<(LegendKey, String)>) {
         if !self.hollow.is_empty() {
             legend.push((hollow, "nothing merged".to_owned()));
         }
         if self.failed > 0 {
-            legend.push((Sign::Cross(ALARM), "failed".to_owned()));
+            legend.push((LegendKey::Cross(ALARM), "failed".to_owned()));
         }
     }
 
     /// With what must not be overlooked.
-    pub fn alarm(&self, words: Words) -> Words {
-        match self.all_hollow {
-            true => words.alarmed(
+    pub fn alarm(&self, caption: Caption) -> Caption {
+        if self.all_hollow {
+            caption.alarmed(
                 "NOTHING MERGED at any point of this figure: it does not show that the net is robust to merging.",
-            ),
-            false => words,
+            )
+        } else {
+            caption
         }
     }
 
