@@ -149,7 +149,7 @@ struct EpochJson {
     relative_change: Option<f64>,
 }
 
-/// Written on one line, whatever stands around it.
+/// Serialized on one line within pretty-printed JSON.
 pub(super) struct Compact<T>(pub(super) T);
 
 impl<T: Serialize> Serialize for Compact<T> {
@@ -160,8 +160,8 @@ impl<T: Serialize> Serialize for Compact<T> {
     }
 }
 
-/// Rounded to 12 significant digits. LAPACK's results differ in the last digits between machines; these do not, but for
-/// the rare value that lies where the rounding turns.
+/// Rounds to 12 significant digits. LAPACK's results differ in the last digits between machines; rounded they agree, except
+/// for the rare value next to a rounding boundary.
 pub(crate) fn rounded(value: f64) -> f64 {
     format!("{value:.11e}")
         .parse()

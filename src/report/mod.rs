@@ -3,7 +3,7 @@
 mod bitmap;
 mod changes;
 mod doctor;
-pub mod document;
+pub(crate) mod document;
 pub mod figures;
 pub mod folder;
 mod inspection;
@@ -11,39 +11,38 @@ mod merging;
 mod nothing_merged;
 pub mod page;
 mod printable;
-pub mod redundancy;
+pub(crate) mod redundancy;
 #[cfg(test)]
 mod sample;
-pub mod sensitivity;
+pub(crate) mod sensitivity;
 mod summary;
 mod table;
-pub mod tables;
+pub(crate) mod tables;
 
 use crate::TOOL;
 
-pub use changes::{DiffReport, TensorDifference};
+pub(crate) use changes::DiffReport;
 pub use doctor::{
     AutoReport, DoctorReport, FoundReport, GpuReport, LibraryReport, ProcessorReport, TriedReport,
 };
-pub use inspection::{InspectReport, InspectedLayer};
-pub use merging::{FinishedRun, MergeReport, MergedLayer, Totals};
-pub use nothing_merged::NothingMerged;
+pub(crate) use inspection::InspectReport;
+pub(crate) use merging::{FinishedRun, MergeReport};
+pub(crate) use nothing_merged::NothingMerged;
 pub use printable::printable;
-pub use redundancy::Redundancy;
-pub use sensitivity::SensitivitySummary;
-pub use summary::AnalysisSummary;
+pub(crate) use redundancy::Redundancy;
+pub(crate) use summary::AnalysisSummary;
 
 /// The page of a report.
-pub const PAGE: &str = "index.html";
+pub(crate) const PAGE: &str = "index.html";
 
 /// All its numbers.
-pub const DOCUMENT: &str = "report.json";
+pub(crate) const DOCUMENT: &str = "report.json";
 
 /// The folder of the figures, with a slash after it.
-pub const FIGURES: &str = "figures/";
+pub(crate) const FIGURES: &str = "figures/";
 
 /// A row for each layer.
-pub const LAYERS: &str = "layers.csv";
+pub(crate) const LAYERS: &str = "layers.csv";
 
 /// A row for each of a layer's closest pairs.
-pub const PAIRS: &str = "pairs.csv";
+pub(crate) const PAIRS: &str = "pairs.csv";

@@ -18,7 +18,6 @@ use super::redundancy::{LayerFacts, LayerMerges, Redundancy, ReportedLayer};
 
 /// What a network of the sample is.
 pub struct Net {
-    /// Layers.
     pub layers: usize,
     /// Kernels of a layer of that depth.
     pub kernels: fn(usize) -> usize,
@@ -230,7 +229,6 @@ pub fn layer(n: usize, seed: u64) -> (LayerNumbers, LayerDrawings) {
 }
 
 impl Net {
-    /// Its report.
     pub fn report(&self) -> Redundancy {
         let layers: Vec<ReportedLayer> = (1..=self.layers)
             .map(|depth| {

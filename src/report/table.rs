@@ -4,7 +4,7 @@ use super::printable;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use indicatif::HumanCount;
 
-/// How a column is set.
+/// How a column is aligned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Align {
     Left,
@@ -53,7 +53,7 @@ pub(super) fn counted(number: u64, one: &str) -> String {
     format!("{} {one}{plural}", count(number))
 }
 
-/// A number of any size with so many significant digits, one at least.
+/// A number with `digits` significant digits, at least one; very small and large ones with an exponent.
 pub(super) fn significant(value: f64, digits: usize) -> String {
     let size = value.abs();
     let after = digits - 1;

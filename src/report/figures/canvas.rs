@@ -15,7 +15,7 @@ use plotters::style::{Color, FontTransform, RGBColor, ShapeStyle, TextStyle};
 use super::axis::Axis;
 use super::colours::{GRID, INK, SOFT};
 use super::font::{Weight, described};
-use super::sheet::{Image, Sheet, UNITS};
+use super::sheet::{Sheet, UNITS};
 use super::{Figure, FigureKind};
 
 /// How a text looks.
@@ -23,9 +23,7 @@ use super::{Figure, FigureKind};
 pub(super) struct Type {
     /// Size in pixels.
     pub size: f64,
-    /// Its weight.
     pub weight: Weight,
-    /// Its colour.
     pub colour: RGBColor,
 }
 
@@ -67,18 +65,16 @@ pub(super) struct Rect {
 }
 
 impl Rect {
-    /// Its right side.
     pub fn right(self) -> f64 {
         self.left + self.width
     }
 
-    /// Its lower side.
     pub fn bottom(self) -> f64 {
         self.top + self.height
     }
 }
 
-/// Which lines there are beside the data.
+/// The lines drawn with the axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lines {
     /// Level ones at the ticks of the y axis.
@@ -98,12 +94,11 @@ pub(super) struct Canvas {
     area: DrawingArea<Sheet, Shift>,
 }
 
-/// The value of a drawing that cannot fail: it goes to memory, and the font is there.
+/// Unwraps the result of drawing, which cannot fail in memory with a font that comes with the program.
 pub(super) fn drawn<T, E: Error>(result: Result<T, E>) -> T {
     result.expect("drawing in memory with a font at hand")
 }
 
-/// In units.
 fn units(pixels: f64) -> i32 {
     (pixels * UNITS).round() as i32
 }
@@ -179,21 +174,19 @@ impl Canvas {
 
     /// Puts a picture into a place.
     pub fn image(&self, place: Rect, uri: &str) {
-        self.sheet.borrow_mut().image(&Image {
-            place: [place.left, place.top, place.width, place.height],
-            uri,
-        });
+        let place = [place.left, place.top, place.width, place.height];
+        self.sheet.borrow_mut().image(place, uri);
     }
 
     /// Coordinates for a place, with ticks and their labels left of it and below; titles are not written.
     pub fn chart(&self, place: Rect, x: &Axis, y: &Axis, lines: Lines) -> Chart<'_> {
-        // Room for labels that is as large as it may be: what fits is the caller's to know.
+        // As much room for labels as there is; the caller sees to it that they fit.
         let (left, below) = (units(place.left), units(40.0));
         let area = self.area.clone().shrink(
             (0, units(place.top)),
             (units(place.right()), units(place.height) + below),
         );
-        // Upright labels are written here: `plotters` sets them as if they were level.
+        // `plotters` places upright labels as if they were level, so they are written here.
         let mut level = x.clone();
         if x.upright {
             for (at, label) in std::mem::take(&mut level.ticks) {

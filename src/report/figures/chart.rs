@@ -52,7 +52,7 @@ pub(super) const CROSS: f64 = 3.5;
 /// Width of the line around what is hollow.
 pub(super) const RIM: f64 = 1.6;
 
-/// A title, a line that says what is shown of it, a legend and notes, in lines that fit a width.
+/// The text around a figure: title, subtitle, alarm, legend and notes, wrapped to a width.
 #[derive(Clone, Debug)]
 pub(super) struct Caption {
     /// Width between the paddings.
@@ -116,7 +116,7 @@ impl Caption {
         PADDING + self.notes.len() as f64 * LEADING
     }
 
-    /// Writes what is above the data from the top, and the notes below a height.
+    /// Writes the text above the data at the top, and the notes below `notes_below`.
     pub fn write(&self, canvas: &Canvas, notes_below: f64) {
         let left = PADDING;
         let mut baseline = PADDING + 12.0;
@@ -145,7 +145,7 @@ impl Caption {
         }
     }
 
-    /// Everything it says, for those who cannot see it.
+    /// Title, subtitle and alarm as one text, for screen readers.
     pub fn aloud(&self) -> String {
         let lines = self.subtitle.iter().chain(&self.alarm);
         let lines: Vec<&str> = lines.map(String::as_str).collect();
@@ -234,7 +234,7 @@ impl ChartFigure {
         PADDING + y.widest_label(TICK.size) + 2.0 * TICK_LENGTH
     }
 
-    /// Room right of the data, such that no label of the x axis leaves the figure.
+    /// Room right of the data that keeps the labels of the x axis within the figure.
     pub fn least_right(x: &Axis) -> f64 {
         if x.upright {
             PADDING

@@ -50,12 +50,12 @@ const DEPTHS: [RGBColor; 4] = [
     RGBColor(0x77, 0x3f, 0x9e),
 ];
 
-/// Place of 0 in the palette; −1 is at 0 and 1 at twice this.
+/// Index of 0 in the palette; −1 is at 0 and 1 at twice this.
 const CENTRE: f32 = 127.0;
-/// Place of NaN in the palette.
+/// Index of NaN in the palette.
 const NAN: u8 = 255;
 
-/// Place in [`palette`] of a number of [−1, 1]; what is beyond counts as the end.
+/// Index in [`palette`] of a number in [−1, 1], to which others are clamped.
 pub(super) fn diverging(number: f32) -> u8 {
     if number.is_nan() {
         NAN
@@ -73,7 +73,7 @@ pub(super) fn palette() -> Vec<RGBColor> {
         .collect()
 }
 
-/// The colour of a similarity of [−1, 1], for those who have a palette of their own.
+/// The colour of a similarity in [−1, 1], for callers with a palette of their own.
 pub fn colour(similarity: f32) -> [u8; 3] {
     let RGBColor(red, green, blue) = between(&ANCHORS, (f64::from(similarity) + 1.0) / 2.0);
     [red, green, blue]

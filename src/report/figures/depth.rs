@@ -17,7 +17,7 @@ use super::text::{room, things};
 use super::thresholds::{HEIGHT, WIDTH, dots, upright};
 use super::{DepthPoint, Figure, FigureKind};
 
-/// Pixels that a layer needs, and the most that all get.
+/// Pixels per layer, and the greatest width of all layers.
 const EACH: f64 = 8.0;
 const WIDEST: f64 = 1000.0;
 /// Half of a box's width, as a share of its layer's and in pixels at most.
@@ -43,7 +43,7 @@ impl<'p, 'a> Row<'p, 'a> {
         }
     }
 
-    /// Depths along the layers, as many as there is room for.
+    /// The axis of depths, with as many labels as fit.
     fn axis(&self, y: &Axis) -> Axis {
         let length = self.width - ChartFigure::left(y);
         let deepest = self
@@ -73,7 +73,7 @@ impl<'p, 'a> Row<'p, 'a> {
         Axis::labelled(&labels, length, TICK.size, "depth")
     }
 
-    /// What is to be said of layers left alone, and of such without depth.
+    /// The legend's entry for the end of the shallow layers.
     fn shallow_key(&self, skip_shallow: usize) -> Option<(LegendKey, String)> {
         let any = self.layers.iter().any(|point| is_shallow(point.facts));
         any.then(|| {

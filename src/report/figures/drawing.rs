@@ -17,7 +17,6 @@ impl Drawing {
         self.rest.push_str(text);
     }
 
-    /// Adds a colour.
     pub fn push_colour(&mut self, colour: RGBColor) {
         self.painted.push((std::mem::take(&mut self.rest), colour));
     }

@@ -199,7 +199,7 @@ impl Quantity {
     }
 }
 
-/// Bytes of what all names end in, from a dot or slash: `.safetensors`, or `/model.safetensors`.
+/// Length in bytes of the ending that all names share, from a dot or slash on: `.safetensors`, or `/model.safetensors`.
 fn common_ending(names: &[String]) -> usize {
     let Some((first, others)) = names.split_first() else {
         return 0;

@@ -45,7 +45,8 @@ use spectrum::spectrum;
 use thresholds::{layer_thresholds, net_thresholds};
 
 pub(super) use colours::colour;
-pub use kind::{FigureKind, LayerStem, SweepFigure};
+pub(crate) use kind::LayerStem;
+pub use kind::{FigureKind, SweepFigure};
 pub use sensitivity::sensitivity;
 
 /// Pixels of a PNG in a pixel of the SVG, along each side.
@@ -117,7 +118,7 @@ impl Figure {
 }
 
 /// The figures of a layer: what can be drawn of it.
-pub fn of_layer(
+pub(crate) fn of_layer(
     layer: &LayerFacts,
     numbers: &LayerNumbers,
     drawings: &LayerDrawings,
@@ -136,7 +137,7 @@ pub fn of_layer(
 }
 
 /// The figures of a whole net, and of its layers from epoch to epoch.
-pub fn overviews(report: &Redundancy) -> Vec<Figure> {
+pub(crate) fn overviews(report: &Redundancy) -> Vec<Figure> {
     let points: Vec<DepthPoint<'_>> = report
         .layers
         .iter()

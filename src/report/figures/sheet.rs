@@ -70,14 +70,6 @@ impl From<BackendColor> for BackendColour {
     }
 }
 
-/// A picture in a figure.
-pub(super) struct Image<'a> {
-    /// Left, top, width and height in pixels.
-    pub place: [f64; 4],
-    /// Its data, as a URI.
-    pub uri: &'a str,
-}
-
 impl Sheet {
     /// An empty one of this size in pixels.
     pub fn new(size: (u32, u32)) -> Self {
@@ -88,11 +80,10 @@ impl Sheet {
         }
     }
 
-    /// Puts a picture on what has been drawn.
-    pub fn image(&mut self, image: &Image<'_>) {
+    /// Draws a picture, given as a URI, at a left, top, width and height in pixels.
+    pub fn image(&mut self, place: [f64; 4], uri: &str) {
         self.end_path();
-        let [x, y, width, height] = image.place.map(|v| units((v * UNITS).round() as i32));
-        let uri = image.uri;
+        let [x, y, width, height] = place.map(|v| units((v * UNITS).round() as i32));
         self.drawing.push(&format!(
             "<image x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" preserveAspectRatio=\"none\" \
              style=\"image-rendering:pixelated\" href=\"{uri}\"/>\n"

@@ -16,7 +16,7 @@ use super::raster;
 use super::text::{count, room, things};
 use super::{Figure, FigureKind};
 
-/// Pixels along a side that a map is brought near to, by whole pixels a cell.
+/// Side in pixels that a map comes close to with cells of whole pixels.
 const SIDE: f64 = 512.0;
 /// Pixels along a cell's side at most: a map of a few kernels need not be large.
 const LARGEST_CELL: f64 = 48.0;

@@ -14,7 +14,7 @@ use super::text::{count, decimal, things};
 use super::thresholds::{HEIGHT, WIDTH, dots, upright};
 use super::{Figure, FigureKind};
 
-/// Eigenvalues that are drawn at most: more than one a pixel are not seen.
+/// Most eigenvalues drawn: more than one per pixel cannot be seen.
 const DRAWN: usize = 1000;
 /// Up to this many are dots as well.
 const DOTS: usize = 40;

@@ -1,4 +1,4 @@
-//! What became of the layers from epoch to epoch.
+//! How the layers changed from epoch to epoch.
 
 use maud::{Markup, html};
 

@@ -188,7 +188,7 @@ fn closest(numbers: &LayerNumbers, merges: Option<&LayerMerges>) -> Markup {
     }
 }
 
-/// What is wrong, in a few words each.
+/// Each problem in a few words.
 pub fn complaints(health: &Health) -> Vec<String> {
     let Health {
         zero,

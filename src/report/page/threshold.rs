@@ -11,7 +11,7 @@ use crate::report::table::{count, counted};
 use super::text::{decimals, percent};
 use super::{chart, figure};
 
-/// Where τ stands at first, as a place of the curves: at that of the merge, or where the program has it by itself.
+/// The initial τ, as an index of the curves: that of the merge, or else the program's default.
 pub fn start(report: &Redundancy) -> usize {
     let of = |parameters: Parameters| match parameters.tau {
         Threshold::Similarity(tau) => Some(tau.get()),
@@ -19,16 +19,16 @@ pub fn start(report: &Redundancy) -> usize {
     };
     let tau = report.merging.and_then(of);
     let tau = tau.or_else(|| of(Parameters::default())).unwrap_or(0.0);
-    // The next one below, at which no fewer kernels have a partner; but for what two decimals lose in binary.
+    // Rounded down, so that no fewer kernels have a partner; 1e-9 makes up for decimals that binary rounds down.
     ((tau.clamp(-1.0, 1.0) + 1.0) * 100.0 + 1e-9) as usize
 }
 
-/// τ at a place of the curves.
+/// τ at an index of the curves.
 pub fn shown(place: usize) -> String {
     decimals(threshold(place), 2)
 }
 
-/// The bar that stays in sight. Without script there is nothing to move.
+/// The bar that stays in sight; hidden until the script shows it.
 pub fn bar(report: &Redundancy) -> Markup {
     let tau = format!("{:.2}", threshold(start(report)));
     html! {

@@ -11,7 +11,7 @@ use crate::sensitivity::{
     Average, Evaluator, FinishedPoint, Measure, Results, Series, Setting, Variation,
 };
 
-use super::words;
+use super::labels;
 
 /// What `"format"` says.
 const FORMAT: &str = "inmerge-sensitivity";
@@ -84,7 +84,7 @@ fn averaged<'a>(setting: Setting<'a>) -> Compact<AveragedSetting<'a>> {
     });
     Compact(AveragedSetting {
         set: setting.variation,
-        label: words::setting(setting.variation),
+        label: labels::setting(setting.variation),
         merged_nothing: setting.merged_nothing(),
         failed: setting.failed().count(),
         repeats: setting.points.len(),

@@ -78,7 +78,6 @@ impl Sample {
         self.settings.push((series, variation));
     }
 
-    /// These thresholds.
     pub fn taus(mut self, taus: &[&str]) -> Self {
         for tau in taus {
             let variation = Variation {

@@ -4,7 +4,7 @@ use crate::plan::Parameters;
 use crate::report::tables::{Column, cell, csv};
 use crate::sensitivity::{FinishedPoint, Measure, Outcome, Results, Scope, Series, Variation};
 
-use super::words;
+use super::labels;
 
 /// A finished point, and the settings that it varies.
 struct Row<'a> {
@@ -15,7 +15,7 @@ struct Row<'a> {
 fn columns<'a>() -> [Column<Row<'a>>; 21] {
     [
         ("series", |row| row.finished.point.series.to_string()),
-        ("setting", |row| words::setting(row.varied())),
+        ("setting", |row| labels::setting(row.varied())),
         ("layers", |row| cell(row.scope().map(|scope| &scope.label))),
         ("first_depth", |row| {
             cell(row.scope().map(|scope| scope.first))

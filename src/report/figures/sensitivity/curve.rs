@@ -10,17 +10,17 @@ use crate::report::figures::colours::{ACCENT, INK, SECOND};
 use crate::report::figures::text::{self, minus, name};
 use crate::report::figures::thresholds::{HEIGHT, WIDTH, dashed_line};
 use crate::report::figures::{Figure, FigureKind, SweepFigure};
-use crate::report::sensitivity::words;
+use crate::report::sensitivity::labels;
 use crate::sensitivity::{Measure, Results, Series, Setting};
 
 use super::marks::{BAR_OPACITY, Mark, MarksIn};
 use super::notes::{self, Remarks};
-use super::{Reading, is_tau_share};
+use super::{DrawnMeasure, is_tau_share};
 
-/// Pixels that a layer needs, and the most that all get.
+/// Pixels per layer, and the greatest width of all layers.
 const EACH: f64 = 12.0;
 const WIDEST: f64 = 1500.0;
-/// A series of which one figure is drawn for each measure.
+/// The settings of a series, drawn once for each measure.
 struct Curve<'a> {
     results: &'a Results,
     series: Series,
@@ -64,22 +64,22 @@ impl<'a> Curve<'a> {
             Series::Layer => "with one layer merged at a time".to_owned(),
             Series::Stage => "with one stage merged at a time".to_owned(),
             Series::Past => "with all layers past a depth merged".to_owned(),
-            series => format!("over {}", words::sign(series)),
+            series => format!("over {}", labels::symbol(series)),
         }
     }
 
     /// What a setting is called in a note.
     fn call(&self, setting: &Setting<'_>) -> String {
-        match words::value(setting.variation, self.series) {
+        match labels::value(setting.variation, self.series) {
             Some(value) => minus(&value),
             None => self.short_name(setting),
         }
     }
 
-    /// What is said before such names.
+    /// What stands before these names.
     fn prefix(&self) -> String {
         match (self.is_numeric(), self.series) {
-            (true, series) => format!("{}\u{a0}", words::sign(series)),
+            (true, series) => format!("{}\u{a0}", labels::symbol(series)),
             (false, Series::Past) => "depth\u{a0}".to_owned(),
             (false, _) => String::new(),
         }
@@ -99,7 +99,7 @@ impl<'a> Curve<'a> {
         }
     }
 
-    /// What all names begin with, up to a dot, of which an axis has no need.
+    /// Length in bytes of the beginning, up to a dot, that all names share and an axis can leave out.
     fn common_start(names: &[String]) -> usize {
         let Some((first, others)) = names.split_first() else {
             return 0;
@@ -118,7 +118,7 @@ impl<'a> Curve<'a> {
         }
     }
 
-    /// The share of kernels that merged, where the figure is over something that changes it and not of it.
+    /// The axis of the share of kernels that merged, where that changes along the figure and is not what it shows.
     fn second_axis(&self, measure: Measure, marks: &[Mark]) -> Option<Axis> {
         let changes = matches!(
             self.series,
@@ -214,7 +214,7 @@ impl<'a> Curve<'a> {
         }
     }
 
-    /// As long as its layers need.
+    /// Wide enough for its layers.
     fn width(&self, y: &Axis) -> f64 {
         if self.is_numeric() {
             WIDTH
@@ -223,7 +223,13 @@ impl<'a> Curve<'a> {
         }
     }
 
-    fn caption(&self, reading: &Reading, marks: &[Mark], is_second: bool, width: f64) -> Caption {
+    fn caption(
+        &self,
+        reading: &DrawnMeasure,
+        marks: &[Mark],
+        is_second: bool,
+        width: f64,
+    ) -> Caption {
         let remarks = Remarks::on(self.results, &self.settings, reading.measure, |s| {
             self.call(s)
         });
@@ -256,7 +262,7 @@ impl<'a> Curve<'a> {
     }
 
     fn draw(&self, measure: Measure) -> Figure {
-        let reading = Reading::of(self.results, &self.settings, measure);
+        let reading = DrawnMeasure::of(self.results, &self.settings, measure);
         let marks: Vec<Mark> = self
             .settings
             .iter()
@@ -320,7 +326,7 @@ impl<'a> Curve<'a> {
     }
 }
 
-/// Whether no setting has a number: then words stand where marks would be.
+/// Whether no setting has a number, so that a sentence stands in place of marks.
 fn is_empty(marks: &[Mark]) -> bool {
     marks.iter().all(|mark| mark.mean.is_none())
 }

@@ -12,13 +12,13 @@ use crate::report::figures::colour_bar::{self, colour_bar};
 use crate::report::figures::colours::{ALARM, GRID, INK, ON_DARK, depth, depths, text_on};
 use crate::report::figures::text::{minus, room, things};
 use crate::report::figures::{Figure, FigureKind, SweepFigure};
-use crate::report::sensitivity::words;
+use crate::report::sensitivity::labels;
 use crate::sensitivity::{Measure, Results, Series, Setting};
 
 use super::notes::{self, Remarks};
-use super::{Reading, is_tau_share};
+use super::{DrawnMeasure, is_tau_share};
 
-/// Pixels along the sides that a map is brought near to, and of a cell at least and at most.
+/// Sides in pixels that a map comes close to, and the least and greatest side of a cell.
 const SIDES: [f64; 2] = [560.0, 400.0];
 const LEAST_CELL: f64 = 3.0;
 const LARGEST_CELL: [f64; 2] = [104.0, 56.0];
@@ -94,7 +94,7 @@ fn number(setting: &Setting<'_>, series: Series) -> f64 {
 fn values(settings: &[Setting<'_>], series: Series) -> Vec<Value> {
     let values = settings.iter().map(|setting| Value {
         number: number(setting, series),
-        label: minus(&words::value(setting.variation, series).unwrap_or_default()),
+        label: minus(&labels::value(setting.variation, series).unwrap_or_default()),
     });
     let mut values: Vec<Value> = values.collect();
     values.sort_by(|a, b| a.number.total_cmp(&b.number));
@@ -113,13 +113,13 @@ fn place_of(values: &[Value], number: f64) -> f64 {
 
 impl Map<'_> {
     fn call(&self, setting: &Setting<'_>) -> String {
-        // Held together where the line is broken.
-        minus(&words::setting(setting.variation))
+        // Not broken across lines.
+        minus(&labels::setting(setting.variation))
             .replace(", ", " ")
             .replace(' ', "\u{a0}")
     }
 
-    fn caption(&self, reading: &Reading, is_level_shown: bool, width: f64) -> Caption {
+    fn caption(&self, reading: &DrawnMeasure, is_level_shown: bool, width: f64) -> Caption {
         let results = self.results;
         let remarks = Remarks::on(results, &self.settings, reading.measure, |s| self.call(s));
         let mut below = remarks.notes("");
@@ -135,14 +135,18 @@ impl Map<'_> {
             Some(baseline) if is_level_shown => {
                 legend.push((LegendKey::Line(INK, 2.0), format!("unmerged: {baseline}")));
             }
-            // No line on the colour bar could stand for it.
+            // It lies beyond the colour bar, which cannot mark it.
             Some(baseline) => {
                 below.insert(0, format!("Unmerged: {baseline}, beyond these colours."))
             }
             None => {}
         }
         remarks.explain(LegendKey::Frame(depth(0.5)), &mut legend);
-        let varying = format!("over {} and {}", words::sign(self.x), words::sign(self.y));
+        let varying = format!(
+            "over {} and {}",
+            labels::symbol(self.x),
+            labels::symbol(self.y)
+        );
         remarks.alarm(Caption::new(
             width,
             &notes::title(results, reading.measure, &varying),
@@ -153,7 +157,7 @@ impl Map<'_> {
     }
 
     fn draw(&self, measure: Measure) -> Figure {
-        let reading = Reading::of(self.results, &self.settings, measure);
+        let reading = DrawnMeasure::of(self.results, &self.settings, measure);
         let means: Vec<f64> = self
             .settings
             .iter()
@@ -174,7 +178,7 @@ impl Map<'_> {
         let height = cell[1] * self.rows.len() as f64;
         let titled = |series: Series| match series {
             Series::Tau => "threshold \u{3c4}",
-            series => words::sign(series),
+            series => labels::symbol(series),
         };
         let x = Axis::labelled(&labels(&self.columns), width, TICK.size, titled(self.x));
         let y = Axis::stacked(&labels(&self.rows), height, TICK.size, titled(self.y));
@@ -231,7 +235,7 @@ impl Map<'_> {
         canvas: &Canvas,
         map: Rect,
         [wide, high]: [f64; 2],
-        reading: &Reading,
+        reading: &DrawnMeasure,
         colours: Option<&Axis>,
     ) {
         let gap = if wide.min(high) < 8.0 { 0.0 } else { GAP };
@@ -298,7 +302,7 @@ fn draw_cell(
     }
     if setting.failed().next().is_some() {
         let half = (cell.width.min(cell.height) / 2.0 - 1.0).clamp(1.0, 2.0 * CROSS);
-        // Beside the number of the repetitions that did not fail.
+        // In the corner, beside the mean of the repetitions that did not fail.
         let at = match colour {
             None => (middle, centre),
             Some(_) => {
@@ -311,7 +315,7 @@ fn draw_cell(
         } else {
             half.min(CROSS - 1.0)
         };
-        // Seen on cells of every colour.
+        // A light ground, so that the cross is seen on cells of any colour.
         let ground = Rect {
             left: at.0 - half - 1.5,
             top: at.1 - half - 1.5,

@@ -8,7 +8,7 @@ use crate::report::figures::chart::{CROSS, cross, ring};
 use crate::report::figures::colours::{ACCENT, ALARM, SECOND};
 use crate::sensitivity::{Measure, Setting};
 
-use super::{Reading, drawable};
+use super::{DrawnMeasure, drawable};
 
 /// Radius of a mean, of a single repetition, and half of an error bar's ends, at most.
 const MEAN: f64 = 4.0;
@@ -41,7 +41,7 @@ pub struct Mark {
 
 impl Mark {
     /// Of a setting of a series of numbers, or of that place in its series.
-    pub fn of(setting: &Setting<'_>, place: usize, reading: &Reading) -> Self {
+    pub fn of(setting: &Setting<'_>, place: usize, reading: &DrawnMeasure) -> Self {
         let average = setting.average(reading.measure);
         let deviation = average.and_then(|average| average.deviation);
         let repeats = setting.points.iter().filter_map(|point| {
@@ -148,7 +148,7 @@ impl<'a> MarksIn<'a> {
         }
     }
 
-    /// Single values: beside the mean, which would cover them, unless they would be nearer to the next one.
+    /// Single values, beside the mean that would cover them, unless the next setting is too close.
     pub fn repeats(&self, canvas: &Canvas) {
         let beside = self.radius + SINGLE + 1.0;
         let beside = if self.each > 3.0 * beside {

@@ -6,7 +6,7 @@ mod marks;
 mod notes;
 
 use crate::plan::Threshold;
-use crate::report::sensitivity::words::{self, Written};
+use crate::report::sensitivity::labels::{self, NumberFormat};
 use crate::sensitivity::{Measure, Results, Series, Setting};
 
 use super::Figure;
@@ -36,16 +36,16 @@ fn is_tau_share(setting: &Setting<'_>) -> bool {
 }
 
 /// A measure as a figure shows it.
-struct Reading {
+struct DrawnMeasure {
     measure: Measure,
     /// What it is called.
     name: String,
     /// Of the checkpoint as it is, where that is known.
     baseline: Option<f64>,
-    written: Written,
+    written: NumberFormat,
 }
 
-impl Reading {
+impl DrawnMeasure {
     fn of(results: &Results, settings: &[Setting<'_>], measure: Measure) -> Self {
         let baseline = results.baseline(measure);
         let means = settings
@@ -53,15 +53,15 @@ impl Reading {
             .filter_map(|setting| Some(setting.average(measure)?.mean));
         Self {
             measure,
-            name: text::name(&words::measure(results, measure)),
+            name: text::name(&labels::measure(results, measure)),
             baseline,
-            written: Written::of(measure, means.chain(baseline)),
+            written: NumberFormat::of(measure, means.chain(baseline)),
         }
     }
 
-    /// A mean or spread as it can be drawn, shares in percent.
+    /// A mean or spread in the unit of the axis: shares in percent, clamped; `None` for NaN.
     fn drawable(&self, number: f64) -> Option<f64> {
-        let scale = if words::is_share(self.measure) {
+        let scale = if labels::is_share(self.measure) {
             100.0
         } else {
             1.0
@@ -86,10 +86,10 @@ impl Reading {
             Some((number.min(least), number.max(greatest)))
         });
         let (least, greatest) = ends.unwrap_or((0.0, 1.0));
-        // No wider than fits beside another title.
+        // Narrow enough to fit beside another title.
         let title = text::shortened(&self.name, TICK.weight, TICK.size, 200.0);
         let axis = Axis::measured(least, greatest, 5, &title);
-        if words::is_share(self.measure) {
+        if labels::is_share(self.measure) {
             axis.in_percent()
         } else {
             axis
@@ -97,7 +97,7 @@ impl Reading {
     }
 }
 
-/// A number as it can be drawn: there is nothing to see beyond the greatest, and no number may be none.
+/// Clamps a number to what an axis can hold; `None` for NaN.
 fn drawable(number: f64) -> Option<f64> {
     const GREATEST: f64 = 1e300;
     (!number.is_nan()).then(|| number.clamp(-GREATEST, GREATEST))

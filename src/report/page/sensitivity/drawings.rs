@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::report::figures::{Figure, FigureKind, SweepFigure};
 use crate::report::printable;
-use crate::report::sensitivity::words;
+use crate::report::sensitivity::labels;
 use crate::sensitivity::{Results, Series};
 
 use super::super::figure::with_links;
@@ -109,6 +109,6 @@ fn caption(results: &Results, figure: &SweepFigure) -> String {
         Series::Grid => "over two parameters at once",
         Series::Baseline => "",
     };
-    let measured = words::title(results, figure.measure);
+    let measured = labels::title(results, figure.measure);
     format!("{} {varied}.", printable(&measured))
 }

@@ -10,7 +10,7 @@ use maud::{DOCTYPE, PreEscaped, html};
 
 use crate::report::TOOL;
 use crate::report::figures::Figure;
-use crate::report::sensitivity::{RESULTS, RESULTS_TABLE, words};
+use crate::report::sensitivity::{RESULTS, RESULTS_TABLE, labels};
 use crate::sensitivity::Results;
 
 use definitions::definitions;
@@ -24,7 +24,7 @@ const SCRIPT: &str = concat!(include_str!("../sort.js"), include_str!("sweep.js"
 /// `index.html`, with the figures of [`crate::report::figures::sensitivity`], whose files lie beside it.
 pub fn sensitivity_page(results: &Results, figures: &[Figure]) -> String {
     let sections = Drawings::of(figures);
-    let failures = words::failures(results).count();
+    let failures = labels::failures(results).count();
     let body = html! {
         (DOCTYPE)
         html lang="en" {
