@@ -2,11 +2,13 @@
 
 use std::ops::AddAssign;
 
+use serde::Serialize;
+
 pub(super) use crate::similarity::hundredths::{INTERVALS, interval};
 pub use crate::similarity::hundredths::{THRESHOLDS, threshold};
 
 /// How many there are strictly above each threshold, exactly.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Curve(Vec<u64>);
 
 impl Curve {

@@ -1,7 +1,9 @@
 //! The most similar pairs of a layer, the most nearly orthogonal ones, and the most opposite.
 
+use serde::Serialize;
+
 /// Two kernels of a layer.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Pair {
     /// Their numbers, the lower one first.
     pub kernels: [usize; 2],

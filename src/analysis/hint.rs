@@ -1,5 +1,7 @@
 //! Which threshold merges a share of the kernels.
 
+use serde::Serialize;
+
 /// Shares of the kernels for which a threshold is worth knowing, in percent.
 pub const SHARES: [f64; 5] = [1.0, 5.0, 10.0, 20.0, 50.0];
 
@@ -7,7 +9,7 @@ pub const SHARES: [f64; 5] = [1.0, 5.0, 10.0, 20.0, 50.0];
 const DECIMALS: i32 = 4;
 
 /// A threshold at which a share of the kernels has an eligible partner.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ThresholdHint {
     /// The share, in percent.
     pub percent: f64,

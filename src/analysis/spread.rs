@@ -1,7 +1,9 @@
 //! How numbers are spread.
 
+use serde::Serialize;
+
 /// The quartiles of some numbers, interpolated between neighbours as numpy's `percentile` does.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Spread {
     /// The least.
     pub min: f64,

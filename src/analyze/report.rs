@@ -9,10 +9,10 @@ use crate::analysis::{LayerDrawings, LayerNumbers, NetNumbers};
 use crate::compute::Compute;
 use crate::meter::Meter;
 use crate::plan::{Parameters, Plan, PlannedLayer, SourceId};
-use crate::report::figures::{self, DepthPoint, Figure};
+use crate::report::figures::{self, Figure, LayerStem};
 use crate::report::folder::ReportDraft;
 use crate::report::page;
-use crate::report::redundancy::{FigureKind, LayerFacts, LayerMerges, Redundancy, ReportedLayer};
+use crate::report::redundancy::{LayerFacts, LayerMerges, Redundancy, ReportedLayer};
 use crate::report::tables;
 use crate::report::{self, document};
 
@@ -81,7 +81,7 @@ pub(super) fn draw_layers(
         let drawings = drawings.expect("drawings are asked for");
         report_layer(
             draft,
-            stem(place + 1, &layer.name),
+            LayerStem::new(place + 1, &layer.name),
             facts,
             numbers,
             &drawings,
@@ -116,49 +116,23 @@ pub(super) fn draw_layers(
 /// Draws a layer into the report and makes its section of the page.
 fn report_layer(
     draft: &ReportDraft<'_>,
-    stem: String,
+    stem: LayerStem,
     facts: LayerFacts,
     numbers: LayerNumbers,
     drawings: &LayerDrawings,
     merges: Option<&LayerMerges>,
 ) -> Result<ReportedLayer, Error> {
-    let mut drawn = vec![
-        (
-            FigureKind::Similarity,
-            figures::similarity(&facts, drawings, merges),
-        ),
-        (
-            FigureKind::Thresholds,
-            figures::layer_thresholds(&facts, &numbers, merges),
-        ),
-        (
-            FigureKind::Nearest,
-            figures::nearest(&facts, &numbers.nearest),
-        ),
-    ];
-    if let Some(spectrum) = &numbers.spectrum {
-        drawn.push((FigureKind::Spectrum, figures::spectrum(&facts, spectrum)));
-    }
-    if !drawings.pairs.is_empty() {
-        drawn.push((
-            FigureKind::Kernels,
-            figures::kernels(&facts, &drawings.pairs),
-        ));
-    }
-    let figures: Vec<(FigureKind, String, Figure)> = drawn
-        .into_iter()
-        .map(|(kind, figure)| (kind, format!("{stem}.{}", kind.name()), figure))
-        .collect();
+    let figures = figures::of_layer(&facts, &numbers, drawings, merges);
     figures
         .par_iter()
-        .try_for_each(|(_, stem, figure)| write_figure(draft, stem, figure))?;
-    let section = page::section(&facts, &numbers, drawings, merges, &figures);
-    let figures = figures.into_iter().map(|(kind, stem, _)| (kind, stem));
+        .try_for_each(|figure| write_figure(draft, &stem.of(figure.kind), figure))?;
+    let section = page::section(&facts, &numbers, drawings, merges, &stem, &figures);
     Ok(ReportedLayer {
         facts,
         numbers,
         merges: merges.cloned(),
-        figures: figures.collect(),
+        stem,
+        figures: figures.iter().map(|figure| figure.kind).collect(),
         section,
     })
 }
@@ -173,31 +147,13 @@ pub(super) fn write_rest(
     report: &Redundancy,
     pool: &ThreadPool,
 ) -> Result<Vec<u8>, Error> {
-    let points: Vec<DepthPoint<'_>> = report
-        .layers
-        .iter()
-        .map(|layer| DepthPoint {
-            facts: &layer.facts,
-            numbers: &layer.numbers,
-        })
-        .collect();
-    let cut = report.skip_shallow;
-    let mut overviews = vec![
-        (
-            page::NEAREST_OVER_DEPTH,
-            figures::nearest_over_depth(&points, cut),
-        ),
-        (page::NET_THRESHOLDS, figures::net_thresholds(&report.net)),
-    ];
-    overviews.extend(figures::ranks_over_depth(&points, cut).map(|f| (page::RANKS_OVER_DEPTH, f)));
-    overviews.extend(report.evolution.iter().flat_map(figures::evolution));
+    let overviews = figures::overviews(report);
     pool.install(|| {
         overviews
             .par_iter()
-            .try_for_each(|(stem, figure)| write_figure(draft, stem, figure))
+            .try_for_each(|figure| write_figure(draft, &figure.kind.stem(), figure))
     })?;
-    let stems: Vec<&str> = overviews.iter().map(|&(stem, _)| stem).collect();
-    let json = document::json(report, &stems);
+    let json = document::json(report, &overviews);
     draft.write(report::DOCUMENT, &json)?;
     draft.write(report::LAYERS, &tables::layers(report))?;
     draft.write(report::PAIRS, &tables::pairs(report))?;
@@ -206,22 +162,10 @@ pub(super) fn write_rest(
 }
 
 fn write_figure(draft: &ReportDraft<'_>, stem: &str, figure: &Figure) -> Result<(), Error> {
-    draft.write(&format!("figures/{stem}.svg"), figure.svg().as_bytes())?;
-    draft.write(&format!("figures/{stem}.png"), &figure.png())?;
+    let path = format!("{}{stem}", report::FIGURES);
+    draft.write(&format!("{path}.svg"), figure.svg().as_bytes())?;
+    draft.write(&format!("{path}.png"), &figure.png())?;
     Ok(())
-}
-
-/// Most characters of a layer's name in the name of a file.
-const STEM_LENGTH: usize = 80;
-
-/// The beginning of the names of a layer's figures: its place, which keeps names apart and sorts them, and its own name as
-/// far as every file system takes it.
-fn stem(place: usize, name: &str) -> String {
-    let name = name.strip_suffix(".weight").unwrap_or(name);
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    let plain = name.chars().map(|c| if is_plain(c) { c } else { '_' });
-    let plain: String = plain.take(STEM_LENGTH).collect();
-    format!("{place:03}-{plain}")
 }
 
 /// What to say of a layer that is not well.
@@ -234,16 +178,4 @@ fn warning(layer: &ReportedLayer) -> Option<String> {
             layer.facts.name, layer.facts.kernels
         )
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn figures_are_named_so_that_every_file_system_takes_it() {
-        assert_eq!(stem(7, "layer1.0.conv1.weight"), "007-layer1.0.conv1");
-        assert_eq!(stem(12, "a/b c\u{202e}\\:*.weight"), "012-a_b_c____");
-        assert_eq!(stem(1, &"x".repeat(500)).len(), 4 + STEM_LENGTH);
-    }
 }

@@ -1,17 +1,19 @@
 //! `report.json`: all numbers of an analysis, with documented keys (`reports/README.md`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Serialize, Serializer};
 
 use crate::analysis::{
-    Curve, EpochPoint, Evolution, Health, LayerEvolution, Pair, Spectrum, Spread, THRESHOLDS,
+    Curve, EpochPoint, Evolution, Health, NetNumbers, Pair, Spectrum, Spread, THRESHOLDS,
     ThresholdHint, rounded, threshold,
 };
 use crate::layers::{Kind, Reason};
 use crate::plan::{Parameters, SourceId};
 use crate::similarity::Neighbour;
 
+use super::FIGURES;
+use super::figures::Figure;
 use super::redundancy::{LayerMerges, Redundancy, ReportedLayer};
 
 /// What `"format"` says.
@@ -20,18 +22,18 @@ const FORMAT: &str = "inmerge-report";
 /// The version of the format.
 const VERSION: u64 = 1;
 
-/// The report as JSON. `overviews` are the stems of the figures of the whole net.
+/// The report as JSON. `overviews` are the figures of the whole net.
 ///
 /// Objects stand on lines of their own and lists on one line, so that the file can be read and compared by people too.
-pub fn json(report: &Redundancy, overviews: &[&str]) -> Vec<u8> {
-    let mut json = serde_json::to_vec_pretty(&Document::new(report, overviews))
+pub fn json(report: &Redundancy, overviews: &[Figure]) -> Vec<u8> {
+    let mut json = serde_json::to_vec_pretty(&ReportJson::new(report, overviews))
         .expect("a report has string keys only");
     json.push(b'\n');
     json
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct ReportJson<'a> {
     format: &'static str,
     version: u64,
     tool: &'static str,
@@ -39,25 +41,26 @@ struct Document<'a> {
     skip_shallow: usize,
     thresholds: Compact<Vec<f64>>,
     merging: Option<Parameters>,
-    net: Net<'a>,
-    layers: Vec<Layer<'a>>,
-    evolution: Option<Epochs<'a>>,
-    figures: BTreeMap<&'a str, String>,
+    net: NetJson<'a>,
+    layers: Vec<LayerJson<'a>>,
+    evolution: Option<EvolutionJson<'a>>,
+    figures: BTreeMap<String, String>,
     warnings: &'a [String],
 }
 
+/// [`NetNumbers`], with the names and the order of keys that layers have.
 #[derive(Serialize)]
-struct Net<'a> {
+struct NetJson<'a> {
     kernels: usize,
     pairs: u64,
-    pairs_above: Compact<&'a [u64]>,
-    kernels_above: Compact<&'a [u64]>,
+    pairs_above: Compact<&'a Curve>,
+    kernels_above: Compact<&'a Curve>,
     max_similarity: Option<f64>,
-    hints: Vec<Compact<Hint>>,
+    hints: Vec<Compact<&'a ThresholdHint>>,
 }
 
 #[derive(Serialize)]
-struct Layer<'a> {
+struct LayerJson<'a> {
     name: &'a str,
     depth: Option<usize>,
     kind: Kind,
@@ -68,56 +71,33 @@ struct Layer<'a> {
     selected: bool,
     reason: Option<Reason>,
     pairs: u64,
-    pairs_above: Compact<&'a [u64]>,
-    kernels_above: Compact<&'a [u64]>,
+    pairs_above: Compact<&'a Curve>,
+    kernels_above: Compact<&'a Curve>,
     max_similarity: Option<f64>,
-    nearest: Compact<Vec<Option<NearestKernel>>>,
-    nearest_spread: Option<Compact<Quartiles>>,
+    nearest: Compact<&'a [Option<Neighbour>]>,
+    nearest_spread: Option<Compact<Spread>>,
     norms: Compact<&'a [f64]>,
-    hints: Vec<Compact<Hint>>,
-    closest: Vec<Compact<ReportedPair>>,
-    orthogonal: Vec<Compact<ReportedPair>>,
-    opposite: Vec<Compact<ReportedPair>>,
-    spectrum: Option<ReportedSpectrum>,
-    health: ReportedHealth<'a>,
-    merged: Option<Merged<'a>>,
-    figures: BTreeMap<&'static str, String>,
+    hints: Vec<Compact<&'a ThresholdHint>>,
+    closest: Vec<Compact<PairJson<'a>>>,
+    orthogonal: Vec<Compact<PairJson<'a>>>,
+    opposite: Vec<Compact<PairJson<'a>>>,
+    spectrum: Option<SpectrumJson>,
+    health: HealthJson<'a>,
+    merged: Option<MergesJson<'a>>,
+    figures: BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
-struct NearestKernel {
-    kernel: usize,
-    similarity: f64,
-}
-
-#[derive(Serialize)]
-struct Quartiles {
-    min: f64,
-    q1: f64,
-    median: f64,
-    q3: f64,
-    max: f64,
-    mean: f64,
-}
-
-#[derive(Serialize)]
-struct Hint {
-    percent: f64,
-    tau: f64,
-    kernels: usize,
-}
-
-#[derive(Serialize)]
-struct ReportedPair {
-    kernels: [usize; 2],
-    similarity: f64,
-    norms: [f64; 2],
+struct PairJson<'a> {
+    #[serde(flatten)]
+    pair: &'a Pair,
     norm_ratio: f64,
     merged: Option<bool>,
 }
 
+/// [`Spectrum`], rounded.
 #[derive(Serialize)]
-struct ReportedSpectrum {
+struct SpectrumJson {
     eigenvalues: Compact<Vec<f64>>,
     effective_rank: f64,
     stable_rank: f64,
@@ -126,8 +106,9 @@ struct ReportedSpectrum {
     for_99_percent: usize,
 }
 
+/// [`Health`], with each list on one line.
 #[derive(Serialize)]
-struct ReportedHealth<'a> {
+struct HealthJson<'a> {
     zero: Compact<&'a [usize]>,
     near_dead: Compact<&'a [usize]>,
     non_finite: Compact<&'a [usize]>,
@@ -137,35 +118,38 @@ struct ReportedHealth<'a> {
     subnormal_numbers: u64,
 }
 
+/// [`LayerMerges`], with each list on one line.
 #[derive(Serialize)]
-struct Merged<'a> {
+struct MergesJson<'a> {
     tau: f64,
-    kernels: Compact<Vec<usize>>,
-    pairs: Compact<Vec<&'a (usize, usize)>>,
+    kernels: Compact<&'a BTreeSet<usize>>,
+    pairs: Compact<&'a BTreeSet<(usize, usize)>>,
 }
 
+/// [`Evolution`], with each epoch of a layer on one line.
 #[derive(Serialize)]
-struct Epochs<'a> {
+struct EvolutionJson<'a> {
     epochs: &'a [String],
-    layers: Vec<LayerEpochs<'a>>,
+    layers: Vec<LayerEvolutionJson<'a>>,
 }
 
 #[derive(Serialize)]
-struct LayerEpochs<'a> {
+struct LayerEvolutionJson<'a> {
     name: &'a str,
     depth: Option<usize>,
-    points: Vec<Compact<Epoch>>,
+    points: Vec<Compact<EpochJson>>,
 }
 
+/// [`EpochPoint`], rounded, and with the spread called as it is in layers.
 #[derive(Serialize)]
-struct Epoch {
-    nearest_spread: Option<Quartiles>,
+struct EpochJson {
+    nearest_spread: Option<Spread>,
     effective_rank: Option<f64>,
     norm: f64,
     relative_change: Option<f64>,
 }
 
-/// Written on one line, whatever stands around it.
+/// Serialized on one line within pretty-printed JSON.
 pub(super) struct Compact<T>(pub(super) T);
 
 impl<T: Serialize> Serialize for Compact<T> {
@@ -176,16 +160,18 @@ impl<T: Serialize> Serialize for Compact<T> {
     }
 }
 
+/// Each on a line of its own.
+fn line_by_line<'a, T, U>(items: &'a [T], of: impl Fn(&'a T) -> U) -> Vec<Compact<U>> {
+    items.iter().map(|item| Compact(of(item))).collect()
+}
+
 fn drawing(stem: &str) -> String {
-    format!("figures/{stem}.svg")
+    format!("{FIGURES}{stem}.svg")
 }
 
-fn above(curve: &Curve) -> Compact<&[u64]> {
-    Compact(curve.above())
-}
-
-impl<'a> Document<'a> {
-    fn new(report: &'a Redundancy, overviews: &[&'a str]) -> Self {
+impl<'a> ReportJson<'a> {
+    fn new(report: &'a Redundancy, overviews: &[Figure]) -> Self {
+        let stems = overviews.iter().map(|figure| figure.kind.stem());
         Self {
             format: FORMAT,
             version: VERSION,
@@ -194,28 +180,37 @@ impl<'a> Document<'a> {
             skip_shallow: report.skip_shallow,
             thresholds: Compact((0..THRESHOLDS).map(threshold).collect()),
             merging: report.merging,
-            net: Net {
-                kernels: report.net.kernels,
-                pairs: report.net.pairs,
-                pairs_above: above(&report.net.pairs_above),
-                kernels_above: above(&report.net.kernels_above),
-                max_similarity: report.net.greatest,
-                hints: Hint::all(&report.net.hints),
-            },
-            layers: report.layers.iter().map(Layer::new).collect(),
-            evolution: report.evolution.as_ref().map(Epochs::new),
-            figures: overviews
-                .iter()
-                .map(|&stem| (stem, drawing(stem)))
-                .collect(),
+            net: NetJson::new(&report.net),
+            layers: report.layers.iter().map(LayerJson::new).collect(),
+            evolution: report.evolution.as_ref().map(EvolutionJson::new),
+            figures: stems.map(|stem| (stem.clone(), drawing(&stem))).collect(),
             warnings: &report.warnings,
         }
     }
 }
 
-impl<'a> Layer<'a> {
+impl<'a> NetJson<'a> {
+    fn new(net: &'a NetNumbers) -> Self {
+        Self {
+            kernels: net.kernels,
+            pairs: net.pairs,
+            pairs_above: Compact(&net.pairs_above),
+            kernels_above: Compact(&net.kernels_above),
+            max_similarity: net.greatest,
+            hints: line_by_line(&net.hints, |hint| hint),
+        }
+    }
+}
+
+impl<'a> LayerJson<'a> {
     fn new(layer: &'a ReportedLayer) -> Self {
         let (facts, numbers, merges) = (&layer.facts, &layer.numbers, layer.merges.as_ref());
+        let pair = |pair: &'a Pair| PairJson {
+            pair,
+            norm_ratio: pair.norm_ratio(),
+            merged: merges.map(|merges| merges.join(pair.kernels)),
+        };
+        let figures = layer.figures.iter();
         Self {
             name: &facts.name,
             depth: facts.depth,
@@ -227,96 +222,27 @@ impl<'a> Layer<'a> {
             selected: facts.reason.is_none(),
             reason: facts.reason,
             pairs: numbers.pairs,
-            pairs_above: above(&numbers.pairs_above),
-            kernels_above: above(&numbers.kernels_above),
+            pairs_above: Compact(&numbers.pairs_above),
+            kernels_above: Compact(&numbers.kernels_above),
             max_similarity: numbers.nearest.greatest(),
-            nearest: Compact(
-                numbers
-                    .nearest
-                    .by_kernel()
-                    .iter()
-                    .map(|neighbour| neighbour.map(NearestKernel::new))
-                    .collect(),
-            ),
-            nearest_spread: numbers
-                .nearest_spread()
-                .map(|spread| Compact(Quartiles::new(spread))),
+            nearest: Compact(numbers.nearest.by_kernel()),
+            nearest_spread: numbers.nearest_spread().map(Compact),
             norms: Compact(&numbers.norms),
-            hints: Hint::all(&numbers.hints),
-            closest: ReportedPair::all(&numbers.closest, merges),
-            orthogonal: ReportedPair::all(&numbers.orthogonal, merges),
-            opposite: ReportedPair::all(&numbers.opposite, merges),
-            spectrum: numbers.spectrum.as_ref().map(ReportedSpectrum::new),
-            health: ReportedHealth::new(&numbers.health),
-            merged: merges.map(Merged::new),
-            figures: layer
-                .figures
-                .iter()
-                .map(|(kind, stem)| (kind.name(), drawing(stem)))
+            hints: line_by_line(&numbers.hints, |hint| hint),
+            closest: line_by_line(&numbers.closest, pair),
+            orthogonal: line_by_line(&numbers.orthogonal, pair),
+            opposite: line_by_line(&numbers.opposite, pair),
+            spectrum: numbers.spectrum.as_ref().map(SpectrumJson::new),
+            health: HealthJson::new(&numbers.health),
+            merged: merges.map(MergesJson::new),
+            figures: figures
+                .map(|&kind| (kind.stem(), drawing(&layer.stem.of(kind))))
                 .collect(),
         }
     }
 }
 
-impl NearestKernel {
-    fn new(neighbour: Neighbour) -> Self {
-        Self {
-            kernel: neighbour.kernel,
-            similarity: neighbour.similarity,
-        }
-    }
-}
-
-impl Quartiles {
-    fn new(spread: Spread) -> Self {
-        let Spread {
-            min,
-            q1,
-            median,
-            q3,
-            max,
-            mean,
-        } = spread;
-        Self {
-            min,
-            q1,
-            median,
-            q3,
-            max,
-            mean,
-        }
-    }
-}
-
-impl Hint {
-    fn all(hints: &[ThresholdHint]) -> Vec<Compact<Self>> {
-        let hint = |hint: &ThresholdHint| {
-            Compact(Self {
-                percent: hint.percent,
-                tau: hint.tau,
-                kernels: hint.kernels,
-            })
-        };
-        hints.iter().map(hint).collect()
-    }
-}
-
-impl ReportedPair {
-    fn all(pairs: &[Pair], merges: Option<&LayerMerges>) -> Vec<Compact<Self>> {
-        let pair = |pair: &Pair| {
-            Compact(Self {
-                kernels: pair.kernels,
-                similarity: pair.similarity,
-                norms: pair.norms,
-                norm_ratio: pair.norm_ratio(),
-                merged: merges.map(|merges| merges.join(pair.kernels)),
-            })
-        };
-        pairs.iter().map(pair).collect()
-    }
-}
-
-impl ReportedSpectrum {
+impl SpectrumJson {
     fn new(spectrum: &Spectrum) -> Self {
         Self {
             eigenvalues: Compact(spectrum.eigenvalues.iter().copied().map(rounded).collect()),
@@ -329,7 +255,7 @@ impl ReportedSpectrum {
     }
 }
 
-impl<'a> ReportedHealth<'a> {
+impl<'a> HealthJson<'a> {
     fn new(health: &'a Health) -> Self {
         Self {
             zero: Compact(&health.zero),
@@ -343,43 +269,34 @@ impl<'a> ReportedHealth<'a> {
     }
 }
 
-impl<'a> Merged<'a> {
+impl<'a> MergesJson<'a> {
     fn new(merges: &'a LayerMerges) -> Self {
         Self {
             tau: merges.tau,
-            kernels: Compact(merges.kernels.iter().copied().collect()),
-            pairs: Compact(merges.pairs.iter().collect()),
+            kernels: Compact(&merges.kernels),
+            pairs: Compact(&merges.pairs),
         }
     }
 }
 
-impl<'a> Epochs<'a> {
+impl<'a> EvolutionJson<'a> {
     fn new(evolution: &'a Evolution) -> Self {
-        Self {
-            epochs: &evolution.epochs,
-            layers: evolution.layers.iter().map(LayerEpochs::new).collect(),
-        }
-    }
-}
-
-impl<'a> LayerEpochs<'a> {
-    fn new(layer: &'a LayerEvolution) -> Self {
-        Self {
+        let layers = evolution.layers.iter().map(|layer| LayerEvolutionJson {
             name: &layer.name,
             depth: layer.depth,
-            points: layer
-                .points
-                .iter()
-                .map(|point| Compact(Epoch::new(point)))
-                .collect(),
+            points: line_by_line(&layer.points, EpochJson::new),
+        });
+        Self {
+            epochs: &evolution.epochs,
+            layers: layers.collect(),
         }
     }
 }
 
-impl Epoch {
+impl EpochJson {
     fn new(point: &EpochPoint) -> Self {
         Self {
-            nearest_spread: point.nearest.map(Quartiles::new),
+            nearest_spread: point.nearest,
             effective_rank: point.effective_rank.map(rounded),
             norm: point.norm,
             relative_change: point.relative_change,
@@ -389,11 +306,9 @@ impl Epoch {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use serde_json::Value;
 
-    use super::super::sample;
+    use super::super::{figures, sample};
     use super::*;
 
     /// Every path of keys below a value: `layers[].name`. What the figures of the net are called depends on the figures.
@@ -420,7 +335,7 @@ mod tests {
     }
 
     fn parsed(report: &Redundancy) -> Value {
-        serde_json::from_slice(&json(report, &["nearest-over-depth"])).unwrap()
+        serde_json::from_slice(&json(report, &figures::overviews(report))).unwrap()
     }
 
     #[test]

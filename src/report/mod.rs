@@ -3,42 +3,44 @@
 mod bitmap;
 mod changes;
 mod doctor;
-pub mod document;
+pub(crate) mod document;
 pub mod figures;
 pub mod folder;
 mod inspection;
 mod merging;
 pub mod page;
 mod printable;
-pub mod redundancy;
+pub(crate) mod redundancy;
 #[cfg(test)]
 mod sample;
-pub mod sensitivity;
+pub(crate) mod sensitivity;
 mod summary;
 mod table;
-pub mod tables;
+pub(crate) mod tables;
 
 use crate::TOOL;
 
-pub use changes::{DiffReport, TensorDifference};
+pub(crate) use changes::DiffReport;
 pub use doctor::{
     AutoReport, DoctorReport, FoundReport, GpuReport, LibraryReport, ProcessorReport, TriedReport,
 };
-pub use inspection::{InspectReport, InspectedLayer};
-pub use merging::{MergeReport, MergedLayer, Totals};
+pub(crate) use inspection::InspectReport;
+pub(crate) use merging::MergeReport;
 pub use printable::printable;
-pub use redundancy::Redundancy;
-pub use sensitivity::SensitivitySummary;
-pub use summary::AnalysisSummary;
+pub(crate) use redundancy::Redundancy;
+pub(crate) use summary::AnalysisSummary;
 
 /// The page of a report.
-pub const PAGE: &str = "index.html";
+pub(crate) const PAGE: &str = "index.html";
 
 /// All its numbers.
-pub const DOCUMENT: &str = "report.json";
+pub(crate) const DOCUMENT: &str = "report.json";
+
+/// The folder of the figures, with a slash after it.
+pub(crate) const FIGURES: &str = "figures/";
 
 /// A row for each layer.
-pub const LAYERS: &str = "layers.csv";
+pub(crate) const LAYERS: &str = "layers.csv";
 
 /// A row for each of a layer's closest pairs.
-pub const PAIRS: &str = "pairs.csv";
+pub(crate) const PAIRS: &str = "pairs.csv";

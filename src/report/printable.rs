@@ -10,9 +10,12 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(obeyed) {
         return Cow::Borrowed(text);
     }
-    let escape = |c: char| match obeyed(c) {
-        true => c.escape_default().collect(),
-        false => String::from(c),
+    let escape = |c: char| {
+        if obeyed(c) {
+            c.escape_default().collect()
+        } else {
+            String::from(c)
+        }
     };
     Cow::Owned(text.chars().map(escape).collect())
 }

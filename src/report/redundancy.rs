@@ -6,6 +6,8 @@ use crate::analysis::{Evolution, LayerNumbers, NetNumbers};
 use crate::layers::{Kind, Reason};
 use crate::plan::{Parameters, SourceId};
 
+use super::figures::{FigureKind, LayerStem};
+
 /// The analysis of a checkpoint.
 #[derive(Clone, Debug)]
 pub struct Redundancy {
@@ -37,8 +39,10 @@ pub struct ReportedLayer {
     pub numbers: LayerNumbers,
     /// What was merged in it, where the report is part of a merge and the layer takes part.
     pub merges: Option<LayerMerges>,
-    /// Its figures, by what they show, as `(kind, stem)`: `figures/STEM.svg` and `figures/STEM.png`.
-    pub figures: Vec<(FigureKind, String)>,
+    /// What the names of its figures begin with.
+    pub stem: LayerStem,
+    /// Its figures.
+    pub figures: Vec<FigureKind>,
     /// Its section of the page, made while its drawings were at hand.
     pub section: String,
 }
@@ -82,37 +86,9 @@ pub struct LayerMerges {
     pub pairs: BTreeSet<(usize, usize)>,
 }
 
-/// What a layer's figure shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FigureKind {
-    /// The similarity matrix in file order and clustered.
-    Similarity,
-    /// Pairs and kernels above τ.
-    Thresholds,
-    /// The histogram of the kernels' greatest similarities.
-    Nearest,
-    /// The eigenvalues.
-    Spectrum,
-    /// Kernels of some pairs.
-    Kernels,
-}
-
 impl LayerMerges {
     /// Whether one of these two kernels was blended with the other.
     pub fn join(&self, [a, b]: [usize; 2]) -> bool {
         self.pairs.contains(&(a, b)) || self.pairs.contains(&(b, a))
-    }
-}
-
-impl FigureKind {
-    /// The name used in JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            FigureKind::Similarity => "similarity",
-            FigureKind::Thresholds => "thresholds",
-            FigureKind::Nearest => "nearest",
-            FigureKind::Spectrum => "spectrum",
-            FigureKind::Kernels => "kernels",
-        }
     }
 }

@@ -10,15 +10,14 @@ use crate::analysis::{
 use crate::layers::{Kind, Reason};
 use crate::similarity::{Nearest, Neighbour};
 
-use super::figures::Figure;
+use super::figures::{self, LayerStem};
 use super::page;
 use crate::plan::{Parameters, SourceId};
 
-use super::redundancy::{FigureKind, LayerFacts, LayerMerges, Redundancy, ReportedLayer};
+use super::redundancy::{LayerFacts, LayerMerges, Redundancy, ReportedLayer};
 
 /// What a network of the sample is.
 pub struct Net {
-    /// Layers.
     pub layers: usize,
     /// Kernels of a layer of that depth.
     pub kernels: fn(usize) -> usize,
@@ -72,29 +71,6 @@ pub fn documented(file: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Something that looks like a figure.
-pub fn figure(label: &str) -> Figure {
-    let ticks: String = (0..=4)
-        .map(|t| {
-            let (x, y) = (60 + t * 140, 290 - t * 65);
-            format!(
-                "<line x1='60' x2='620' y1='{y}' y2='{y}' stroke='var(--grid)'/>\
-                 <text x='{x}' y='312' font-size='13' text-anchor='middle' fill='var(--soft)'>{:.1}</text>",
-                t as f64 / 2.0 - 1.0
-            )
-        })
-        .collect();
-    let label = super::printable(label)
-        .replace('&', "&amp;")
-        .replace('<', "&lt;");
-    Figure::from_svg(format!(
-        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 640 330' width='640' height='330' \
-         font-family='sans-serif'>{ticks}<polyline fill='none' stroke='#2f6db5' stroke-width='2' \
-         points='60,40 200,45 340,90 480,240 620,290'/>\
-         <text x='60' y='22' font-size='15' fill='var(--ink)'>{label}</text></svg>"
-    ))
-}
-
 /// A stream of numbers in [−1, 1) without pattern.
 fn noise(seed: u64) -> impl FnMut() -> f64 {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678_9abc_def1;
@@ -130,6 +106,42 @@ fn hints(kernels: usize, mut greatest: Vec<f64>) -> Vec<ThresholdHint> {
     SHARES.into_iter().filter_map(hint).collect()
 }
 
+/// Every kernel's nearest neighbour, by the similarities of n of them.
+fn neighbours(matrix: &[f64], n: usize) -> Vec<Option<Neighbour>> {
+    (0..n)
+        .map(|a| {
+            (0..n)
+                .filter(|&b| b != a)
+                .map(|kernel| Neighbour {
+                    kernel,
+                    similarity: matrix[a * n + kernel],
+                })
+                .reduce(|best, other| {
+                    if other.similarity > best.similarity {
+                        other
+                    } else {
+                        best
+                    }
+                })
+        })
+        .collect()
+}
+
+/// The similarities of kernels in an order.
+fn map(matrix: &[f64], order: Vec<usize>) -> SimilarityMap {
+    let n = order.len();
+    let cells: Vec<f32> = order
+        .iter()
+        .flat_map(|a| order.iter().map(move |b| matrix[a * n + b] as f32))
+        .collect();
+    SimilarityMap {
+        cells: n,
+        mean: cells.clone(),
+        max: cells,
+        order,
+    }
+}
+
 /// The numbers and drawings of a layer of n random kernels in a few clusters.
 pub fn layer(n: usize, seed: u64) -> (LayerNumbers, LayerDrawings) {
     const LENGTH: usize = 24;
@@ -163,20 +175,7 @@ pub fn layer(n: usize, seed: u64) -> (LayerNumbers, LayerDrawings) {
             });
         }
     }
-    let neighbours: Vec<Option<Neighbour>> = (0..n)
-        .map(|a| {
-            (0..n)
-                .filter(|&b| b != a)
-                .map(|kernel| Neighbour {
-                    kernel,
-                    similarity: matrix[a * n + kernel],
-                })
-                .reduce(|best, other| match other.similarity > best.similarity {
-                    true => other,
-                    false => best,
-                })
-        })
-        .collect();
+    let neighbours = neighbours(&matrix, n);
     let greatest: Vec<f64> = neighbours.iter().flatten().map(|n| n.similarity).collect();
     let similarities: Vec<f64> = pairs.iter().map(|pair| pair.similarity).collect();
     let count = pairs.len() as u64;
@@ -197,19 +196,7 @@ pub fn layer(n: usize, seed: u64) -> (LayerNumbers, LayerDrawings) {
         }),
         shows: "mean over 6 input channels".to_owned(),
     });
-    let map = |order: Vec<usize>| {
-        let cells: Vec<f32> = order
-            .iter()
-            .flat_map(|a| order.iter().map(move |b| (a, b)))
-            .map(|(a, b)| matrix[a * n + b] as f32)
-            .collect();
-        SimilarityMap {
-            cells: n,
-            mean: cells.clone(),
-            max: cells,
-            order,
-        }
-    };
+    let map = |order| map(&matrix, order);
     let mut clustered: Vec<usize> = (0..n).collect();
     clustered.sort_by_key(|kernel| kernel % 5);
     let eigenvalues: Vec<f64> = (0..n).map(|k| 9.0 * (-(k as f64) / 12.0).exp()).collect();
@@ -242,7 +229,6 @@ pub fn layer(n: usize, seed: u64) -> (LayerNumbers, LayerDrawings) {
 }
 
 impl Net {
-    /// Its report.
     pub fn report(&self) -> Redundancy {
         let layers: Vec<ReportedLayer> = (1..=self.layers)
             .map(|depth| {
@@ -258,29 +244,15 @@ impl Net {
                     kernels,
                     reason: (depth <= self.skip_shallow).then_some(Reason::Shallow),
                 };
-                let figures: Vec<_> = [
-                    FigureKind::Similarity,
-                    FigureKind::Thresholds,
-                    FigureKind::Nearest,
-                    FigureKind::Spectrum,
-                    FigureKind::Kernels,
-                ]
-                .map(|kind| {
-                    let stem = format!("{depth:03}-{}", kind.name());
-                    let drawn = figure(&format!("{} of {}", kind.name(), facts.name));
-                    (kind, stem, drawn)
-                })
-                .into_iter()
-                .collect();
+                let stem = LayerStem::new(depth, &facts.name);
+                let figures = figures::of_layer(&facts, &numbers, &drawings, None);
                 ReportedLayer {
-                    section: page::section(&facts, &numbers, &drawings, None, &figures),
+                    section: page::section(&facts, &numbers, &drawings, None, &stem, &figures),
                     facts,
                     numbers,
                     merges: None,
-                    figures: figures
-                        .into_iter()
-                        .map(|(kind, stem, _)| (kind, stem))
-                        .collect(),
+                    stem,
+                    figures: figures.iter().map(|figure| figure.kind).collect(),
                 }
             })
             .collect();

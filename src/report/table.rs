@@ -2,8 +2,9 @@
 
 use super::printable;
 use comfy_table::{Cell, CellAlignment, Table, presets};
+use indicatif::HumanCount;
 
-/// How a column is set.
+/// How a column is aligned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Align {
     Left,
@@ -43,15 +44,7 @@ pub(super) fn table(
 
 /// A count with its thousands apart: 1,234,567.
 pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.char_indices() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    HumanCount(number).to_string()
 }
 
 /// Something counted: `1 kernel`, `2 kernels`.
@@ -60,7 +53,7 @@ pub(super) fn counted(number: u64, one: &str) -> String {
     format!("{} {one}{plural}", count(number))
 }
 
-/// A number of any size with so many significant digits, one at least.
+/// A number with `digits` significant digits, at least one; very small and large ones with an exponent.
 pub(super) fn significant(value: f64, digits: usize) -> String {
     let size = value.abs();
     let after = digits - 1;

@@ -2,177 +2,160 @@
 
 use csv::Writer;
 
-use crate::analysis::SHARES;
-use crate::analysis::rounded;
+use crate::analysis::{Pair, Spectrum, Spread, rounded};
 
-use super::redundancy::Redundancy;
+use super::redundancy::{LayerMerges, Redundancy, ReportedLayer};
 
-/// Why rows can always be written.
-pub(super) const IN_MEMORY: &str = "memory takes every row, and all rows are as long as the header";
+/// A column: its name, and what it holds of a row.
+pub(super) type Column<R> = (&'static str, fn(&R) -> String);
 
 /// One row a layer. Columns are called as the keys of `report.json` below a layer, and what is a list there is its length
 /// here.
-pub fn layers(report: &Redundancy) -> Vec<u8> {
-    let header = [
-        "name",
-        "depth",
-        "kind",
-        "groups",
-        "shape",
-        "dtype",
-        "kernels",
-        "selected",
-        "reason",
-        "pairs",
-        "max_similarity",
-        "nearest_spread.min",
-        "nearest_spread.q1",
-        "nearest_spread.median",
-        "nearest_spread.q3",
-        "nearest_spread.max",
-        "nearest_spread.mean",
+const LAYERS: &[Column<ReportedLayer>] = &[
+    ("name", |layer| layer.facts.name.clone()),
+    ("depth", |layer| cell(layer.facts.depth)),
+    ("kind", |layer| layer.facts.kind.to_string()),
+    ("groups", |layer| layer.facts.groups.to_string()),
+    ("shape", shape),
+    ("dtype", |layer| layer.facts.dtype.clone()),
+    ("kernels", |layer| layer.facts.kernels.to_string()),
+    ("selected", |layer| layer.facts.reason.is_none().to_string()),
+    ("reason", |layer| cell(layer.facts.reason)),
+    ("pairs", |layer| layer.numbers.pairs.to_string()),
+    ("max_similarity", |layer| {
+        cell(layer.numbers.nearest.greatest())
+    }),
+    ("nearest_spread.min", |layer| nearest(layer, |s| s.min)),
+    ("nearest_spread.q1", |layer| nearest(layer, |s| s.q1)),
+    ("nearest_spread.median", |layer| {
+        nearest(layer, |s| s.median)
+    }),
+    ("nearest_spread.q3", |layer| nearest(layer, |s| s.q3)),
+    ("nearest_spread.max", |layer| nearest(layer, |s| s.max)),
+    ("nearest_spread.mean", |layer| nearest(layer, |s| s.mean)),
+    ("hints.1.tau", |layer| tau_for(layer, 1.0)),
+    ("hints.5.tau", |layer| tau_for(layer, 5.0)),
+    ("hints.10.tau", |layer| tau_for(layer, 10.0)),
+    ("hints.20.tau", |layer| tau_for(layer, 20.0)),
+    ("hints.50.tau", |layer| tau_for(layer, 50.0)),
+    ("spectrum.effective_rank", |layer| {
+        spectrum(layer, |s| rounded(s.effective_rank))
+    }),
+    ("spectrum.stable_rank", |layer| {
+        spectrum(layer, |s| rounded(s.stable_rank))
+    }),
+    ("spectrum.participation_ratio", |layer| {
+        spectrum(layer, |s| rounded(s.participation_ratio))
+    }),
+    ("spectrum.for_90_percent", |layer| {
+        spectrum(layer, |s| s.for_90_percent)
+    }),
+    ("spectrum.for_99_percent", |layer| {
+        spectrum(layer, |s| s.for_99_percent)
+    }),
+    ("health.zero", |layer| length(&layer.numbers.health.zero)),
+    ("health.near_dead", |layer| {
+        length(&layer.numbers.health.near_dead)
+    }),
+    ("health.non_finite", |layer| {
+        length(&layer.numbers.health.non_finite)
+    }),
+    ("health.duplicates", |layer| {
+        length(&layer.numbers.health.duplicates)
+    }),
+    ("health.sign_flipped", |layer| {
+        length(&layer.numbers.health.sign_flipped)
+    }),
+    ("health.non_finite_numbers", |layer| {
+        layer.numbers.health.non_finite_numbers.to_string()
+    }),
+    ("health.subnormal_numbers", |layer| {
+        layer.numbers.health.subnormal_numbers.to_string()
+    }),
+    ("merged.tau", |layer| merged(layer, |merges| merges.tau)),
+    ("merged.kernels", |layer| {
+        merged(layer, |merges| merges.kernels.len())
+    }),
+    ("merged.pairs", |layer| {
+        merged(layer, |merges| merges.pairs.len())
+    }),
+];
+
+/// One row for each of a layer's closest pairs, with its rank from 1.
+type RankedPair<'a> = (&'a ReportedLayer, usize, &'a Pair);
+
+fn pair_columns<'a>() -> [Column<RankedPair<'a>>; 10] {
+    [
+        ("name", |(layer, ..)| layer.facts.name.clone()),
+        ("depth", |(layer, ..)| cell(layer.facts.depth)),
+        ("rank", |(_, rank, _)| rank.to_string()),
+        ("kernel_a", |(.., pair)| pair.kernels[0].to_string()),
+        ("kernel_b", |(.., pair)| pair.kernels[1].to_string()),
+        ("similarity", |(.., pair)| pair.similarity.to_string()),
+        ("norm_a", |(.., pair)| pair.norms[0].to_string()),
+        ("norm_b", |(.., pair)| pair.norms[1].to_string()),
+        ("norm_ratio", |(.., pair)| pair.norm_ratio().to_string()),
+        ("merged", |(layer, _, pair)| {
+            merged(layer, |merges| merges.join(pair.kernels))
+        }),
     ]
-    .into_iter()
-    .map(str::to_owned)
-    .chain(SHARES.map(|percent| format!("hints.{percent}.tau")))
-    .chain(
-        [
-            "spectrum.effective_rank",
-            "spectrum.stable_rank",
-            "spectrum.participation_ratio",
-            "spectrum.for_90_percent",
-            "spectrum.for_99_percent",
-            "health.zero",
-            "health.near_dead",
-            "health.non_finite",
-            "health.duplicates",
-            "health.sign_flipped",
-            "health.non_finite_numbers",
-            "health.subnormal_numbers",
-            "merged.tau",
-            "merged.kernels",
-            "merged.pairs",
-        ]
-        .map(str::to_owned),
-    );
-    let rows = report.layers.iter().map(|layer| {
-        let (facts, numbers) = (&layer.facts, &layer.numbers);
-        let mut row = vec![
-            facts.name.clone(),
-            cell(facts.depth),
-            facts.kind.to_string(),
-            facts.groups.to_string(),
-            facts
-                .shape
-                .iter()
-                .map(usize::to_string)
-                .collect::<Vec<_>>()
-                .join("x"),
-            facts.dtype.clone(),
-            facts.kernels.to_string(),
-            facts.reason.is_none().to_string(),
-            cell(facts.reason),
-            numbers.pairs.to_string(),
-            cell(numbers.nearest.greatest()),
-        ];
-        let spread = numbers.nearest_spread();
-        row.extend(
-            [
-                spread.map(|spread| spread.min),
-                spread.map(|spread| spread.q1),
-                spread.map(|spread| spread.median),
-                spread.map(|spread| spread.q3),
-                spread.map(|spread| spread.max),
-                spread.map(|spread| spread.mean),
-            ]
-            .map(cell),
-        );
-        row.extend(SHARES.map(|percent| {
-            let hint = numbers.hints.iter().find(|hint| hint.percent == percent);
-            cell(hint.map(|hint| hint.tau))
-        }));
-        let spectrum = numbers.spectrum.as_ref();
-        row.extend([
-            cell(spectrum.map(|spectrum| rounded(spectrum.effective_rank))),
-            cell(spectrum.map(|spectrum| rounded(spectrum.stable_rank))),
-            cell(spectrum.map(|spectrum| rounded(spectrum.participation_ratio))),
-            cell(spectrum.map(|spectrum| spectrum.for_90_percent)),
-            cell(spectrum.map(|spectrum| spectrum.for_99_percent)),
-        ]);
-        let health = &numbers.health;
-        row.extend([
-            health.zero.len().to_string(),
-            health.near_dead.len().to_string(),
-            health.non_finite.len().to_string(),
-            health.duplicates.len().to_string(),
-            health.sign_flipped.len().to_string(),
-            health.non_finite_numbers.to_string(),
-            health.subnormal_numbers.to_string(),
-        ]);
-        let merges = layer.merges.as_ref();
-        row.extend([
-            cell(merges.map(|merges| merges.tau)),
-            cell(merges.map(|merges| merges.kernels.len())),
-            cell(merges.map(|merges| merges.pairs.len())),
-        ]);
-        row
-    });
-    table(header, rows)
 }
 
-/// One row for each of a layer's closest pairs, the most similar first.
-pub fn pairs(report: &Redundancy) -> Vec<u8> {
-    let header = [
-        "name",
-        "depth",
-        "rank",
-        "kernel_a",
-        "kernel_b",
-        "similarity",
-        "norm_a",
-        "norm_b",
-        "norm_ratio",
-        "merged",
-    ]
-    .map(str::to_owned);
-    let rows = report.layers.iter().flat_map(|layer| {
-        layer
-            .numbers
-            .closest
-            .iter()
-            .enumerate()
-            .map(move |(place, pair)| {
-                let merges = layer.merges.as_ref();
-                vec![
-                    layer.facts.name.clone(),
-                    cell(layer.facts.depth),
-                    (place + 1).to_string(),
-                    pair.kernels[0].to_string(),
-                    pair.kernels[1].to_string(),
-                    pair.similarity.to_string(),
-                    pair.norms[0].to_string(),
-                    pair.norms[1].to_string(),
-                    pair.norm_ratio().to_string(),
-                    cell(merges.map(|merges| merges.join(pair.kernels))),
-                ]
-            })
-    });
-    table(header, rows)
+fn shape(layer: &ReportedLayer) -> String {
+    let extents: Vec<String> = layer.facts.shape.iter().map(usize::to_string).collect();
+    extents.join("x")
+}
+
+fn nearest(layer: &ReportedLayer, part: fn(Spread) -> f64) -> String {
+    cell(layer.numbers.nearest_spread().map(part))
+}
+
+fn tau_for(layer: &ReportedLayer, percent: f64) -> String {
+    let hints = &layer.numbers.hints;
+    let hint = hints.iter().find(|hint| hint.percent == percent);
+    cell(hint.map(|hint| hint.tau))
+}
+
+fn spectrum<T: ToString>(layer: &ReportedLayer, part: fn(&Spectrum) -> T) -> String {
+    cell(layer.numbers.spectrum.as_ref().map(part))
+}
+
+fn merged<T: ToString>(layer: &ReportedLayer, part: impl Fn(&LayerMerges) -> T) -> String {
+    cell(layer.merges.as_ref().map(part))
+}
+
+fn length<T>(items: &[T]) -> String {
+    items.len().to_string()
 }
 
 /// Empty where there is nothing. Numbers read back exactly.
-fn cell(value: Option<impl ToString>) -> String {
+pub(super) fn cell(value: Option<impl ToString>) -> String {
     value.map_or_else(String::new, |value| value.to_string())
 }
 
-fn table(
-    header: impl IntoIterator<Item = String>,
-    rows: impl IntoIterator<Item = Vec<String>>,
-) -> Vec<u8> {
+/// `layers.csv`: one row a layer.
+pub fn layers(report: &Redundancy) -> Vec<u8> {
+    csv(LAYERS, &report.layers)
+}
+
+/// `pairs.csv`: one row for each of a layer's closest pairs, the most similar first.
+pub fn pairs(report: &Redundancy) -> Vec<u8> {
+    let rows = report.layers.iter().flat_map(|layer| {
+        let pairs = (1..).zip(&layer.numbers.closest);
+        pairs.map(move |(rank, pair)| (layer, rank, pair))
+    });
+    csv(&pair_columns(), &rows.collect::<Vec<_>>())
+}
+
+/// A table as CSV, its columns' names first.
+pub(super) fn csv<R>(columns: &[Column<R>], rows: &[R]) -> Vec<u8> {
+    const IN_MEMORY: &str = "memory takes every row, and all rows are as long as the header";
     let mut writer = Writer::from_writer(Vec::new());
+    let header = columns.iter().map(|(name, _)| name);
     writer.write_record(header).expect(IN_MEMORY);
     for row in rows {
-        writer.write_record(row).expect(IN_MEMORY);
+        let cells = columns.iter().map(|(_, cell)| cell(row));
+        writer.write_record(cells).expect(IN_MEMORY);
     }
     writer.into_inner().expect(IN_MEMORY)
 }
@@ -183,6 +166,7 @@ mod tests {
 
     use super::super::sample;
     use super::*;
+    use crate::analysis::SHARES;
 
     fn rows(csv: &[u8]) -> Vec<BTreeMap<String, String>> {
         csv::Reader::from_reader(csv)
@@ -217,8 +201,12 @@ mod tests {
             );
             let greatest = layer.numbers.nearest.greatest();
             assert_eq!(row["max_similarity"].parse().ok(), greatest);
-            let tau = layer.numbers.hints.iter().find(|hint| hint.percent == 5.0);
-            assert_eq!(row["hints.5.tau"].parse().ok(), tau.map(|hint| hint.tau));
+            for percent in SHARES {
+                let hints = &layer.numbers.hints;
+                let hint = hints.iter().find(|hint| hint.percent == percent);
+                let tau = row[&format!("hints.{percent}.tau")].parse().ok();
+                assert_eq!(tau, hint.map(|hint| hint.tau));
+            }
         }
         assert_eq!(rows[0]["selected"], "false");
         assert_eq!(rows[0]["reason"], "shallow");

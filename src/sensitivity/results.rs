@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use serde::Serialize;
+
 use crate::plan::Threshold;
 
 use super::{FinishedPoint, Outcome, Point, Series, Sweep, Variation};
@@ -102,7 +104,7 @@ pub struct Setting<'a> {
 }
 
 /// Mean and spread of some numbers.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Average {
     /// Arithmetic mean.
     pub mean: f64,

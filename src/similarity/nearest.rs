@@ -1,11 +1,13 @@
 //! Every kernel's nearest neighbour, exactly.
 
+use serde::Serialize;
+
 use crate::meter::Meter;
 
 use super::{Error, Group, Kernels, Scan};
 
 /// Another kernel and how similar it is, by the float64 definition.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Neighbour {
     /// The kernel's number within the layer.
     pub kernel: usize,

@@ -20,18 +20,17 @@ pub(super) struct Axis {
     pub upright: bool,
 }
 
-/// From one upright label to the next, as a multiple of their size, and the most of one.
+/// Pitch of upright labels as a multiple of their size, and the greatest length of one in pixels.
 const UPRIGHT_PITCH: f64 = 1.08;
 const LONGEST_UPRIGHT: f64 = 140.0;
-/// Between labels that stand above each other, as a multiple of their size.
+/// Pitch of stacked labels as a multiple of their size.
 const STACKED_PITCH: f64 = 1.25;
-/// Numbers are told apart by so small a part of the greatest; those that are closer are drawn as if they were that far
-/// apart.
+/// Smallest range of an axis, relative to its greatest number: closer numbers are drawn as if they were that far apart.
 const FINEST: f64 = 1e-6;
-/// Room on both sides of a number that stands alone, as a share of it.
+/// Margin on both sides of a single number, as a share of it.
 const ALONE: f64 = 0.05;
 
-/// The least of 1, 2 and 5 times powers of ten that is no less than this.
+/// The smallest of 1, 2 and 5 times a power of ten that is at least `least`.
 fn round_step(least: f64) -> f64 {
     let power = 10f64.powf(least.log10().floor());
     [1.0, 2.0, 5.0]
@@ -41,16 +40,19 @@ fn round_step(least: f64) -> f64 {
         .unwrap_or(10.0 * power)
 }
 
-/// Multiples of a round step within a range, about as many as asked for, and the decimals that tell them apart.
+/// About `about` multiples of a round step within a range, and the number of decimals that tells them apart.
 fn multiples(range: &Range<f64>, about: usize, least_step: f64) -> (Vec<f64>, usize) {
     let step = round_step(((range.end - range.start) / about as f64).max(least_step));
     let decimals = (-step.log10() - 1e-9).ceil().max(0.0) as usize;
     let first = (range.start / step - 1e-6).ceil() as i64;
     let last = (range.end / step + 1e-6).floor() as i64;
     // Divided rather than multiplied by a step below 1, so that 3 tenths are 0.3.
-    let at = |multiple: i64| match step < 1.0 {
-        true => multiple as f64 / (1.0 / step).round(),
-        false => multiple as f64 * step,
+    let at = |multiple: i64| {
+        if step < 1.0 {
+            multiple as f64 / (1.0 / step).round()
+        } else {
+            multiple as f64 * step
+        }
     };
     ((first..=last).map(at).collect(), decimals)
 }
@@ -60,7 +62,7 @@ fn places(labels: &[String]) -> Range<f64> {
     -0.5..labels.len().max(1) as f64 - 0.5
 }
 
-/// Every so many of the labels of places, that they are no closer than a pitch.
+/// Every n-th label with its place, so that labels are at least `pitch` pixels apart.
 fn every(labels: &[String], length: f64, pitch: f64) -> impl Iterator<Item = (f64, &String)> {
     let step = (pitch * labels.len() as f64 / length).ceil().max(1.0);
     let labels = labels.iter().enumerate().step_by(step as usize);
@@ -87,8 +89,8 @@ impl Axis {
         }
     }
 
-    /// Of numbers of any size from the least to the greatest, both within ±1e300: over a range widened to round numbers,
-    /// with room around a number that stands alone.
+    /// Of numbers between `least` and `greatest`, both within ±1e300. The range is widened to round numbers; a single number
+    /// gets a margin.
     pub fn measured(least: f64, greatest: f64, about: usize, title: &str) -> Self {
         let size = least.abs().max(greatest.abs());
         let half = match (least == greatest, size) {
@@ -123,14 +125,14 @@ impl Axis {
     /// Over a range widened to round numbers.
     pub fn enclosing(range: Range<f64>, about: usize, title: &str) -> Self {
         let step = round_step((range.end - range.start) / about as f64);
-        // As many steps as enclose the range, so that the ticks keep theirs.
+        // Whole steps that enclose the range, so that the ticks keep the step.
         let start = (range.start / step + 1e-9).floor() * step;
         let end = (range.end / step - 1e-9).ceil() * step;
         let steps = ((end - start) / step).round() as usize;
         Self::linear(start..end, steps, title)
     }
 
-    /// Of similarities from the least to the greatest, if there are any.
+    /// Of similarities between these ends, if there are any.
     pub fn similarities(ends: Option<(f64, f64)>, title: &str) -> Self {
         let (least, greatest) = ends.unwrap_or((0.0, 1.0));
         // At least a tenth, and no further than similarities go.
@@ -279,9 +281,10 @@ impl Ranged for Axis {
     }
 
     fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
-        match hint.weight().allow_light_points() {
-            true => Vec::new(),
-            false => self.ticks.iter().map(|tick| tick.0).collect(),
+        if hint.weight().allow_light_points() {
+            Vec::new()
+        } else {
+            self.ticks.iter().map(|tick| tick.0).collect()
         }
     }
 

@@ -12,20 +12,18 @@ use plotters::element::{PathElement, Rectangle};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontTransform, RGBColor, ShapeStyle, TextStyle};
 
-use super::Figure;
 use super::axis::Axis;
 use super::colours::{GRID, INK, SOFT};
 use super::font::{Weight, described};
-use super::sheet::{Image, Sheet, UNITS};
+use super::sheet::{Sheet, UNITS};
+use super::{Figure, FigureKind};
 
 /// How a text looks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Type {
     /// Size in pixels.
     pub size: f64,
-    /// Its weight.
     pub weight: Weight,
-    /// Its colour.
     pub colour: RGBColor,
 }
 
@@ -59,26 +57,24 @@ pub(super) const TICK_LENGTH: f64 = 4.0;
 
 /// A rectangle in pixels.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct Rect {
     pub left: f64,
     pub top: f64,
     pub width: f64,
     pub height: f64,
 }
 
-impl Place {
-    /// Its right side.
+impl Rect {
     pub fn right(self) -> f64 {
         self.left + self.width
     }
 
-    /// Its lower side.
     pub fn bottom(self) -> f64 {
         self.top + self.height
     }
 }
 
-/// Which lines there are beside the data.
+/// The lines drawn with the axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lines {
     /// Level ones at the ticks of the y axis.
@@ -92,16 +88,17 @@ pub(super) type Chart<'c> = ChartContext<'c, Sheet, Cartesian2d<Axis, Axis>>;
 
 /// What is drawn on.
 pub(super) struct Canvas {
+    /// In pixels.
+    size: (u32, u32),
     sheet: Rc<RefCell<Sheet>>,
     area: DrawingArea<Sheet, Shift>,
 }
 
-/// The value of a drawing that cannot fail: it goes to memory, and the font is there.
+/// Unwraps the result of drawing, which cannot fail in memory with a font that comes with the program.
 pub(super) fn drawn<T, E: Error>(result: Result<T, E>) -> T {
     result.expect("drawing in memory with a font at hand")
 }
 
-/// In units.
 fn units(pixels: f64) -> i32 {
     (pixels * UNITS).round() as i32
 }
@@ -123,14 +120,23 @@ impl Canvas {
         let size = (width.ceil() as u32, height.ceil() as u32);
         let sheet = Rc::new(RefCell::new(Sheet::new(size)));
         Self {
+            size,
             area: DrawingArea::from(&sheet),
             sheet,
         }
     }
 
     /// What was drawn; `label` says in words what it shows.
-    pub fn finish(self, label: &str) -> Figure {
-        Figure(self.sheet.borrow_mut().document(label))
+    pub fn finish(self, kind: FigureKind, label: String) -> Figure {
+        let (width, height) = self.size;
+        let drawing = self.sheet.borrow_mut().finish();
+        Figure {
+            kind,
+            width,
+            height,
+            label,
+            drawing,
+        }
     }
 
     /// Writes a text whose baseline begins, ends or has its middle here.
@@ -152,7 +158,7 @@ impl Canvas {
     }
 
     /// Fills a rectangle, or draws its sides.
-    pub fn rectangle(&self, place: Place, style: ShapeStyle) {
+    pub fn rectangle(&self, place: Rect, style: ShapeStyle) {
         let corners = [
             (units(place.left), units(place.top)),
             (units(place.right()), units(place.bottom())),
@@ -167,22 +173,20 @@ impl Canvas {
     }
 
     /// Puts a picture into a place.
-    pub fn image(&self, place: Place, uri: &str) {
-        self.sheet.borrow_mut().image(&Image {
-            place: [place.left, place.top, place.width, place.height],
-            uri,
-        });
+    pub fn image(&self, place: Rect, uri: &str) {
+        let place = [place.left, place.top, place.width, place.height];
+        self.sheet.borrow_mut().image(place, uri);
     }
 
     /// Coordinates for a place, with ticks and their labels left of it and below; titles are not written.
-    pub fn chart(&self, place: Place, x: &Axis, y: &Axis, lines: Lines) -> Chart<'_> {
-        // Room for labels that is as large as it may be: what fits is the caller's to know.
+    pub fn chart(&self, place: Rect, x: &Axis, y: &Axis, lines: Lines) -> Chart<'_> {
+        // As much room for labels as there is; the caller sees to it that they fit.
         let (left, below) = (units(place.left), units(40.0));
         let area = self.area.clone().shrink(
             (0, units(place.top)),
             (units(place.right()), units(place.height) + below),
         );
-        // Upright labels are written here: `plotters` sets them as if they were level.
+        // `plotters` places upright labels as if they were level, so they are written here.
         let mut level = x.clone();
         if x.upright {
             for (at, label) in std::mem::take(&mut level.ticks) {

@@ -3,22 +3,22 @@
 use plotters::style::text_anchor::HPos;
 use plotters::style::{Color, RGBColor};
 
-use super::Figure;
 use super::axis::Axis;
 use super::canvas::{
-    Canvas, Chart, LABEL, Lines, NOTE, Place, TICK, TICK_LENGTH, TITLE, Type, line,
+    Canvas, Chart, LABEL, Lines, NOTE, Rect, TICK, TICK_LENGTH, TITLE, Type, line,
 };
 use super::colours::{ALARM, PAPER, SOFT};
 use super::font::Weight;
 use super::text::{room, shortened, wrapped};
+use super::{Figure, FigureKind};
 
 /// Room around a figure.
 pub(super) const PADDING: f64 = 20.0;
 /// From one line of text to the next.
 pub(super) const LEADING: f64 = 18.0;
-/// Width of a legend's sign, and the room after it.
-const SIGN: f64 = 18.0;
-const SIGN_GAP: f64 = 7.0;
+/// Width of a legend's key, and the room after it.
+const KEY: f64 = 18.0;
+const KEY_GAP: f64 = 7.0;
 /// Between the entries of a legend.
 const ENTRY_GAP: f64 = 20.0;
 /// From the baseline of a y axis' title to the data: its uppermost label is between them.
@@ -28,7 +28,7 @@ pub(super) const DASH: [f64; 2] = [4.0, 3.0];
 
 /// What an entry of a legend explains.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Sign {
+pub(super) enum LegendKey {
     Line(RGBColor, f64),
     Dashed(RGBColor),
     Dot(RGBColor),
@@ -52,31 +52,31 @@ pub(super) const CROSS: f64 = 3.5;
 /// Width of the line around what is hollow.
 pub(super) const RIM: f64 = 1.6;
 
-/// A title, a line that says what is shown of it, a legend and notes, in lines that fit a width.
+/// The text around a figure: title, subtitle, alarm, legend and notes, wrapped to a width.
 #[derive(Clone, Debug)]
-pub(super) struct Words {
+pub(super) struct Caption {
     /// Width between the paddings.
     width: f64,
     title: String,
     subtitle: Vec<String>,
     alarm: Vec<String>,
-    legend: Vec<Vec<(Sign, String)>>,
+    legend: Vec<Vec<(LegendKey, String)>>,
     notes: Vec<String>,
 }
 
-impl Words {
+impl Caption {
     /// Laid out for a width.
     pub fn new(
         width: f64,
         title: &str,
         subtitle: &str,
-        legend: Vec<(Sign, String)>,
+        legend: Vec<(LegendKey, String)>,
         notes: &[String],
     ) -> Self {
-        let mut rows: Vec<Vec<(Sign, String)>> = Vec::new();
+        let mut rows: Vec<Vec<(LegendKey, String)>> = Vec::new();
         let mut used = f64::INFINITY;
-        for (sign, text) in legend {
-            let text = shortened(&text, LABEL.weight, LABEL.size, width - SIGN - SIGN_GAP);
+        for (key, text) in legend {
+            let text = shortened(&text, LABEL.weight, LABEL.size, width - KEY - KEY_GAP);
             let entry = entry_width(&text);
             if used + ENTRY_GAP + entry > width {
                 rows.push(Vec::new());
@@ -85,7 +85,7 @@ impl Words {
             used += ENTRY_GAP + entry;
             rows.last_mut()
                 .expect("a first row is begun")
-                .push((sign, text));
+                .push((key, text));
         }
         let fitted = |text: &str, look: Type| wrapped(text, look.weight, look.size, width);
         Self {
@@ -116,7 +116,7 @@ impl Words {
         PADDING + self.notes.len() as f64 * LEADING
     }
 
-    /// Writes what is above the data from the top, and the notes below a height.
+    /// Writes the text above the data at the top, and the notes below `notes_below`.
     pub fn write(&self, canvas: &Canvas, notes_below: f64) {
         let left = PADDING;
         let mut baseline = PADDING + 12.0;
@@ -133,9 +133,9 @@ impl Words {
         for row in &self.legend {
             baseline += LEADING;
             let mut x = left;
-            for (sign, text) in row {
-                draw_sign(canvas, *sign, (x, baseline - 4.3));
-                canvas.text((x + SIGN + SIGN_GAP, baseline), HPos::Left, text, LABEL);
+            for (key, text) in row {
+                draw_key(canvas, *key, (x, baseline - 4.3));
+                canvas.text((x + KEY + KEY_GAP, baseline), HPos::Left, text, LABEL);
                 x += entry_width(text) + ENTRY_GAP;
             }
         }
@@ -145,7 +145,7 @@ impl Words {
         }
     }
 
-    /// Everything it says, for those who cannot see it.
+    /// Title, subtitle and alarm as one text, for screen readers.
     pub fn aloud(&self) -> String {
         let lines = self.subtitle.iter().chain(&self.alarm);
         let lines: Vec<&str> = lines.map(String::as_str).collect();
@@ -159,44 +159,44 @@ impl Words {
 }
 
 fn entry_width(text: &str) -> f64 {
-    SIGN + SIGN_GAP + room(text, LABEL.weight, LABEL.size)
+    KEY + KEY_GAP + room(text, LABEL.weight, LABEL.size)
 }
 
-fn draw_sign(canvas: &Canvas, sign: Sign, (x, y): (f64, f64)) {
-    match sign {
-        Sign::Line(colour, width) => {
-            canvas.line(&[(x, y), (x + SIGN, y)], line(colour, width));
+fn draw_key(canvas: &Canvas, key: LegendKey, (x, y): (f64, f64)) {
+    match key {
+        LegendKey::Line(colour, width) => {
+            canvas.line(&[(x, y), (x + KEY, y)], line(colour, width));
         }
-        Sign::Dashed(colour) => {
+        LegendKey::Dashed(colour) => {
             let [dash, gap] = DASH;
             let mut from = x;
-            while from < x + SIGN {
-                let to = (from + dash).min(x + SIGN);
+            while from < x + KEY {
+                let to = (from + dash).min(x + KEY);
                 canvas.line(&[(from, y), (to, y)], line(colour, 1.5));
                 from += dash + gap;
             }
         }
-        Sign::Dot(colour) => canvas.circle((x + SIGN / 2.0, y), 3.0, colour.filled()),
-        Sign::Bar(colour, opacity) => {
-            let place = Place {
+        LegendKey::Dot(colour) => canvas.circle((x + KEY / 2.0, y), 3.0, colour.filled()),
+        LegendKey::Bar(colour, opacity) => {
+            let place = Rect {
                 left: x,
                 top: y - 5.0,
-                width: SIGN,
+                width: KEY,
                 height: 10.0,
             };
             canvas.rectangle(place, colour.mix(opacity).filled());
         }
-        Sign::Ring(colour) => ring(canvas, (x + SIGN / 2.0, y), 3.5, colour),
-        Sign::Frame(colour) => {
-            let place = Place {
+        LegendKey::Ring(colour) => ring(canvas, (x + KEY / 2.0, y), 3.5, colour),
+        LegendKey::Frame(colour) => {
+            let place = Rect {
                 left: x + 1.0,
                 top: y - 5.0,
-                width: SIGN - 2.0,
+                width: KEY - 2.0,
                 height: 10.0,
             };
             canvas.rectangle(place, line(colour, RIM));
         }
-        Sign::Cross(colour) => cross(canvas, (x + SIGN / 2.0, y), CROSS, colour),
+        LegendKey::Cross(colour) => cross(canvas, (x + KEY / 2.0, y), CROSS, colour),
     }
 }
 
@@ -216,7 +216,8 @@ pub(super) fn cross(canvas: &Canvas, (x, y): (f64, f64), half: f64, colour: RGBC
 
 /// A figure with one chart.
 pub(super) struct ChartFigure {
-    pub words: Words,
+    pub kind: FigureKind,
+    pub caption: Caption,
     pub x: Axis,
     pub y: Axis,
     /// A second y axis, right of the data.
@@ -233,11 +234,12 @@ impl ChartFigure {
         PADDING + y.widest_label(TICK.size) + 2.0 * TICK_LENGTH
     }
 
-    /// Room right of the data, such that no label of the x axis leaves the figure.
+    /// Room right of the data that keeps the labels of the x axis within the figure.
     pub fn least_right(x: &Axis) -> f64 {
-        match x.upright {
-            true => PADDING,
-            false => PADDING.max(x.widest_label(TICK.size) / 2.0 + 2.0),
+        if x.upright {
+            PADDING
+        } else {
+            PADDING.max(x.widest_label(TICK.size) / 2.0 + 2.0)
         }
     }
 
@@ -246,25 +248,26 @@ impl ChartFigure {
         Self::left(second)
     }
 
-    /// Draws the axes, then the data by `plot`, then the words.
-    pub fn draw(self, plot: impl FnOnce(&Canvas, &mut Chart<'_>, Place)) -> Figure {
+    /// Draws the axes, then the data by `plot`, then the caption.
+    pub fn draw(self, plot: impl FnOnce(&Canvas, &mut Chart<'_>, Rect)) -> Figure {
         let titled = LEADING + 4.0;
         let left = Self::left(&self.y);
-        let place = Place {
+        let place = Rect {
             left,
-            top: self.words.above() + titled,
-            width: self.words.width() + 2.0 * PADDING - left - self.right,
+            top: self.caption.above() + titled,
+            width: self.caption.width() + 2.0 * PADDING - left - self.right,
             height: self.height,
         };
         // Tick labels and the x axis' title.
-        let labels = match self.x.upright {
-            true => self.x.widest_label(TICK.size) + 4.0,
-            false => LEADING,
+        let labels = if self.x.upright {
+            self.x.widest_label(TICK.size) + 4.0
+        } else {
+            LEADING
         };
         let axis_end = place.bottom() + 2.0 * TICK_LENGTH + labels + LEADING - 6.0;
         let canvas = Canvas::new(
-            self.words.width() + 2.0 * PADDING,
-            axis_end + self.words.below(),
+            self.caption.width() + 2.0 * PADDING,
+            axis_end + self.caption.below(),
         );
         let mut chart = canvas.chart(place, &self.x, &self.y, Lines::Grid);
         plot(&canvas, &mut chart, place);
@@ -278,20 +281,19 @@ impl ChartFigure {
             let x = place.right();
             canvas.line(&[(x, place.top), (x, place.bottom())], line(SOFT, 1.0));
             right_ticks(&canvas, place, second);
-            let title = (PADDING + self.words.width(), place.top - Y_TITLE);
+            let title = (PADDING + self.caption.width(), place.top - Y_TITLE);
             canvas.text(title, HPos::Right, &second.title, TICK);
         }
         let middle = (place.left + place.width / 2.0, axis_end - 3.0);
         canvas.text(middle, HPos::Center, &self.x.title, TICK);
-        self.words.write(&canvas, axis_end + 6.0);
-        let label = self.words.aloud();
+        self.caption.write(&canvas, axis_end + 6.0);
         drop(chart);
-        canvas.finish(&label)
+        canvas.finish(self.kind, self.caption.aloud())
     }
 }
 
 /// The ticks of an axis from a place's lower right corner to its upper one, with their labels.
-pub(super) fn right_ticks(canvas: &Canvas, place: Place, axis: &Axis) {
+pub(super) fn right_ticks(canvas: &Canvas, place: Rect, axis: &Axis) {
     let x = place.right();
     for (at, label) in &axis.ticks {
         let y = place.bottom() - axis.share(*at) * place.height;
@@ -302,7 +304,7 @@ pub(super) fn right_ticks(canvas: &Canvas, place: Place, axis: &Axis) {
 }
 
 /// Says in the middle of an empty chart why it is empty.
-pub(super) fn empty(canvas: &Canvas, place: Place, why: &str) {
+pub(super) fn empty(canvas: &Canvas, place: Rect, why: &str) {
     let middle = (
         place.left + place.width / 2.0,
         place.top + place.height / 2.0 + 4.0,
@@ -312,6 +314,6 @@ pub(super) fn empty(canvas: &Canvas, place: Place, why: &str) {
 }
 
 /// The sides of a picture.
-pub(super) fn frame(canvas: &Canvas, place: Place) {
+pub(super) fn frame(canvas: &Canvas, place: Rect) {
     canvas.rectangle(place, line(SOFT, 0.8));
 }

@@ -50,16 +50,17 @@ const DEPTHS: [RGBColor; 4] = [
     RGBColor(0x77, 0x3f, 0x9e),
 ];
 
-/// Place of 0 in the palette; −1 is at 0 and 1 at twice this.
+/// Index of 0 in the palette; −1 is at 0 and 1 at twice this.
 const CENTRE: f32 = 127.0;
-/// Place of NaN in the palette.
+/// Index of NaN in the palette.
 const NAN: u8 = 255;
 
-/// Place in [`palette`] of a number of [−1, 1]; what is beyond counts as the end.
+/// Index in [`palette`] of a number in [−1, 1], to which others are clamped.
 pub(super) fn diverging(number: f32) -> u8 {
-    match number.is_nan() {
-        true => NAN,
-        false => ((number.clamp(-1.0, 1.0) + 1.0) * CENTRE).round() as u8,
+    if number.is_nan() {
+        NAN
+    } else {
+        ((number.clamp(-1.0, 1.0) + 1.0) * CENTRE).round() as u8
     }
 }
 
@@ -72,7 +73,7 @@ pub(super) fn palette() -> Vec<RGBColor> {
         .collect()
 }
 
-/// The colour of a similarity of [−1, 1], for those who have a palette of their own.
+/// The colour of a similarity in [−1, 1], for callers with a palette of their own.
 pub fn colour(similarity: f32) -> [u8; 3] {
     let RGBColor(red, green, blue) = between(&ANCHORS, (f64::from(similarity) + 1.0) / 2.0);
     [red, green, blue]
@@ -83,6 +84,11 @@ pub(super) fn depth(share: f64) -> RGBColor {
     between(&DEPTHS, share)
 }
 
+/// Colours of so many depths, at equal steps from the first to the last.
+pub(super) fn depths(count: usize) -> impl DoubleEndedIterator<Item = RGBColor> {
+    (0..count).map(move |step| depth(step as f64 / (count - 1) as f64))
+}
+
 /// The colour in which text can be read on another one.
 pub(super) fn text_on(colour: RGBColor) -> RGBColor {
     // A little above 0.18, at which black and white have the same contrast as the WCAG reckon it: on blue, white is read
@@ -91,10 +97,7 @@ pub(super) fn text_on(colour: RGBColor) -> RGBColor {
     let RGBColor(red, green, blue) = colour;
     let linear = |part: u8| (f64::from(part) / 255.0).powf(2.2);
     let luminance = 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue);
-    match luminance > EVEN {
-        true => ON_LIGHT,
-        false => ON_DARK,
-    }
+    if luminance > EVEN { ON_LIGHT } else { ON_DARK }
 }
 
 /// The colour at a share of the way along equally spaced ones.
@@ -105,6 +108,22 @@ fn between(anchors: &[RGBColor], share: f64) -> RGBColor {
     let (a, b) = (anchors[from], anchors[from + 1]);
     let mix = |a: u8, b: u8| (f64::from(a) + part * (f64::from(b) - f64::from(a))).round() as u8;
     RGBColor(mix(a.0, b.0), mix(a.1, b.1), mix(a.2, b.2))
+}
+
+/// The colours that a page replaces by its own, which are others in its dark mode, and the CSS variables that hold those.
+const OF_PAGE: [(RGBColor, &str); 4] = [
+    (INK, "ink"),
+    (SOFT, "soft"),
+    (GRID, "grid"),
+    (PAPER, "paper"),
+];
+
+/// As SVG writes it within a page.
+pub(super) fn on_page(colour: RGBColor) -> String {
+    match OF_PAGE.iter().find(|(own, _)| *own == colour) {
+        Some((_, variable)) => format!("var(--{variable})"),
+        None => hex(colour),
+    }
 }
 
 /// As SVG writes it.

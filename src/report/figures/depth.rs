@@ -10,14 +10,14 @@ use crate::report::redundancy::LayerFacts;
 
 use super::axis::Axis;
 use super::canvas::{Chart, TICK, drawn, line};
-use super::chart::{ChartFigure, Sign, Words, empty};
+use super::chart::{Caption, ChartFigure, LegendKey, empty};
 use super::colours::{ACCENT, APART, INK, MARK, SECOND, SOFT};
 use super::font::Weight;
 use super::text::{room, things};
 use super::thresholds::{HEIGHT, WIDTH, dots, upright};
-use super::{DepthPoint, Figure};
+use super::{DepthPoint, Figure, FigureKind};
 
-/// Pixels that a layer needs, and the most that all get.
+/// Pixels per layer, and the greatest width of all layers.
 const EACH: f64 = 8.0;
 const WIDEST: f64 = 1000.0;
 /// Half of a box's width, as a share of its layer's and in pixels at most.
@@ -43,7 +43,7 @@ impl<'p, 'a> Row<'p, 'a> {
         }
     }
 
-    /// Depths along the layers, as many as there is room for.
+    /// The axis of depths, with as many labels as fit.
     fn axis(&self, y: &Axis) -> Axis {
         let length = self.width - ChartFigure::left(y);
         let deepest = self
@@ -73,12 +73,12 @@ impl<'p, 'a> Row<'p, 'a> {
         Axis::labelled(&labels, length, TICK.size, "depth")
     }
 
-    /// What is to be said of layers left alone, and of such without depth.
-    fn shallow_sign(&self, skip_shallow: usize) -> Option<(Sign, String)> {
+    /// The legend's entry for the end of the shallow layers.
+    fn shallow_key(&self, skip_shallow: usize) -> Option<(LegendKey, String)> {
         let any = self.layers.iter().any(|point| is_shallow(point.facts));
         any.then(|| {
             let text = format!("end of the shallow layers left alone, L_s = {skip_shallow}");
-            (Sign::Dashed(SOFT), text)
+            (LegendKey::Dashed(SOFT), text)
         })
     }
 
@@ -112,15 +112,14 @@ fn is_shallow(layer: &LayerFacts) -> bool {
 }
 
 /// The kernels' greatest similarities over depth: median, quartiles and maximum of every layer.
-pub fn nearest_over_depth(layers: &[DepthPoint<'_>], skip_shallow: usize) -> Figure {
+pub(super) fn nearest_over_depth(layers: &[DepthPoint<'_>], skip_shallow: usize) -> Figure {
     let row = Row::new(layers);
     let spreads: Vec<Option<(Spread, bool)>> = row
         .layers
         .iter()
         .map(|point| {
-            let neighbours = point.numbers.nearest.by_kernel().iter().flatten();
-            let similarities: Vec<f64> = neighbours.map(|n| n.similarity).collect();
-            Spread::of(&similarities).map(|spread| (spread, is_shallow(point.facts)))
+            let spread = point.numbers.nearest_spread()?;
+            Some((spread, is_shallow(point.facts)))
         })
         .collect();
     let known = || spreads.iter().flatten().map(|(spread, _)| spread);
@@ -129,12 +128,12 @@ pub fn nearest_over_depth(layers: &[DepthPoint<'_>], skip_shallow: usize) -> Fig
     let y = Axis::similarities(least.zip(greatest), "similarity to the most similar kernel");
     let x = row.axis(&y);
     let mut legend = vec![
-        (Sign::Line(INK, 2.0), "median".to_owned()),
-        (Sign::Bar(ACCENT, 0.45), "quartiles".to_owned()),
-        (Sign::Dot(ACCENT), "maximum".to_owned()),
-        (Sign::Line(ACCENT, 1.0), "least to greatest".to_owned()),
+        (LegendKey::Line(INK, 2.0), "median".to_owned()),
+        (LegendKey::Bar(ACCENT, 0.45), "quartiles".to_owned()),
+        (LegendKey::Dot(ACCENT), "maximum".to_owned()),
+        (LegendKey::Line(ACCENT, 1.0), "least to greatest".to_owned()),
     ];
-    legend.extend(row.shallow_sign(skip_shallow));
+    legend.extend(row.shallow_key(skip_shallow));
     let mut notes = row.notes();
     let missing = spreads.iter().filter(|spread| spread.is_none()).count();
     if missing > 0 && missing < spreads.len() {
@@ -144,7 +143,8 @@ pub fn nearest_over_depth(layers: &[DepthPoint<'_>], skip_shallow: usize) -> Fig
         ));
     }
     let figure = ChartFigure {
-        words: Words::new(
+        kind: FigureKind::NearestOverDepth,
+        caption: Caption::new(
             row.width,
             "Redundancy over depth",
             &format!(
@@ -161,48 +161,47 @@ pub fn nearest_over_depth(layers: &[DepthPoint<'_>], skip_shallow: usize) -> Fig
         right: super::chart::PADDING,
     };
     let each = row.width / layers.len().max(1) as f64;
-    let half = BOX.min(WIDEST_BOX / each);
     figure.draw(|canvas, chart, place| {
         if known().next().is_none() {
             empty(canvas, place, "No layer has two kernels to compare.");
             return;
         }
-        // One kind of shape after the other: those of one pen are one path.
-        let placed = |shallow: bool| {
-            let spreads = spreads.iter().enumerate();
-            spreads.filter_map(move |(place, spread)| {
-                let (spread, is_shallow) = spread.as_ref()?;
-                (*is_shallow == shallow).then_some((place as f64, *spread))
-            })
-        };
         row.draw_cuts(chart);
-        for (shallow, colour, ink) in [(true, APART, SOFT), (false, ACCENT, INK)] {
-            let upright = |x: f64, from: f64, to: f64| {
-                PathElement::new(vec![(x, from), (x, to)], line(colour, 1.0))
-            };
-            drawn(
-                chart.draw_series(
-                    placed(shallow)
-                        .flat_map(|(x, s)| [upright(x, s.min, s.q1), upright(x, s.q3, s.max)]),
-                ),
-            );
-            drawn(chart.draw_series(placed(shallow).map(|(x, s)| {
-                let corners = [(x - half, s.q1), (x + half, s.q3)];
-                Rectangle::new(corners, colour.mix(0.45).filled())
-            })));
-            drawn(chart.draw_series(placed(shallow).map(|(x, s)| {
-                let ends = vec![(x - half, s.median), (x + half, s.median)];
-                PathElement::new(ends, line(ink, 2.0))
-            })));
-            let radius = (each * 0.3).min(3.0);
-            dots(
-                chart,
-                placed(shallow).map(|(x, s)| (x, s.max)),
-                radius,
-                colour,
-            );
+        for (is_shallow, colours) in [(true, [APART, SOFT]), (false, [ACCENT, INK])] {
+            let spreads = spreads.iter().enumerate().filter_map(|(place, spread)| {
+                let (spread, shallow) = (*spread)?;
+                (shallow == is_shallow).then_some((place as f64, spread))
+            });
+            draw_boxes(chart, &spreads.collect::<Vec<_>>(), each, colours);
         }
     })
+}
+
+/// Boxes of layers, each with its place, in a colour and with medians in another; `each` is the width of a layer in pixels.
+fn draw_boxes(
+    chart: &mut Chart<'_>,
+    spreads: &[(f64, Spread)],
+    each: f64,
+    [colour, ink]: [RGBColor; 2],
+) {
+    let half = BOX.min(WIDEST_BOX / each);
+    // One kind of shape after the other: those of one pen are one path.
+    let placed = || spreads.iter().copied();
+    let upright =
+        |x: f64, from: f64, to: f64| PathElement::new(vec![(x, from), (x, to)], line(colour, 1.0));
+    drawn(chart.draw_series(
+        placed().flat_map(|(x, s)| [upright(x, s.min, s.q1), upright(x, s.q3, s.max)]),
+    ));
+    drawn(chart.draw_series(placed().map(|(x, s)| {
+        let corners = [(x - half, s.q1), (x + half, s.q3)];
+        Rectangle::new(corners, colour.mix(0.45).filled())
+    })));
+    drawn(chart.draw_series(placed().map(|(x, s)| {
+        let ends = vec![(x - half, s.median), (x + half, s.median)];
+        PathElement::new(ends, line(ink, 2.0))
+    })));
+    let radius = (each * 0.3).min(3.0);
+    dots(chart, placed().map(|(x, s)| (x, s.max)), radius, colour);
 }
 
 /// The greatest rank that a layer's kernels can have: of kernels of d numbers, as many as there are kernels, and no more
@@ -214,7 +213,7 @@ fn greatest_rank(layer: &LayerFacts) -> f64 {
 }
 
 /// The ranks as shares of the greatest that each layer can have, over depth; `None` where no layer has a spectrum.
-pub fn ranks_over_depth(layers: &[DepthPoint<'_>], skip_shallow: usize) -> Option<Figure> {
+pub(super) fn ranks_over_depth(layers: &[DepthPoint<'_>], skip_shallow: usize) -> Option<Figure> {
     let row = Row::new(layers);
     let spectrum = |point: &&DepthPoint<'_>| point.numbers.spectrum.clone();
     let spectra: Vec<Option<Spectrum>> = row.layers.iter().map(spectrum).collect();
@@ -229,11 +228,11 @@ pub fn ranks_over_depth(layers: &[DepthPoint<'_>], skip_shallow: usize) -> Optio
     ];
     let y = Axis::percent(100.0, "share of the greatest possible rank");
     let x = row.axis(&y);
-    let mut legend: Vec<(Sign, String)> = ranks
+    let mut legend: Vec<(LegendKey, String)> = ranks
         .iter()
-        .map(|(name, colour, _)| (Sign::Line(*colour, 2.0), (*name).to_owned()))
+        .map(|(name, colour, _)| (LegendKey::Line(*colour, 2.0), (*name).to_owned()))
         .collect();
-    legend.extend(row.shallow_sign(skip_shallow));
+    legend.extend(row.shallow_key(skip_shallow));
     let mut notes = row.notes();
     let missing = spectra.iter().filter(|spectrum| spectrum.is_none()).count();
     if missing > 0 {
@@ -243,7 +242,8 @@ pub fn ranks_over_depth(layers: &[DepthPoint<'_>], skip_shallow: usize) -> Optio
         ));
     }
     let figure = ChartFigure {
-        words: Words::new(
+        kind: FigureKind::RanksOverDepth,
+        caption: Caption::new(
             row.width,
             "Ranks over depth",
             &format!(

@@ -5,15 +5,15 @@ use plotters::style::text_anchor::HPos;
 
 use crate::analysis::{EpochPoint, Evolution, Spread};
 
-use super::Figure;
 use super::axis::Axis;
-use super::canvas::{Canvas, Chart, Place, TICK, TICK_LENGTH, drawn, line};
-use super::chart::{ChartFigure, PADDING, Sign, Words, Y_TITLE, empty, frame, right_ticks};
-use super::colours::{ACCENT, APART, INK, depth};
+use super::canvas::{Canvas, Chart, Rect, TICK, TICK_LENGTH, drawn, line};
+use super::chart::{Caption, ChartFigure, LegendKey, PADDING, Y_TITLE, empty};
+use super::colour_bar::colour_bar;
+use super::colours::{ACCENT, APART, INK, depth, depths};
 use super::font::Weight;
-use super::raster;
 use super::text::{name, room, shortened, things};
 use super::thresholds::{HEIGHT, WIDTH, dots};
+use super::{Figure, FigureKind};
 
 /// Width of the colour bar, and from the data to it.
 const BAR: f64 = 12.0;
@@ -25,7 +25,7 @@ const EPOCH: f64 = 90.0;
 
 /// One quantity of the layers.
 struct Quantity {
-    stem: &'static str,
+    kind: FigureKind,
     title: &'static str,
     subtitle: &'static str,
     axis: &'static str,
@@ -46,7 +46,7 @@ enum Scale {
 
 const QUANTITIES: [Quantity; 3] = [
     Quantity {
-        stem: "evolution-redundancy",
+        kind: FigureKind::RedundancyOverEpochs,
         title: "Redundancy from epoch to epoch",
         subtitle: "Median of each layer\u{2019}s greatest similarities",
         axis: "median greatest similarity",
@@ -54,7 +54,7 @@ const QUANTITIES: [Quantity; 3] = [
         scale: Scale::Plain,
     },
     Quantity {
-        stem: "evolution-effective-rank",
+        kind: FigureKind::EffectiveRankOverEpochs,
         title: "Effective rank from epoch to epoch",
         subtitle: "In percent of each layer\u{2019}s first one",
         axis: "effective rank",
@@ -62,7 +62,7 @@ const QUANTITIES: [Quantity; 3] = [
         scale: Scale::OfFirst,
     },
     Quantity {
-        stem: "evolution-weight-change",
+        kind: FigureKind::WeightChangeOverEpochs,
         title: "Weight change from epoch to epoch",
         subtitle: "\u{2016}W \u{2212} W\u{2032}\u{2016} / \u{2016}W\u{2032}\u{2016}, where W\u{2032} is the layer one epoch before",
         axis: "relative change",
@@ -71,14 +71,12 @@ const QUANTITIES: [Quantity; 3] = [
     },
 ];
 
-/// One figure for each of redundancy, effective rank (if it is known) and weight change, from epoch to epoch, as
-/// `(stem, figure)`.
-pub fn evolution(evolution: &Evolution) -> Vec<(&'static str, Figure)> {
+/// One figure for each of redundancy, effective rank (if it is known) and weight change, from epoch to epoch.
+pub(super) fn evolution(evolution: &Evolution) -> Vec<Figure> {
     let figure = |quantity: &Quantity| {
         let lines = quantity.lines(evolution);
         let known = lines.iter().flatten().any(Option::is_some);
-        (known || quantity.scale != Scale::OfFirst)
-            .then(|| (quantity.stem, quantity.draw(evolution, &lines)))
+        (known || quantity.scale != Scale::OfFirst).then(|| quantity.draw(evolution, &lines))
     };
     QUANTITIES.iter().filter_map(figure).collect()
 }
@@ -125,14 +123,14 @@ impl Quantity {
         let layers = evolution.layers.len();
         let mut legend = Vec::new();
         if layers > 1 {
-            legend.push((Sign::Line(INK, 2.5), "median of the layers".to_owned()));
-            let sign = match depths {
-                Some(_) => Sign::Line(depth(0.5), 1.0),
-                None => Sign::Line(APART, 1.0),
+            legend.push((LegendKey::Line(INK, 2.5), "median of the layers".to_owned()));
+            let key = match depths {
+                Some(_) => LegendKey::Line(depth(0.5), 1.0),
+                None => LegendKey::Line(APART, 1.0),
             };
-            legend.push((sign, "one layer".to_owned()));
+            legend.push((key, "one layer".to_owned()));
         } else if let [layer] = &evolution.layers[..] {
-            legend.push((Sign::Line(ACCENT, 2.0), name(&layer.name)));
+            legend.push((LegendKey::Line(ACCENT, 2.0), name(&layer.name)));
         }
         let y = self.y_axis(lines);
         let right = match depths {
@@ -152,7 +150,8 @@ impl Quantity {
             .map(|epoch| shortened(&epoch, Weight::Regular, TICK.size, EPOCH))
             .collect();
         let figure = ChartFigure {
-            words: Words::new(
+            kind: self.kind,
+            caption: Caption::new(
                 WIDTH,
                 self.title,
                 &format!(
@@ -200,7 +199,7 @@ impl Quantity {
     }
 }
 
-/// Bytes of what all names end in, from a dot or slash: `.safetensors`, or `/model.safetensors`.
+/// Length in bytes of the ending that all names share, from a dot or slash on: `.safetensors`, or `/model.safetensors`.
 fn common_ending(names: &[String]) -> usize {
     let Some((first, others)) = names.split_first() else {
         return 0;
@@ -237,25 +236,17 @@ fn draw_line(chart: &mut Chart<'_>, numbers: &[Option<f64>], style: plotters::st
 }
 
 /// Which depth a colour stands for, right of the data.
-fn depth_bar(canvas: &Canvas, data: Place, (first, last): (usize, usize)) {
-    let bar = Place {
+fn depth_bar(canvas: &Canvas, data: Rect, (first, last): (usize, usize)) {
+    let bar = Rect {
         left: data.right() + BAR_GAP,
         top: data.top,
         width: BAR,
         height: data.height,
     };
-    let steps = 0..BAR_STEPS;
-    let pixels: Vec<u8> = steps
-        .flat_map(|step| {
-            let colour = depth(step as f64 / (BAR_STEPS - 1) as f64);
-            [colour.0, colour.1, colour.2]
-        })
-        .collect();
-    canvas.image(bar, &raster::rgb(1, BAR_STEPS, &pixels));
-    frame(canvas, bar);
     let mut ticks = vec![first, (first + last) / 2, last];
     ticks.dedup();
-    right_ticks(canvas, bar, &Axis::falling(last, first, &ticks));
+    let axis = Axis::falling(last, first, &ticks);
+    colour_bar(canvas, bar, depths(BAR_STEPS), &axis, Y_TITLE);
     canvas.text((bar.left, bar.top - Y_TITLE), HPos::Left, "depth", TICK);
 }
 

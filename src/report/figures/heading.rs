@@ -9,10 +9,10 @@ pub(super) fn title(layer: &LayerFacts) -> String {
     name(&layer.name)
 }
 
-/// What is shown of a layer, and what the layer is, for the line below.
+/// The line below the title: what is shown of a layer, and what the layer is.
 pub(super) fn subtitle(what: &str, layer: &LayerFacts) -> String {
     let shape: Vec<String> = layer.shape.iter().map(usize::to_string).collect();
-    // Held together where the line is broken.
+    // Not broken across lines.
     let shape = shape.join("\u{a0}\u{d7}\u{a0}");
     let mut parts = vec![what.to_owned()];
     if let Some(depth) = layer.depth {

@@ -5,13 +5,13 @@ use plotters::style::text_anchor::HPos;
 use crate::analysis::{KernelPicture, PairPicture, Relation};
 use crate::report::redundancy::LayerFacts;
 
-use super::Figure;
-use super::canvas::{Canvas, LABEL, Place, TICK};
-use super::chart::{LEADING, PADDING, Words, empty, frame};
+use super::canvas::{Canvas, LABEL, Rect, TICK};
+use super::chart::{Caption, LEADING, PADDING, empty, frame};
 use super::colours::{diverging, palette};
 use super::heading;
 use super::raster;
 use super::text::decimal;
+use super::{Figure, FigureKind};
 
 /// Longer side of a picture.
 const SIDE: f64 = 72.0;
@@ -32,7 +32,7 @@ const RELATIONS: [(Relation, &str); 3] = [
 ];
 
 /// Kernels of similar, orthogonal and opposite pairs, in the manner of the paper's Figure 1.
-pub fn kernels(layer: &LayerFacts, pairs: &[PairPicture]) -> Figure {
+pub(super) fn kernels(layer: &LayerFacts, pairs: &[PairPicture]) -> Figure {
     let pair_width = 2.0 * SIDE + GAP;
     let width = NAMES + ROW as f64 * pair_width + (ROW - 1) as f64 * BETWEEN;
     let mut notes = Vec::new();
@@ -43,7 +43,7 @@ pub fn kernels(layer: &LayerFacts, pairs: &[PairPicture]) -> Figure {
         };
         notes.push(format!("{}; {colours}.", capitalised(&pair.shows)));
     }
-    let words = Words::new(
+    let caption = Caption::new(
         width,
         &heading::title(layer),
         &heading::subtitle("Pairs of kernels", layer),
@@ -67,12 +67,12 @@ pub fn kernels(layer: &LayerFacts, pairs: &[PairPicture]) -> Figure {
     };
     let rows = |pairs: &[&PairPicture]| -> f64 { pairs.chunks(ROW).map(height_of).sum() };
     let all: f64 = related.iter().map(|(_, pairs)| rows(pairs)).sum();
-    let top = words.above();
+    let top = caption.above();
     let end = top + if pairs.is_empty() { 60.0 } else { all - 6.0 };
-    let canvas = Canvas::new(width + 2.0 * PADDING, end + words.below());
-    words.write(&canvas, end);
+    let canvas = Canvas::new(width + 2.0 * PADDING, end + caption.below());
+    caption.write(&canvas, end);
     if pairs.is_empty() {
-        let place = Place {
+        let place = Rect {
             left: PADDING,
             top,
             width,
@@ -95,14 +95,14 @@ pub fn kernels(layer: &LayerFacts, pairs: &[PairPicture]) -> Figure {
             y += height_of(row);
         }
     }
-    canvas.finish(&words.aloud())
+    canvas.finish(FigureKind::Kernels, caption.aloud())
 }
 
 fn draw_pair(canvas: &Canvas, pair: &PairPicture, (left, top): (f64, f64), tall: f64) {
     let pixels = colours(&pair.pictures);
     for (side, (picture, pixels)) in pair.pictures.iter().zip(pixels).enumerate() {
         let (width, height) = extent(picture);
-        let place = Place {
+        let place = Rect {
             left: left + side as f64 * (SIDE + GAP) + (SIDE - width) / 2.0,
             top: top + (tall - height) / 2.0,
             width,
@@ -147,9 +147,12 @@ fn colours(pictures: &[KernelPicture; 2]) -> [Vec<u8>; 2] {
         // Halves, since the difference of two numbers may be beyond the greatest one.
         let span = greatest / 2.0 - least / 2.0;
         return pictures.each_ref().map(|picture| {
-            let share = |value: f32| match span > 0.0 {
-                true => (value / 2.0 - least / 2.0) / span,
-                false => 0.5,
+            let share = |value: f32| {
+                if span > 0.0 {
+                    (value / 2.0 - least / 2.0) / span
+                } else {
+                    0.5
+                }
             };
             let level = |value: &f32| (share(*value) * 255.0).round() as u8;
             picture.values.iter().map(level).collect()

@@ -6,12 +6,15 @@
 mod axis;
 mod canvas;
 mod chart;
+mod colour_bar;
 mod colours;
 mod depth;
+mod drawing;
 mod evolution;
 mod font;
 mod heading;
 mod kernels;
+mod kind;
 mod nearest;
 mod raster;
 mod sensitivity;
@@ -23,49 +26,69 @@ mod tests;
 mod text;
 mod thresholds;
 
+use plotters::style::RGBColor;
 use png::Compression;
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree};
 
-use crate::analysis::LayerNumbers;
+use crate::analysis::{LayerDrawings, LayerNumbers};
 
 use super::bitmap::{self, Colours};
-use super::redundancy::LayerFacts;
+use super::redundancy::{LayerFacts, LayerMerges, Redundancy};
+use depth::{nearest_over_depth, ranks_over_depth};
+use drawing::Drawing;
+use evolution::evolution;
+use kernels::kernels;
+use nearest::nearest;
+use similarity::similarity;
+use spectrum::spectrum;
+use thresholds::{layer_thresholds, net_thresholds};
 
-pub use colours::colour;
-pub use depth::{nearest_over_depth, ranks_over_depth};
-pub use evolution::evolution;
-pub use kernels::kernels;
-pub use nearest::nearest;
+pub(super) use colours::colour;
+pub(crate) use kind::LayerStem;
+pub use kind::{FigureKind, SweepFigure};
 pub use sensitivity::sensitivity;
-pub use similarity::similarity;
-pub use spectrum::spectrum;
-pub use thresholds::{layer_thresholds, net_thresholds};
 
 /// Pixels of a PNG in a pixel of the SVG, along each side.
 const PNG_SCALE: u32 = 2;
 
-/// A figure, as SVG.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Figure(String);
+/// A figure.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// What it shows.
+    pub kind: FigureKind,
+    /// Its width in pixels.
+    pub width: u32,
+    /// Its height in pixels.
+    pub height: u32,
+    /// What it shows, for those who cannot see it.
+    label: String,
+    drawing: Drawing,
+}
 
 impl Figure {
-    /// From a whole SVG document.
-    #[cfg(test)]
-    pub(crate) fn from_svg(svg: String) -> Self {
-        Self(svg)
-    }
-
     /// A whole SVG document.
-    pub fn svg(&self) -> &str {
-        &self.0
+    pub fn svg(&self) -> String {
+        let paper = colours::hex(colours::PAPER);
+        let background = format!("<rect width=\"100%\" height=\"100%\" fill=\"{paper}\"/>");
+        self.document(&background, colours::hex)
     }
 
-    /// Its width in pixels.
-    pub fn width(&self) -> u32 {
-        let (_, rest) = self.0.split_once(" width=\"").unwrap_or_default();
-        let digits = rest.split('"').next().unwrap_or_default();
-        digits.parse().unwrap_or_default()
+    /// For a page that shows it in its own colours: without background, and with the colours of text, lines, grid and what
+    /// is hollow as the CSS variables `--ink`, `--soft`, `--grid` and `--paper`.
+    pub fn inline(&self) -> String {
+        self.document("", colours::on_page)
+    }
+
+    fn document(&self, background: &str, colour: impl Fn(RGBColor) -> String) -> String {
+        let Self { width, height, .. } = self;
+        format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
+             font-family=\"{}\" stroke-linejoin=\"round\" role=\"img\" aria-label=\"{}\">\n{background}\n{}</svg>\n",
+            font::FAMILY,
+            drawing::escaped(&self.label),
+            self.drawing.written(colour)
+        )
     }
 
     /// Rendered at twice its nominal size.
@@ -74,9 +97,8 @@ impl Figure {
             fontdb: font::database(),
             ..Options::default()
         };
-        let tree = Tree::from_str(&self.0, &options).expect("an SVG written by this module");
-        let size = tree.size().to_int_size();
-        let [width, height] = [size.width(), size.height()].map(|side| side * PNG_SCALE);
+        let tree = Tree::from_str(&self.svg(), &options).expect("an SVG written by this module");
+        let [width, height] = [self.width, self.height].map(|side| side * PNG_SCALE);
         let mut pixels = Pixmap::new(width, height).expect("a figure of some size");
         let scale = PNG_SCALE as f32;
         resvg::render(
@@ -93,30 +115,50 @@ impl Figure {
         let size = [width, height].map(|side| side as usize);
         bitmap::png(size, Colours::Rgb, &colours, Compression::Balanced)
     }
+}
 
-    /// For a page that shows it in its own colours: without background, and with the colours of text, lines, grid and what
-    /// is hollow as the CSS variables `--ink`, `--soft`, `--grid` and `--paper`.
-    pub fn inline(&self) -> String {
-        let mut svg = self.0.replacen(&sheet::background(), "", 1);
-        for (colour, variable) in [
-            (colours::INK, "ink"),
-            (colours::SOFT, "soft"),
-            (colours::GRID, "grid"),
-            (colours::PAPER, "paper"),
-        ] {
-            // In quotes it is an attribute: text has them escaped.
-            let attribute = format!("\"{}\"", colours::hex(colour));
-            svg = svg.replace(&attribute, &format!("\"var(--{variable})\""));
-        }
-        svg
+/// The figures of a layer: what can be drawn of it.
+pub(crate) fn of_layer(
+    layer: &LayerFacts,
+    numbers: &LayerNumbers,
+    drawings: &LayerDrawings,
+    merges: Option<&LayerMerges>,
+) -> Vec<Figure> {
+    let mut figures = vec![
+        similarity(layer, drawings, merges),
+        layer_thresholds(layer, numbers, merges),
+        nearest(layer, &numbers.nearest),
+    ];
+    figures.extend(numbers.spectrum.as_ref().map(|of| spectrum(layer, of)));
+    if !drawings.pairs.is_empty() {
+        figures.push(kernels(layer, &drawings.pairs));
     }
+    figures
+}
+
+/// The figures of a whole net, and of its layers from epoch to epoch.
+pub(crate) fn overviews(report: &Redundancy) -> Vec<Figure> {
+    let points: Vec<DepthPoint<'_>> = report
+        .layers
+        .iter()
+        .map(|layer| DepthPoint {
+            facts: &layer.facts,
+            numbers: &layer.numbers,
+        })
+        .collect();
+    let cut = report.skip_shallow;
+    let mut figures = vec![
+        nearest_over_depth(&points, cut),
+        net_thresholds(&report.net),
+    ];
+    figures.extend(ranks_over_depth(&points, cut));
+    figures.extend(report.evolution.iter().flat_map(evolution));
+    figures
 }
 
 /// A layer as the overviews over depth show it.
 #[derive(Clone, Copy, Debug)]
-pub struct DepthPoint<'a> {
-    /// What it is.
-    pub facts: &'a LayerFacts,
-    /// What was found out.
-    pub numbers: &'a LayerNumbers,
+struct DepthPoint<'a> {
+    facts: &'a LayerFacts,
+    numbers: &'a LayerNumbers,
 }

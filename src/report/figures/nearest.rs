@@ -7,14 +7,14 @@ use crate::analysis::Spread;
 use crate::report::redundancy::LayerFacts;
 use crate::similarity::Nearest;
 
-use super::Figure;
 use super::axis::Axis;
 use super::canvas::drawn;
-use super::chart::{ChartFigure, Sign, Words, empty};
+use super::chart::{Caption, ChartFigure, LegendKey, empty};
 use super::colours::{ACCENT, MARK};
 use super::heading;
 use super::text::{self, things};
 use super::thresholds::{HEIGHT, WIDTH, upright};
+use super::{Figure, FigureKind};
 
 /// Bins in 1, and in the tenth to which they are snapped.
 const BINS: i32 = 50;
@@ -35,7 +35,7 @@ fn edge(bin: i32) -> f64 {
 }
 
 /// A histogram of the kernels' greatest similarities.
-pub fn nearest(layer: &LayerFacts, nearest: &Nearest) -> Figure {
+pub(super) fn nearest(layer: &LayerFacts, nearest: &Nearest) -> Figure {
     let neighbours = nearest.by_kernel();
     let similarities: Vec<f64> = neighbours.iter().flatten().map(|n| n.similarity).collect();
     let bins: Vec<i32> = similarities.iter().map(|&s| bin(s)).collect();
@@ -56,7 +56,7 @@ pub fn nearest(layer: &LayerFacts, nearest: &Nearest) -> Figure {
     let spread = Spread::of(&similarities);
     let legend = spread.map(|spread| {
         let median = format!("median {}", text::threshold(spread.median));
-        (Sign::Dashed(MARK), median)
+        (LegendKey::Dashed(MARK), median)
     });
     let alone = neighbours.len() - similarities.len();
     let notes = match alone {
@@ -69,7 +69,8 @@ pub fn nearest(layer: &LayerFacts, nearest: &Nearest) -> Figure {
     let range = edge(first)..edge(first + counts.len() as i32);
     let x = Axis::linear(range, 8, "similarity to the most similar kernel");
     let figure = ChartFigure {
-        words: Words::new(
+        kind: FigureKind::Nearest,
+        caption: Caption::new(
             WIDTH,
             &heading::title(layer),
             &heading::subtitle("Each kernel\u{2019}s greatest similarity", layer),

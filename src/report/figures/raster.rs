@@ -1,11 +1,11 @@
-//! Pictures of a pixel a cell, as `data:` URIs.
+//! Pictures with one pixel per cell, as `data:` URIs.
 
 use png::Compression;
 
 use super::colours::palette;
 use crate::report::bitmap::{self, Colours};
 
-/// A picture of places in [`palette`], row by row.
+/// A picture of indices into [`palette`], row by row.
 pub(super) fn indexed(width: usize, height: usize, places: &[u8]) -> String {
     let palette = palette().iter().flat_map(|c| [c.0, c.1, c.2]).collect();
     let colours = Colours::Indexed {

@@ -4,16 +4,14 @@
 //! rectangle; here shapes of one pen that follow each other are one path.
 
 use std::convert::Infallible;
-use std::fmt::Write;
 
-use plotters::style::{FontStyle, FontTransform, text_anchor};
+use plotters::style::{FontStyle, FontTransform, RGBColor, text_anchor};
 use plotters_backend::{
     BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind,
 };
 use text_anchor::{HPos, VPos};
 
-use super::colours::{PAPER, hex};
-use super::font::FAMILY;
+use super::drawing::{Drawing, escaped};
 
 /// Units of `plotters`, whose coordinates are whole numbers, in a pixel.
 pub(super) const UNITS: f64 = 10.0;
@@ -23,11 +21,11 @@ const MIDDLE: f64 = 0.36;
 /// Top of a digit above the baseline, as a share of the em.
 const TOP: f64 = 0.73;
 
-/// An SVG document being written, 10 units a pixel.
+/// A drawing being written, 10 units a pixel.
 pub(super) struct Sheet {
     /// In pixels.
     size: (u32, u32),
-    body: String,
+    drawing: Drawing,
     /// The path that is open, and its data.
     path: Option<(Pen, String)>,
 }
@@ -39,37 +37,37 @@ enum Pen {
     Fill(BackendColour),
 }
 
-/// A colour that can be compared.
-#[derive(Clone, Copy, PartialEq)]
-struct BackendColour {
-    rgb: (u8, u8, u8),
-    alpha: f64,
-}
-
-impl From<BackendColor> for BackendColour {
-    fn from(BackendColor { rgb, alpha }: BackendColor) -> Self {
-        Self { rgb, alpha }
-    }
-}
-
-impl BackendColour {
-    /// As attributes, for `fill` or `stroke`.
-    fn attributes(self, of: &str) -> String {
-        let (r, g, b) = self.rgb;
-        let colour = hex(plotters::style::RGBColor(r, g, b));
-        match self.alpha {
-            1.0 => format!("{of}=\"{colour}\""),
-            alpha => format!("{of}=\"{colour}\" {of}-opacity=\"{alpha}\""),
+impl Pen {
+    fn of(style: &impl BackendStyle, fill: bool) -> Self {
+        let colour = style.color().into();
+        if fill {
+            Self::Fill(colour)
+        } else {
+            let width = style.stroke_width();
+            Self::Stroke { colour, width }
         }
     }
 }
 
-/// A picture in a figure.
-pub(super) struct Image<'a> {
-    /// Left, top, width and height in pixels.
-    pub place: [f64; 4],
-    /// Its data, as a URI.
-    pub uri: &'a str,
+/// A colour of `plotters` that can be compared.
+#[derive(Clone, Copy, PartialEq)]
+struct BackendColour {
+    rgb: RGBColor,
+    alpha: f64,
+}
+
+impl From<BackendColor> for BackendColour {
+    fn from(
+        BackendColor {
+            rgb: (r, g, b),
+            alpha,
+        }: BackendColor,
+    ) -> Self {
+        Self {
+            rgb: RGBColor(r, g, b),
+            alpha,
+        }
+    }
 }
 
 impl Sheet {
@@ -77,55 +75,59 @@ impl Sheet {
     pub fn new(size: (u32, u32)) -> Self {
         Self {
             size,
-            body: String::new(),
+            drawing: Drawing::default(),
             path: None,
         }
     }
 
-    /// Puts a picture on what has been drawn.
-    pub fn image(&mut self, image: &Image<'_>) {
+    /// Draws a picture, given as a URI, at a left, top, width and height in pixels.
+    pub fn image(&mut self, place: [f64; 4], uri: &str) {
         self.end_path();
-        let [x, y, width, height] = image.place.map(|v| units((v * UNITS).round() as i32));
-        let uri = image.uri;
-        writeln!(
-            self.body,
+        let [x, y, width, height] = place.map(|v| units((v * UNITS).round() as i32));
+        self.drawing.push(&format!(
             "<image x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" preserveAspectRatio=\"none\" \
-             style=\"image-rendering:pixelated\" href=\"{uri}\"/>"
-        )
-        .expect("a string takes what is written");
+             style=\"image-rendering:pixelated\" href=\"{uri}\"/>\n"
+        ));
     }
 
-    /// The whole document. `label` says what it shows to those who cannot see it.
-    pub fn document(&mut self, label: &str) -> String {
+    /// What was drawn.
+    pub fn finish(&mut self) -> Drawing {
         self.end_path();
-        let (width, height) = self.size;
-        format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
-             font-family=\"{FAMILY}\" stroke-linejoin=\"round\" role=\"img\" aria-label=\"{}\">\n{}\n{}</svg>\n",
-            escaped(label),
-            background(),
-            self.body
-        )
+        std::mem::take(&mut self.drawing)
     }
 
     fn end_path(&mut self) {
         let Some((pen, data)) = self.path.take() else {
             return;
         };
+        self.drawing.push(&format!("<path d=\"{data}\""));
+        self.push_pen(pen);
+        self.drawing.push("/>\n");
+    }
+
+    /// The attributes of a shape that is drawn with this pen.
+    fn push_pen(&mut self, pen: Pen) {
         match pen {
-            Pen::Fill(colour) => writeln!(
-                self.body,
-                "<path d=\"{data}\" {}/>",
-                colour.attributes("fill")
-            ),
-            Pen::Stroke { colour, width } => writeln!(
-                self.body,
-                "<path d=\"{data}\" fill=\"none\" {} stroke-width=\"{}\"/>",
-                colour.attributes("stroke"),
-                units(width as i32)
-            ),
+            Pen::Fill(colour) => self.push_paint("fill", colour),
+            Pen::Stroke { colour, width } => {
+                self.drawing.push(" fill=\"none\"");
+                self.push_paint("stroke", colour);
+                let width = units(width as i32);
+                self.drawing.push(&format!(" stroke-width=\"{width}\""));
+            }
         }
-        .expect("a string takes what is written");
+    }
+
+    /// The colour of `fill` or `stroke`.
+    fn push_paint(&mut self, attribute: &str, colour: BackendColour) {
+        self.drawing.push(&format!(" {attribute}=\""));
+        self.drawing.push_colour(colour.rgb);
+        self.drawing.push("\"");
+        if colour.alpha != 1.0 {
+            let alpha = colour.alpha;
+            self.drawing
+                .push(&format!(" {attribute}-opacity=\"{alpha}\""));
+        }
     }
 
     /// The data of a path drawn with this pen.
@@ -135,14 +137,6 @@ impl Sheet {
         }
         &mut self.path.get_or_insert_with(|| (pen, String::new())).1
     }
-}
-
-/// What a whole document begins with, behind everything.
-pub(super) fn background() -> String {
-    format!(
-        "<rect width=\"100%\" height=\"100%\" fill=\"{}\"/>",
-        hex(PAPER)
-    )
 }
 
 /// A number of units in pixels.
@@ -167,24 +161,6 @@ fn polyline(points: impl IntoIterator<Item = BackendCoord>, data: &mut String) {
         data.push_str(&format!("{command}{} {}", units(to_x - x), units(to_y - y)));
         (x, y, command) = (to_x, to_y, " ");
     }
-}
-
-/// Text in XML: what it does not allow at all is replaced.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&apos;"),
-            '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
-            c if c.is_control() => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 type Drawn = Result<(), DrawingErrorKind<Infallible>>;
@@ -227,17 +203,10 @@ impl DrawingBackend for Sheet {
     ) -> Drawn {
         let (left, right) = (left.min(right), left.max(right));
         let (top, bottom) = (top.min(bottom), top.max(bottom));
-        let colour = style.color().into();
-        let pen = match fill {
-            true => Pen::Fill(colour),
-            false => Pen::Stroke {
-                colour,
-                width: style.stroke_width(),
-            },
-        };
         let (x, y) = (units(left), units(top));
         let (w, h) = (units(right - left), units(bottom - top));
-        self.path(pen).push_str(&format!("M{x} {y}h{w}v{h}h-{w}z"));
+        let path = self.path(Pen::of(style, fill));
+        path.push_str(&format!("M{x} {y}h{w}v{h}h-{w}z"));
         Ok(())
     }
 
@@ -246,11 +215,7 @@ impl DrawingBackend for Sheet {
         path: I,
         style: &S,
     ) -> Drawn {
-        let pen = Pen::Stroke {
-            colour: style.color().into(),
-            width: style.stroke_width(),
-        };
-        polyline(path, self.path(pen));
+        polyline(path, self.path(Pen::of(style, false)));
         Ok(())
     }
 
@@ -259,7 +224,7 @@ impl DrawingBackend for Sheet {
         corners: I,
         style: &S,
     ) -> Drawn {
-        let data = self.path(Pen::Fill(style.color().into()));
+        let data = self.path(Pen::of(style, true));
         polyline(corners, data);
         data.push('z');
         Ok(())
@@ -273,21 +238,11 @@ impl DrawingBackend for Sheet {
         fill: bool,
     ) -> Drawn {
         self.end_path();
-        let colour = BackendColour::from(style.color());
-        let pen = match fill {
-            true => colour.attributes("fill"),
-            false => format!(
-                "fill=\"none\" {} stroke-width=\"{}\"",
-                colour.attributes("stroke"),
-                units(style.stroke_width() as i32)
-            ),
-        };
         let (x, y, radius) = (units(x), units(y), units(radius as i32));
-        writeln!(
-            self.body,
-            "<circle cx=\"{x}\" cy=\"{y}\" r=\"{radius}\" {pen}/>"
-        )
-        .expect("a string takes what is written");
+        self.drawing
+            .push(&format!("<circle cx=\"{x}\" cy=\"{y}\" r=\"{radius}\""));
+        self.push_pen(Pen::of(style, fill));
+        self.drawing.push("/>\n");
         Ok(())
     }
 
@@ -323,25 +278,22 @@ impl DrawingBackend for Sheet {
             }
             _ => String::new(),
         };
-        writeln!(
-            self.body,
-            "<text x=\"{}\" y=\"{}\" font-size=\"{}\"{weight}{anchor}{turned} {}>{}</text>",
-            units(x),
-            units(y),
-            units(size.round() as i32),
-            BackendColour::from(style.color()).attributes("fill"),
-            escaped(text)
-        )
-        .expect("a string takes what is written");
+        let (x, y, size) = (units(x), units(y), units(size.round() as i32));
+        self.drawing.push(&format!(
+            "<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\"{weight}{anchor}{turned}"
+        ));
+        self.push_paint("fill", style.color().into());
+        self.drawing.push(&format!(">{}</text>\n", escaped(text)));
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use plotters::style::{Color, RGBColor, ShapeStyle};
+    use plotters::style::{Color, ShapeStyle};
 
     use super::*;
+    use crate::report::figures::colours::hex;
 
     #[test]
     fn shapes_of_one_pen_are_one_path() {
@@ -352,16 +304,13 @@ mod tests {
         sheet
             .draw_rect((0, 0), (10, 25), &RGBColor(1, 2, 3).mix(0.5), true)
             .unwrap();
-        let document = sheet.document("a \"b\"\u{1b} & <c>");
-        let body: Vec<&str> = document.lines().skip(2).collect();
+        let drawing = sheet.finish().written(hex);
         assert_eq!(
-            body,
+            drawing.lines().collect::<Vec<_>>(),
             [
                 "<path d=\"M0 0l0.5 1.2M0.7 0l-0.1 2 0 1.1\" fill=\"none\" stroke=\"#010203\" stroke-width=\"1.5\"/>",
                 "<path d=\"M0 0h1v2.5h-1z\" fill=\"#010203\" fill-opacity=\"0.5\"/>",
-                "</svg>"
             ]
         );
-        assert!(document.contains("aria-label=\"a &quot;b&quot;\u{fffd} &amp; &lt;c&gt;\""));
     }
 }

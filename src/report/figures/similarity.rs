@@ -6,16 +6,17 @@ use plotters::style::text_anchor::HPos;
 use crate::analysis::{LayerDrawings, SimilarityMap};
 use crate::report::redundancy::{LayerFacts, LayerMerges};
 
-use super::Figure;
 use super::axis::Axis;
-use super::canvas::{Canvas, LABEL, Lines, Place, TICK, TICK_LENGTH, Type};
-use super::chart::{LEADING, PADDING, Words, frame, right_ticks};
+use super::canvas::{Canvas, LABEL, Lines, Rect, TICK, TICK_LENGTH, Type};
+use super::chart::{Caption, LEADING, PADDING, frame};
+use super::colour_bar::{self, colour_bar};
 use super::colours::{MARK, diverging, palette};
 use super::heading;
 use super::raster;
 use super::text::{count, room, things};
+use super::{Figure, FigureKind};
 
-/// Pixels along a side that a map is brought near to, by whole pixels a cell.
+/// Side in pixels that a map comes close to with cells of whole pixels.
 const SIDE: f64 = 512.0;
 /// Pixels along a cell's side at most: a map of a few kernels need not be large.
 const LARGEST_CELL: f64 = 48.0;
@@ -24,8 +25,9 @@ const MARGIN: f64 = 5.0;
 const MARGIN_GAP: f64 = 3.0;
 /// Between the two maps, and before the colour bar.
 const BETWEEN: f64 = 30.0;
-/// Width of the colour bar, and its least height.
-const BAR: f64 = 14.0;
+/// From the baseline of a title to what it is of.
+const TITLE_ABOVE: f64 = MARGIN + MARGIN_GAP + 7.0;
+/// Least height of the colour bar.
 const BAR_HEIGHT: f64 = 110.0;
 /// Least width, for the words.
 const LEAST: f64 = 520.0;
@@ -70,7 +72,7 @@ impl<'a> Panel<'a> {
     }
 
     fn draw(&self, canvas: &Canvas, left: f64, top: f64, merges: Option<&LayerMerges>) {
-        let place = Place {
+        let place = Rect {
             left: left + self.left(),
             top,
             width: self.side,
@@ -82,7 +84,7 @@ impl<'a> Panel<'a> {
         );
         canvas.chart(place, &self.x, &self.y, Lines::Ticks);
         frame(canvas, place);
-        let title = (place.left, top - MARGIN - MARGIN_GAP - 7.0);
+        let title = (place.left, top - TITLE_ABOVE);
         canvas.text(title, HPos::Left, self.title, LABEL);
         let below = place.bottom() + 2.0 * TICK_LENGTH + 2.0 * LEADING - 9.0;
         let half = room(&self.x.title, TICK.weight, TICK.size) / 2.0;
@@ -109,7 +111,7 @@ impl<'a> Panel<'a> {
     }
 
     /// Marks merged kernels above the map and right of it, where no ticks are.
-    fn mark(&self, canvas: &Canvas, map: Place, merges: &LayerMerges) {
+    fn mark(&self, canvas: &Canvas, map: Rect, merges: &LayerMerges) {
         let cells = self.map.cells;
         let mut marked = vec![false; cells];
         for (place, kernel) in self.map.order.iter().enumerate() {
@@ -135,13 +137,13 @@ impl<'a> Panel<'a> {
             let length = length - 2.0 * inset;
             let (left, top) = (map.right() + MARGIN_GAP, map.top - MARGIN - MARGIN_GAP);
             for mark in [
-                Place {
+                Rect {
                     left: map.left + start,
                     top,
                     width: length,
                     height: MARGIN,
                 },
-                Place {
+                Rect {
                     left,
                     top: map.top + start,
                     width: MARGIN,
@@ -165,7 +167,7 @@ fn ticks(side: f64) -> usize {
 }
 
 /// A layer's similarity matrix in file order and, beside it, clustered; with the colour bar.
-pub fn similarity(
+pub(super) fn similarity(
     layer: &LayerFacts,
     drawings: &LayerDrawings,
     merges: Option<&LayerMerges>,
@@ -183,52 +185,37 @@ pub fn similarity(
     }
     let merges = merges.filter(|merges| !merges.kernels.is_empty());
     let bar_ticks = Axis::linear(-1.0..1.0, 4, "similarity");
-    let bar_width = (BAR + 2.0 * TICK_LENGTH + bar_ticks.widest_label(TICK.size)).max(room(
-        &bar_ticks.title,
-        TICK.weight,
-        TICK.size,
-    ));
     let maps: f64 = panels.iter().map(|panel| panel.width() + BETWEEN).sum();
-    let words = Words::new(
-        (maps + bar_width).max(LEAST),
+    let caption = Caption::new(
+        (maps + colour_bar::width_with(&bar_ticks)).max(LEAST),
         &heading::title(layer),
         &heading::subtitle("Cosine similarity", layer),
         Vec::new(),
         &notes(layer, drawings, merges),
     );
 
-    let top = words.above() + LEADING + MARGIN + MARGIN_GAP;
+    let top = caption.above() + LEADING + MARGIN + MARGIN_GAP;
     let side = panels[0].side;
     let height = side.max(BAR_HEIGHT);
     let end = top + height.max(side + 2.0 * TICK_LENGTH + 2.0 * LEADING - 6.0);
-    let canvas = Canvas::new(words.width() + 2.0 * PADDING, end + 8.0 + words.below());
-    words.write(&canvas, end + 8.0);
+    let canvas = Canvas::new(caption.width() + 2.0 * PADDING, end + 8.0 + caption.below());
+    caption.write(&canvas, end + 8.0);
     let mut left = PADDING;
     for panel in &panels {
         panel.draw(&canvas, left, top, merges);
         left += panel.width() + BETWEEN;
     }
-    let bar = Place {
+    let bar = Rect {
         left,
         top,
-        width: BAR,
+        width: colour_bar::WIDTH,
         height,
     };
-    colour_bar(&canvas, bar, &bar_ticks);
-    canvas.finish(&words.aloud())
-}
-
-/// What the colours stand for, 1 at the top, with ticks on the right.
-fn colour_bar(canvas: &Canvas, place: Place, ticks: &Axis) {
     let colours = palette();
     // The last colour of the palette is none of the scale.
-    let falling = colours[..colours.len() - 1].iter().rev();
-    let pixels: Vec<u8> = falling.flat_map(|c| [c.0, c.1, c.2]).collect();
-    canvas.image(place, &raster::rgb(1, pixels.len() / 3, &pixels));
-    frame(canvas, place);
-    let up = place.top - MARGIN - MARGIN_GAP - 7.0;
-    canvas.text((place.left, up), HPos::Left, &ticks.title, TICK);
-    right_ticks(canvas, place, ticks);
+    let falling = colours[..colours.len() - 1].iter().rev().copied();
+    colour_bar(&canvas, bar, falling, &bar_ticks, TITLE_ABOVE);
+    canvas.finish(FigureKind::Similarity, caption.aloud())
 }
 
 fn notes(

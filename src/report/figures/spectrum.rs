@@ -5,22 +5,22 @@ use plotters::series::LineSeries;
 use crate::analysis::Spectrum;
 use crate::report::redundancy::LayerFacts;
 
-use super::Figure;
 use super::axis::Axis;
 use super::canvas::{drawn, line};
-use super::chart::{ChartFigure, Sign, Words, empty};
+use super::chart::{Caption, ChartFigure, LegendKey, empty};
 use super::colours::{ACCENT, INK, MARK, SOFT};
 use super::heading;
 use super::text::{count, decimal, things};
 use super::thresholds::{HEIGHT, WIDTH, dots, upright};
+use super::{Figure, FigureKind};
 
-/// Eigenvalues that are drawn at most: more than one a pixel are not seen.
+/// Most eigenvalues drawn: more than one per pixel cannot be seen.
 const DRAWN: usize = 1000;
 /// Up to this many are dots as well.
 const DOTS: usize = 40;
 
 /// A layer's eigenvalues in falling order, on a logarithmic scale, with its ranks marked.
-pub fn spectrum(layer: &LayerFacts, spectrum: &Spectrum) -> Figure {
+pub(super) fn spectrum(layer: &LayerFacts, spectrum: &Spectrum) -> Figure {
     let eigenvalues = &spectrum.eigenvalues;
     let positive = eigenvalues.partition_point(|&eigenvalue| eigenvalue > 0.0);
     let every = positive.div_ceil(DRAWN).max(1);
@@ -51,41 +51,32 @@ pub fn spectrum(layer: &LayerFacts, spectrum: &Spectrum) -> Figure {
         ),
     ];
     // Whole below and dashed above, since two may be in one place.
-    let sign = |colour| match colour == MARK {
-        true => Sign::Line(colour, 1.5),
-        false => Sign::Dashed(colour),
+    let key = |colour| {
+        if colour == MARK {
+            LegendKey::Line(colour, 1.5)
+        } else {
+            LegendKey::Dashed(colour)
+        }
     };
     let legend = match positive {
         0 => Vec::new(),
         _ => marks
             .iter()
-            .map(|(colour, _, text)| (sign(*colour), text.clone()))
+            .map(|(colour, _, text)| (key(*colour), text.clone()))
             .collect(),
     };
-    let zeros = eigenvalues.len() - positive;
-    let mut notes = vec![format!(
-        "Stable rank {}, participation ratio {}.",
-        decimal(spectrum.stable_rank, 1),
-        decimal(spectrum.participation_ratio, 1)
-    )];
-    if zeros > 0 && positive > 0 {
-        notes.push(format!(
-            "{} {} 0 and not drawn.",
-            things(zeros as u64, "eigenvalue"),
-            if zeros == 1 { "is" } else { "are" }
-        ));
-    }
     let n = eigenvalues.len();
     let mut x = Axis::whole(1, n.max(1), 8, "eigenvalue, in falling order");
     let pad = (0.01 * n as f64).max(0.5);
     x.range = 1.0 - pad..n.max(1) as f64 + pad;
     let figure = ChartFigure {
-        words: Words::new(
+        kind: FigureKind::Spectrum,
+        caption: Caption::new(
             WIDTH,
             &heading::title(layer),
             &heading::subtitle("Spectrum of the Gram matrix", layer),
             legend,
-            &notes,
+            &notes(spectrum, positive),
         ),
         y: match eigenvalues[..positive] {
             [greatest, ..] => Axis::powers(eigenvalues[positive - 1], greatest, "eigenvalue"),
@@ -109,4 +100,22 @@ pub fn spectrum(layer: &LayerFacts, spectrum: &Spectrum) -> Figure {
             dots(chart, points, 3.0, ACCENT);
         }
     })
+}
+
+/// What is said below the figure; so many eigenvalues are positive.
+fn notes(spectrum: &Spectrum, positive: usize) -> Vec<String> {
+    let zeros = spectrum.eigenvalues.len() - positive;
+    let mut notes = vec![format!(
+        "Stable rank {}, participation ratio {}.",
+        decimal(spectrum.stable_rank, 1),
+        decimal(spectrum.participation_ratio, 1)
+    )];
+    if zeros > 0 && positive > 0 {
+        notes.push(format!(
+            "{} {} 0 and not drawn.",
+            things(zeros as u64, "eigenvalue"),
+            if zeros == 1 { "is" } else { "are" }
+        ));
+    }
+    notes
 }

@@ -1,6 +1,6 @@
 //! Texts that fit: names shortened, captions wrapped, numbers written.
 
-use crate::report::printable;
+use crate::report::{printable, table};
 
 use super::font::{SLACK, Weight, width};
 
@@ -29,7 +29,7 @@ pub(super) fn name(text: &str) -> String {
     out
 }
 
-/// A text with as much of its middle left out as it takes to fit into a room of pixels.
+/// Leaves out as much of a text's middle as it takes to fit it into a width in pixels.
 pub(super) fn shortened(text: &str, weight: Weight, size: f64, into: f64) -> String {
     if room(text, weight, size) <= into {
         return text.to_owned();
@@ -46,20 +46,21 @@ pub(super) fn shortened(text: &str, weight: Weight, size: f64, into: f64) -> Str
             .chain(end)
             .collect::<String>()
     };
-    // The more is kept the wider it is, so the most that fits is found by halving.
+    // The width grows with the number of characters kept, so the greatest that fits is found by bisection.
     let (mut fits, mut exceeds) = (0, characters.len());
     while exceeds - fits > 1 {
         let middle = (fits + exceeds) / 2;
-        match room(&keeping(middle), weight, size) <= into {
-            true => fits = middle,
-            false => exceeds = middle,
+        if room(&keeping(middle), weight, size) <= into {
+            fits = middle
+        } else {
+            exceeds = middle
         }
     }
     keeping(fits)
 }
 
-/// Names of which each fits into a room of pixels: of every word in all of them the same number of letters, so that what is
-/// told apart by numbers still is.
+/// Shortens names to a width in pixels: every word keeps the same number of letters, so that names which differ in their
+/// numbers still do.
 pub(super) fn abbreviated(names: &[String], weight: Weight, size: f64, into: f64) -> Vec<String> {
     const LETTERS: std::ops::RangeInclusive<usize> = 3..=16;
     let fits = |name: &String| room(name, weight, size) <= into;
@@ -82,7 +83,7 @@ pub(super) fn abbreviated(names: &[String], weight: Weight, size: f64, into: f64
         .collect()
 }
 
-/// A text with the first so many letters of each of its words.
+/// A text with the first `count` letters of each of its words.
 fn first_letters(text: &str, count: usize) -> String {
     let mut run = 0;
     text.chars()
@@ -93,7 +94,7 @@ fn first_letters(text: &str, count: usize) -> String {
         .collect()
 }
 
-/// A text in lines that fit into a room of pixels, broken at spaces.
+/// Breaks a text at spaces into lines of a width in pixels.
 pub(super) fn wrapped(text: &str, weight: Weight, size: f64, into: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
@@ -110,18 +111,10 @@ pub(super) fn wrapped(text: &str, weight: Weight, size: f64, into: f64) -> Vec<S
 
 /// A count, in groups of three digits from five on.
 pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    if digits.len() < 5 {
-        return digits;
+    if number < 10_000 {
+        return number.to_string();
     }
-    let mut out = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push('\u{a0}');
-        }
-        out.push(digit);
-    }
-    out
+    table::count(number).replace(',', "\u{a0}")
 }
 
 /// A number of things: `1 kernel`, `2 kernels`.
@@ -132,14 +125,15 @@ pub(super) fn things(number: u64, one: &str) -> String {
     }
 }
 
-/// Numbers from here on are written with an exponent, or there would be no end to their digits.
+/// Greater numbers are written with an exponent, which bounds the number of digits.
 const LARGE: f64 = 1e7;
 
 /// A number with so many decimals and a minus sign; zero has none.
 pub(super) fn decimal(number: f64, decimals: usize) -> String {
-    let text = match number.abs() < LARGE {
-        true => format!("{number:.decimals$}"),
-        false => format!("{number:.1e}"),
+    let text = if number.abs() < LARGE {
+        format!("{number:.decimals$}")
+    } else {
+        format!("{number:.1e}")
     };
     match text.strip_prefix('-') {
         Some(zero) if zero.bytes().all(|b| matches!(b, b'0' | b'.')) => zero.to_owned(),
@@ -148,7 +142,7 @@ pub(super) fn decimal(number: f64, decimals: usize) -> String {
     }
 }
 
-/// A number with an exponent and as many decimals as tell multiples of a step apart.
+/// A number with an exponent and enough decimals to tell multiples of a step apart.
 pub(super) fn with_exponent(number: f64, step: f64) -> String {
     // A multiple of the step that is far below it is what rounding left of 0.
     if number.abs() < step / 2.0 {
@@ -164,7 +158,7 @@ pub(super) fn minus(number: &str) -> String {
     number.replace('-', "\u{2212}")
 }
 
-/// A threshold as it is: with at most four decimals, or else told to be rounded to them.
+/// A threshold with at most four decimals, and `≈` before it where they do not give it exactly.
 pub(super) fn threshold(tau: f64) -> String {
     let rounded = format!("{tau:.4}");
     let exact = rounded.parse() == Ok(tau);
@@ -175,9 +169,10 @@ pub(super) fn threshold(tau: f64) -> String {
         (false, _) => &rounded,
     }
     .replace('-', "\u{2212}");
-    match exact {
-        true => text,
-        false => format!("\u{2248}\u{a0}{text}"),
+    if exact {
+        text
+    } else {
+        format!("\u{2248}\u{a0}{text}")
     }
 }
 

@@ -6,14 +6,14 @@ use plotters::style::{Color, RGBColor};
 use crate::analysis::{Curve, LayerNumbers, NetNumbers, ThresholdHint, threshold};
 use crate::report::redundancy::{LayerFacts, LayerMerges};
 
-use super::Figure;
 use super::axis::Axis;
 use super::canvas::{Chart, drawn, line};
-use super::chart::{ChartFigure, DASH, Sign, Words, empty};
+use super::chart::{Caption, ChartFigure, DASH, LegendKey, empty};
 use super::colours::{ACCENT, MARK, SECOND};
 use super::heading;
 use super::sheet::UNITS;
 use super::text::{self, count, things};
+use super::{Figure, FigureKind};
 
 /// Width of charts between the paddings, and height of their data.
 pub(super) const WIDTH: f64 = 600.0;
@@ -24,6 +24,7 @@ const SUGGESTED: f64 = 5.0;
 
 /// Counts over thresholds, of a layer or of all.
 struct Counts<'a> {
+    kind: FigureKind,
     kernels: usize,
     pairs: u64,
     kernels_above: &'a Curve,
@@ -32,12 +33,13 @@ struct Counts<'a> {
 }
 
 /// The shares of a layer's pairs and kernels above τ, over τ.
-pub fn layer_thresholds(
+pub(super) fn layer_thresholds(
     layer: &LayerFacts,
     numbers: &LayerNumbers,
     merges: Option<&LayerMerges>,
 ) -> Figure {
     let counts = Counts {
+        kind: FigureKind::Thresholds,
         kernels: layer.kernels,
         pairs: numbers.pairs,
         kernels_above: &numbers.kernels_above,
@@ -50,8 +52,9 @@ pub fn layer_thresholds(
 }
 
 /// The same for all layers that take part.
-pub fn net_thresholds(net: &NetNumbers) -> Figure {
+pub(super) fn net_thresholds(net: &NetNumbers) -> Figure {
     let counts = Counts {
+        kind: FigureKind::NetThresholds,
         kernels: net.kernels,
         pairs: net.pairs,
         kernels_above: &net.kernels_above,
@@ -104,30 +107,27 @@ fn percent(part: f64, whole: f64) -> f64 {
 }
 
 impl Counts<'_> {
-    fn draw(
-        &self,
-        title: &str,
-        subtitle: &str,
-        merges: Option<&LayerMerges>,
-        greatest: Option<f64>,
-    ) -> Figure {
-        let suggested = self.hints.iter().find(|hint| hint.percent == SUGGESTED);
+    fn suggested(&self) -> Option<&ThresholdHint> {
+        self.hints.iter().find(|hint| hint.percent == SUGGESTED)
+    }
+
+    fn legend(&self, merges: Option<&LayerMerges>) -> Vec<(LegendKey, String)> {
         let mut legend = vec![
             (
-                Sign::Line(ACCENT, 2.0),
+                LegendKey::Line(ACCENT, 2.0),
                 format!(
                     "kernels with a partner above \u{3c4} (of {})",
                     count(self.kernels as u64)
                 ),
             ),
             (
-                Sign::Line(SECOND, 2.0),
+                LegendKey::Line(SECOND, 2.0),
                 format!("pairs above \u{3c4} (of {})", count(self.pairs)),
             ),
         ];
         if let Some(merges) = merges {
             legend.push((
-                Sign::Line(MARK, 1.5),
+                LegendKey::Line(MARK, 1.5),
                 format!(
                     "\u{3c4} used: {}; {} merged",
                     text::threshold(merges.tau),
@@ -135,9 +135,9 @@ impl Counts<'_> {
                 ),
             ));
         }
-        if let Some(hint) = suggested {
+        if let Some(hint) = self.suggested() {
             legend.push((
-                Sign::Dashed(MARK),
+                LegendKey::Dashed(MARK),
                 format!(
                     "\u{3c4} = {} for 5\u{a0}%: {}",
                     text::threshold(hint.tau),
@@ -152,17 +152,30 @@ impl Counts<'_> {
                 .map(|hint| hint.percent.to_string())
                 .collect();
             legend.push((
-                Sign::Dot(ACCENT),
+                LegendKey::Dot(ACCENT),
                 format!("{}\u{a0}% of the kernels", shares.join(", ")),
             ));
         }
+        legend
+    }
+
+    fn draw(
+        &self,
+        title: &str,
+        subtitle: &str,
+        merges: Option<&LayerMerges>,
+        greatest: Option<f64>,
+    ) -> Figure {
+        let suggested = self.suggested();
+        let legend = self.legend(merges);
         let notes: Vec<String> = greatest
             .map(|greatest| format!("Greatest similarity: {}.", text::threshold(greatest)))
             .into_iter()
             .collect();
         let x = Axis::linear(-1.0..1.0, 8, "threshold \u{3c4}");
         let figure = ChartFigure {
-            words: Words::new(WIDTH, title, subtitle, legend, &notes),
+            kind: self.kind,
+            caption: Caption::new(WIDTH, title, subtitle, legend, &notes),
             y: Axis::percent(100.0, "share above \u{3c4}"),
             height: HEIGHT,
             second: None,

@@ -100,7 +100,6 @@ impl Files {
         }
     }
 
-    /// The files.
     pub fn files(&self) -> &BTreeSet<PathBuf> {
         &self.files
     }

@@ -34,25 +34,25 @@ impl Foreign {
 /// Where one of the report's folders cannot be read, or nothing may be removed from it; [`io::ErrorKind::CrossesDevices`]
 /// where another disk is mounted in one.
 pub(super) fn find(folder: &Path) -> io::Result<Vec<Foreign>> {
-    let mut search = Search {
+    let mut scan = FolderScan {
         folder,
         device: retried(|| fs::symlink_metadata(folder))?.dev(),
         own: Files::read(folder)?,
         found: Vec::new(),
     };
-    search.look_into(Path::new(""))?;
-    search.found.sort();
-    Ok(search.found)
+    scan.look_into(Path::new(""))?;
+    scan.found.sort();
+    Ok(scan.found)
 }
 
-struct Search<'a> {
+struct FolderScan<'a> {
     folder: &'a Path,
     device: u64,
     own: Files,
     found: Vec<Foreign>,
 }
 
-impl Search<'_> {
+impl FolderScan<'_> {
     fn look_into(&mut self, inner: &Path) -> io::Result<()> {
         let folder = self.folder.join(inner);
         if retried(|| fs::symlink_metadata(&folder))?.dev() != self.device {

@@ -39,13 +39,13 @@ pub fn chart(net: &NetNumbers, label: &str) -> Markup {
     }
 }
 
-/// A falling curve of shares as a path: each count is that of its threshold, between thresholds it is not known.
+/// A falling curve of shares as a path through the counts at each threshold.
 fn steps(curve: &Curve, whole: f64) -> String {
     let mut path = String::new();
     let mut last = None;
     let counts = curve.above();
     for (x, &count) in counts.iter().enumerate() {
-        // Points within a level stretch say nothing.
+        // Points within a level stretch are redundant.
         let level = last == Some(count) && counts.get(x + 1) == Some(&count);
         last = Some(count);
         if level {

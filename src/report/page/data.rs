@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::analysis::Curve;
 use crate::report::redundancy::Redundancy;
 
 use super::text::anchor;
@@ -17,8 +18,8 @@ struct Data<'a> {
 struct Counts<'a> {
     kernels: usize,
     pairs: u64,
-    kernels_above: &'a [u64],
-    pairs_above: &'a [u64],
+    kernels_above: &'a Curve,
+    pairs_above: &'a Curve,
 }
 
 #[derive(Serialize)]
@@ -34,8 +35,8 @@ pub fn json(report: &Redundancy) -> String {
         net: Counts {
             kernels: report.net.kernels,
             pairs: report.net.pairs,
-            kernels_above: report.net.kernels_above.above(),
-            pairs_above: report.net.pairs_above.above(),
+            kernels_above: &report.net.kernels_above,
+            pairs_above: &report.net.pairs_above,
         },
         layers: report
             .layers
@@ -45,8 +46,8 @@ pub fn json(report: &Redundancy) -> String {
                 counts: Counts {
                     kernels: layer.facts.kernels,
                     pairs: layer.numbers.pairs,
-                    kernels_above: layer.numbers.kernels_above.above(),
-                    pairs_above: layer.numbers.pairs_above.above(),
+                    kernels_above: &layer.numbers.kernels_above,
+                    pairs_above: &layer.numbers.pairs_above,
                 },
             })
             .collect(),

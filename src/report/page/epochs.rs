@@ -1,17 +1,23 @@
-//! What became of the layers from epoch to epoch.
+//! How the layers changed from epoch to epoch.
 
 use maud::{Markup, html};
 
 use crate::analysis::Evolution;
-use crate::report::figures::Figure;
+use crate::report::figures::{Figure, FigureKind};
 use crate::report::printable;
 
 use super::figure;
 use super::table::{Sort, column, number};
 use super::text::{decimals, name, percent, significant};
 
+const CAPTIONS: [(FigureKind, &str); 3] = [
+    (FigureKind::RedundancyOverEpochs, "Redundancy."),
+    (FigureKind::EffectiveRankOverEpochs, "Effective rank."),
+    (FigureKind::WeightChangeOverEpochs, "Weight change."),
+];
+
 /// The figures, and one table with a row for each layer in each epoch.
-pub fn section(evolution: &Evolution, figures: &[&(&str, Figure)]) -> Markup {
+pub fn section(evolution: &Evolution, figures: &[Figure]) -> Markup {
     let four = |value: f64| decimals(value, 4);
     html! {
         section #epochs aria-labelledby="epochs-title" {
@@ -23,9 +29,7 @@ pub fn section(evolution: &Evolution, figures: &[&(&str, Figure)]) -> Markup {
                 }
                 "."
             }
-            div.drawings {
-                @for (stem, drawn) in figures { (figure::with_links(super::FIGURES, stem, drawn, &caption(stem))) }
-            }
+            (figure::drawings(figures, &CAPTIONS, super::path))
             div.scroll role="region" aria-labelledby="epochs-title" tabindex="0" {
                 table.sortable #epoch-table {
                     thead {
@@ -61,26 +65,5 @@ pub fn section(evolution: &Evolution, figures: &[&(&str, Figure)]) -> Markup {
                 }
             }
         }
-    }
-}
-
-/// The stem in words.
-fn caption(stem: &str) -> String {
-    let words = stem.trim_start_matches("evolution-").replace('-', " ");
-    let mut letters = words.chars();
-    match letters.next() {
-        Some(first) => format!("{}{}.", first.to_uppercase(), letters.as_str()),
-        None => String::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stems_become_captions() {
-        assert_eq!(caption("weight-change"), "Weight change.");
-        assert_eq!(caption(""), "");
     }
 }

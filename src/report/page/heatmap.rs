@@ -24,9 +24,10 @@ fn step(place: usize) -> [u8; 3] {
 
 /// The step of a similarity; [`EMPTY`] for NaN.
 fn place(similarity: f32) -> u8 {
-    match similarity.is_nan() {
-        true => EMPTY,
-        false => ((similarity.clamp(-1.0, 1.0) + 1.0) / 2.0 * (STEPS - 1) as f32).round() as u8,
+    if similarity.is_nan() {
+        EMPTY
+    } else {
+        ((similarity.clamp(-1.0, 1.0) + 1.0) / 2.0 * (STEPS - 1) as f32).round() as u8
     }
 }
 
@@ -35,9 +36,12 @@ fn place(similarity: f32) -> u8 {
 fn png(map: &SimilarityMap) -> Vec<u8> {
     let side = map.cells;
     let pixels: Vec<u8> = (0..side * side)
-        .map(|cell| match cell % side >= cell / side {
-            true => place(map.max[cell]),
-            false => place(map.mean[cell]),
+        .map(|cell| {
+            if cell % side >= cell / side {
+                place(map.max[cell])
+            } else {
+                place(map.mean[cell])
+            }
         })
         .collect();
     let palette: Vec<u8> = (0..STEPS).flat_map(step).chain([0; 3]).collect();

@@ -21,66 +21,61 @@ use base64::prelude::BASE64_STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use super::figures::Figure;
+use super::figures::{Figure, FigureKind};
 use super::redundancy::Redundancy;
+use super::{DOCUMENT, FIGURES, LAYERS, PAIRS, TOOL, printable};
 
-pub use section::section;
+pub(crate) use section::section;
 pub use sensitivity::sensitivity_page;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = concat!(include_str!("sort.js"), include_str!("script.js"));
 
-/// Where the page of an analysis has its figures.
-const FIGURES: &str = "figures/";
+/// The figures over depth.
+const OVER_DEPTH: [(FigureKind, &str); 2] = [
+    (
+        FigureKind::NearestOverDepth,
+        "Similarity of the kernels to their nearest neighbours over depth: median, quartiles and maximum of each layer.",
+    ),
+    (
+        FigureKind::RanksOverDepth,
+        "Ranks of each layer as shares of the greatest that they can be, over depth: low where kernels repeat each other.",
+    ),
+];
 
-/// Stem of the net's threshold figure. The page draws these curves itself, so that τ can move along them, and links to it.
-pub const NET_THRESHOLDS: &str = "net-thresholds";
-
-/// Stem of the overview of the kernels' greatest similarities over depth.
-pub const NEAREST_OVER_DEPTH: &str = "nearest-over-depth";
-
-/// Stem of the overview of the ranks over depth.
-pub const RANKS_OVER_DEPTH: &str = "ranks-over-depth";
-
-/// `index.html`. `overviews` are the figures of the whole net as `(stem, figure)`: [`NET_THRESHOLDS`],
-/// [`NEAREST_OVER_DEPTH`], [`RANKS_OVER_DEPTH`], and under any other stem those from epoch to epoch.
-pub fn page(report: &Redundancy, overviews: &[(&str, Figure)]) -> String {
+/// `index.html`, with the figures of [`figures::overviews`](super::figures::overviews).
+pub(crate) fn page(report: &Redundancy, overviews: &[Figure]) -> String {
     let data = data::json(report);
-    let over_depth: Vec<&(&str, Figure)> = overviews
+    let over_depth = OVER_DEPTH.map(|(kind, _)| kind);
+    let has_depth = overviews
         .iter()
-        .filter(|(stem, _)| [NEAREST_OVER_DEPTH, RANKS_OVER_DEPTH].contains(stem))
-        .collect();
-    let over_epochs: Vec<&(&str, Figure)> = overviews
-        .iter()
-        .filter(|(stem, _)| ![NET_THRESHOLDS, NEAREST_OVER_DEPTH, RANKS_OVER_DEPTH].contains(stem))
-        .collect();
-    let thresholds_drawn = overviews.iter().any(|(stem, _)| *stem == NET_THRESHOLDS);
+        .any(|figure| over_depth.contains(&figure.kind));
     let body = html! {
         (DOCTYPE)
         html lang="en" {
             (head("Kernel redundancy", &report.source.file, &heatmap::style(), SCRIPT))
             body {
                 a.skip href="#layers" { "Skip to the layers" }
-                (summary::header(report, !over_depth.is_empty()))
+                (summary::header(report, has_depth))
                 main {
                     (summary::tiles(report))
                     (threshold::bar(report))
-                    (threshold::section(report, thresholds_drawn))
-                    (depth(report, &over_depth))
+                    (threshold::section(report, overviews))
+                    @if has_depth { (depth(report, overviews)) }
                     section #layers aria-labelledby="layers-title" {
                         h2 #layers-title { "Layers" }
                         (table::layers(report))
                         (sections(report))
                     }
                     @if let Some(evolution) = &report.evolution {
-                        (epochs::section(evolution, &over_epochs))
+                        (epochs::section(evolution, overviews))
                     }
                     (definitions::section(report))
                 }
                 footer {
                     p {
-                        "Made by " (super::TOOL) ". All numbers: " a href="report.json" { "report.json" } ", "
-                        a href="layers.csv" { "layers.csv" } ", " a href="pairs.csv" { "pairs.csv" } "."
+                        "Made by " (TOOL) ". All numbers: " a href=(DOCUMENT) { (DOCUMENT) } ", "
+                        a href=(LAYERS) { (LAYERS) } ", " a href=(PAIRS) { (PAIRS) } "."
                     }
                 }
                 script #data type="application/json" { (PreEscaped(data)) }
@@ -91,7 +86,7 @@ pub fn page(report: &Redundancy, overviews: &[(&str, Figure)]) -> String {
     body.into_string()
 }
 
-/// What a page on a file says of itself, with what it adds to the common style.
+/// The head element of a page on a file, with what the page adds to the common style.
 fn head(what: &str, file: &str, style: &str, script: &str) -> Markup {
     html! {
         head {
@@ -99,8 +94,8 @@ fn head(what: &str, file: &str, style: &str, script: &str) -> Markup {
             meta http-equiv="Content-Security-Policy" content=(policy(script));
             meta name="viewport" content="width=device-width, initial-scale=1";
             meta name="color-scheme" content="light dark";
-            meta name="generator" content=(super::TOOL);
-            title { (what) " of " (super::printable(file)) }
+            meta name="generator" content=(TOOL);
+            title { (what) " of " (printable(file)) }
             style { (PreEscaped(style)) (PreEscaped(STYLE)) }
         }
     }
@@ -115,24 +110,20 @@ fn policy(script: &str) -> String {
     )
 }
 
-fn depth(report: &Redundancy, figures: &[&(&str, Figure)]) -> Markup {
+/// The files of a figure of the whole net, without their ending.
+fn path(kind: FigureKind) -> String {
+    format!("{FIGURES}{}", kind.stem())
+}
+
+fn depth(report: &Redundancy, figures: &[Figure]) -> Markup {
     html! {
-        @if !figures.is_empty() {
-            section #depth aria-labelledby="depth-title" {
-                h2 #depth-title { "Where redundancy sits" }
-                p.lead {
-                    "Each layer's kernels and their nearest neighbours, from the input of the net to its output."
-                    @if report.skip_shallow > 0 { " Layers left alone as shallow are marked." }
-                }
-                div.drawings {
-                    @for (stem, drawn) in figures {
-                        (figure::with_links(FIGURES, stem, drawn, match *stem {
-                            NEAREST_OVER_DEPTH => "Similarity of the kernels to their nearest neighbours over depth: median, quartiles and maximum of each layer.",
-                            _ => "Ranks of each layer as shares of the greatest that they can be, over depth: low where kernels repeat each other.",
-                        }))
-                    }
-                }
+        section #depth aria-labelledby="depth-title" {
+            h2 #depth-title { "Where redundancy sits" }
+            p.lead {
+                "Each layer's kernels and their nearest neighbours, from the input of the net to its output."
+                @if report.skip_shallow > 0 { " Layers left alone as shallow are marked." }
             }
+            (figure::drawings(figures, &OVER_DEPTH, path))
         }
     }
 }
@@ -156,18 +147,12 @@ fn sections(report: &Redundancy) -> Markup {
 
 #[cfg(test)]
 mod tests {
+    use super::super::figures;
     use super::super::sample::{self, Net};
     use super::*;
 
-    fn overviews() -> Vec<(&'static str, Figure)> {
-        [
-            NET_THRESHOLDS,
-            NEAREST_OVER_DEPTH,
-            RANKS_OVER_DEPTH,
-            "epochs-rank",
-        ]
-        .map(|stem| (stem, sample::figure(stem)))
-        .into()
+    fn overviews() -> Vec<Figure> {
+        figures::overviews(&sample::full())
     }
 
     fn count(page: &str, what: &str) -> usize {
@@ -176,6 +161,7 @@ mod tests {
 
     #[test]
     fn nothing_in_it_is_loaded_from_elsewhere() {
+        const PNG: &str = "data:image/png;base64,";
         let page = page(&sample::full(), &overviews());
         let addresses = page
             .split(" src=\"")
@@ -183,10 +169,7 @@ mod tests {
             .chain(page.split("url(").skip(1));
         let mut images = 0;
         for address in addresses {
-            assert!(
-                address.starts_with("data:image/png;base64,"),
-                "{address:.60}"
-            );
+            assert!(address.starts_with(PNG), "{address:.60}");
             images += 1;
         }
         assert!(images >= 4, "{images} heatmaps");
@@ -198,9 +181,16 @@ mod tests {
         assert!(links.contains(&"figures/nearest-over-depth.svg"));
         for link in links {
             assert!(
-                ["#", "figures/", "report.json", "layers.csv", "pairs.csv"]
-                    .iter()
-                    .any(|start| link.starts_with(start)),
+                [
+                    "#",
+                    "figures/",
+                    "report.json",
+                    "layers.csv",
+                    "pairs.csv",
+                    PNG
+                ]
+                .iter()
+                .any(|start| link.starts_with(start)),
                 "{link}"
             );
         }
@@ -282,9 +272,9 @@ mod tests {
         }
         .report();
         for layer in &report.layers {
-            assert!(layer.section.len() < 60_000, "{}", layer.section.len());
+            assert!(layer.section.len() < 62_000, "{}", layer.section.len());
         }
         let layer_bytes = page(&report, &[]).len() / report.layers.len();
-        assert!(layer_bytes < 66_000, "{layer_bytes} bytes a layer");
+        assert!(layer_bytes < 68_000, "{layer_bytes} bytes a layer");
     }
 }

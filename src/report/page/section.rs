@@ -3,8 +3,9 @@
 use maud::{Markup, html};
 
 use crate::analysis::{Health, LayerDrawings, LayerNumbers, SimilarityMap};
-use crate::report::figures::Figure;
-use crate::report::redundancy::{FigureKind, LayerFacts, LayerMerges};
+use crate::report::FIGURES;
+use crate::report::figures::{Figure, FigureKind, LayerStem};
+use crate::report::redundancy::{LayerFacts, LayerMerges};
 use crate::report::table::{count, counted, shape};
 
 use super::text::{anchor, decimals, name, percent, significant};
@@ -13,15 +14,34 @@ use super::{figure, heatmap, threshold};
 /// Kernels listed before a list is cut.
 const LISTED: usize = 12;
 
-/// A layer's section of the page, with small versions of its drawings. `figures` are the layer's, each with the stem of its
-/// files.
+/// The figures below a layer's numbers. Its similarity matrix stands beside them, as pictures of the page's own.
+const CAPTIONS: [(FigureKind, &str); 4] = [
+    (FigureKind::Thresholds, "Pairs and kernels above \u{3c4}."),
+    (
+        FigureKind::Nearest,
+        "Similarity of the kernels to their nearest neighbours.",
+    ),
+    (
+        FigureKind::Spectrum,
+        "Eigenvalues of the kernels' Gram matrix.",
+    ),
+    (
+        FigureKind::Kernels,
+        "Kernels of similar, orthogonal and opposite pairs.",
+    ),
+];
+
+/// A layer's section of the page, with small versions of its drawings. `figures` are the layer's, whose files begin with
+/// `stem`.
 pub fn section(
     layer: &LayerFacts,
     numbers: &LayerNumbers,
     drawings: &LayerDrawings,
     merges: Option<&LayerMerges>,
-    figures: &[(FigureKind, String, Figure)],
+    stem: &LayerStem,
+    figures: &[Figure],
 ) -> String {
+    let path = |kind| format!("{FIGURES}{}", stem.of(kind));
     let complaints = complaints(&numbers.health);
     let markup = html! {
         details.layer.left-alone[layer.reason.is_some()] id=(anchor(&layer.name)) {
@@ -39,32 +59,18 @@ pub fn section(
             div.body {
                 (facts(layer, numbers, merges))
                 div.beside {
-                    (maps(drawings, figures))
+                    (maps(drawings, &path(FigureKind::Similarity)))
                     div.tables {
                         (closest(numbers, merges))
                         (threshold::hints(&numbers.hints, "Thresholds for shares of this layer's kernels"))
                     }
                 }
-                div.drawings {
-                    @for (kind, stem, drawn) in figures {
-                        @if *kind != FigureKind::Similarity { (figure::with_links(super::FIGURES, stem, drawn, caption(*kind))) }
-                    }
-                }
+                (figure::drawings(figures, &CAPTIONS, path))
                 (health(&numbers.health))
             }
         }
     };
     markup.into_string()
-}
-
-fn caption(kind: FigureKind) -> &'static str {
-    match kind {
-        FigureKind::Similarity => "Similarity of the kernels.",
-        FigureKind::Thresholds => "Pairs and kernels above \u{3c4}.",
-        FigureKind::Nearest => "Similarity of the kernels to their nearest neighbours.",
-        FigureKind::Spectrum => "Eigenvalues of the kernels' Gram matrix.",
-        FigureKind::Kernels => "Kernels of similar, orthogonal and opposite pairs.",
-    }
 }
 
 fn facts(layer: &LayerFacts, numbers: &LayerNumbers, merges: Option<&LayerMerges>) -> Markup {
@@ -118,10 +124,8 @@ fn facts(layer: &LayerFacts, numbers: &LayerNumbers, merges: Option<&LayerMerges
     }
 }
 
-fn maps(drawings: &LayerDrawings, figures: &[(FigureKind, String, Figure)]) -> Markup {
-    let files = figures
-        .iter()
-        .find(|(kind, ..)| *kind == FigureKind::Similarity);
+/// Small similarity matrices, with links to the files of the figure at `path`.
+fn maps(drawings: &LayerDrawings, path: &str) -> Markup {
     let kernels = drawings.in_file_order.order.len();
     let map = |map: &SimilarityMap, order: &str| {
         html! {
@@ -144,7 +148,7 @@ fn maps(drawings: &LayerDrawings, figures: &[(FigureKind, String, Figure)]) -> M
                     "A cell stands for several pairs: above the diagonal their maximum, so that single similar pairs show, "
                     "below it their mean. "
                 }
-                @if let Some((_, stem, _)) = files { (figure::links(super::FIGURES, stem)) }
+                (figure::links(path))
             }
         }
     }
@@ -184,7 +188,7 @@ fn closest(numbers: &LayerNumbers, merges: Option<&LayerMerges>) -> Markup {
     }
 }
 
-/// What is wrong, in a few words each.
+/// Each problem in a few words.
 pub fn complaints(health: &Health) -> Vec<String> {
     let Health {
         zero,
@@ -275,7 +279,8 @@ mod tests {
             kernels: [pair[1]].into(),
             pairs: [(pair[1], pair[0])].into(),
         };
-        section(&facts, &numbers, &drawings, Some(&merges), &[])
+        let stem = LayerStem::new(1, &facts.name);
+        section(&facts, &numbers, &drawings, Some(&merges), &stem, &[])
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the page begins with: which checkpoint it is about, and the numbers to know first.
+//! The head of the page: which checkpoint it is about, and the most important numbers.
 
 use maud::{Markup, html};
 
@@ -9,7 +9,6 @@ use crate::report::table::{bytes, count, counted};
 
 use super::text;
 
-/// Layers that take part.
 fn taking_part(report: &Redundancy) -> impl Iterator<Item = &ReportedLayer> {
     report
         .layers
@@ -17,7 +16,7 @@ fn taking_part(report: &Redundancy) -> impl Iterator<Item = &ReportedLayer> {
         .filter(|layer| layer.facts.reason.is_none())
 }
 
-/// The file, how it was looked at, and the way through the page.
+/// The file, how it was analysed, and links to the sections.
 pub fn header(report: &Redundancy, depth: bool) -> Markup {
     html! {
         header {
@@ -66,7 +65,7 @@ fn merge(merging: &Parameters) -> Markup {
     }
 }
 
-/// One of the numbers to know first, and what is said beside it.
+/// One of the most important numbers, and what is said beside it.
 pub fn tile(label: &str, value: &str, beside: Markup) -> Markup {
     html! {
         div.tile {
@@ -76,7 +75,7 @@ pub fn tile(label: &str, value: &str, beside: Markup) -> Markup {
     }
 }
 
-/// The numbers to know first.
+/// The most important numbers.
 pub fn tiles(report: &Redundancy) -> Markup {
     let net = &report.net;
     let part = taking_part(report).count();

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use crate::report::{printable, table};
 
-/// A minus as long as a plus is wide: what stands before digits in print.
+/// Replaces a leading hyphen by a minus sign.
 pub fn with_minus(text: String) -> String {
     match text.strip_prefix('-') {
         Some(digits) => format!("\u{2212}{digits}"),
@@ -26,13 +26,14 @@ pub fn significant(value: f64) -> String {
 
 /// A part of a whole in percent, without its sign.
 pub fn percent(part: f64, whole: f64) -> String {
-    match whole > 0.0 {
-        true => format!("{:.1}", 100.0 * part / whole),
-        false => "0.0".to_owned(),
+    if whole > 0.0 {
+        format!("{:.1}", 100.0 * part / whole)
+    } else {
+        "0.0".to_owned()
     }
 }
 
-/// A name that keeps its own direction and may break behind its dots.
+/// A name isolated from the text direction around it, which may break behind its dots.
 pub fn name(name: &str) -> Markup {
     let name = printable(name);
     html! {

@@ -4,13 +4,14 @@ use maud::{Markup, html};
 
 use crate::analysis::{ThresholdHint, threshold};
 use crate::plan::{Parameters, Threshold};
+use crate::report::figures::{Figure, FigureKind};
 use crate::report::redundancy::{Redundancy, ReportedLayer};
 use crate::report::table::{count, counted};
 
 use super::text::{decimals, percent};
-use super::{NET_THRESHOLDS, chart, figure};
+use super::{chart, figure};
 
-/// Where τ stands at first, as a place of the curves: at that of the merge, or where the program has it by itself.
+/// The initial τ, as an index of the curves: that of the merge, or else the program's default.
 pub fn start(report: &Redundancy) -> usize {
     let of = |parameters: Parameters| match parameters.tau {
         Threshold::Similarity(tau) => Some(tau.get()),
@@ -18,16 +19,16 @@ pub fn start(report: &Redundancy) -> usize {
     };
     let tau = report.merging.and_then(of);
     let tau = tau.or_else(|| of(Parameters::default())).unwrap_or(0.0);
-    // The next one below, at which no fewer kernels have a partner; but for what two decimals lose in binary.
+    // Rounded down, so that no fewer kernels have a partner; 1e-9 makes up for decimals that binary rounds down.
     ((tau.clamp(-1.0, 1.0) + 1.0) * 100.0 + 1e-9) as usize
 }
 
-/// τ at a place of the curves.
+/// τ at an index of the curves.
 pub fn shown(place: usize) -> String {
     decimals(threshold(place), 2)
 }
 
-/// The bar that stays in sight. Without script there is nothing to move.
+/// The bar that stays in sight; hidden until the script shows it.
 pub fn bar(report: &Redundancy) -> Markup {
     let tau = format!("{:.2}", threshold(start(report)));
     html! {
@@ -44,8 +45,9 @@ pub fn bar(report: &Redundancy) -> Markup {
     }
 }
 
-/// The section about the whole net.
-pub fn section(report: &Redundancy, drawn: bool) -> Markup {
+/// The section about the whole net. The page draws the curves of its threshold figure itself, so that τ can move along
+/// them, and links to it.
+pub fn section(report: &Redundancy, figures: &[Figure]) -> Markup {
     let net = &report.net;
     let defaults = Parameters::default();
     let place = start(report);
@@ -71,7 +73,9 @@ pub fn section(report: &Redundancy, drawn: bool) -> Markup {
                     figcaption {
                         "Shares of the net's kernels and pairs above \u{3c4}. "
                         span.scripted { "Drag on the chart or use the bar. " }
-                        @if drawn { (figure::links(super::FIGURES, NET_THRESHOLDS)) }
+                        @if figures.iter().any(|figure| figure.kind == FigureKind::NetThresholds) {
+                            (figure::links(&super::path(FigureKind::NetThresholds)))
+                        }
                     }
                 }
                 div.outcome {
@@ -136,17 +140,19 @@ fn flags(report: &Redundancy) -> String {
 /// A word as a shell takes it.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-/+=@,:".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 
 /// A file name as a shell takes it; what would be an option is none.
 fn quoted_file(file: &str) -> String {
-    match file.starts_with('-') {
-        true => quoted(&format!("./{file}")),
-        false => quoted(file),
+    if file.starts_with('-') {
+        quoted(&format!("./{file}"))
+    } else {
+        quoted(file)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::sensitivity::{
     Average, Evaluator, FinishedPoint, Measure, Results, Series, Setting, Variation,
 };
 
-use super::words;
+use super::labels;
 
 /// What `"format"` says.
 const FORMAT: &str = "inmerge-sensitivity";
@@ -20,7 +20,7 @@ const FORMAT: &str = "inmerge-sensitivity";
 const VERSION: u64 = 1;
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct ResultsJson<'a> {
     format: &'static str,
     version: u64,
     tool: &'static str,
@@ -46,16 +46,9 @@ struct AveragedSetting<'a> {
     merged_nothing: bool,
     failed: usize,
     repeats: usize,
-    measures: BTreeMap<String, AveragedMeasure>,
+    measures: BTreeMap<String, Average>,
     kernels: usize,
     merged: f64,
-}
-
-#[derive(Serialize)]
-struct AveragedMeasure {
-    mean: f64,
-    deviation: Option<f64>,
-    count: usize,
 }
 
 /// The sweep as far as it has come, as JSON: what its settings come to over their repetitions, and every finished point.
@@ -65,7 +58,7 @@ pub fn results_json(results: &Results) -> Vec<u8> {
         series,
         settings: results.settings(series).map(averaged).collect(),
     });
-    let document = Document {
+    let document = ResultsJson {
         format: FORMAT,
         version: VERSION,
         tool: TOOL,
@@ -86,22 +79,12 @@ pub fn results_json(results: &Results) -> Vec<u8> {
 
 fn averaged<'a>(setting: Setting<'a>) -> Compact<AveragedSetting<'a>> {
     let measures = Measure::ALL.into_iter().filter_map(|measure| {
-        let Average {
-            mean,
-            deviation,
-            count,
-        } = setting.average(measure)?;
         let key = measure.name().replace('-', "_");
-        let average = AveragedMeasure {
-            mean,
-            deviation,
-            count,
-        };
-        Some((key, average))
+        Some((key, setting.average(measure)?))
     });
     Compact(AveragedSetting {
         set: setting.variation,
-        label: words::setting(setting.variation),
+        label: labels::setting(setting.variation),
         merged_nothing: setting.merged_nothing(),
         failed: setting.failed().count(),
         repeats: setting.points.len(),

@@ -1,11 +1,11 @@
 //! A sensitivity sweep as tables, as JSON, and in words.
 
 mod document;
+pub(in crate::report) mod labels;
 #[cfg(test)]
 pub(in crate::report) mod sample;
 mod summary;
 mod table;
-pub(in crate::report) mod words;
 mod write;
 
 pub use document::results_json;

@@ -78,7 +78,6 @@ impl Sample {
         self.settings.push((series, variation));
     }
 
-    /// These thresholds.
     pub fn taus(mut self, taus: &[&str]) -> Self {
         for tau in taus {
             let variation = Variation {
@@ -223,17 +222,18 @@ impl Sample {
         let merged = (kernels as f64 * prob * (0.7 - tau).max(0.0) * (0.8 + 0.4 * noise)) as usize;
         let lost = merged as f64 / (self.layers.len() * KERNELS) as f64;
         let relative_change = lost.sqrt() * (1.0 - alpha);
-        let outcome = match self.evaluator {
-            true => Outcome::Scored {
+        let outcome = if self.evaluator {
+            Outcome::Scored {
                 score: match merged {
                     0 => 0.9213,
                     _ => 0.9213 - 0.6 * relative_change + 0.01 * (noise - 0.5),
                 },
-            },
-            false => Outcome::Measured {
+            }
+        } else {
+            Outcome::Measured {
                 effective_rank: 0.83 - 0.4 * relative_change,
                 mean_nearest: (kernels != KERNELS || merged > 0).then_some(0.41 + 0.3 * lost),
-            },
+            }
         };
         FinishedPoint {
             point: point.clone(),

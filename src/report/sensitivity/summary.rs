@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::report::table::{Align, count, counted, optional, table};
 use crate::sensitivity::{Measure, Results, Setting};
 
-use super::words::{self, Written};
+use super::labels::{self, NumberFormat};
 
 /// A sweep in a terminal: a line for each setting, what is not to be overlooked, and where the rest is.
 #[derive(Debug)]
@@ -32,9 +32,9 @@ impl<'a> SensitivitySummary<'a> {
                 .filter(|measure| *measure != Measure::MergedShare)
                 .collect(),
         };
-        let shown: Vec<Shown> = measures
+        let shown: Vec<MeasureColumn> = measures
             .into_iter()
-            .map(|measure| Shown::new(results, measure))
+            .map(|measure| MeasureColumn::new(results, measure))
             .collect();
         let mut columns = vec![("series", Align::Left), ("setting", Align::Left)];
         for shown in &shown {
@@ -63,7 +63,7 @@ impl<'a> SensitivitySummary<'a> {
         let mut text = String::new();
         let mut settings = 0;
         let mut hollow = Vec::new();
-        for setting in words::settings(results) {
+        for setting in labels::settings(results) {
             settings += 1;
             if setting.merged_nothing() {
                 hollow.push(setting.variation.to_string());
@@ -76,10 +76,10 @@ impl<'a> SensitivitySummary<'a> {
             text += &format!(
                 "Nothing merged at {}: {}. What comes of them says nothing about merging.\n",
                 counted(hollow.len() as u64, "setting"),
-                words::listed(&hollow, 8),
+                labels::listed(&hollow, 8),
             );
         }
-        let mut failures = words::failures(results);
+        let mut failures = labels::failures(results);
         if let Some((finished, why, _)) = failures.next() {
             text += &format!(
                 "{} failed; the first, {}: {why}\n",
@@ -99,28 +99,28 @@ impl<'a> SensitivitySummary<'a> {
 }
 
 /// A measure in the table.
-struct Shown {
+struct MeasureColumn {
     measure: Measure,
     name: String,
-    written: Written,
+    written: NumberFormat,
     /// Whether any setting has a standard deviation.
     spread: bool,
 }
 
-impl Shown {
+impl MeasureColumn {
     fn new(results: &Results, measure: Measure) -> Self {
         let mut settings = results.all_settings();
         let deviation = |setting: Setting<'_>| setting.average(measure)?.deviation;
         Self {
             measure,
-            name: words::measure(results, measure),
-            written: Written::in_table(results, measure),
+            name: labels::measure(results, measure),
+            written: NumberFormat::in_table(results, measure),
             spread: settings.any(|setting| deviation(setting).is_some()),
         }
     }
 }
 
-fn row(setting: &Setting<'_>, measures: &[Shown]) -> Vec<String> {
+fn row(setting: &Setting<'_>, measures: &[MeasureColumn]) -> Vec<String> {
     let mut row = vec![setting.series.to_string(), setting.variation.to_string()];
     for shown in measures {
         let (average, written) = (setting.average(shown.measure), shown.written);

@@ -1,106 +1,102 @@
 //! `results.csv`.
 
-use csv::Writer;
+use crate::plan::Parameters;
+use crate::report::tables::{Column, cell, csv};
+use crate::sensitivity::{FinishedPoint, Measure, Outcome, Results, Scope, Series, Variation};
 
-use crate::report::tables::IN_MEMORY;
-use crate::sensitivity::{FinishedPoint, Measure, Outcome, Results, Series};
+use super::labels;
 
-use super::words;
+/// A finished point, and the settings that it varies.
+struct Row<'a> {
+    finished: &'a FinishedPoint,
+    base: &'a Parameters,
+}
 
-/// What the columns are called.
-const HEADER: [&str; 21] = [
-    "series",
-    "setting",
-    "layers",
-    "first_depth",
-    "last_depth",
-    "tau",
-    "alpha",
-    "prob",
-    "skip_shallow",
-    "repeat",
-    "seed",
-    "status",
-    "score",
-    "kernels",
-    "merged",
-    "merged_share",
-    "relative_change",
-    "effective_rank",
-    "mean_nearest",
-    "seconds",
-    "error",
-];
+fn columns<'a>() -> [Column<Row<'a>>; 21] {
+    [
+        ("series", |row| row.finished.point.series.to_string()),
+        ("setting", |row| labels::setting(row.varied())),
+        ("layers", |row| cell(row.scope().map(|scope| &scope.label))),
+        ("first_depth", |row| {
+            cell(row.scope().map(|scope| scope.first))
+        }),
+        ("last_depth", |row| {
+            cell(row.scope().map(|scope| scope.last))
+        }),
+        ("tau", |row| row.merging(row.varied().tau, row.base.tau)),
+        ("alpha", |row| {
+            row.merging(row.varied().alpha, row.base.alpha)
+        }),
+        ("prob", |row| row.merging(row.varied().prob, row.base.prob)),
+        ("skip_shallow", |row| {
+            // Where layers are named, L_s leaves none alone.
+            if row.scope().is_some() {
+                return String::new();
+            }
+            row.merging(row.varied().skip_shallow, row.base.skip_shallow)
+        }),
+        ("repeat", |row| row.finished.point.repeat.to_string()),
+        ("seed", |row| row.finished.point.seed.to_string()),
+        ("status", |row| {
+            let status = match row.finished.outcome {
+                Outcome::Scored { .. } => "scored",
+                Outcome::Measured { .. } => "measured",
+                Outcome::Failed { .. } => "failed",
+            };
+            status.to_owned()
+        }),
+        ("score", |row| row.measured(Measure::Score)),
+        ("kernels", |row| row.finished.merging.kernels.to_string()),
+        ("merged", |row| row.finished.merging.merged.to_string()),
+        ("merged_share", |row| row.measured(Measure::MergedShare)),
+        ("relative_change", |row| {
+            row.measured(Measure::RelativeChange)
+        }),
+        ("effective_rank", |row| row.measured(Measure::EffectiveRank)),
+        ("mean_nearest", |row| row.measured(Measure::MeanNearest)),
+        ("seconds", |row| exact(row.finished.seconds)),
+        ("error", |row| match &row.finished.outcome {
+            Outcome::Failed { why, .. } => why.clone(),
+            _ => String::new(),
+        }),
+    ]
+}
+
+impl Row<'_> {
+    fn varied(&self) -> &Variation {
+        &self.finished.point.variation
+    }
+
+    fn scope(&self) -> Option<&Scope> {
+        self.varied().layers.as_ref()
+    }
+
+    /// The value in force of a parameter: the one that varies or else that of the base. Nothing merges in the baseline.
+    fn merging<T: ToString>(&self, varied: Option<T>, base: T) -> String {
+        let merges = self.finished.point.series != Series::Baseline;
+        cell(merges.then(|| varied.unwrap_or(base)))
+    }
+
+    fn measured(&self, measure: Measure) -> String {
+        cell(measure.of(self.finished).map(exact))
+    }
+}
 
 /// A row for each finished point, with the settings that were in force there: those that vary, and of the base what does not.
 /// Numbers read back exactly.
 pub fn results_csv(results: &Results) -> Vec<u8> {
-    let mut writer = Writer::from_writer(Vec::new());
-    writer.write_record(HEADER).expect(IN_MEMORY);
-    for point in &results.points {
-        writer.write_record(row(results, point)).expect(IN_MEMORY);
-    }
-    writer.into_inner().expect(IN_MEMORY)
-}
-
-fn row(results: &Results, finished: &FinishedPoint) -> [String; 21] {
-    let FinishedPoint {
-        point,
-        merging,
-        outcome,
-        seconds,
-    } = finished;
     let base = &results.sweep.parameters;
-    let varied = &point.variation;
-    // Nothing merges in the baseline, and where layers are named, L_s leaves none alone.
-    let merges = point.series != Series::Baseline;
-    let counts = merges && varied.layers.is_none();
-    let tau = merges.then(|| varied.tau.unwrap_or(base.tau));
-    let alpha = merges.then(|| varied.alpha.unwrap_or(base.alpha));
-    let prob = merges.then(|| varied.prob.unwrap_or(base.prob));
-    let skip_shallow = counts.then(|| varied.skip_shallow.unwrap_or(base.skip_shallow));
-    let scope = varied.layers.as_ref();
-    let (status, error) = match outcome {
-        Outcome::Scored { .. } => ("scored", ""),
-        Outcome::Measured { .. } => ("measured", ""),
-        Outcome::Failed { why, .. } => ("failed", why.as_str()),
-    };
-    let number = |measure: Measure| cell(measure.of(finished).map(exact));
-    [
-        point.series.to_string(),
-        words::setting(varied),
-        cell(scope.map(|scope| &scope.label)),
-        cell(scope.map(|scope| scope.first)),
-        cell(scope.map(|scope| scope.last)),
-        cell(tau),
-        cell(alpha),
-        cell(prob),
-        cell(skip_shallow),
-        point.repeat.to_string(),
-        point.seed.to_string(),
-        status.to_owned(),
-        number(Measure::Score),
-        merging.kernels.to_string(),
-        merging.merged.to_string(),
-        number(Measure::MergedShare),
-        number(Measure::RelativeChange),
-        number(Measure::EffectiveRank),
-        number(Measure::MeanNearest),
-        exact(*seconds),
-        error.to_owned(),
-    ]
-}
-
-/// Empty where there is nothing.
-fn cell(value: Option<impl ToString>) -> String {
-    value.map_or_else(String::new, |value| value.to_string())
+    let rows = results.points.iter();
+    let rows: Vec<Row<'_>> = rows.map(|finished| Row { finished, base }).collect();
+    csv(&columns(), &rows)
 }
 
 /// A number as it reads back, without hundreds of digits.
 fn exact(number: f64) -> String {
-    match number == 0.0 || (1e-5..1e16).contains(&number.abs()) {
-        true => number.to_string(),
-        false => format!("{number:e}"),
+    if number == 0.0 || (1e-5..1e16).contains(&number.abs()) {
+        number.to_string()
+    } else {
+        format!("{number:e}")
     }
 }
 
@@ -121,8 +117,8 @@ mod tests {
 
     #[test]
     fn every_column_is_documented_and_no_other() {
-        let columns: BTreeSet<String> = HEADER.map(str::to_owned).into();
-        assert_eq!(columns, documented("results.csv"));
+        let names = columns().map(|(name, _)| name.to_owned());
+        assert_eq!(BTreeSet::from(names), documented("results.csv"));
     }
 
     #[test]

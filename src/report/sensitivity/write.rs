@@ -26,12 +26,11 @@ pub fn write(folder: &Path, results: &Results, pool: &ThreadPool) -> Result<Vec<
         file.write(bytes, Durability::Unsynced)
     };
     pool.install(|| {
-        figures
-            .par_iter()
-            .try_for_each(|(stem, figure): &(String, Figure)| {
-                write(&format!("{stem}.svg"), figure.svg().as_bytes())?;
-                write(&format!("{stem}.png"), &figure.png())
-            })
+        figures.par_iter().try_for_each(|figure: &Figure| {
+            let stem = figure.kind.stem();
+            write(&format!("{stem}.svg"), figure.svg().as_bytes())?;
+            write(&format!("{stem}.png"), &figure.png())
+        })
     })?;
     write(RESULTS_TABLE, &results_csv(results))?;
     write(RESULTS, &json)?;

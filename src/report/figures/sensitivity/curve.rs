@@ -3,51 +3,51 @@
 use plotters::series::LineSeries;
 use plotters::style::Color;
 
-use crate::report::figures::Figure;
 use crate::report::figures::axis::Axis;
 use crate::report::figures::canvas::{TICK, drawn, line};
-use crate::report::figures::chart::{ChartFigure, PADDING, Sign, Words, empty};
+use crate::report::figures::chart::{Caption, ChartFigure, LegendKey, PADDING, empty};
 use crate::report::figures::colours::{ACCENT, INK, SECOND};
 use crate::report::figures::text::{self, minus, name};
 use crate::report::figures::thresholds::{HEIGHT, WIDTH, dashed_line};
-use crate::report::sensitivity::words;
+use crate::report::figures::{Figure, FigureKind, SweepFigure};
+use crate::report::sensitivity::labels;
 use crate::sensitivity::{Measure, Results, Series, Setting};
 
 use super::marks::{BAR_OPACITY, Mark, MarksIn};
 use super::notes::{self, Remarks};
-use super::{Reading, is_tau_share};
+use super::{DrawnMeasure, is_tau_share};
 
-/// Pixels that a layer needs, and the most that all get.
+/// Pixels per layer, and the greatest width of all layers.
 const EACH: f64 = 12.0;
 const WIDEST: f64 = 1500.0;
-/// A series of which one figure is drawn for each measure.
+/// The settings of a series, drawn once for each measure.
 struct Curve<'a> {
     results: &'a Results,
     series: Series,
     settings: Vec<Setting<'a>>,
+    /// Whether its thresholds are shares.
+    is_share: bool,
 }
 
-/// A figure for each measure, as `(stem, figure)`.
-pub fn figures(results: &Results, series: Series) -> Vec<(String, Figure)> {
+/// A figure for each measure.
+pub fn figures(results: &Results, series: Series) -> Vec<Figure> {
     let (shares, others): (Vec<Setting<'_>>, Vec<Setting<'_>>) =
         results.settings(series).partition(is_tau_share);
-    let curves = [(others, ""), (shares, "-share")];
-    let mut figures = Vec::new();
-    for (settings, kind) in curves {
-        if settings.is_empty() {
-            continue;
-        }
-        let curve = Curve {
-            results,
-            series,
-            settings,
-        };
-        for &measure in results.measures() {
-            let stem = format!("{series}{kind}-{}", measure.name());
-            figures.push((stem, curve.draw(measure)));
-        }
-    }
-    figures
+    let curves = [(others, false), (shares, true)].map(|(settings, is_share)| Curve {
+        results,
+        series,
+        settings,
+        is_share,
+    });
+    let drawn = curves.iter().filter(|curve| !curve.settings.is_empty());
+    drawn
+        .flat_map(|curve| {
+            results
+                .measures()
+                .iter()
+                .map(|&measure| curve.draw(measure))
+        })
+        .collect()
 }
 
 impl<'a> Curve<'a> {
@@ -64,22 +64,22 @@ impl<'a> Curve<'a> {
             Series::Layer => "with one layer merged at a time".to_owned(),
             Series::Stage => "with one stage merged at a time".to_owned(),
             Series::Past => "with all layers past a depth merged".to_owned(),
-            series => format!("over {}", words::sign(series)),
+            series => format!("over {}", labels::symbol(series)),
         }
     }
 
     /// What a setting is called in a note.
     fn call(&self, setting: &Setting<'_>) -> String {
-        match words::value(setting.variation, self.series) {
+        match labels::value(setting.variation, self.series) {
             Some(value) => minus(&value),
             None => self.short_name(setting),
         }
     }
 
-    /// What is said before such names.
+    /// What stands before these names.
     fn prefix(&self) -> String {
         match (self.is_numeric(), self.series) {
-            (true, series) => format!("{}\u{a0}", words::sign(series)),
+            (true, series) => format!("{}\u{a0}", labels::symbol(series)),
             (false, Series::Past) => "depth\u{a0}".to_owned(),
             (false, _) => String::new(),
         }
@@ -99,7 +99,7 @@ impl<'a> Curve<'a> {
         }
     }
 
-    /// What all names begin with, up to a dot, of which an axis has no need.
+    /// Length in bytes of the beginning, up to a dot, that all names share and an axis can leave out.
     fn common_start(names: &[String]) -> usize {
         let Some((first, others)) = names.split_first() else {
             return 0;
@@ -111,13 +111,14 @@ impl<'a> Curve<'a> {
                 .all(|name| name.len() > *end && name.starts_with(start))
         };
         let ends = first.match_indices('.').map(|(dot, _)| dot + 1);
-        match others.is_empty() {
-            true => 0,
-            false => ends.filter(common).max().unwrap_or(0),
+        if others.is_empty() {
+            0
+        } else {
+            ends.filter(common).max().unwrap_or(0)
         }
     }
 
-    /// The share of kernels that merged, where the figure is over something that changes it and not of it.
+    /// The axis of the share of kernels that merged, where that changes along the figure and is not what it shows.
     fn second_axis(&self, measure: Measure, marks: &[Mark]) -> Option<Axis> {
         let changes = matches!(
             self.series,
@@ -130,37 +131,38 @@ impl<'a> Curve<'a> {
     }
 
     fn x_axis(&self, marks: &[Mark], length: f64) -> Axis {
-        if !self.is_numeric() {
-            let names: Vec<String> = self.settings.iter().map(|s| self.short_name(s)).collect();
-            let start = Self::common_start(&names);
-            let labels: Vec<String> = names.iter().map(|name| name[start..].to_owned()).collect();
-            return match self.series {
-                Series::Past => {
-                    Axis::labelled(&labels, length, TICK.size, "layers past this depth")
-                }
-                _ => {
-                    let what = match self.series {
-                        Series::Stage => "stage",
-                        _ => "layer",
-                    };
-                    let mut title = format!("{what}, from the input of the net to its output");
-                    if start > 0 {
-                        let start =
-                            text::shortened(&names[0][..start], TICK.weight, TICK.size, 200.0);
-                        title += &format!(" \u{b7} names without \u{201c}{start}\u{201d}");
-                    }
-                    let axis = Axis::named(&labels, length, TICK.size, &title);
-                    let whole = |(place, label): &(f64, String)| labels[*place as usize] == *label;
-                    match axis.ticks.iter().all(whole) {
-                        true => axis,
-                        false => Axis {
-                            title: format!("{title} \u{b7} words shortened"),
-                            ..axis
-                        },
-                    }
-                }
-            };
+        if self.is_numeric() {
+            self.numbers_axis(marks, length)
+        } else {
+            self.names_axis(length)
         }
+    }
+
+    fn names_axis(&self, length: f64) -> Axis {
+        let names: Vec<String> = self.settings.iter().map(|s| self.short_name(s)).collect();
+        let start = Self::common_start(&names);
+        let labels: Vec<String> = names.iter().map(|name| name[start..].to_owned()).collect();
+        let what = match self.series {
+            Series::Past => {
+                return Axis::labelled(&labels, length, TICK.size, "layers past this depth");
+            }
+            Series::Stage => "stage",
+            _ => "layer",
+        };
+        let mut title = format!("{what}, from the input of the net to its output");
+        if start > 0 {
+            let start = text::shortened(&names[0][..start], TICK.weight, TICK.size, 200.0);
+            title += &format!(" \u{b7} names without \u{201c}{start}\u{201d}");
+        }
+        let mut axis = Axis::named(&labels, length, TICK.size, &title);
+        let whole = |(place, label): &(f64, String)| labels[*place as usize] == *label;
+        if !axis.ticks.iter().all(whole) {
+            axis.title += " \u{b7} words shortened";
+        }
+        axis
+    }
+
+    fn numbers_axis(&self, marks: &[Mark], length: f64) -> Axis {
         let least = marks
             .iter()
             .map(|mark| mark.x)
@@ -169,9 +171,8 @@ impl<'a> Curve<'a> {
             .iter()
             .map(|mark| mark.x)
             .fold(f64::NEG_INFINITY, f64::max);
-        let is_share = self.settings.iter().any(is_tau_share);
         let (unit, domain, title) = match self.series {
-            Series::Tau if is_share => {
+            Series::Tau if self.is_share => {
                 let title = "threshold \u{3c4}, as the share of kernels with a partner above it";
                 (10.0, 0.0..=100.0, title)
             }
@@ -192,9 +193,10 @@ impl<'a> Curve<'a> {
                 "L_s: the first convolutions, left alone",
             ),
         };
-        let margin = match greatest > least {
-            true => (greatest - least) * 0.05,
-            false => unit,
+        let margin = if greatest > least {
+            (greatest - least) * 0.05
+        } else {
+            unit
         };
         let values = marks.iter().zip(&self.settings);
         let ticks =
@@ -205,45 +207,52 @@ impl<'a> Curve<'a> {
         }
         let mut axis = Axis::linear(least - margin..greatest + margin, 9, title);
         axis.ticks.retain(|(at, _)| domain.contains(at));
-        match is_share {
-            true => axis.in_percent(),
-            false => axis,
+        if self.is_share {
+            axis.in_percent()
+        } else {
+            axis
         }
     }
 
-    /// As long as its layers need.
+    /// Wide enough for its layers.
     fn width(&self, y: &Axis) -> f64 {
-        match self.is_numeric() {
-            true => WIDTH,
-            false => {
-                (self.settings.len() as f64 * EACH + ChartFigure::left(y)).clamp(WIDTH, WIDEST)
-            }
+        if self.is_numeric() {
+            WIDTH
+        } else {
+            (self.settings.len() as f64 * EACH + ChartFigure::left(y)).clamp(WIDTH, WIDEST)
         }
     }
 
-    fn words(&self, reading: &Reading, marks: &[Mark], is_second: bool, width: f64) -> Words {
+    fn caption(
+        &self,
+        reading: &DrawnMeasure,
+        marks: &[Mark],
+        is_second: bool,
+        width: f64,
+    ) -> Caption {
         let remarks = Remarks::on(self.results, &self.settings, reading.measure, |s| {
             self.call(s)
         });
         let mut legend = Vec::new();
         if marks.iter().any(|mark| mark.mean.is_some() && !mark.hollow) {
-            let what = match marks.iter().any(|mark| mark.deviation.is_some()) {
-                true => format!("mean {}", reading.name),
-                false => reading.name.clone(),
+            let what = if marks.iter().any(|mark| mark.deviation.is_some()) {
+                format!("mean {}", reading.name)
+            } else {
+                reading.name.clone()
             };
-            legend.push((Sign::Dot(ACCENT), what));
+            legend.push((LegendKey::Dot(ACCENT), what));
         }
         if let Some(baseline) = reading.baseline.filter(|_| !is_empty(marks)) {
             let level = format!("unmerged: {}", reading.write(baseline));
-            legend.push((Sign::Dashed(INK), level));
+            legend.push((LegendKey::Dashed(INK), level));
         }
         if is_second {
-            let bars = Sign::Bar(SECOND, BAR_OPACITY);
+            let bars = LegendKey::Bar(SECOND, BAR_OPACITY);
             legend.push((bars, "kernels merged (right axis)".to_owned()));
         }
-        remarks.explain(Sign::Ring(ACCENT), &mut legend);
+        remarks.explain(LegendKey::Ring(ACCENT), &mut legend);
         let shown = "mean \u{b1} 1 standard deviation";
-        remarks.alarm(Words::new(
+        remarks.alarm(Caption::new(
             width,
             &notes::title(self.results, reading.measure, &self.varying()),
             &notes::subtitle(self.results, &[self.series], &self.settings, shown),
@@ -253,7 +262,7 @@ impl<'a> Curve<'a> {
     }
 
     fn draw(&self, measure: Measure) -> Figure {
-        let reading = Reading::of(self.results, &self.settings, measure);
+        let reading = DrawnMeasure::of(self.results, &self.settings, measure);
         let marks: Vec<Mark> = self
             .settings
             .iter()
@@ -276,7 +285,13 @@ impl<'a> Curve<'a> {
             x = self.x_axis(&marks, length(right));
         }
         let figure = ChartFigure {
-            words: self.words(&reading, &marks, second.is_some(), width),
+            kind: FigureKind::Sweep(SweepFigure {
+                series: self.series,
+                crossed: None,
+                is_tau_share: self.is_share,
+                measure,
+            }),
+            caption: self.caption(&reading, &marks, second.is_some(), width),
             x: x.clone(),
             y: y.clone(),
             second: second.clone(),
@@ -311,7 +326,7 @@ impl<'a> Curve<'a> {
     }
 }
 
-/// Whether no setting has a number: then words stand where marks would be.
+/// Whether no setting has a number, so that a sentence stands in place of marks.
 fn is_empty(marks: &[Mark]) -> bool {
     marks.iter().all(|mark| mark.mean.is_none())
 }

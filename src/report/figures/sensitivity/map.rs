@@ -3,29 +3,28 @@
 use plotters::style::text_anchor::HPos;
 use plotters::style::{Color, RGBColor};
 
-use crate::report::figures::Figure;
 use crate::report::figures::axis::Axis;
-use crate::report::figures::canvas::{Canvas, Lines, Place, TICK, TICK_LENGTH, Type, line};
+use crate::report::figures::canvas::{Canvas, Lines, Rect, TICK, TICK_LENGTH, Type, line};
 use crate::report::figures::chart::{
-    CROSS, LEADING, PADDING, RIM, Sign, Words, Y_TITLE, cross, frame, right_ticks,
+    CROSS, Caption, LEADING, LegendKey, PADDING, RIM, Y_TITLE, cross, frame,
 };
-use crate::report::figures::colours::{ALARM, GRID, INK, ON_DARK, depth, text_on};
-use crate::report::figures::raster;
+use crate::report::figures::colour_bar::{self, colour_bar};
+use crate::report::figures::colours::{ALARM, GRID, INK, ON_DARK, depth, depths, text_on};
 use crate::report::figures::text::{minus, room, things};
-use crate::report::sensitivity::words;
+use crate::report::figures::{Figure, FigureKind, SweepFigure};
+use crate::report::sensitivity::labels;
 use crate::sensitivity::{Measure, Results, Series, Setting};
 
 use super::notes::{self, Remarks};
-use super::{Reading, is_tau_share};
+use super::{DrawnMeasure, is_tau_share};
 
-/// Pixels along the sides that a map is brought near to, and of a cell at least and at most.
+/// Sides in pixels that a map comes close to, and the least and greatest side of a cell.
 const SIDES: [f64; 2] = [560.0, 400.0];
 const LEAST_CELL: f64 = 3.0;
 const LARGEST_CELL: [f64; 2] = [104.0, 56.0];
 /// Between cells.
 const GAP: f64 = 1.0;
-/// Width of the colour bar, from the map to it, and its steps.
-const BAR: f64 = 14.0;
+/// From the map to the colour bar, and its steps.
 const BAR_GAP: f64 = 28.0;
 const BAR_STEPS: usize = 128;
 /// Least width, for the words, and least height, for the bar.
@@ -39,6 +38,8 @@ struct Map<'a> {
     results: &'a Results,
     x: Series,
     y: Series,
+    /// Whether its thresholds are shares.
+    is_share: bool,
     settings: Vec<Setting<'a>>,
     /// The values of x, rising, and those of y.
     columns: Vec<Value>,
@@ -51,8 +52,8 @@ struct Value {
     label: String,
 }
 
-/// A figure for each two parameters that were crossed and each measure, as `(stem, figure)`.
-pub fn figures(results: &Results) -> Vec<(String, Figure)> {
+/// A figure for each two parameters that were crossed and each measure.
+pub fn figures(results: &Results) -> Vec<Figure> {
     let mut maps: Vec<([Series; 2], bool, Vec<Setting<'_>>)> = Vec::new();
     for setting in results.settings(Series::Grid) {
         let &[(x, _), (y, _)] = &setting.variation.numbers()[..] else {
@@ -73,15 +74,12 @@ pub fn figures(results: &Results) -> Vec<(String, Figure)> {
             results,
             x,
             y,
+            is_share,
             columns: values(&settings, x),
             rows: values(&settings, y),
             settings,
         };
-        let kind = if is_share { "-share" } else { "" };
-        for &measure in results.measures() {
-            let stem = format!("grid-{x}{kind}-{y}-{}", measure.name());
-            figures.push((stem, map.draw(measure)));
-        }
+        figures.extend(results.measures().iter().map(|&measure| map.draw(measure)));
     }
     figures
 }
@@ -96,7 +94,7 @@ fn number(setting: &Setting<'_>, series: Series) -> f64 {
 fn values(settings: &[Setting<'_>], series: Series) -> Vec<Value> {
     let values = settings.iter().map(|setting| Value {
         number: number(setting, series),
-        label: minus(&words::value(setting.variation, series).unwrap_or_default()),
+        label: minus(&labels::value(setting.variation, series).unwrap_or_default()),
     });
     let mut values: Vec<Value> = values.collect();
     values.sort_by(|a, b| a.number.total_cmp(&b.number));
@@ -115,13 +113,13 @@ fn place_of(values: &[Value], number: f64) -> f64 {
 
 impl Map<'_> {
     fn call(&self, setting: &Setting<'_>) -> String {
-        // Held together where the line is broken.
-        minus(&words::setting(setting.variation))
+        // Not broken across lines.
+        minus(&labels::setting(setting.variation))
             .replace(", ", " ")
             .replace(' ', "\u{a0}")
     }
 
-    fn words(&self, reading: &Reading, is_level_shown: bool, width: f64) -> Words {
+    fn caption(&self, reading: &DrawnMeasure, is_level_shown: bool, width: f64) -> Caption {
         let results = self.results;
         let remarks = Remarks::on(results, &self.settings, reading.measure, |s| self.call(s));
         let mut below = remarks.notes("");
@@ -135,17 +133,21 @@ impl Map<'_> {
         let baseline = reading.baseline.map(|baseline| reading.write(baseline));
         match baseline {
             Some(baseline) if is_level_shown => {
-                legend.push((Sign::Line(INK, 2.0), format!("unmerged: {baseline}")));
+                legend.push((LegendKey::Line(INK, 2.0), format!("unmerged: {baseline}")));
             }
-            // No line on the colour bar could stand for it.
+            // It lies beyond the colour bar, which cannot mark it.
             Some(baseline) => {
                 below.insert(0, format!("Unmerged: {baseline}, beyond these colours."))
             }
             None => {}
         }
-        remarks.explain(Sign::Frame(depth(0.5)), &mut legend);
-        let varying = format!("over {} and {}", words::sign(self.x), words::sign(self.y));
-        remarks.alarm(Words::new(
+        remarks.explain(LegendKey::Frame(depth(0.5)), &mut legend);
+        let varying = format!(
+            "over {} and {}",
+            labels::symbol(self.x),
+            labels::symbol(self.y)
+        );
+        remarks.alarm(Caption::new(
             width,
             &notes::title(results, reading.measure, &varying),
             &notes::subtitle(results, &[self.x, self.y], &self.settings, "mean"),
@@ -155,7 +157,7 @@ impl Map<'_> {
     }
 
     fn draw(&self, measure: Measure) -> Figure {
-        let reading = Reading::of(self.results, &self.settings, measure);
+        let reading = DrawnMeasure::of(self.results, &self.settings, measure);
         let means: Vec<f64> = self
             .settings
             .iter()
@@ -176,33 +178,32 @@ impl Map<'_> {
         let height = cell[1] * self.rows.len() as f64;
         let titled = |series: Series| match series {
             Series::Tau => "threshold \u{3c4}",
-            series => words::sign(series),
+            series => labels::symbol(series),
         };
         let x = Axis::labelled(&labels(&self.columns), width, TICK.size, titled(self.x));
         let y = Axis::stacked(&labels(&self.rows), height, TICK.size, titled(self.y));
-        let bar_width = colours.as_ref().map_or(0.0, |axis| {
-            let labels = BAR + 2.0 * TICK_LENGTH + axis.widest_label(TICK.size);
-            BAR_GAP + labels.max(room(&axis.title, TICK.weight, TICK.size))
-        });
+        let bar_width = colours
+            .as_ref()
+            .map_or(0.0, |axis| BAR_GAP + colour_bar::width_with(axis));
         let left = PADDING + y.widest_label(TICK.size) + 2.0 * TICK_LENGTH;
         let least_width = (left - PADDING + width + bar_width).max(LEAST);
-        let words = self.words(&reading, level.is_some(), least_width);
+        let caption = self.caption(&reading, level.is_some(), least_width);
 
-        let place = Place {
+        let place = Rect {
             left,
-            top: words.above() + LEADING + 4.0,
+            top: caption.above() + LEADING + 4.0,
             width,
             height,
         };
         let axis_end = place.bottom() + 2.0 * TICK_LENGTH + 2.0 * LEADING - 6.0;
-        let bar = Place {
+        let bar = Rect {
             left: place.right() + BAR_GAP,
-            width: BAR,
+            width: colour_bar::WIDTH,
             height: height.max(LEAST_HEIGHT),
             ..place
         };
         let end = axis_end.max(bar.bottom() + LEADING / 2.0) + 6.0;
-        let canvas = Canvas::new(words.width() + 2.0 * PADDING, end + words.below());
+        let canvas = Canvas::new(caption.width() + 2.0 * PADDING, end + caption.below());
         self.draw_cells(&canvas, place, cell, &reading, colours.as_ref());
         canvas.chart(place, &x, &y, Lines::Ticks);
         frame(&canvas, place);
@@ -212,25 +213,36 @@ impl Map<'_> {
         let middle = place.left + (width / 2.0).max(half - TICK_LENGTH);
         canvas.text((middle, axis_end - 3.0), HPos::Center, &x.title, TICK);
         if let Some(axis) = &colours {
-            colour_bar(&canvas, bar, axis, level);
+            colour_bar(&canvas, bar, depths(BAR_STEPS).rev(), axis, Y_TITLE);
+            if let Some(share) = level {
+                let y = bar.bottom() - share * bar.height;
+                let ends = [(bar.left - 5.0, y), (bar.right() + 2.0, y)];
+                canvas.line(&ends, line(INK, 2.0));
+            }
         }
-        words.write(&canvas, end);
-        canvas.finish(&words.aloud())
+        caption.write(&canvas, end);
+        let kind = FigureKind::Sweep(SweepFigure {
+            series: Series::Grid,
+            crossed: Some([self.x, self.y]),
+            is_tau_share: self.is_share,
+            measure,
+        });
+        canvas.finish(kind, caption.aloud())
     }
 
     fn draw_cells(
         &self,
         canvas: &Canvas,
-        map: Place,
+        map: Rect,
         [wide, high]: [f64; 2],
-        reading: &Reading,
+        reading: &DrawnMeasure,
         colours: Option<&Axis>,
     ) {
         let gap = if wide.min(high) < 8.0 { 0.0 } else { GAP };
         for setting in &self.settings {
             let column = place_of(&self.columns, number(setting, self.x));
             let row = place_of(&self.rows, number(setting, self.y));
-            let cell = Place {
+            let cell = Rect {
                 left: map.left + column * wide + gap / 2.0,
                 top: map.bottom() - (row + 1.0) * high + gap / 2.0,
                 width: wide - gap,
@@ -254,7 +266,7 @@ fn cell_side(axis: usize, count: usize) -> f64 {
 /// One cell: filled if something merged, else its sides alone; crossed if it failed.
 fn draw_cell(
     canvas: &Canvas,
-    cell: Place,
+    cell: Rect,
     setting: &Setting<'_>,
     colour: Option<RGBColor>,
     number: Option<&str>,
@@ -264,7 +276,7 @@ fn draw_cell(
     match colour {
         Some(colour) if hollow => {
             let rim = RIM.min(cell.width.min(cell.height) / 4.0);
-            let inside = Place {
+            let inside = Rect {
                 left: cell.left + rim,
                 top: cell.top + rim,
                 width: cell.width - 2.0 * rim,
@@ -290,7 +302,7 @@ fn draw_cell(
     }
     if setting.failed().next().is_some() {
         let half = (cell.width.min(cell.height) / 2.0 - 1.0).clamp(1.0, 2.0 * CROSS);
-        // Beside the number of the repetitions that did not fail.
+        // In the corner, beside the mean of the repetitions that did not fail.
         let at = match colour {
             None => (middle, centre),
             Some(_) => {
@@ -303,8 +315,8 @@ fn draw_cell(
         } else {
             half.min(CROSS - 1.0)
         };
-        // Seen on cells of every colour.
-        let ground = Place {
+        // A light ground, so that the cross is seen on cells of any colour.
+        let ground = Rect {
             left: at.0 - half - 1.5,
             top: at.1 - half - 1.5,
             width: 2.0 * half + 3.0,
@@ -314,28 +326,5 @@ fn draw_cell(
             canvas.rectangle(ground, ON_DARK.filled());
         }
         cross(canvas, at, half, ALARM);
-    }
-}
-
-/// What the colours stand for, with the baseline at a share of the way up.
-fn colour_bar(canvas: &Canvas, place: Place, axis: &Axis, baseline: Option<f64>) {
-    let steps = (0..BAR_STEPS).rev();
-    let pixels: Vec<u8> = steps
-        .flat_map(|step| {
-            let colour = depth(step as f64 / (BAR_STEPS - 1) as f64);
-            [colour.0, colour.1, colour.2]
-        })
-        .collect();
-    canvas.image(place, &raster::rgb(1, BAR_STEPS, &pixels));
-    frame(canvas, place);
-    let title = (place.left, place.top - Y_TITLE);
-    canvas.text(title, HPos::Left, &axis.title, TICK);
-    right_ticks(canvas, place, axis);
-    if let Some(share) = baseline {
-        let y = place.bottom() - share * place.height;
-        canvas.line(
-            &[(place.left - 5.0, y), (place.right() + 2.0, y)],
-            line(INK, 2.0),
-        );
     }
 }

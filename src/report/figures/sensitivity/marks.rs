@@ -3,12 +3,12 @@
 use plotters::style::Color;
 
 use crate::report::figures::axis::Axis;
-use crate::report::figures::canvas::{Canvas, Place, line};
+use crate::report::figures::canvas::{Canvas, Rect, line};
 use crate::report::figures::chart::{CROSS, cross, ring};
 use crate::report::figures::colours::{ACCENT, ALARM, SECOND};
 use crate::sensitivity::{Measure, Setting};
 
-use super::{Reading, drawable};
+use super::{DrawnMeasure, drawable};
 
 /// Radius of a mean, of a single repetition, and half of an error bar's ends, at most.
 const MEAN: f64 = 4.0;
@@ -41,7 +41,7 @@ pub struct Mark {
 
 impl Mark {
     /// Of a setting of a series of numbers, or of that place in its series.
-    pub fn of(setting: &Setting<'_>, place: usize, reading: &Reading) -> Self {
+    pub fn of(setting: &Setting<'_>, place: usize, reading: &DrawnMeasure) -> Self {
         let average = setting.average(reading.measure);
         let deviation = average.and_then(|average| average.deviation);
         let repeats = setting.points.iter().filter_map(|point| {
@@ -80,7 +80,7 @@ impl Mark {
 
 /// Marks in their place on a canvas.
 pub struct MarksIn<'a> {
-    place: Place,
+    place: Rect,
     x: &'a Axis,
     y: &'a Axis,
     marks: &'a [Mark],
@@ -92,7 +92,7 @@ pub struct MarksIn<'a> {
 
 impl<'a> MarksIn<'a> {
     /// Between these axes.
-    pub fn new(place: Place, [x, y]: [&'a Axis; 2], marks: &'a [Mark]) -> Self {
+    pub fn new(place: Rect, [x, y]: [&'a Axis; 2], marks: &'a [Mark]) -> Self {
         let gaps = marks
             .windows(2)
             .map(|two| x.share(two[1].x) - x.share(two[0].x));
@@ -121,7 +121,7 @@ impl<'a> MarksIn<'a> {
         let width = (BAR * self.each).min(WIDEST_BAR);
         for mark in self.marks {
             let height = axis.share(mark.share) * self.place.height;
-            let bar = Place {
+            let bar = Rect {
                 left: self.across(mark) - width / 2.0,
                 top: self.place.bottom() - height,
                 width,
@@ -148,7 +148,7 @@ impl<'a> MarksIn<'a> {
         }
     }
 
-    /// Single values: beside the mean, which would cover them, unless they would be nearer to the next one.
+    /// Single values, beside the mean that would cover them, unless the next setting is too close.
     pub fn repeats(&self, canvas: &Canvas) {
         let beside = self.radius + SINGLE + 1.0;
         let beside = if self.each > 3.0 * beside {
@@ -159,9 +159,10 @@ impl<'a> MarksIn<'a> {
         for mark in self.marks {
             for &(value, hollow) in &mark.repeats {
                 let middle = (self.across(mark) + beside, self.up(value));
-                let style = match hollow {
-                    true => line(ACCENT.mix(FAINT), 0.8),
-                    false => ACCENT.mix(FAINT).filled(),
+                let style = if hollow {
+                    line(ACCENT.mix(FAINT), 0.8)
+                } else {
+                    ACCENT.mix(FAINT).filled()
                 };
                 canvas.circle(middle, SINGLE, style);
             }
@@ -173,9 +174,10 @@ impl<'a> MarksIn<'a> {
         for mark in self.marks {
             let Some(mean) = mark.mean else { continue };
             let middle = (self.across(mark), self.up(mean));
-            match mark.hollow {
-                true => ring(canvas, middle, self.radius, ACCENT),
-                false => canvas.circle(middle, self.radius, ACCENT.filled()),
+            if mark.hollow {
+                ring(canvas, middle, self.radius, ACCENT)
+            } else {
+                canvas.circle(middle, self.radius, ACCENT.filled())
             }
         }
     }

@@ -6,7 +6,7 @@ mod marks;
 mod notes;
 
 use crate::plan::Threshold;
-use crate::report::sensitivity::words::{self, Written};
+use crate::report::sensitivity::labels::{self, NumberFormat};
 use crate::sensitivity::{Measure, Results, Series, Setting};
 
 use super::Figure;
@@ -14,10 +14,10 @@ use super::axis::Axis;
 use super::canvas::TICK;
 use super::text;
 
-/// A figure for each thing that varies and each of the measures that are drawn, as `(stem, figure)`: which layers merge
+/// A figure for each thing that varies and each of the measures that are drawn: which layers merge
 /// (Figure 3a), τ (3b), α and p (2), L_s, and a map for each two that were crossed (2). Thresholds that are similarities and
 /// those that are shares have figures of their own.
-pub fn sensitivity(results: &Results) -> Vec<(String, Figure)> {
+pub fn sensitivity(results: &Results) -> Vec<Figure> {
     let mut figures = Vec::new();
     for series in Series::ALL {
         let drawn = match series {
@@ -36,16 +36,16 @@ fn is_tau_share(setting: &Setting<'_>) -> bool {
 }
 
 /// A measure as a figure shows it.
-struct Reading {
+struct DrawnMeasure {
     measure: Measure,
     /// What it is called.
     name: String,
     /// Of the checkpoint as it is, where that is known.
     baseline: Option<f64>,
-    written: Written,
+    written: NumberFormat,
 }
 
-impl Reading {
+impl DrawnMeasure {
     fn of(results: &Results, settings: &[Setting<'_>], measure: Measure) -> Self {
         let baseline = results.baseline(measure);
         let means = settings
@@ -53,15 +53,15 @@ impl Reading {
             .filter_map(|setting| Some(setting.average(measure)?.mean));
         Self {
             measure,
-            name: text::name(&words::measure(results, measure)),
+            name: text::name(&labels::measure(results, measure)),
             baseline,
-            written: Written::of(measure, means.chain(baseline)),
+            written: NumberFormat::of(measure, means.chain(baseline)),
         }
     }
 
-    /// A mean or spread as it can be drawn, shares in percent.
+    /// A mean or spread in the unit of the axis: shares in percent, clamped; `None` for NaN.
     fn drawable(&self, number: f64) -> Option<f64> {
-        let scale = if words::is_share(self.measure) {
+        let scale = if labels::is_share(self.measure) {
             100.0
         } else {
             1.0
@@ -86,17 +86,18 @@ impl Reading {
             Some((number.min(least), number.max(greatest)))
         });
         let (least, greatest) = ends.unwrap_or((0.0, 1.0));
-        // No wider than fits beside another title.
+        // Narrow enough to fit beside another title.
         let title = text::shortened(&self.name, TICK.weight, TICK.size, 200.0);
         let axis = Axis::measured(least, greatest, 5, &title);
-        match words::is_share(self.measure) {
-            true => axis.in_percent(),
-            false => axis,
+        if labels::is_share(self.measure) {
+            axis.in_percent()
+        } else {
+            axis
         }
     }
 }
 
-/// A number as it can be drawn: there is nothing to see beyond the greatest, and no number may be none.
+/// Clamps a number to what an axis can hold; `None` for NaN.
 fn drawable(number: f64) -> Option<f64> {
     const GREATEST: f64 = 1e300;
     (!number.is_nan()).then(|| number.clamp(-GREATEST, GREATEST))

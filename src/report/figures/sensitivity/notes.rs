@@ -1,9 +1,9 @@
 //! What is written around the figures of a sweep.
 
-use crate::report::figures::chart::{Sign, Words};
+use crate::report::figures::chart::{Caption, LegendKey};
 use crate::report::figures::colours::ALARM;
 use crate::report::figures::text::{name, things};
-use crate::report::sensitivity::words;
+use crate::report::sensitivity::labels;
 use crate::sensitivity::{Measure, Results, Series, Setting};
 
 /// Names in a note at most.
@@ -11,7 +11,7 @@ const NAMES: usize = 8;
 
 /// What is measured, and over what.
 pub fn title(results: &Results, measure: Measure, varying: &str) -> String {
-    format!("{} {varying}", name(&words::title(results, measure)))
+    format!("{} {varying}", name(&labels::title(results, measure)))
 }
 
 /// The checkpoint, what does not vary, and what is drawn of the repetitions.
@@ -22,7 +22,7 @@ pub fn subtitle(
     shown: &str,
 ) -> String {
     let mut parts = vec![name(&results.sweep.source.file)];
-    parts.extend(words::base(results, varied));
+    parts.extend(labels::base(results, varied));
     let counts = || settings.iter().map(|setting| setting.points.len());
     let (least, most) = (counts().min().unwrap_or(0), counts().max().unwrap_or(0));
     parts.push(match (least, most) {
@@ -30,7 +30,7 @@ pub fn subtitle(
         (least, most) if least == most => format!("{shown} of {most} runs"),
         (least, most) => format!("{shown} of {least} to {most} runs"),
     });
-    // Each is held together where the line is broken.
+    // Parts are not broken across lines.
     let parts: Vec<String> = parts
         .iter()
         .map(|part| part.replace(' ', "\u{a0}"))
@@ -38,7 +38,7 @@ pub fn subtitle(
     parts.join(" \u{b7} ")
 }
 
-/// What is to be known of a figure beside its numbers.
+/// What a figure's notes, legend and alarm say of settings that merged nothing and of runs that failed.
 pub struct Remarks {
     /// The settings at which nothing merged, by name.
     hollow: Vec<String>,
@@ -75,33 +75,34 @@ impl Remarks {
         }
     }
 
-    /// Explains what is hollow and what is crossed, if anything is.
-    pub fn explain(&self, hollow: Sign, legend: &mut Vec<(Sign, String)>) {
+    /// Adds the legend's entries for hollow and crossed settings, where there are any.
+    pub fn explain(&self, hollow: LegendKey, legend: &mut Vec<(LegendKey, String)>) {
         if !self.hollow.is_empty() {
             legend.push((hollow, "nothing merged".to_owned()));
         }
         if self.failed > 0 {
-            legend.push((Sign::Cross(ALARM), "failed".to_owned()));
+            legend.push((LegendKey::Cross(ALARM), "failed".to_owned()));
         }
     }
 
-    /// With what must not be overlooked.
-    pub fn alarm(&self, words: Words) -> Words {
-        match self.all_hollow {
-            true => words.alarmed(
+    /// Adds an alarm where nothing merged at all.
+    pub fn alarm(&self, caption: Caption) -> Caption {
+        if self.all_hollow {
+            caption.alarmed(
                 "NOTHING MERGED at any point of this figure: it does not show that the net is robust to merging.",
-            ),
-            false => words,
+            )
+        } else {
+            caption
         }
     }
 
-    /// What is said below the figure, with something before the names.
+    /// The notes below the figure, with `prefix` before the names.
     pub fn notes(&self, prefix: &str) -> Vec<String> {
         let mut notes = Vec::new();
         if !self.hollow.is_empty() {
             notes.push(format!(
                 "Hollow: nothing merged at {prefix}{}. What is drawn there says nothing about merging.",
-                words::listed(&self.hollow, NAMES)
+                labels::listed(&self.hollow, NAMES)
             ));
         }
         if self.failed > 0 {
@@ -109,7 +110,7 @@ impl Remarks {
                 "\u{d7}: {} of {} failed, at {prefix}{}.",
                 self.failed,
                 things(self.runs as u64, "run"),
-                words::listed(&self.failing, NAMES)
+                labels::listed(&self.failing, NAMES)
             ));
         }
         if self.missing > 0 {

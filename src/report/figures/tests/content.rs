@@ -327,7 +327,7 @@ fn shallow_layers_are_grey_and_cut_off() {
 #[test]
 fn epochs_are_lines() {
     let figures = evolution(&epochs(17, 4));
-    let drawing = Drawing::of(&figures[1].1);
+    let drawing = Drawing::of(&figures[1]);
     let lines = drawing
         .paths
         .iter()

@@ -70,7 +70,8 @@ fn number(node: Node<'_, '_>, attribute: &str) -> f64 {
 
 impl Drawing {
     pub fn of(figure: &Figure) -> Self {
-        let document = Document::parse(figure.svg()).expect("well-formed XML");
+        let svg = figure.svg();
+        let document = Document::parse(&svg).expect("well-formed XML");
         let root = document.root_element();
         let mut drawing = Self {
             width: number(root, "width"),

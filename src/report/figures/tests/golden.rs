@@ -13,11 +13,12 @@ use crate::report::figures::{Figure, layer_thresholds, similarity};
 
 fn check(name: &str, figure: &Figure) {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/figures/{name}.svg"));
+    let svg = figure.svg();
     if std::env::var_os("INMERGE_BLESS").is_some_and(|value| value == "1") {
-        fs::write(&golden, figure.svg()).unwrap();
+        fs::write(&golden, &svg).unwrap();
     }
     let expected = fs::read_to_string(&golden).unwrap_or_default();
-    let (is, was) = (unpacked(figure.svg()), unpacked(&expected));
+    let (is, was) = (unpacked(&svg), unpacked(&expected));
     let differing = is.lines().zip(was.lines()).find(|(is, was)| is != was);
     assert!(
         is == was,

@@ -111,7 +111,7 @@ fn nets_of_every_depth_have_labels_that_fit() {
         }
         for count in [1, 2, 5, 60] {
             let mut evolution_of = epochs(layers, count);
-            check(&format!("{layers} layers"), &evolution(&evolution_of)[0].1);
+            check(&format!("{layers} layers"), &evolution(&evolution_of)[0]);
             for epoch in &mut evolution_of.epochs {
                 epoch.insert_str(3, &"Wide".repeat(30));
             }
@@ -122,21 +122,19 @@ fn nets_of_every_depth_have_labels_that_fit() {
                 });
             }
             let figures = evolution(&evolution_of);
-            let stems: Vec<&str> = figures.iter().map(|(stem, _)| *stem).collect();
+            let kinds: Vec<FigureKind> = figures.iter().map(|figure| figure.kind).collect();
             let mut expected = vec![
-                "evolution-redundancy",
-                "evolution-effective-rank",
-                "evolution-weight-change",
+                FigureKind::RedundancyOverEpochs,
+                FigureKind::EffectiveRankOverEpochs,
+                FigureKind::WeightChangeOverEpochs,
             ];
             if layers == 0 {
                 expected.remove(1);
             }
-            assert_eq!(stems, expected);
-            for (stem, figure) in figures {
-                check(
-                    &format!("{stem} of {layers} layers, {count} epochs"),
-                    &figure,
-                );
+            assert_eq!(kinds, expected);
+            for figure in figures {
+                let what = format!("{:?} of {layers} layers, {count} epochs", figure.kind);
+                check(&what, &figure);
             }
         }
     }

@@ -15,13 +15,9 @@ const NINE: [&str; 9] = [
 
 fn drawing(results: &Results, stem: &str) -> Drawing {
     let figures = sensitivity(results);
-    let stems: Vec<&String> = figures.iter().map(|(stem, _)| stem).collect();
-    let figure = figures.iter().find(|(of, _)| of == stem);
-    Drawing::of(
-        &figure
-            .unwrap_or_else(|| panic!("{stem} is none of {stems:?}"))
-            .1,
-    )
+    let stems: Vec<String> = figures.iter().map(|figure| figure.kind.stem()).collect();
+    let place = stems.iter().position(|of| of == stem);
+    Drawing::of(&figures[place.unwrap_or_else(|| panic!("{stem} is none of {stems:?}"))])
 }
 
 /// Means of something that merged, from left to right, but for that of the legend.
@@ -72,7 +68,7 @@ fn each_series_and_measure_has_a_figure() {
         let sample = sample.taus(&["0.1", "20%"]).fractions(&[0.5], &[0.5]);
         let results = sample.skips(&[1, 2]).grid(&[0.1, 0.2], &[0.3]).results();
         let figures = sensitivity(&results).into_iter();
-        figures.map(|(stem, _)| stem).collect::<Vec<_>>()
+        figures.map(|figure| figure.kind.stem()).collect::<Vec<_>>()
     };
     assert_eq!(
         of(Sample::scored()),
@@ -297,11 +293,8 @@ fn a_map_has_a_cell_for_each_setting() {
 
 /// Colour, whether it is filled, and the number of shapes of each path of a map.
 fn figures_paths(results: &Results) -> Vec<(String, bool, usize)> {
-    let (_, figure) = &sensitivity(results)[0];
-    let lines = figure
-        .svg()
-        .lines()
-        .filter(|line| line.starts_with("<path"));
+    let svg = sensitivity(results)[0].svg();
+    let lines = svg.lines().filter(|line| line.starts_with("<path"));
     let attribute = |line: &str, name: &str| {
         let (_, rest) = line.split_once(&format!(" {name}=\""))?;
         Some(rest.split('"').next().unwrap().to_owned())
@@ -381,8 +374,8 @@ fn figures_of_every_size_have_labels_that_fit() {
                 .evaluator
                 .iter_mut()
                 .for_each(|e| e.metric = Some(metric.clone()));
-            for (stem, figure) in sensitivity(&results) {
-                check(&format!("{stem} of {past} layers"), &figure);
+            for figure in sensitivity(&results) {
+                check(&format!("{:?} of {past} layers", figure.kind), &figure);
             }
         }
     }
@@ -452,7 +445,7 @@ proptest! {
                 fail(point);
             }
         }
-        for (_, figure) in sensitivity(&results) {
+        for figure in sensitivity(&results) {
             assert_within(&figure);
         }
     }

@@ -2,45 +2,45 @@
 
 use maud::{Markup, html};
 
-use crate::report::figures::Figure;
+use crate::report::figures::{Figure, FigureKind, SweepFigure};
 use crate::report::printable;
-use crate::report::sensitivity::words;
-use crate::sensitivity::{Measure, Results, Series};
+use crate::report::sensitivity::labels;
+use crate::sensitivity::{Results, Series};
 
-use super::super::figure;
+use super::super::figure::with_links;
 
 /// Figures that are wider than this, in pixels, have a row of the page for themselves.
 const WIDE: u32 = 760;
 
-/// What belongs together.
-struct Part {
+/// A section of the page, and the series whose figures stand in it.
+struct Section {
     id: &'static str,
     title: &'static str,
     lead: &'static str,
     series: &'static [Series],
 }
 
-const PARTS: [Part; 4] = [
-    Part {
+const SECTIONS: [Section; 4] = [
+    Section {
         id: "which",
         title: "Which layers merge",
         lead: "Some layers merge while all others are left as they are (the paper\u{2019}s Figure 3a).",
         series: &[Series::Layer, Series::Stage, Series::Past],
     },
-    Part {
+    Section {
         id: "tau",
         title: "Threshold \u{3c4}",
         lead: "The higher \u{3c4} is, the more similar a partner must be, and the fewer kernels merge (the paper\u{2019}s Figure 3b).",
         series: &[Series::Tau],
     },
-    Part {
+    Section {
         id: "alpha-p",
         title: "\u{3b1} and p",
         lead: "A merged kernel keeps a share \u{3b1} of itself, and each kernel takes its turn with probability p (the \
                paper\u{2019}s Figure 2).",
         series: &[Series::Alpha, Series::Prob, Series::Grid],
     },
-    Part {
+    Section {
         id: "shallow",
         title: "Layers left alone",
         lead: "The first L_s convolutions never merge.",
@@ -48,44 +48,47 @@ const PARTS: [Part; 4] = [
     },
 ];
 
-/// A section of figures.
+/// A section with its figures.
 pub struct Drawings<'a> {
-    part: &'static Part,
-    figures: Vec<&'a (String, Figure)>,
+    section: &'static Section,
+    figures: Vec<(SweepFigure, &'a Figure)>,
 }
 
 impl<'a> Drawings<'a> {
     /// The sections that have figures.
-    pub fn of(figures: &'a [(String, Figure)]) -> Vec<Self> {
-        let section = |part: &'static Part| {
-            let belongs = |(stem, _): &&(String, Figure)| {
-                series_of(stem).is_some_and(|series| part.series.contains(&series))
-            };
-            let figures: Vec<_> = figures.iter().filter(belongs).collect();
-            (!figures.is_empty()).then_some(Self { part, figures })
+    pub fn of(figures: &'a [Figure]) -> Vec<Self> {
+        let drawings = |section: &'static Section| {
+            let figures = figures.iter().filter_map(|figure| match figure.kind {
+                FigureKind::Sweep(kind) if section.series.contains(&kind.series) => {
+                    Some((kind, figure))
+                }
+                _ => None,
+            });
+            let figures: Vec<_> = figures.collect();
+            (!figures.is_empty()).then_some(Self { section, figures })
         };
-        PARTS.iter().filter_map(section).collect()
+        SECTIONS.iter().filter_map(drawings).collect()
     }
 
     /// The link to it.
     pub fn link(&self) -> Markup {
-        html! { a href={ "#" (self.part.id) } { (self.part.title) } }
+        html! { a href={ "#" (self.section.id) } { (self.section.title) } }
     }
 
     /// The section with its figures.
     pub fn section(&self, results: &Results) -> Markup {
-        let part = self.part;
+        let Section {
+            id, title, lead, ..
+        } = self.section;
         html! {
-            section #(part.id) aria-labelledby={ (part.id) "-title" } {
-                h2 id={ (part.id) "-title" } { (part.title) }
-                p.lead { (part.lead) }
+            section #(id) aria-labelledby={ (id) "-title" } {
+                h2 id={ (id) "-title" } { (title) }
+                p.lead { (lead) }
                 div.drawings {
-                    @for (stem, drawn) in &self.figures {
-                        @let drawing = figure::with_links("", stem, drawn, &caption(results, stem));
-                        @match drawn.width() {
-                            width if width > WIDE => div.wide style={ "--width:" (width) "px" } { (drawing) },
-                            _ => (drawing),
-                        }
+                    @for (kind, figure) in &self.figures {
+                        @let drawing = with_links(&figure.kind.stem(), figure, &caption(results, kind));
+                        @if figure.width > WIDE { div.wide style={ "--width:" (figure.width) "px" } { (drawing) } }
+                        @else { (drawing) }
                     }
                 }
             }
@@ -93,28 +96,19 @@ impl<'a> Drawings<'a> {
     }
 }
 
-/// The series that a figure is of.
-fn series_of(stem: &str) -> Option<Series> {
-    let is_of = |series: &Series| stem.starts_with(&format!("{series}-"));
-    Series::ALL.into_iter().find(is_of)
-}
-
-/// What a figure shows, by its stem.
-fn caption(results: &Results, stem: &str) -> String {
-    let measure = Measure::ALL
-        .into_iter()
-        .find(|measure| stem.ends_with(measure.name()));
-    let measured = measure.map_or_else(String::new, |measure| words::title(results, measure));
-    let varied = match series_of(stem) {
-        Some(Series::Layer) => "with each layer merged alone",
-        Some(Series::Stage) => "with each stage merged alone",
-        Some(Series::Past) => "with all layers past a depth merged",
-        Some(Series::Tau) => "over the threshold \u{3c4}, and the share of kernels that merged",
-        Some(Series::Alpha) => "over \u{3b1}",
-        Some(Series::Prob) => "over p, and the share of kernels that merged",
-        Some(Series::SkipShallow) => "over L_s, and the share of kernels that merged",
-        Some(Series::Grid) => "over two parameters at once",
-        Some(Series::Baseline) | None => "",
+/// What a figure shows.
+fn caption(results: &Results, figure: &SweepFigure) -> String {
+    let varied = match figure.series {
+        Series::Layer => "with each layer merged alone",
+        Series::Stage => "with each stage merged alone",
+        Series::Past => "with all layers past a depth merged",
+        Series::Tau => "over the threshold \u{3c4}, and the share of kernels that merged",
+        Series::Alpha => "over \u{3b1}",
+        Series::Prob => "over p, and the share of kernels that merged",
+        Series::SkipShallow => "over L_s, and the share of kernels that merged",
+        Series::Grid => "over two parameters at once",
+        Series::Baseline => "",
     };
+    let measured = labels::title(results, figure.measure);
     format!("{} {varied}.", printable(&measured))
 }

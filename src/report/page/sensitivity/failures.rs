@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::report::printable;
-use crate::report::sensitivity::{RESULTS_TABLE, words};
+use crate::report::sensitivity::{RESULTS_TABLE, labels};
 use crate::report::table::count;
 use crate::sensitivity::{FinishedPoint, Results};
 
@@ -18,7 +18,7 @@ pub fn failed(results: &Results, failures: usize) -> Markup {
         section #failures aria-labelledby="failures-title" {
             h2 #failures-title { "Failures" }
             p.lead { "What the evaluator printed last, point by point." }
-            @for (finished, why, output) in words::failures(results).take(FAILURES) { (failure(finished, why, output)) }
+            @for (finished, why, output) in labels::failures(results).take(FAILURES) { (failure(finished, why, output)) }
             @if failures > FAILURES {
                 p.note { (count((failures - FAILURES) as u64)) " more: why they failed stands in " a href=(RESULTS_TABLE) { (RESULTS_TABLE) } "." }
             }
@@ -35,7 +35,7 @@ fn failure(finished: &FinishedPoint, why: &str, output: &str) -> Markup {
         .replace('\t', "    ");
     html! {
         div.failure {
-            h4 { (point.series) ": " (name(&words::setting(&point.variation))) }
+            h4 { (point.series) ": " (name(&labels::setting(&point.variation))) }
             p { "repetition " (point.repeat + 1) ", seed " (point.seed) ": " (printable(why)) }
             @if !output.trim().is_empty() { pre tabindex="0" { (printable(output.trim_end())) } }
         }

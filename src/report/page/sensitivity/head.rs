@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::report::TOOL;
 use crate::report::printable;
-use crate::report::sensitivity::words::{self, Written};
+use crate::report::sensitivity::labels::{self, NumberFormat};
 use crate::report::table::{bytes, count, counted};
 use crate::sensitivity::{Measure, Results, Setting};
 
@@ -14,7 +14,7 @@ use super::super::text::{name, with_minus};
 /// The checkpoint, the base settings, and how variants are scored.
 pub fn facts(results: &Results) -> Markup {
     let sweep = &results.sweep;
-    let base = words::base(results, &[]);
+    let base = labels::base(results, &[]);
     html! {
         p.overline { "Sensitivity to merging" span.tool { (TOOL) } }
         h1 { (name(&sweep.source.file)) }
@@ -44,11 +44,11 @@ pub fn facts(results: &Results) -> Markup {
 
 /// What must not be overlooked.
 pub fn warnings(results: &Results, failures: usize) -> Markup {
-    let settings: Vec<Setting<'_>> = words::settings(results).collect();
+    let settings: Vec<Setting<'_>> = labels::settings(results).collect();
     let hollow: Vec<String> = settings
         .iter()
         .filter(|setting| setting.merged_nothing())
-        .map(|setting| words::setting(setting.variation))
+        .map(|setting| labels::setting(setting.variation))
         .collect();
     let mut warnings = Vec::new();
     if results.missing > 0 {
@@ -68,7 +68,7 @@ pub fn warnings(results: &Results, failures: usize) -> Markup {
             "Nothing merged at {} of {}, which figures show hollow: {}. What comes of them says nothing about merging.",
             hollow.len(),
             counted(settings.len() as u64, "setting"),
-            words::listed(&hollow, 12)
+            labels::listed(&hollow, 12)
         ));
     }
     if failures > 0 {
@@ -97,7 +97,7 @@ pub fn warnings(results: &Results, failures: usize) -> Markup {
 /// Points, settings and kernels, and what the unmerged checkpoint comes to.
 pub fn tiles(results: &Results, failures: usize) -> Markup {
     let total = results.points.len() + results.missing;
-    let settings = words::settings(results);
+    let settings = labels::settings(results);
     let hollow = settings.filter(Setting::merged_nothing).count();
     let kernels: usize = results.sweep.layers.iter().map(|layer| layer.kernels).sum();
     html! {
@@ -106,14 +106,14 @@ pub fn tiles(results: &Results, failures: usize) -> Markup {
                 (tile("Points finished", &count(results.points.len() as u64), html! { "of " (count(total as u64)) }))
                 @for &measure in results.measures().iter().filter(|measure| is_telling(**measure)) {
                     @let baseline = results.baseline(measure);
-                    @let written = Written::of(measure, baseline);
+                    @let written = NumberFormat::of(measure, baseline);
                     (tile(
                         "Unmerged",
                         &baseline.map_or_else(|| "\u{2013}".to_owned(), |level| with_minus(written.write(level))),
-                        html! { (printable(&words::measure(results, measure))) },
+                        html! { (printable(&labels::measure(results, measure))) },
                     ))
                 }
-                (tile("Settings", &count(words::settings(results).count() as u64), html! { "beside the unmerged checkpoint" }))
+                (tile("Settings", &count(labels::settings(results).count() as u64), html! { "beside the unmerged checkpoint" }))
                 (tile("Merged nothing", &count(hollow as u64), html! { "of these settings" }))
                 (tile("Failed", &count(failures as u64), html! { "of the points" }))
                 (tile("Kernels", &count(kernels as u64), html! { "in " (counted(results.sweep.layers.len() as u64, "layer")) }))

@@ -10,7 +10,7 @@ use maud::{DOCTYPE, PreEscaped, html};
 
 use crate::report::TOOL;
 use crate::report::figures::Figure;
-use crate::report::sensitivity::{RESULTS, RESULTS_TABLE, words};
+use crate::report::sensitivity::{RESULTS, RESULTS_TABLE, labels};
 use crate::sensitivity::Results;
 
 use definitions::definitions;
@@ -22,9 +22,9 @@ use settings::table;
 const SCRIPT: &str = concat!(include_str!("../sort.js"), include_str!("sweep.js"));
 
 /// `index.html`, with the figures of [`crate::report::figures::sensitivity`], whose files lie beside it.
-pub fn sensitivity_page(results: &Results, figures: &[(String, Figure)]) -> String {
+pub fn sensitivity_page(results: &Results, figures: &[Figure]) -> String {
     let sections = Drawings::of(figures);
-    let failures = words::failures(results).count();
+    let failures = labels::failures(results).count();
     let body = html! {
         (DOCTYPE)
         html lang="en" {
@@ -98,13 +98,14 @@ mod tests {
         let page = page(&results);
         let places: Vec<usize> = figures
             .iter()
-            .map(|(stem, _)| {
+            .map(|figure| {
+                let stem = figure.kind.stem();
                 let link = format!("<a href=\"{stem}.svg\">SVG</a> <a href=\"{stem}.png\">PNG</a>");
                 assert_eq!(count(&page, &link), 1, "{stem}");
                 page.find(&link).unwrap()
             })
             .collect();
-        let stems: Vec<&str> = figures.iter().map(|(stem, _)| stem.as_str()).collect();
+        let stems: Vec<String> = figures.iter().map(|figure| figure.kind.stem()).collect();
         let place = |stem: &str| places[stems.iter().position(|s| *s == stem).unwrap()];
         let order = [
             "layer-score",

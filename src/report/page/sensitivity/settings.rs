@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::report::printable;
-use crate::report::sensitivity::words::{self, Written};
+use crate::report::sensitivity::labels::{self, NumberFormat};
 use crate::report::table::count;
 use crate::sensitivity::{Measure, Results, Setting};
 
@@ -12,7 +12,7 @@ use super::super::text::{name, with_minus};
 
 /// One row a setting.
 pub fn table(results: &Results) -> Markup {
-    let shown: Vec<(Measure, Written)> = match results.measures() {
+    let shown: Vec<(Measure, NumberFormat)> = match results.measures() {
         [Measure::Score] => vec![Measure::Score, Measure::RelativeChange],
         measures => measures
             .iter()
@@ -21,7 +21,7 @@ pub fn table(results: &Results) -> Markup {
             .collect(),
     }
     .into_iter()
-    .map(|measure| (measure, Written::in_table(results, measure)))
+    .map(|measure| (measure, NumberFormat::in_table(results, measure)))
     .collect();
     html! {
         section #settings aria-labelledby="settings-title" {
@@ -38,7 +38,7 @@ pub fn table(results: &Results) -> Markup {
                             (column("setting", "What differs from the base settings", Sort::Text))
                             (column("series", "The curve or map that it belongs to", Sort::Text))
                             @for (measure, _) in &shown {
-                                (column(&printable(&words::measure(results, *measure)), "Mean over the repetitions", Sort::Number))
+                                (column(&printable(&labels::measure(results, *measure)), "Mean over the repetitions", Sort::Number))
                                 (column("\u{b1} sd", "Sample standard deviation", Sort::Number))
                             }
                             (column("runs", "Repetitions that did not fail", Sort::Number))
@@ -56,7 +56,7 @@ pub fn table(results: &Results) -> Markup {
     }
 }
 
-fn row(place: usize, setting: &Setting<'_>, shown: &[(Measure, Written)]) -> Markup {
+fn row(place: usize, setting: &Setting<'_>, shown: &[(Measure, NumberFormat)]) -> Markup {
     let failed = setting.failed().count();
     let runs = setting.points.len();
     let kernels = setting.points[0].merging.kernels;
@@ -69,7 +69,7 @@ fn row(place: usize, setting: &Setting<'_>, shown: &[(Measure, Written)]) -> Mar
         tr.left-alone[setting.merged_nothing()] {
             (number(Some(place as f64 + 1.0), whole))
             th scope="row" {
-                (name(&words::setting(setting.variation)))
+                (name(&labels::setting(setting.variation)))
                 @if setting.merged_nothing() { " " span.reason { "nothing merged" } }
             }
             td { (setting.series) }

@@ -28,8 +28,8 @@ pub fn title(results: &Results, measure: Measure) -> String {
     first.into_iter().flatten().chain(letters).collect()
 }
 
-/// The sign of a parameter that varies as a number; nothing for others.
-pub fn sign(series: Series) -> &'static str {
+/// The symbol of a parameter that varies as a number; nothing for others.
+pub fn symbol(series: Series) -> &'static str {
     match series {
         Series::Tau => "\u{3c4}",
         Series::Alpha => "\u{3b1}",
@@ -52,13 +52,14 @@ pub fn value(variation: &Variation, series: Series) -> Option<String> {
 
 /// What a setting differs in from the base: `layer1.0.conv1.weight`, `τ 0.3, α 0.5`.
 pub fn setting(variation: &Variation) -> String {
-    let signed = |(series, _)| Some(format!("{} {}", sign(series), value(variation, series)?));
+    let signed = |(series, _)| Some(format!("{} {}", symbol(series), value(variation, series)?));
     let scope = variation.layers.as_ref().map(|scope| scope.label.clone());
     let numbers = variation.numbers().into_iter().filter_map(signed);
     let parts: Vec<String> = scope.into_iter().chain(numbers).collect();
-    match parts.is_empty() {
-        true => "unmerged".to_owned(),
-        false => parts.join(", "),
+    if parts.is_empty() {
+        "unmerged".to_owned()
+    } else {
+        parts.join(", ")
     }
 }
 
@@ -87,7 +88,7 @@ pub fn base(results: &Results, varied: &[Series]) -> Vec<String> {
     let mut parts: Vec<String> = numbers
         .into_iter()
         .filter(|(series, _)| kept(*series))
-        .map(|(series, number)| format!("{}\u{a0}{number}", sign(series)))
+        .map(|(series, number)| format!("{}\u{a0}{number}", symbol(series)))
         .collect();
     parts.push(format!("{partner} partners"));
     parts.push(counted(rounds.get().into(), "round"));
@@ -102,12 +103,13 @@ pub fn base(results: &Results, varied: &[Series]) -> Vec<String> {
     parts
 }
 
-/// Names in a row, no more of them than so many.
+/// A list of names, cut after about `most`.
 pub fn listed(names: &[String], most: usize) -> String {
     // One more takes no more room than to say that there is one.
-    let gap = match names.iter().any(|name| name.contains(", ")) {
-        true => "; ",
-        false => ", ",
+    let gap = if names.iter().any(|name| name.contains(", ")) {
+        "; "
+    } else {
+        ", "
     };
     if names.len() <= most + 1 {
         return names.join(gap);
@@ -133,12 +135,12 @@ pub fn failures(results: &Results) -> impl Iterator<Item = (&FinishedPoint, &str
 
 /// How the numbers of a measure are written: with as many digits as tell them apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Written {
+pub struct NumberFormat {
     percent: bool,
     digits: usize,
 }
 
-impl Written {
+impl NumberFormat {
     /// For these numbers, as the measure has them.
     pub fn of(measure: Measure, numbers: impl IntoIterator<Item = f64>) -> Self {
         let finite = numbers.into_iter().filter(|number| number.is_finite());
@@ -150,9 +152,10 @@ impl Written {
         let size = least.abs().max(greatest.abs());
         // Halved, for their difference may be beyond all numbers.
         let spread = 2.0 * (greatest / 2.0 - least / 2.0) / size;
-        let more = match spread > 0.0 {
-            true => (-spread.log10()).floor().clamp(0.0, 4.0) as usize,
-            false => 1,
+        let more = if spread > 0.0 {
+            (-spread.log10()).floor().clamp(0.0, 4.0) as usize
+        } else {
+            1
         };
         Self {
             percent: is_share(measure),
@@ -174,9 +177,10 @@ impl Written {
 
     /// One of the numbers.
     pub fn write(self, number: f64) -> String {
-        match self.percent {
-            true => format!("{}\u{a0}%", significant(100.0 * number, self.digits)),
-            false => significant(number, self.digits),
+        if self.percent {
+            format!("{}\u{a0}%", significant(100.0 * number, self.digits))
+        } else {
+            significant(number, self.digits)
         }
     }
 
@@ -211,7 +215,7 @@ mod tests {
     #[test]
     fn digits_tell_numbers_apart() {
         let written = |numbers: &[f64]| {
-            let written = Written::of(Measure::Score, numbers.iter().copied());
+            let written = NumberFormat::of(Measure::Score, numbers.iter().copied());
             numbers
                 .iter()
                 .map(|n| written.write(*n))
@@ -221,7 +225,7 @@ mod tests {
         assert_eq!(written(&[0.9123, 0.9137]), ["0.91230", "0.91370"]);
         assert_eq!(written(&[-1e12]), ["-1.000e12"]);
         assert_eq!(written(&[f64::MAX, f64::MIN]), ["1.80e308", "-1.80e308"]);
-        let share = Written::of(Measure::MergedShare, [0.125, 0.5]);
+        let share = NumberFormat::of(Measure::MergedShare, [0.125, 0.5]);
         assert_eq!(share.write(0.125), "12.5\u{a0}%");
         assert_eq!(share.write(0.0), "0\u{a0}%");
         assert_eq!(share.write_deviation(0.0123), "1.2\u{a0}%");

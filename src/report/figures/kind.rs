@@ -1,0 +1,124 @@
+//! What a figure shows, and what its files are called after.
+
+use crate::sensitivity::{Measure, Series};
+
+/// What a figure shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FigureKind {
+    /// A layer's similarity matrix, in file order and clustered.
+    Similarity,
+    /// A layer's pairs and kernels above τ.
+    Thresholds,
+    /// The histogram of the greatest similarities of a layer's kernels.
+    Nearest,
+    /// A layer's eigenvalues.
+    Spectrum,
+    /// Kernels of some pairs of a layer.
+    Kernels,
+    /// The kernels' greatest similarities in each layer, over depth.
+    NearestOverDepth,
+    /// The pairs and kernels above τ of all layers that take part.
+    NetThresholds,
+    /// The ranks of each layer, over depth.
+    RanksOverDepth,
+    /// The median of each layer's greatest similarities, from epoch to epoch.
+    RedundancyOverEpochs,
+    /// The effective rank of each layer, from epoch to epoch.
+    EffectiveRankOverEpochs,
+    /// The relative change of each layer's weight, from epoch to epoch.
+    WeightChangeOverEpochs,
+    /// A measure of a sweep over what varies.
+    Sweep(SweepFigure),
+}
+
+/// Which figure of a sweep it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SweepFigure {
+    /// The series of its settings.
+    pub series: Series,
+    /// The two parameters of a map; `None` for a curve.
+    pub crossed: Option<[Series; 2]>,
+    /// Whether its thresholds are shares of the kernels, not similarities.
+    pub is_tau_share: bool,
+    /// What is measured.
+    pub measure: Measure,
+}
+
+impl FigureKind {
+    /// The name of its files without their ending; for a figure of a layer, what follows the layer's own name there
+    /// ([`LayerStem`]).
+    pub fn stem(self) -> String {
+        let name = match self {
+            Self::Similarity => "similarity",
+            Self::Thresholds => "thresholds",
+            Self::Nearest => "nearest",
+            Self::Spectrum => "spectrum",
+            Self::Kernels => "kernels",
+            Self::NearestOverDepth => "nearest-over-depth",
+            Self::NetThresholds => "net-thresholds",
+            Self::RanksOverDepth => "ranks-over-depth",
+            Self::RedundancyOverEpochs => "evolution-redundancy",
+            Self::EffectiveRankOverEpochs => "evolution-effective-rank",
+            Self::WeightChangeOverEpochs => "evolution-weight-change",
+            Self::Sweep(figure) => return figure.stem(),
+        };
+        name.to_owned()
+    }
+}
+
+impl SweepFigure {
+    fn stem(self) -> String {
+        let Self {
+            series, measure, ..
+        } = self;
+        let share = if self.is_tau_share { "-share" } else { "" };
+        match self.crossed {
+            None => format!("{series}{share}-{}", measure.name()),
+            Some([x, y]) => format!("{series}-{x}{share}-{y}-{}", measure.name()),
+        }
+    }
+}
+
+/// What the names of a layer's figures begin with: its place, which keeps names apart and sorts them, and its own name as far
+/// as every file system takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerStem(String);
+
+impl LayerStem {
+    /// Most characters of a layer's name.
+    const LENGTH: usize = 80;
+
+    /// Of the layer at a place among those analysed, from 1, and with this name.
+    pub fn new(place: usize, name: &str) -> Self {
+        let name = name.strip_suffix(".weight").unwrap_or(name);
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let plain = name.chars().map(|c| if is_plain(c) { c } else { '_' });
+        let plain: String = plain.take(Self::LENGTH).collect();
+        Self(format!("{place:03}-{plain}"))
+    }
+
+    /// The name of the files of one of the layer's figures, without their ending.
+    pub fn of(&self, kind: FigureKind) -> String {
+        format!("{}.{}", self.0, kind.stem())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_named_so_that_every_file_system_takes_it() {
+        let stem = |place, name: &str| LayerStem::new(place, name).of(FigureKind::Nearest);
+        assert_eq!(
+            stem(7, "layer1.0.conv1.weight"),
+            "007-layer1.0.conv1.nearest"
+        );
+        assert_eq!(
+            stem(12, "a/b c\u{202e}\\:*.weight"),
+            "012-a_b_c____.nearest"
+        );
+        let long = stem(1, &"x".repeat(500));
+        assert_eq!(long.len(), 4 + LayerStem::LENGTH + ".nearest".len());
+    }
+}
