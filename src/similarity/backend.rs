@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
-use super::cost::{Accelerator, Choice, LayerCost, LayerSize, Processor, START};
+use super::cost::{Accelerator, BreakEven, Choice, LayerCost, LayerSize, Processor, START};
 use super::cuda::inventory::{self, NoGpu};
 use super::cuda::{self, Device, DevicePrecision, DeviceTimes, libraries};
 use super::{Engine, Error, Precision};
@@ -44,9 +44,10 @@ impl FromStr for Wanted {
                 let digits = text.strip_prefix("cuda:").ok_or(expected)?;
                 let ordinal = digits.parse::<u16>().map_err(|_| expected)?;
                 // As it would be written: without a sign or zeros in front.
-                match ordinal.to_string() == digits {
-                    true => Ok(Self::Cuda(ordinal.into())),
-                    false => Err(expected),
+                if ordinal.to_string() == digits {
+                    Ok(Self::Cuda(ordinal.into()))
+                } else {
+                    Err(expected)
                 }
             }
         }
@@ -75,8 +76,26 @@ impl Screens {
 pub struct Backend {
     processor: Precision,
     device: Option<InUse>,
-    /// Why no GPU is in use that would have been faster.
-    missed: Option<String>,
+    reason: Reason,
+}
+
+/// Why a run computes where it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The user says so.
+    Requested,
+    /// The processor takes less time than starting a GPU, so that none was looked for.
+    TooLittleWork,
+    /// There is no GPU.
+    NoGpu(NoGpu),
+    /// No GPU is of a compute capability for which there are kernels.
+    NoRecentGpu,
+    /// By the cost model the processor is faster.
+    FasterOnCpu,
+    /// By the cost model the GPU is faster.
+    FasterOnGpu,
+    /// By the cost model the GPU would be faster, but it cannot be used.
+    GpuFailed(cuda::Error),
 }
 
 /// A GPU in use.
@@ -116,30 +135,27 @@ impl Backend {
         layers: &[LayerSize],
         threads: usize,
     ) -> Result<Self, cuda::Error> {
-        let mut backend = Self {
-            processor: screens.processor.unwrap_or_else(Precision::fastest),
-            device: None,
-            missed: None,
-        };
+        let precision = screens.processor.unwrap_or_else(Precision::fastest);
         let at_once = threads.min(layers.len());
-        match wanted {
-            Wanted::Cpu => (),
+        let (device, reason) = match wanted {
+            Wanted::Cpu => (None, Reason::Requested),
             Wanted::Cuda(ordinal) => {
-                backend.device = Some(InUse::open(ordinal, screens.device, at_once)?);
+                let device = InUse::open(ordinal, screens.device, at_once)?;
+                (Some(device), Reason::Requested)
             }
             Wanted::Auto => {
-                let processor = Processor::new(backend.processor, threads);
+                let processor = Processor::new(precision, threads);
                 match faster_gpu(&processor, screens.device, layers, at_once) {
-                    Ok(device) => backend.device = device,
-                    Err(error) => {
-                        backend.missed = Some(format!(
-                            "{error}; the processor does it all, which takes longer"
-                        ));
-                    }
+                    Ok(device) => (Some(device), Reason::FasterOnGpu),
+                    Err(reason) => (None, reason),
                 }
             }
-        }
-        Ok(backend)
+        };
+        Ok(Self {
+            processor: precision,
+            device,
+            reason,
+        })
     }
 
     /// Has a layer of this size worked on. On a GPU, if there is one that is faster; if that fails and the user has not asked
@@ -167,17 +183,40 @@ impl Backend {
 
     /// Its name in reports: `cpu`, or `cuda:` and the number of the GPU.
     pub fn name(&self) -> String {
-        match &self.device {
-            Some(device) if device.failure.get().is_none() => format!("cuda:{}", device.ordinal),
-            _ => "cpu".to_owned(),
+        match self.working_gpu() {
+            Some(gpu) => format!("cuda:{}", gpu.ordinal),
+            None => "cpu".to_owned(),
         }
+    }
+
+    /// Why it was chosen.
+    pub fn reason(&self) -> &Reason {
+        &self.reason
+    }
+
+    /// The name of the numbers in which it screens similarities: a GPU's where one is in use.
+    pub fn screen(&self) -> String {
+        match self.working_gpu() {
+            Some(gpu) => gpu.precision.to_string(),
+            None => self.processor.to_string(),
+        }
+    }
+
+    /// From which size on layers go to the GPU that `auto` chose.
+    pub fn break_even(&self) -> Option<BreakEven> {
+        let rates = self.device.as_ref()?.rates?;
+        Some(BreakEven::between(&rates.processor, &rates.gpu))
     }
 
     /// What layers took on the GPU so far, if one is in use that has not failed.
     pub fn device_times(&self) -> Option<DeviceTimes> {
-        let device = self.device.as_ref()?;
-        let works = device.failure.get().is_none();
-        works.then(|| device.device.times())
+        Some(self.working_gpu()?.device.times())
+    }
+
+    /// The GPU in use, unless it has failed.
+    fn working_gpu(&self) -> Option<&InUse> {
+        let device = self.device.as_ref();
+        device.filter(|device| device.failure.get().is_none())
     }
 
     /// The precision in which the processor screens.
@@ -188,8 +227,18 @@ impl Backend {
     /// What the user should know: that a GPU would have been faster, or has failed.
     pub fn warning(&self) -> Option<String> {
         let failure = self.device.as_ref().and_then(|device| device.failure.get());
-        let failed = failure.map(|error| format!("{error}; the processor has done the rest"));
-        failed.or_else(|| self.missed.clone())
+        if let Some(error) = failure {
+            return Some(format!("{error}; the processor has done the rest"));
+        }
+        let problem: &dyn fmt::Display = match &self.reason {
+            Reason::GpuFailed(error) => error,
+            Reason::NoGpu(error @ NoGpu::NoStart(_)) => error,
+            // A machine without a GPU is nothing to warn of.
+            _ => return None,
+        };
+        Some(format!(
+            "{problem}; the processor does it all, which takes longer"
+        ))
     }
 }
 
@@ -236,31 +285,22 @@ impl InUse {
     }
 }
 
-/// The first GPU, where it is faster for these layers than the processor, its start included.
-///
-/// # Errors
-///
-/// Where it would be, but cannot be used.
+/// The first GPU, where it is faster for these layers than the processor, its start included; otherwise why the processor
+/// computes them.
 fn faster_gpu(
     processor: &Processor,
     precision: Option<DevicePrecision>,
     layers: &[LayerSize],
     at_once: usize,
-) -> Result<Option<InUse>, cuda::Error> {
+) -> Result<InUse, Reason> {
     let on_processor: f64 = layers.iter().map(|layer| processor.seconds(layer)).sum();
     if on_processor < START {
-        // Not even looked for: that alone takes longer than most checkpoints.
-        return Ok(None);
+        // The search alone takes longer than most checkpoints.
+        return Err(Reason::TooLittleWork);
     }
-    let gpus = match inventory::gpus(libraries::survey()) {
-        Ok(gpus) => gpus,
-        Err(NoGpu::NoStart(problem)) => return Err(cuda::Error::NoStart(problem)),
-        // Where there is none, there is nothing to tell.
-        Err(_) => return Ok(None),
-    };
-    let Some(gpu) = gpus.into_iter().find(inventory::Gpu::is_recent) else {
-        return Ok(None);
-    };
+    let gpus = inventory::gpus(libraries::survey()).map_err(Reason::NoGpu)?;
+    let gpu = gpus.into_iter().find(inventory::Gpu::is_recent);
+    let gpu = gpu.ok_or(Reason::NoRecentGpu)?;
     let precision_there = precision.unwrap_or_else(|| gpu.best_precision());
     let rates = Rates {
         processor: *processor,
@@ -272,13 +312,13 @@ fn faster_gpu(
         ),
     };
     if !Choice::new(layers, &rates.processor, &rates.gpu).uses_gpu() {
-        return Ok(None);
+        return Err(Reason::FasterOnCpu);
     }
-    let device = InUse::open(gpu.ordinal, precision, at_once)?;
-    Ok(Some(InUse {
+    let device = InUse::open(gpu.ordinal, precision, at_once).map_err(Reason::GpuFailed)?;
+    Ok(InUse {
         rates: Some(rates),
         ..device
-    }))
+    })
 }
 
 #[cfg(test)]

@@ -61,6 +61,21 @@ impl LayerSize {
         }
     }
 
+    /// The largest layer that [`BreakEven`] tries: if a GPU is not faster for it, it never is.
+    pub fn largest() -> Self {
+        Self::square(LARGEST)
+    }
+
+    /// A float32 layer `[n, n, 3, 3]` of so many kernels n.
+    fn square(kernels: usize) -> Self {
+        Self {
+            kernels,
+            length: kernels * 9,
+            groups: 1,
+            bytes: kernels * kernels * 9 * size_of::<f32>(),
+        }
+    }
+
     /// The multiply-adds for all pairs of kernels of one group.
     fn products(&self) -> f64 {
         let kernels = self.kernels as f64;
@@ -223,6 +238,9 @@ impl Choice {
     }
 }
 
+/// The most kernels for which the processor and a GPU are compared: a layer of more takes minutes on the processor.
+const LARGEST: usize = 65_536;
+
 /// From which size on a GPU is faster, in kernels n of a float32 layer `[n, n, 3, 3]`; `None` where it never is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakEven {
@@ -233,18 +251,12 @@ pub struct BreakEven {
 }
 
 impl BreakEven {
-    /// Tries the multiples of 8 up to 65536: beyond that a layer takes minutes on a processor.
+    /// Tries the multiples of 8 up to [`LARGEST`].
     pub fn between(processor: &Processor, gpu: &Accelerator) -> Self {
         let first = |wins: &dyn Fn(&Choice) -> bool| {
-            (8..=65_536usize).step_by(8).find(|&kernels| {
-                let layer = LayerSize {
-                    kernels,
-                    length: kernels * 9,
-                    groups: 1,
-                    bytes: kernels * kernels * 9 * size_of::<f32>(),
-                };
-                wins(&Choice::new(&[layer], processor, gpu))
-            })
+            (8..=LARGEST)
+                .step_by(8)
+                .find(|&kernels| wins(&Choice::new(&[LayerSize::square(kernels)], processor, gpu)))
         };
         Self {
             layer: first(&|choice| choice.layers[0].is_less_on_gpu()),

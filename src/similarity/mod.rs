@@ -23,7 +23,7 @@ mod processor;
 mod scan;
 pub mod tile;
 
-pub use backend::{Backend, Screens, Wanted};
+pub use backend::{Backend, Reason, Screens, Wanted};
 pub use bound::guard_band;
 pub use cost::LayerSize;
 pub use cuda::{DevicePrecision, Error as DeviceError};

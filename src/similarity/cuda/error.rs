@@ -12,8 +12,6 @@ use super::libraries::Missing;
 pub enum Error {
     #[error(transparent)]
     Missing(#[from] Missing),
-    #[error("the NVIDIA driver does not start ({0})")]
-    NoStart(Failure),
     #[error(
         "{device}: is of compute capability {}.{}, and 7.5 or later is needed; use --backend cpu",
         capability.0, capability.1

@@ -115,7 +115,7 @@ pub enum NoGpu {
     #[error(transparent)]
     NoDriver(#[from] Missing),
     /// The driver does not start.
-    #[error("the NVIDIA driver does not start: {0}")]
+    #[error("the NVIDIA driver does not start ({0})")]
     NoStart(Failure),
     /// CUDA_VISIBLE_DEVICES hides them.
     #[error("CUDA_VISIBLE_DEVICES={0:?} leaves no GPU to be seen; unset it")]
