@@ -139,9 +139,10 @@ fn metadata(value: &RawValue) -> Result<BTreeMap<String, String>, Problem> {
     for_each_entry(entries, Problem::Metadata, |key, text| {
         let text = serde_json::from_str(text.get()).map_err(Problem::Metadata)?;
         metadata.insert(key, text);
-        match metadata.len() > MOST_METADATA {
-            true => Err(Problem::MetadataTooMany),
-            false => Ok(()),
+        if metadata.len() > MOST_METADATA {
+            Err(Problem::MetadataTooMany)
+        } else {
+            Ok(())
         }
     })?;
     Ok(metadata)

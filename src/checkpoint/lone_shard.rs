@@ -36,14 +36,13 @@ pub(super) fn refuse(path: &Path) -> Result<(), Error> {
     match shard {
         Some(shard) if shard.count > 1 => {
             let index = shard.index();
-            Err(match indexes.contains(&index) {
-                true => Problem::LoneShard { index },
-                false => Problem::LoneShardWithoutIndex {
-                    index,
-                    count: shard.count,
-                },
-            }
-            .of(path))
+            let problem = if indexes.contains(&index) {
+                Problem::LoneShard { index }
+            } else {
+                let count = shard.count;
+                Problem::LoneShardWithoutIndex { index, count }
+            };
+            Err(problem.of(path))
         }
         _ => Ok(()),
     }

@@ -97,9 +97,10 @@ impl Shard {
             return Ok(result);
         }
         let size = files::status(&self.file).map_err(|error| failed(Problem::Unreadable(error)))?;
-        Err(failed(match size.len() < range.end as u64 {
-            true => Problem::ChangedMeanwhile,
-            false => Problem::Unreadable(io::Error::other("the disk does not give all of it")),
+        Err(failed(if size.len() < range.end as u64 {
+            Problem::ChangedMeanwhile
+        } else {
+            Problem::Unreadable(io::Error::other("the disk does not give all of it"))
         }))
     }
 

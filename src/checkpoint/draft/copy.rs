@@ -4,9 +4,8 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
+use crate::checkpoint::PIECE_BYTES;
 use crate::files::{CopyError, retried};
-
-use super::writer::PIECE_BYTES;
 
 /// Copies in the kernel where it can (`copy_file_range`: a server does it on its own disks, and some file systems share the
 /// blocks), and through a buffer where it cannot.
@@ -40,9 +39,8 @@ impl Copier {
     }
 }
 
-/// How many bytes the kernel copied; `None` where it did not. Why is found out by copying through a buffer: whether another
-/// file system or an old kernel knows no such call, the one file cannot be read or the other not be written, its answer does not
-/// tell (copy_file_range(2)).
+/// How many bytes the kernel copied; `None` where it did not. Its answer does not tell why (copy_file_range(2)): a copy through
+/// a buffer then finds out whether a file cannot be read or written, or only this call is missing.
 #[cfg(target_os = "linux")]
 fn in_kernel(from: &File, to: &File, start: usize, length: usize) -> Option<usize> {
     use rustix::fs::copy_file_range;
@@ -51,7 +49,7 @@ fn in_kernel(from: &File, to: &File, start: usize, length: usize) -> Option<usiz
         let copied = copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), length);
         Ok(copied?)
     });
-    // Nothing, where there should be something: some file systems answer so for what they cannot copy.
+    // Some file systems answer that they copied nothing where they cannot copy.
     copied.ok().filter(|&copied| copied > 0)
 }
 

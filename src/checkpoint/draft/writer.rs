@@ -9,24 +9,14 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use super::copy::Copier;
-use super::draft::Target;
-use super::{Error, Piece};
+use crate::checkpoint::{Error, PIECE_BYTES, Piece};
+use crate::meter::Meter;
 
-/// Bytes that a change may have at most, and that are copied at once.
-pub const PIECE_BYTES: usize = 1 << 20;
+use super::copy::Copier;
+use super::files::{DraftFiles, Written};
 
 /// Buffers for changes on their way.
 const BUFFERS: usize = 8;
-
-/// A range that was changed, and the checksum of what it must hold.
-#[derive(Clone, Debug)]
-pub(super) struct Written {
-    pub shard: usize,
-    pub start: usize,
-    pub length: usize,
-    pub checksum: u32,
-}
 
 #[derive(Debug)]
 enum Order {
@@ -40,7 +30,7 @@ enum Order {
 pub enum Fill {
     /// All of the source is copied, and changes are written over it: for few changes. Copying need not wait for them.
     First,
-    /// Layers are written as they become, all of them, and the rest is copied: no byte is written twice.
+    /// Every layer is written as it is after the merge, and the rest is copied: no byte is written twice.
     Between,
 }
 
@@ -67,8 +57,8 @@ impl Sink<'_> {
         self.fill
     }
 
-    /// Has the same bytes written at each of some places, over those of the source if these are copied there. A place is one
-    /// of the output's files and the bytes before it there.
+    /// Has the same bytes written at each of some places, over those of the source if these are copied there. A place is the
+    /// number of one of the output's files and an offset in it.
     pub fn write(&self, places: impl IntoIterator<Item = (usize, usize)>, bytes: Vec<u8>) {
         let (length, checksum) = (bytes.len(), crc32fast::hash(&bytes));
         let written = places.into_iter().map(|(shard, start)| Written {
@@ -101,13 +91,15 @@ impl Sink<'_> {
     }
 }
 
-/// Runs `work` beside a writer that takes its orders first, and copies pieces when there are none. What came of either.
+/// Runs `work` beside a writer that follows its orders first, and copies pieces when there are none. Returns the result of
+/// `work` and what was written.
 ///
 /// # Errors
 ///
 /// That of the writer, if it has one: work that was cut short for it has no result.
 pub(super) fn write_while<R>(
-    target: &Target<'_, '_>,
+    files: &DraftFiles<'_>,
+    meter: &dyn Meter,
     fill: Fill,
     copied: Vec<Piece>,
     work: impl FnOnce(&Sink<'_>) -> R,
@@ -127,7 +119,8 @@ pub(super) fn write_while<R>(
         is_given_up: &is_given_up,
     };
     let mut writer = Writer {
-        target,
+        files,
+        meter,
         recycled,
         is_given_up: &is_given_up,
         rest: copied.into(),
@@ -148,7 +141,7 @@ pub(super) fn write_while<R>(
             done.map(|()| writer.written)
         };
         let writer = thread::Builder::new().spawn_scoped(scope, write);
-        let writer = writer.map_err(|error| target.not_begun(error))?;
+        let writer = writer.map_err(|error| files.no_writer(error))?;
         let result = work(&sink);
         drop(sink);
         let written = writer
@@ -158,17 +151,18 @@ pub(super) fn write_while<R>(
     })
 }
 
-struct Writer<'t, 'd, 'a> {
-    target: &'t Target<'d, 'a>,
+struct Writer<'w, 'a> {
+    files: &'w DraftFiles<'a>,
+    meter: &'w dyn Meter,
     recycled: Sender<Vec<u8>>,
-    is_given_up: &'t AtomicBool,
+    is_given_up: &'w AtomicBool,
     /// What is left to copy.
     rest: VecDeque<Piece>,
     copier: Copier,
     written: Vec<Written>,
 }
 
-impl Writer<'_, '_, '_> {
+impl Writer<'_, '_> {
     fn run(&mut self, orders: &Receiver<Order>) -> Result<(), Error> {
         loop {
             match orders.try_recv() {
@@ -191,7 +185,7 @@ impl Writer<'_, '_, '_> {
             Order::Write(written, bytes) => {
                 for range in &written {
                     self.copy_around(range)?;
-                    self.target.write(range.shard, range.start, &bytes)?;
+                    self.files.write(range.shard, range.start, &bytes)?;
                 }
                 self.written.extend(written);
                 self.recycle_buffer(bytes);
@@ -209,8 +203,8 @@ impl Writer<'_, '_, '_> {
                 && piece.bytes.start < end
                 && written.start < piece.bytes.end
         };
-        while let Some(place) = self.rest.iter().position(overlaps) {
-            self.rest.swap(0, place);
+        while let Some(index) = self.rest.iter().position(overlaps) {
+            self.rest.swap(0, index);
             self.copy_some()?;
         }
         Ok(())
@@ -221,7 +215,8 @@ impl Writer<'_, '_, '_> {
         let Some(rest) = self.rest.front_mut() else {
             return Ok(false);
         };
-        let copied = self.target.copy_some(&mut self.copier, rest)?;
+        let copied = self.files.copy_some(&mut self.copier, rest)?;
+        self.meter.copied(copied as u64);
         rest.bytes.start += copied;
         if rest.bytes.is_empty() {
             self.rest.pop_front();
