@@ -118,10 +118,12 @@ mod tests {
         for in_one_step in [true, false] {
             let (folder, new, place) = folders();
             let aside = folder.path().join("aside");
-            match in_one_step {
-                true => replace(&File::open(&new).unwrap(), &new, &place, &aside).unwrap(),
-                false => replace_in_two_steps(&new, &place, &aside).unwrap(),
-            }
+            let replaced = if in_one_step {
+                replace(&File::open(&new).unwrap(), &new, &place, &aside)
+            } else {
+                replace_in_two_steps(&new, &place, &aside)
+            };
+            replaced.unwrap();
             assert!(holds(&place, "new") && holds(&aside, "place"));
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
         }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::files::{self, retried};
 
-use super::{Problem, leftovers};
+use super::Problem;
 
 /// A path by which a folder can be put in its place: it ends in the folder's own name.
 #[derive(Debug)]
@@ -42,13 +42,6 @@ impl FolderPlace {
         Ok(Self {
             path: or_here(path.parent()).join(name),
         })
-    }
-
-    /// As [`FolderPlace::of`], with the folder back that a run, killed between two steps, has moved away from there.
-    pub fn recovered(path: &Path) -> Result<Self, Problem> {
-        let place = Self::of(path)?;
-        leftovers::put_back(&place);
-        Ok(place)
     }
 
     /// The folder's path.
@@ -118,8 +111,9 @@ pub(crate) fn or_here(folder: Option<&Path>) -> &Path {
 /// can be made in it.
 pub(crate) fn refuse_deleted_here(path: &Path) -> Result<(), Problem> {
     let is_gone = || env::current_dir().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-    match path.is_relative() && is_gone() {
-        true => Err(Problem::HereGone),
-        false => Ok(()),
+    if path.is_relative() && is_gone() {
+        Err(Problem::HereGone)
+    } else {
+        Ok(())
     }
 }

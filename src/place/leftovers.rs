@@ -12,7 +12,7 @@ use crate::files::{self, Identity};
 
 use super::claim::{self, Claim, Found, stem_of};
 use super::replaced::Replaced;
-use super::{FolderPlace, exchange, or_here};
+use super::{FolderPlace, Problem, exchange, or_here};
 
 /// Removes what killed runs have left on their way to a place. What cannot be removed stays. The folders among it that such runs
 /// replaced, or were about to, and that may hold what is nowhere else.
@@ -42,9 +42,10 @@ fn is_clean(stem: &Path, place: &FolderPlace) -> bool {
         Ok(Found::Dead(mut claim)) => {
             let draft = claim.draft();
             let _ = files::remove_folder_and_all(&draft);
-            let settled = match is_gone() {
-                true => Ok(true),
-                false => is_settled(&claim, place),
+            let settled = if is_gone() {
+                Ok(true)
+            } else {
+                is_settled(&claim, place)
             };
             // Another run may be luckier. Where the inventory is of no use, its file goes.
             if settled.is_err() || !matches!(files::entry(&draft), Ok(None)) {
@@ -91,9 +92,18 @@ pub(crate) fn moved_away(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(left)
 }
 
+impl FolderPlace {
+    /// As [`FolderPlace::of`], with the folder back that a run, killed between two steps, has moved away from there.
+    pub fn recovered(path: &Path) -> Result<Self, Problem> {
+        let place = Self::of(path)?;
+        put_back(&place);
+        Ok(place)
+    }
+}
+
 /// Puts the folder back that a killed run has moved away from a place where nothing stands now. Where that cannot be, or there
 /// are several, [`clean`] names them.
-pub(super) fn put_back(place: &FolderPlace) {
+fn put_back(place: &FolderPlace) {
     if !matches!(files::entry(place.path()), Ok(None)) {
         return;
     }

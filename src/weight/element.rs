@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use super::Blend;
+use super::blend::Blend;
 
 /// A number as a checkpoint stores it: little-endian, at any alignment.
 pub trait Element: Copy {
