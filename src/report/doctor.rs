@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::blas;
 use crate::similarity::cost::BreakEven;
 use crate::similarity::cuda::inventory::{Failure, Gpu, LOWEST_CAPABILITY, NoGpu};
-use crate::similarity::cuda::libraries::Search;
+use crate::similarity::cuda::libraries::LibrarySearch;
 use crate::similarity::{Backend, Precision, Reason};
 
 use super::table::{Align, bytes, count, counted, table};
@@ -132,7 +132,7 @@ impl DoctorReport {
     pub fn new(
         threads: usize,
         screen: Precision,
-        searches: [&Search; 2],
+        searches: [&LibrarySearch; 2],
         gpus: Result<Vec<(Gpu, FreeMemory)>, NoGpu>,
         nvidia_driver: Option<String>,
         auto: AutoReport,
@@ -220,7 +220,7 @@ impl DoctorReport {
 }
 
 impl LibraryReport {
-    fn new(search: &Search) -> Self {
+    fn new(search: &LibrarySearch) -> Self {
         let found = search.found.as_ref().map(|library| FoundReport {
             path: library.path.display().to_string(),
             version: library.version.to_string(),
@@ -383,8 +383,8 @@ mod tests {
         }
     }
 
-    fn found(library: Library) -> Search {
-        Search {
+    fn found(library: Library) -> LibrarySearch {
+        LibrarySearch {
             found: Some(library),
             tried: Vec::new(),
         }
@@ -463,7 +463,7 @@ mod tests {
             path: path.into(),
             fault,
         };
-        let search = Search {
+        let search = LibrarySearch {
             found: None,
             tried: vec![
                 attempt("/usr/local/cuda-11.8/lib64", Fault::NoLibrary),
@@ -475,7 +475,7 @@ mod tests {
         let report = DoctorReport::new(
             1,
             Precision::Single,
-            [&Search::default(), &search],
+            [&LibrarySearch::default(), &search],
             Err(missing),
             None,
             auto,

@@ -11,7 +11,7 @@
 //! | processor, a thread: multiply-adds in int8 | 45·10⁹ /s | measured |
 //! | in float32 | 23·10⁹ /s | measured |
 //! | reading, normalising and the rest, by bytes of the weight | 1.0·10⁹ /s | measured |
-//! | GPU: multiply-adds a cycle | see `multiply_adds_per_cycle` | data sheets |
+//! | GPU: multiply-adds a cycle | see [`DevicePrecision::multiply_adds_per_cycle`] | data sheets |
 //! | share of that peak which cuBLAS and the screen reach together | ½ | assumed |
 //! | bytes of the weight over the bus, from memory that is not pinned | 6·10⁹ /s | assumed (PCIe 3.0 ×16, about half) |
 //! | for each layer: launches, the wait for the results | 0.3 ms | assumed |
@@ -128,28 +128,6 @@ impl Processor {
     }
 }
 
-/// Multiply-adds a cycle of a multiprocessor of this compute capability, of dense matrices. Where cards of one
-/// capability differ (GeForce's tensor cores run at half the rate of the others') the lower; capabilities that are not
-/// listed count as 8.6 does, and formats that a capability lacks as float32.
-///
-/// From NVIDIA's data sheets, as peak / (2 · multiprocessors · boost clock): T4, A100, RTX 3090, RTX 4090, H100 SXM,
-/// B200, RTX 5090.
-pub(super) fn multiply_adds_per_cycle(precision: DevicePrecision, capability: (u32, u32)) -> f64 {
-    let [single, tf32, bf16] = match capability {
-        (..8, _) => [64.0, 64.0, 64.0],
-        (8, 0) => [64.0, 512.0, 1024.0],
-        (8, _) => [128.0, 128.0, 256.0],
-        (9, _) => [128.0, 1024.0, 2048.0],
-        (10, _) => [128.0, 2048.0, 4096.0],
-        _ => [128.0, 128.0, 256.0],
-    };
-    match precision {
-        DevicePrecision::Single => single,
-        DevicePrecision::Tf32 => tf32,
-        DevicePrecision::Bf16 => bf16,
-    }
-}
-
 /// How fast a GPU is taken to be.
 #[derive(Clone, Copy, Debug)]
 pub struct Accelerator {
@@ -168,7 +146,7 @@ impl Accelerator {
         let clock = if clock == 0 { CLOCK } else { clock };
         let cycles = f64::from(multiprocessors) * clock as f64;
         Self {
-            multiply_adds: SHARE_OF_PEAK * cycles * multiply_adds_per_cycle(precision, capability),
+            multiply_adds: SHARE_OF_PEAK * cycles * precision.multiply_adds_per_cycle(capability),
         }
     }
 
@@ -321,7 +299,7 @@ mod tests {
             let of_rates = 2.0
                 * f64::from(multiprocessors)
                 * clock
-                * multiply_adds_per_cycle(precision, capability);
+                * precision.multiply_adds_per_cycle(capability);
             assert!(
                 (of_rates / 1e12 / peak - 1.0).abs() < 0.01,
                 "{capability:?} {precision}: {of_rates}"

@@ -11,6 +11,7 @@ use crate::schedule::per_task;
 
 use super::kernels::Computed;
 use super::processor::{ProcessorTile, Source, Units};
+use super::tile::upper_tiles;
 use super::{Error, Kernels, Tile, cuda};
 
 /// Kernels along a side of a tile. 256² float32 are 256 KiB, which stay in a core's second-level cache while they are read.
@@ -30,22 +31,23 @@ pub struct Group<'k, 'a> {
     twins: OnceLock<Vec<usize>>,
 }
 
-impl<'k, 'a> Group<'k, 'a> {
-    pub(super) fn new(
-        kernels: &'k Kernels<'a>,
-        start: usize,
-        computed: Computed<'k>,
-        errors: Vec<f32>,
-    ) -> Self {
-        Self {
-            kernels,
-            start,
-            computed,
-            errors,
-            twins: OnceLock::new(),
-        }
+impl<'a> Kernels<'a> {
+    /// The groups in which kernels are compared; none where nothing is to be screened.
+    pub fn groups(&self) -> impl Iterator<Item = Group<'_, 'a>> {
+        let starts = (0..self.len()).step_by(self.group_len());
+        starts.enumerate().map_while(|(group, start)| {
+            Some(Group {
+                kernels: self,
+                start,
+                computed: self.computed(group)?,
+                errors: self.errors(group),
+                twins: OnceLock::new(),
+            })
+        })
     }
+}
 
+impl Group<'_, '_> {
     /// Number of kernels.
     pub fn len(&self) -> usize {
         self.errors.len()
@@ -119,7 +121,7 @@ impl<'k, 'a> Group<'k, 'a> {
             Computed::Processor(units) => self.for_each_processor_tile(units, |tile| visit(tile)),
             Computed::Device(layer) => {
                 let norms = self.kernels.norms();
-                let group = cuda::Group {
+                let group = cuda::GroupRows {
                     rows: self.kernels.rows(),
                     norms: &norms,
                     start: self.start,
@@ -135,8 +137,10 @@ impl<'k, 'a> Group<'k, 'a> {
         units: &Units,
         visit: impl Fn(&mut ProcessorTile<'_>) -> Result<(), Error> + Sync,
     ) -> Result<(), Error> {
+        let norms = self.kernels.norms();
         let source = Source {
-            kernels: self.kernels,
+            rows: self.kernels.rows(),
+            norms: &norms,
             start: self.start,
             units,
             errors: &self.errors,
@@ -151,18 +155,6 @@ impl<'k, 'a> Group<'k, 'a> {
                 visit(&mut ProcessorTile::new(source, rows, columns, buffer))
             })
     }
-}
-
-/// The places of the tiles that cover the upper triangle of a square of `n`, with at most `side` places along a side.
-pub(super) fn upper_tiles(
-    n: usize,
-    side: usize,
-) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
-    let part = move |start: usize| start..(start + side).min(n);
-    (0..n).step_by(side).flat_map(move |row| {
-        let columns = (row..n).step_by(side);
-        columns.map(move |column| (part(row), part(column)))
-    })
 }
 
 #[cfg(test)]
@@ -195,7 +187,7 @@ mod tests {
             if refine && units.are_coarse() {
                 tile.refine();
             }
-            for row in tile.by_row() {
+            for row in tile.screened().by_row() {
                 let columns = row.values.iter().zip(row.errors);
                 for (column, (&value, &error)) in (row.first..).zip(columns) {
                     let off = (f64::from(value) - group.similarity(row.place, column)).abs();

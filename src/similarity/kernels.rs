@@ -11,8 +11,8 @@ use crate::simd::{self, Loop};
 use crate::weight::{ConvWeight, Element, Rows, with_element};
 
 use super::exact::{self, LANES};
-use super::processor::{BATCH, Batch, Units, write_unit};
-use super::{Engine, Error, Group, Precision, cuda};
+use super::processor::{BATCH, Batch, Units};
+use super::{Engine, Error, Precision, cuda};
 
 /// What to do with kernels that hold a NaN or an infinity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,12 +58,6 @@ struct Measure {
     norm: f64,
     /// How much it adds to the error of a screened similarity; NaN where it takes no part, so that no comparison holds.
     error: f32,
-}
-
-impl Measure {
-    fn takes_part(&self) -> bool {
-        self.norm.is_finite() && self.norm >= exact::EPSILON
-    }
 }
 
 impl<'a> Kernels<'a> {
@@ -149,9 +143,9 @@ impl<'a> Kernels<'a> {
         self.measures.iter().map(|measure| measure.norm).collect()
     }
 
-    /// Whether a kernel takes part: finite, and of norm at least [`exact::EPSILON`].
+    /// Whether a kernel takes part ([`exact::is_live`]).
     pub fn is_live(&self, kernel: usize) -> bool {
-        self.measures[kernel].takes_part()
+        exact::is_live(self.measures[kernel].norm)
     }
 
     /// The kernels that may merge with this one, itself included: those of its group.
@@ -160,35 +154,29 @@ impl<'a> Kernels<'a> {
         start..start + self.group
     }
 
-    /// The groups in which kernels are compared; none where nothing is to be screened.
-    pub fn groups(&self) -> impl Iterator<Item = Group<'_, 'a>> {
-        let starts = (0..self.len()).step_by(self.group);
-        starts.enumerate().map_while(|(group, start)| {
-            let computed = match &self.screen {
-                Screen::None => return None,
-                Screen::Processor(units) => Computed::Processor(&units[group]),
-                Screen::Device(layer) => Computed::Device(layer),
-            };
-            let measures = &self.measures[start..start + self.group];
-            let errors = measures.iter().map(|measure| measure.error).collect();
-            Some(Group::new(self, start, computed, errors))
-        })
+    /// Number of kernels in a group.
+    pub(super) fn group_len(&self) -> usize {
+        self.group
+    }
+
+    /// What the similarities of a group, from 0, are computed from; `None` where nothing is to be screened.
+    pub(super) fn computed(&self, group: usize) -> Option<Computed<'_>> {
+        match &self.screen {
+            Screen::None => None,
+            Screen::Processor(units) => Some(Computed::Processor(&units[group])),
+            Screen::Device(layer) => Some(Computed::Device(layer)),
+        }
+    }
+
+    /// How much each kernel of a group, from 0, adds to the error of a screened similarity.
+    pub(super) fn errors(&self, group: usize) -> Vec<f32> {
+        let measures = &self.measures[group * self.group..(group + 1) * self.group];
+        measures.iter().map(|measure| measure.error).collect()
     }
 
     /// The dot product of a kernel with itself.
     pub(super) fn square(&self, kernel: usize) -> f64 {
         self.measures[kernel].square
-    }
-
-    /// Writes a part of a kernel's unit vector in float32; nothing if it takes no part.
-    pub(super) fn write_unit(&self, kernel: usize, part: &Range<usize>, unit: &mut [f32]) {
-        let (measure, row) = (self.measures[kernel], self.rows.row(kernel));
-        if measure.takes_part() {
-            with_element!(self.rows.float(), E => {
-                let row = &row[part.start * E::SIZE..part.end * E::SIZE];
-                write_unit::<E>(row, measure.norm, unit);
-            });
-        }
     }
 
     /// The similarity of two kernels by the float64 definition.
@@ -242,7 +230,7 @@ fn prepared(
 ) -> Measure {
     let row = rows.row(kernel);
     let (mut measure, greatest) = measured(rows.float(), row);
-    if let Some(batch) = batch.filter(|_| measure.takes_part()) {
+    if let Some(batch) = batch.filter(|_| exact::is_live(measure.norm)) {
         let error =
             with_element!(rows.float(), E => batch.write::<E>(place, row, measure.norm, greatest));
         measure.error = error as f32;

@@ -33,7 +33,7 @@ pub use group::Group;
 #[cfg(test)]
 pub(crate) use kernels::kernels_of;
 pub use kernels::{Kernels, NonFinite};
-pub use nearest::{Nearest, Neighbour};
+pub use nearest::Nearest;
 pub use processor::Precision;
-pub use scan::Scan;
+pub use scan::{Neighbour, Scan};
 pub use tile::Tile;

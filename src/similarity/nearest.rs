@@ -2,16 +2,7 @@
 
 use crate::meter::Meter;
 
-use super::{Error, Group, Kernels, Scan};
-
-/// Another kernel and how similar it is, by the float64 definition.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Neighbour {
-    /// The kernel's number within the layer.
-    pub kernel: usize,
-    /// The similarity, in [−1, 1].
-    pub similarity: f64,
-}
+use super::{Error, Group, Kernels, Neighbour, Scan};
 
 /// The nearest neighbours of all kernels of a layer.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::schedule::per_task;
 
 use super::tile::{Found, OpenPair, Screened, Search, Tile};
-use super::{Error, Group, Neighbour};
+use super::{Error, Group};
 
 /// Rivals of one kernel kept before they are thinned out; ties aside, a handful lie within the error bounds.
 const MANY_RIVALS: usize = 64;
@@ -19,6 +19,15 @@ const MANY_PAIRS: usize = 4096;
 
 /// Rivals that a kernel is left with in the end, about.
 const RIVALS: usize = 4;
+
+/// Another kernel and how similar it is, by the float64 definition.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Neighbour {
+    /// The kernel's number within the layer.
+    pub kernel: usize,
+    /// The similarity, in [−1, 1].
+    pub similarity: f64,
+}
 
 /// What is found out tile by tile.
 #[derive(Debug)]

@@ -196,3 +196,15 @@ impl CellSum {
         (similarity(mean), similarity(self.max.into()))
     }
 }
+
+/// The places of the tiles that cover the upper triangle of a square of `n`, with at most `side` places along a side.
+pub(super) fn upper_tiles(
+    n: usize,
+    side: usize,
+) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+    let part = move |start: usize| start..(start + side).min(n);
+    (0..n).step_by(side).flat_map(move |row| {
+        let columns = (row..n).step_by(side);
+        columns.map(move |column| (part(row), part(column)))
+    })
+}

@@ -9,20 +9,23 @@
 //! them ([`libraries`]), and a machine without them is told so in a value.
 
 mod blas;
+mod buffers;
 mod clock;
 mod device;
 mod error;
+mod frame;
 pub mod inventory;
+mod launch;
 mod layer;
 pub mod libraries;
 mod memory;
-mod places;
+mod panel;
 mod precision;
-mod shared;
 mod tile;
 
 pub use clock::DeviceTimes;
 pub use device::Device;
 pub use error::Error;
-pub use layer::{Group, Layer};
+pub use layer::Layer;
 pub use precision::DevicePrecision;
+pub use tile::GroupRows;

@@ -5,7 +5,6 @@ use std::fmt;
 use cudarc::cublas::sys::{cublasComputeType_t, cudaDataType};
 
 use super::super::bound::{SLACK, guard_band};
-use super::super::cost::multiply_adds_per_cycle;
 
 /// The number type in which a GPU screens similarities. Decisions do not depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +33,33 @@ impl DevicePrecision {
     /// Bfloat16 would be multiplied twice as fast again, but either takes less time than the copy of the weights to the
     /// GPU, and TF32 leaves a quarter as many pairs open.
     pub(super) fn best(capability: (u32, u32)) -> Self {
-        let rate = |precision| multiply_adds_per_cycle(precision, capability);
+        let rate = |precision: Self| precision.multiply_adds_per_cycle(capability);
         if rate(Self::Tf32) > rate(Self::Single) {
             Self::Tf32
         } else {
             Self::Single
+        }
+    }
+
+    /// Multiply-adds a cycle of a multiprocessor of this compute capability, of dense matrices. Where cards of one
+    /// capability differ (GeForce's tensor cores run at half the rate of the others') the lower; capabilities that are not
+    /// listed count as 8.6 does, and formats that a capability lacks as float32.
+    ///
+    /// From NVIDIA's data sheets, as peak / (2 · multiprocessors · boost clock): T4, A100, RTX 3090, RTX 4090, H100 SXM,
+    /// B200, RTX 5090.
+    pub(in super::super) fn multiply_adds_per_cycle(self, capability: (u32, u32)) -> f64 {
+        let [single, tf32, bf16] = match capability {
+            (..8, _) => [64.0, 64.0, 64.0],
+            (8, 0) => [64.0, 512.0, 1024.0],
+            (8, _) => [128.0, 128.0, 256.0],
+            (9, _) => [128.0, 1024.0, 2048.0],
+            (10, _) => [128.0, 2048.0, 4096.0],
+            _ => [128.0, 128.0, 256.0],
+        };
+        match self {
+            Self::Single => single,
+            Self::Tf32 => tf32,
+            Self::Bf16 => bf16,
         }
     }
 

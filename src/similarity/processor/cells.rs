@@ -2,12 +2,12 @@
 
 use crate::simd::Loop;
 
-use super::super::tile::{CellSum, Tile};
-use super::tile::ProcessorTile;
+use super::super::tile::CellSum;
+use super::values::TileValues;
 
 /// The sums over the part of each cell that lies in a tile.
 pub(super) struct SumCells<'t, 'v> {
-    pub tile: &'t ProcessorTile<'v>,
+    pub tile: &'t TileValues<'v>,
     /// The cell of each row.
     pub rows: &'t [usize],
     /// The cell of each column.
@@ -22,7 +22,7 @@ impl Loop for SumCells<'_, '_> {
         let width = self.columns[self.columns.len() - 1] - self.columns[0] + 1;
         let height = self.rows[self.rows.len() - 1] - self.rows[0] + 1;
         let mut blocks = vec![CellSum::EMPTY; height * width];
-        let first_column = self.tile.columns().start;
+        let first_column = self.tile.columns.start;
         let runs: Vec<_> = self.columns.chunk_by(|a, b| a == b).collect();
         for (row, cell) in self.tile.by_row().zip(self.rows) {
             // For kernels that take no part.

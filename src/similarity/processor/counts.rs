@@ -4,7 +4,7 @@ use crate::simd::Loop;
 
 use super::super::hundredths::{INTERVALS, intervals};
 use super::super::tile::{Counted, Wanted};
-use super::tile::ProcessorTile;
+use super::values::TileValues;
 
 /// Columns looked at together.
 const LANES: usize = 32;
@@ -17,7 +17,7 @@ const PLACES: usize = 256;
 
 /// The least of the most that the losses of a tile's pairs can be, as many as are wanted below a bound.
 pub(super) struct FindLeastLosses<'t, 'v, L> {
-    pub tile: &'t ProcessorTile<'v>,
+    pub tile: &'t TileValues<'v>,
     pub loss: L,
     pub wanted: Wanted,
 }
@@ -62,7 +62,7 @@ impl<L: Fn(f32) -> f32> Loop for FindLeastLosses<'_, '_, L> {
 
 /// The pairs by interval, and those that are open.
 pub(super) struct CountByInterval<'t, 'v> {
-    pub tile: &'t ProcessorTile<'v>,
+    pub tile: &'t TileValues<'v>,
     pub losses: [f32; 3],
 }
 

@@ -6,7 +6,8 @@ mod counts;
 mod pairs;
 mod tile;
 mod units;
+mod values;
 
 pub(super) use tile::{ProcessorTile, Source};
 pub use units::Precision;
-pub(super) use units::{BATCH, Batch, Units, write_unit};
+pub(super) use units::{BATCH, Batch, Units};

@@ -3,15 +3,15 @@
 use crate::simd::Loop;
 use crate::splitmix::Stream;
 
-use super::super::tile::{Found, OpenPair, Preference, Preferred, Reached, Search, Tile};
-use super::tile::ProcessorTile;
+use super::super::tile::{Found, OpenPair, Preference, Preferred, Reached, Search};
+use super::values::TileValues;
 
 /// Columns looked at together: where none of them counts, as almost everywhere, that is all.
 const LANES: usize = 32;
 
 /// What a tile's kernels surely reach.
 pub(super) struct FindReached<'t, 'v> {
-    pub tile: &'t ProcessorTile<'v>,
+    pub tile: &'t TileValues<'v>,
 }
 
 impl Loop for FindReached<'_, '_> {
@@ -19,9 +19,9 @@ impl Loop for FindReached<'_, '_> {
 
     #[inline(always)]
     fn run(self) -> Reached {
-        let first_column = self.tile.columns().start;
-        let mut rows = Vec::with_capacity(self.tile.rows().len());
-        let mut columns = vec![f32::NEG_INFINITY; self.tile.columns().len()];
+        let first_column = self.tile.columns.start;
+        let mut rows = Vec::with_capacity(self.tile.rows.len());
+        let mut columns = vec![f32::NEG_INFINITY; self.tile.columns.len()];
         for row in self.tile.by_row() {
             let mut reached = [f32::NEG_INFINITY; LANES];
             let columns = &mut columns[row.first - first_column..];
@@ -57,7 +57,7 @@ fn greater(a: f32, b: f32) -> f32 {
 
 /// What of a tile must be compared, and how many pairs are surely above the threshold.
 pub(super) struct FindPairs<'t, 'v> {
-    pub tile: &'t ProcessorTile<'v>,
+    pub tile: &'t TileValues<'v>,
     pub search: &'t Search<'t>,
 }
 
@@ -66,7 +66,7 @@ impl Loop for FindPairs<'_, '_> {
 
     #[inline(always)]
     fn run(self) -> Found {
-        let (first_row, first_column) = (self.tile.rows().start, self.tile.columns().start);
+        let (first_row, first_column) = (self.tile.rows.start, self.tile.columns.start);
         let Search {
             tau,
             rows,
@@ -122,12 +122,12 @@ impl Loop for FindPairs<'_, '_> {
 
 /// Which kernels are preferred among those surely above the threshold.
 pub(super) fn preferred(
-    tile: &ProcessorTile<'_>,
+    tile: &TileValues<'_>,
     tau: f32,
     streams: &[Option<Stream>],
     start: usize,
 ) -> Preferred {
-    let (rows, columns) = (tile.rows(), tile.columns());
+    let (rows, columns) = (&tile.rows, &tile.columns);
     let mut preferred = Preferred {
         rows: vec![None; rows.len()],
         columns: vec![None; columns.len()],

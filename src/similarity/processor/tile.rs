@@ -8,16 +8,18 @@ use ndarray::{Array2, ArrayViewMut2};
 use crate::blas;
 use crate::simd;
 use crate::splitmix::Stream;
+use crate::weight::{Element, Rows, with_element};
 
 use super::super::bound::{SLACK, guard_band};
 use super::super::tile::{
     CellSum, Counted, Found, Preferred, Reached, Screened, Search, Tile, Wanted,
 };
-use super::super::{Error, Kernels};
-use super::Units;
+use super::super::{Error, exact};
 use super::cells::SumCells;
 use super::counts::{CountByInterval, FindLeastLosses};
 use super::pairs::{FindPairs, FindReached, preferred};
+use super::units::{Units, write_unit};
+use super::values::TileValues;
 
 /// Numbers of each kernel that are made float32 at once, for 256 of them 512 KiB.
 const REFINED_AT_ONCE: usize = 512;
@@ -27,9 +29,12 @@ const REFINED_AT_ONCE: usize = 512;
 const MANY_OPEN: usize = 16;
 
 /// What tiles are computed from.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Source<'v> {
-    pub kernels: &'v Kernels<'v>,
+    /// The layer's kernels.
+    pub rows: &'v Rows<'v>,
+    /// Their norms.
+    pub norms: &'v [f64],
     /// The number of the group's first kernel.
     pub start: usize,
     /// The group's unit vectors.
@@ -41,33 +46,9 @@ pub(in super::super) struct Source<'v> {
 /// A tile in the processor's memory.
 #[derive(Debug)]
 pub(in super::super) struct ProcessorTile<'v> {
-    kernels: &'v Kernels<'v>,
-    start: usize,
-    rows: Range<usize>,
-    columns: Range<usize>,
-    errors_of_rows: Cow<'v, [f32]>,
-    errors_of_columns: Cow<'v, [f32]>,
-    values: &'v mut [f32],
+    source: Source<'v>,
+    screened: TileValues<'v>,
     is_coarse: bool,
-}
-
-/// One row of a tile.
-///
-/// A screened similarity is off by no more than the error bounds of its row and column together; sums and differences of
-/// the three may be compared in float32 as they are. Kernels that take no part have NaN for a bound, for which no
-/// comparison holds.
-#[derive(Clone, Copy, Debug)]
-pub(in super::super) struct TileRow<'v> {
-    /// The place of the row's kernel.
-    pub place: usize,
-    /// Its error bound.
-    pub error: f32,
-    /// The place of the first column that counts: on the diagonal the one after the row, so that each pair is seen once.
-    pub first: usize,
-    /// The screened similarities from that column on.
-    pub values: &'v [f32],
-    /// The columns' error bounds from there on.
-    pub errors: &'v [f32],
 }
 
 impl<'v> ProcessorTile<'v> {
@@ -82,13 +63,14 @@ impl<'v> ProcessorTile<'v> {
         let units = source.units;
         units.products(rows.clone(), columns.clone(), buffer);
         Self {
-            kernels: source.kernels,
-            start: source.start,
-            errors_of_rows: Cow::Borrowed(&source.errors[rows.clone()]),
-            errors_of_columns: Cow::Borrowed(&source.errors[columns.clone()]),
-            rows,
-            columns,
-            values: buffer,
+            source,
+            screened: TileValues {
+                errors_of_rows: Cow::Borrowed(&source.errors[rows.clone()]),
+                errors_of_columns: Cow::Borrowed(&source.errors[columns.clone()]),
+                rows,
+                columns,
+                values: buffer,
+            },
             is_coarse: units.are_coarse(),
         }
     }
@@ -97,18 +79,25 @@ impl<'v> ProcessorTile<'v> {
     /// pairs open.
     pub fn refine(&mut self) {
         self.is_coarse = false;
-        self.values.fill(0.0);
-        let shape = (self.rows.len(), self.columns.len());
-        let d = self.kernels.rows().row_len();
+        let TileValues { rows, columns, .. } = &self.screened;
+        let (rows, columns) = (rows.clone(), columns.clone());
+        let shape = (rows.len(), columns.len());
+        let d = self.source.rows.row_len();
+        self.screened.values.fill(0.0);
         for from in (0..d).step_by(REFINED_AT_ONCE) {
             let part = from..d.min(from + REFINED_AT_ONCE);
-            let rows = self.unit_vectors(&self.rows, &part);
-            let columns = self.unit_vectors(&self.columns, &part);
-            let out = ArrayViewMut2::from_shape(shape, &mut *self.values).expect("a tile");
-            blas::add_products(rows.view(), columns.view(), out);
+            let a = self.source.unit_vectors(&rows, &part);
+            let b = self.source.unit_vectors(&columns, &part);
+            let out = ArrayViewMut2::from_shape(shape, &mut *self.screened.values).expect("a tile");
+            blas::add_products(a.view(), b.view(), out);
         }
         let error = (guard_band(d) / 2.0 + SLACK) as f32;
-        for errors in [&mut self.errors_of_rows, &mut self.errors_of_columns] {
+        let TileValues {
+            errors_of_rows,
+            errors_of_columns,
+            ..
+        } = &mut self.screened;
+        for errors in [errors_of_rows, errors_of_columns] {
             // NaN, for kernels that take no part, stays NaN.
             errors
                 .to_mut()
@@ -117,49 +106,45 @@ impl<'v> ProcessorTile<'v> {
         }
     }
 
-    /// A part of the unit vectors at some places; zero for kernels that take no part.
+    /// The similarities as they are now.
+    #[cfg(test)]
+    pub fn screened(&self) -> &TileValues<'v> {
+        &self.screened
+    }
+}
+
+impl Source<'_> {
+    /// A part of the unit vectors at some places of the group, in float32; zero for kernels that take no part.
     fn unit_vectors(&self, places: &Range<usize>, part: &Range<usize>) -> Array2<f32> {
         let mut units = Array2::zeros((places.len(), part.len()));
         for (place, unit) in places.clone().zip(units.rows_mut()) {
             let unit = unit.into_slice().expect("row-major rows");
-            self.kernels.write_unit(self.start + place, part, unit);
+            let kernel = self.start + place;
+            let (norm, row) = (self.norms[kernel], self.rows.row(kernel));
+            if exact::is_live(norm) {
+                with_element!(self.rows.float(), E => {
+                    let row = &row[part.start * E::SIZE..part.end * E::SIZE];
+                    write_unit::<E>(row, norm, unit);
+                });
+            }
         }
         units
-    }
-
-    /// Row by row.
-    #[inline(always)]
-    pub fn by_row(&self) -> impl Iterator<Item = TileRow<'_>> {
-        let start = self.columns.start;
-        let errors_of_columns = &*self.errors_of_columns;
-        let rows = self.rows.clone().zip(&*self.errors_of_rows);
-        rows.zip(self.values.chunks_exact(self.columns.len())).map(
-            move |((place, &error), values)| {
-                let first = start.max(place + 1);
-                let skipped = (first - start).min(values.len());
-                TileRow {
-                    place,
-                    error,
-                    first,
-                    values: &values[skipped..],
-                    errors: &errors_of_columns[skipped..],
-                }
-            },
-        )
     }
 }
 
 impl Tile for ProcessorTile<'_> {
     fn rows(&self) -> Range<usize> {
-        self.rows.clone()
+        self.screened.rows.clone()
     }
 
     fn columns(&self) -> Range<usize> {
-        self.columns.clone()
+        self.screened.columns.clone()
     }
 
     fn reached(&mut self) -> Result<Reached, Error> {
-        Ok(simd::widest(FindReached { tile: self }))
+        Ok(simd::widest(FindReached {
+            tile: &self.screened,
+        }))
     }
 
     fn find(
@@ -167,7 +152,10 @@ impl Tile for ProcessorTile<'_> {
         search: &Search<'_>,
         take: &mut dyn FnMut(Found),
     ) -> Result<Screened, Error> {
-        let found = simd::widest(FindPairs { tile: self, search });
+        let found = simd::widest(FindPairs {
+            tile: &self.screened,
+            search,
+        });
         if self.is_coarse && found.open.len() > self.pairs() / MANY_OPEN {
             self.refine();
             return Ok(Screened::Refined);
@@ -182,14 +170,14 @@ impl Tile for ProcessorTile<'_> {
         streams: &[Option<Stream>],
         start: usize,
     ) -> Result<Preferred, Error> {
-        Ok(preferred(self, tau, streams, start))
+        Ok(preferred(&self.screened, tau, streams, start))
     }
 
     fn least_losses(
         &mut self,
         [similar, orthogonal, opposite]: [Wanted; 3],
     ) -> Result<[Vec<f32>; 3], Error> {
-        let tile = &*self;
+        let tile = &self.screened;
         Ok([
             simd::widest(FindLeastLosses {
                 tile,
@@ -214,19 +202,22 @@ impl Tile for ProcessorTile<'_> {
         losses: [f32; 3],
         take: &mut dyn FnMut(Counted),
     ) -> Result<(), Error> {
-        take(simd::widest(CountByInterval { tile: self, losses }));
+        take(simd::widest(CountByInterval {
+            tile: &self.screened,
+            losses,
+        }));
         Ok(())
     }
 
     fn sum_by_cell(&mut self, rows: &[usize], columns: &[usize]) -> Result<Vec<CellSum>, Error> {
         Ok(simd::widest(SumCells {
-            tile: self,
+            tile: &self.screened,
             rows,
             columns,
         }))
     }
 
     fn values(&mut self) -> Result<&[f32], Error> {
-        Ok(self.values)
+        Ok(self.screened.values)
     }
 }

@@ -149,7 +149,7 @@ impl Batch<'_> {
 }
 
 /// Writes a kernel's unit vector, or a part of it, rounded to float32 once.
-pub(in super::super) fn write_unit<E: Element>(kernel: &[u8], norm: f64, unit: &mut [f32]) {
+pub(super) fn write_unit<E: Element>(kernel: &[u8], norm: f64, unit: &mut [f32]) {
     simd::widest(WriteUnit::<E> {
         kernel,
         norm,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Names cuBLAS, as a file or as the folder that it is in; nothing else is tried then.
 pub const OVERRIDE: &str = "INMERGE_CUBLAS";
 
-/// What of the environment the search reads.
+/// The variables that the search reads.
 const VARIABLES: [&str; 9] = [
     OVERRIDE,
     "CUDA_HOME",
@@ -60,7 +60,7 @@ impl Environment {
     }
 }
 
-/// What led to a place.
+/// What led to a library, or to where one was looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The user named it.
@@ -75,7 +75,7 @@ pub enum Source {
     Environment(&'static str),
     /// The packages of the `python3` that is found first.
     Python,
-    /// Packages that a user installed for himself.
+    /// Packages that a user installed for themselves.
     UserPackages,
 }
 
@@ -92,43 +92,43 @@ impl fmt::Display for Source {
     }
 }
 
-/// A place to look into, there or not.
+/// Where a library may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Candidate {
     pub source: Source,
-    /// How it is called: a folder, or a pattern that no folder fits.
+    /// A folder, or a pattern that no folder fits.
     pub path: PathBuf,
-    /// The folders of it that may hold libraries.
+    /// The folders in it that may hold libraries.
     pub folders: Vec<PathBuf>,
 }
 
-/// All places outside the system's loader, in order, each once.
-pub(super) fn places(environment: &Environment) -> Vec<Place> {
-    let mut places = toolkits(environment);
+/// Everything outside the system's loader, in order, each folder once.
+pub(super) fn all(environment: &Environment) -> Vec<Candidate> {
+    let mut candidates = toolkits(environment);
     for variable in ["VIRTUAL_ENV", "CONDA_PREFIX"] {
         if let Some(prefix) = environment.variable(variable).map(Path::new) {
             let source = Source::Environment(variable);
             if variable == "CONDA_PREFIX" {
-                places.push(folder(source, prefix.join("lib")));
+                candidates.push(folder(source, prefix.join("lib")));
             }
-            places.extend(packages(source, prefix));
+            candidates.extend(packages(source, prefix));
         }
     }
     for prefix in python_prefixes(environment) {
-        places.extend(packages(Source::Python, &prefix));
+        candidates.extend(packages(Source::Python, &prefix));
     }
     if let Some(home) = environment.variable("HOME") {
-        places.extend(packages(
+        candidates.extend(packages(
             Source::UserPackages,
             &Path::new(home).join(".local"),
         ));
     }
-    each_once(places)
+    each_once(candidates)
 }
 
 /// Installed toolkits: those that variables name, then those in `/usr/local`, the newest first.
-fn toolkits(environment: &Environment) -> Vec<Place> {
-    let toolkit = |source, path: PathBuf| Place {
+fn toolkits(environment: &Environment) -> Vec<Candidate> {
+    let toolkit = |source, path: PathBuf| Candidate {
         source,
         folders: TOOLKIT.iter().map(|folder| path.join(folder)).collect(),
         path,
@@ -140,7 +140,7 @@ fn toolkits(environment: &Environment) -> Vec<Place> {
             Some(toolkit(Source::Toolkit(variable), path))
         });
     let usr_local = environment.root.join("usr/local");
-    let mut installed: Vec<Place> = newest_first(&usr_local, "cuda")
+    let mut installed: Vec<Candidate> = newest_first(&usr_local, "cuda")
         .into_iter()
         .map(|path| toolkit(Source::UsrLocal, path))
         .collect();
@@ -151,7 +151,7 @@ fn toolkits(environment: &Environment) -> Vec<Place> {
 }
 
 /// The packages of the Pythons below a prefix such as `/usr`; as a pattern if there is no Python.
-fn packages(source: Source, prefix: &Path) -> Vec<Place> {
+fn packages(source: Source, prefix: &Path) -> Vec<Candidate> {
     // Fedora has packages with machine code in lib64; Debian calls those of the system otherwise.
     let mut sites: Vec<PathBuf> = ["lib", "lib64"]
         .iter()
@@ -164,7 +164,7 @@ fn packages(source: Source, prefix: &Path) -> Vec<Place> {
     }
     sites
         .into_iter()
-        .map(|path| Place {
+        .map(|path| Candidate {
             source,
             folders: PACKAGES.iter().map(|folder| path.join(folder)).collect(),
             path,
@@ -222,16 +222,16 @@ fn pyenv_prefix(environment: &Environment, python: &Path) -> Option<PathBuf> {
     prefix.is_dir().then_some(prefix)
 }
 
-fn folder(source: Source, path: PathBuf) -> Place {
-    Place {
+fn folder(source: Source, path: PathBuf) -> Candidate {
+    Candidate {
         source,
         folders: vec![path.clone()],
         path,
     }
 }
 
-fn nothing(source: Source, path: PathBuf) -> Place {
-    Place {
+fn nothing(source: Source, path: PathBuf) -> Candidate {
+    Candidate {
         source,
         path,
         folders: Vec::new(),
@@ -271,19 +271,19 @@ pub(super) fn entries(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Leaves out a place that is another one by another name.
-fn each_once(places: Vec<Place>) -> Vec<Place> {
+/// Leaves out a folder that is another one by another name.
+fn each_once(candidates: Vec<Candidate>) -> Vec<Candidate> {
     let mut seen: Vec<PathBuf> = Vec::new();
-    let is_new = |place: &Place| {
-        let real = place
+    let is_new = |candidate: &Candidate| {
+        let real = candidate
             .path
             .canonicalize()
-            .unwrap_or_else(|_| place.path.clone());
+            .unwrap_or_else(|_| candidate.path.clone());
         let is_new = !seen.contains(&real);
         seen.push(real);
         is_new
     };
-    places.into_iter().filter(is_new).collect()
+    candidates.into_iter().filter(is_new).collect()
 }
 
 #[cfg(test)]
@@ -309,17 +309,17 @@ pub(super) mod tests {
         }
     }
 
-    /// The places by their source and their path below the root.
+    /// The candidates by their source and their path below the root.
     fn names(root: &Path, environment: &Environment) -> Vec<String> {
-        let name = |place: Place| {
-            let path = place.path.strip_prefix(root).unwrap();
-            format!("{}: {}", place.source, path.display())
+        let name = |candidate: Candidate| {
+            let path = candidate.path.strip_prefix(root).unwrap();
+            format!("{}: {}", candidate.source, path.display())
         };
-        places(environment).into_iter().map(name).collect()
+        all(environment).into_iter().map(name).collect()
     }
 
     #[test]
-    fn a_bare_machine_has_one_place_to_name() {
+    fn a_bare_machine_has_one_candidate() {
         let root = TempDir::new().unwrap();
         let root = root.path();
         assert_eq!(
