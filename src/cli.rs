@@ -131,14 +131,14 @@ pub(crate) enum Screen {
 impl Common {
     /// The numbers for each kind of backend.
     pub fn screens(&self) -> Screens {
-        let (processor, device) = match self.screen {
+        let (cpu, device) = match self.screen {
             Screen::Auto => (None, None),
             Screen::F32 => return Screens::FLOAT32,
             Screen::Int8 => (Some(Precision::Byte), None),
             Screen::Tf32 => (None, Some(DevicePrecision::Tf32)),
             Screen::Bf16 => (None, Some(DevicePrecision::Bf16)),
         };
-        Screens { processor, device }
+        Screens { cpu, device }
     }
 }
 

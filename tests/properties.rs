@@ -100,7 +100,7 @@ fn decisions(source: &Checkpoint, parameters: &Parameters) -> Vec<(String, Decis
         seed: parameters.seed,
         non_finite: NonFinite::Refuse,
     };
-    let engine = Engine::Processor(Precision::fastest());
+    let engine = Engine::Cpu(Precision::fastest());
     let decision = |task: &Task<'_>| {
         let tensor = task.weight.tensor();
         let decision =

@@ -49,7 +49,7 @@ pub(super) fn run(args: &Merge, session: &mut Session<'_>) -> Result<Outcome, Er
     let progress = session.progress(
         "merging",
         to_analyse.chain([job.amount(draft.is_some())]).sum(),
-        machine.backend.processor(),
+        machine.backend.cpu(),
     );
     let merged = job.merge(draft.as_mut(), &machine, &progress)?;
 

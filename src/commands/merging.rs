@@ -138,7 +138,7 @@ impl<'a> Job<'a> {
                 true => machine
                     .backend
                     .on_layer(LayerSize::of(&task.weight), decide)?,
-                false => decide(Engine::Processor(machine.backend.processor()))?,
+                false => decide(Engine::Cpu(machine.backend.cpu()))?,
             };
             let recipe = task.recipe(&decision);
             let squares = Some(&decision.squares[..]);
@@ -232,7 +232,7 @@ impl<'a> Job<'a> {
         work: impl Fn(&Task<'_>, &[u8], Option<&Sink<'_>>) -> Result<R, similarity::Error> + Sync,
     ) -> Result<Vec<R>, Error> {
         let draft = draft.map(|draft| (draft, self.fill()));
-        let precision = machine.backend.processor();
+        let precision = machine.backend.cpu();
         let loads = self
             .tasks
             .iter()

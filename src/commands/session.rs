@@ -244,6 +244,6 @@ impl<'a> Session<'a> {
 
     /// The numbers in which the processor screens similarities.
     pub(super) fn processor_precision(&self) -> Precision {
-        self.screens.processor.unwrap_or_else(Precision::fastest)
+        self.screens.cpu.unwrap_or_else(Precision::fastest)
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
-use super::cost::{Accelerator, BreakEven, Choice, LayerCost, LayerSize, Processor, START};
+use super::cost::{BreakEven, Choice, CpuSpeed, GpuSpeed, LayerCost, LayerSize, START};
 use super::cuda::inventory::{self, NoGpu};
 use super::cuda::{self, Device, DevicePrecision, DeviceTimes, libraries};
 use super::{Engine, Error, Precision};
@@ -12,10 +12,10 @@ use super::{Engine, Error, Precision};
 /// Where the user wants similarities computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wanted {
-    /// On a GPU where that is faster, otherwise on the processor.
+    /// On a GPU where that is faster, otherwise on the CPU.
     #[default]
     Auto,
-    /// On the processor.
+    /// On the CPU.
     Cpu,
     /// On the GPU of this number.
     Cuda(usize),
@@ -57,8 +57,8 @@ impl FromStr for Wanted {
 /// In which numbers the user wants similarities screened; none for the fastest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Screens {
-    /// On the processor.
-    pub processor: Option<Precision>,
+    /// On the CPU.
+    pub cpu: Option<Precision>,
     /// On a GPU.
     pub device: Option<DevicePrecision>,
 }
@@ -66,7 +66,7 @@ pub struct Screens {
 impl Screens {
     /// Float32 everywhere.
     pub const FLOAT32: Self = Self {
-        processor: Some(Precision::Single),
+        cpu: Some(Precision::Single),
         device: Some(DevicePrecision::Single),
     };
 }
@@ -74,7 +74,7 @@ impl Screens {
 /// Where a run computes similarities. No decision depends on it.
 #[derive(Debug)]
 pub struct Backend {
-    processor: Precision,
+    cpu: Precision,
     device: Option<InUse>,
     reason: Reason,
 }
@@ -84,13 +84,13 @@ pub struct Backend {
 pub enum Reason {
     /// The user says so.
     Requested,
-    /// The processor takes less time than starting a GPU, so that none was looked for.
+    /// The CPU takes less time than starting a GPU, so that none was looked for.
     TooLittleWork,
     /// There is no GPU.
     NoGpu(NoGpu),
     /// No GPU is of a compute capability for which there are kernels.
     NoRecentGpu,
-    /// By the cost model the processor is faster.
+    /// By the cost model the CPU is faster.
     FasterOnCpu,
     /// By the cost model the GPU is faster.
     FasterOnGpu,
@@ -105,7 +105,7 @@ struct InUse {
     precision: DevicePrecision,
     /// Its number.
     ordinal: usize,
-    /// For `auto`, how fast it is: then the processor takes what it is faster at, and everything if the GPU fails.
+    /// For `auto`, how fast it is: then the CPU takes what it is faster at, and everything if the GPU fails.
     rates: Option<Rates>,
     failure: OnceLock<cuda::Error>,
 }
@@ -113,13 +113,13 @@ struct InUse {
 /// How fast both are.
 #[derive(Clone, Copy, Debug)]
 struct Rates {
-    processor: Processor,
-    gpu: Accelerator,
+    cpu: CpuSpeed,
+    gpu: GpuSpeed,
 }
 
 impl Rates {
     fn is_faster_on_gpu(&self, layer: &LayerSize) -> bool {
-        LayerCost::new(layer, &self.processor, &self.gpu).is_less_on_gpu()
+        LayerCost::new(layer, &self.cpu, &self.gpu).is_less_on_gpu()
     }
 }
 
@@ -135,7 +135,7 @@ impl Backend {
         layers: &[LayerSize],
         threads: usize,
     ) -> Result<Self, cuda::Error> {
-        let precision = screens.processor.unwrap_or_else(Precision::fastest);
+        let precision = screens.cpu.unwrap_or_else(Precision::fastest);
         let at_once = threads.min(layers.len());
         let (device, reason) = match wanted {
             Wanted::Cpu => (None, Reason::Requested),
@@ -144,22 +144,22 @@ impl Backend {
                 (Some(device), Reason::Requested)
             }
             Wanted::Auto => {
-                let processor = Processor::new(precision, threads);
-                match faster_gpu(&processor, screens.device, layers, at_once) {
+                let cpu = CpuSpeed::new(precision, threads);
+                match faster_gpu(&cpu, screens.device, layers, at_once) {
                     Ok(device) => (Some(device), Reason::FasterOnGpu),
                     Err(reason) => (None, reason),
                 }
             }
         };
         Ok(Self {
-            processor: precision,
+            cpu: precision,
             device,
             reason,
         })
     }
 
     /// Has a layer of this size worked on. On a GPU, if there is one that is faster; if that fails and the user has not asked
-    /// for it, again on the processor, as then on all that follow.
+    /// for it, again on the CPU, as then on all that follow.
     ///
     /// # Errors
     ///
@@ -178,7 +178,7 @@ impl Backend {
                 done => return done,
             }
         }
-        work(Engine::Processor(self.processor))
+        work(Engine::Cpu(self.cpu))
     }
 
     /// Its name in reports: `cpu`, or `cuda:` and the number of the GPU.
@@ -198,14 +198,14 @@ impl Backend {
     pub fn screen(&self) -> String {
         match self.working_gpu() {
             Some(gpu) => gpu.precision.to_string(),
-            None => self.processor.to_string(),
+            None => self.cpu.to_string(),
         }
     }
 
     /// From which size on layers go to the GPU that `auto` chose.
     pub fn break_even(&self) -> Option<BreakEven> {
         let rates = self.device.as_ref()?.rates?;
-        Some(BreakEven::between(&rates.processor, &rates.gpu))
+        Some(BreakEven::between(&rates.cpu, &rates.gpu))
     }
 
     /// What layers took on the GPU so far, if one is in use that has not failed.
@@ -219,9 +219,9 @@ impl Backend {
         device.filter(|device| device.failure.get().is_none())
     }
 
-    /// The precision in which the processor screens.
-    pub fn processor(&self) -> Precision {
-        self.processor
+    /// The precision in which the CPU screens.
+    pub fn cpu(&self) -> Precision {
+        self.cpu
     }
 
     /// What the user should know: that a GPU would have been faster, or has failed.
@@ -252,11 +252,11 @@ impl fmt::Display for Backend {
             ..
         }) = &self.device
         else {
-            return write!(f, "the processor, screened in {}", self.processor);
+            return write!(f, "the processor, screened in {}", self.cpu);
         };
         write!(f, "{}, screened in {precision}", device.name())?;
         match rates {
-            Some(_) => write!(f, ", small layers on the processor in {}", self.processor),
+            Some(_) => write!(f, ", small layers on the processor in {}", self.cpu),
             None => Ok(()),
         }
     }
@@ -285,16 +285,16 @@ impl InUse {
     }
 }
 
-/// The first GPU, where it is faster for these layers than the processor, its start included; otherwise why the processor
+/// The first GPU, where it is faster for these layers than the CPU, its start included; otherwise why the CPU
 /// computes them.
 fn faster_gpu(
-    processor: &Processor,
+    cpu: &CpuSpeed,
     precision: Option<DevicePrecision>,
     layers: &[LayerSize],
     at_once: usize,
 ) -> Result<InUse, Reason> {
-    let on_processor: f64 = layers.iter().map(|layer| processor.seconds(layer)).sum();
-    if on_processor < START {
+    let on_cpu: f64 = layers.iter().map(|layer| cpu.seconds(layer)).sum();
+    if on_cpu < START {
         // The search alone takes longer than most checkpoints.
         return Err(Reason::TooLittleWork);
     }
@@ -303,15 +303,15 @@ fn faster_gpu(
     let gpu = gpu.ok_or(Reason::NoRecentGpu)?;
     let precision_there = precision.unwrap_or_else(|| gpu.best_precision());
     let rates = Rates {
-        processor: *processor,
-        gpu: Accelerator::new(
+        cpu: *cpu,
+        gpu: GpuSpeed::new(
             gpu.multiprocessors,
             gpu.clock,
             gpu.capability,
             precision_there,
         ),
     };
-    if !Choice::new(layers, &rates.processor, &rates.gpu).uses_gpu() {
+    if !Choice::new(layers, &rates.cpu, &rates.gpu).uses_gpu() {
         return Err(Reason::FasterOnCpu);
     }
     let device = InUse::open(gpu.ordinal, precision, at_once).map_err(Reason::GpuFailed)?;

@@ -1,14 +1,14 @@
-//! What a layer's similarities take, in seconds, on the processor and on a GPU: by this `--backend auto` chooses.
+//! What a layer's similarities take, in seconds, on the CPU and on a GPU: by this `--backend auto` chooses.
 //!
 //! The comparison need not be precise, as a wrong choice costs time only: where it is close either will do. So the model
-//! is a handful of rates. **Only those of the processor are measured. Those of GPUs are data sheets' or assumed, and are
+//! is a handful of rates. **Only those of the CPU are measured. Those of GPUs are data sheets' or assumed, and are
 //! not yet measured.**
 //!
 //! Both sides take n²·d/2g multiply-adds for n kernels of d numbers in g groups: each pair of kernels is computed once.
 //!
 //! | | | from |
 //! |---|---|---|
-//! | processor, a thread: multiply-adds in int8 | 45·10⁹ /s | measured |
+//! | CPU, a thread: multiply-adds in int8 | 45·10⁹ /s | measured |
 //! | in float32 | 23·10⁹ /s | measured |
 //! | reading, normalising and the rest, by bytes of the weight | 1.0·10⁹ /s | measured |
 //! | GPU: multiply-adds a cycle | see [`DevicePrecision::multiply_adds_per_cycle`] | data sheets |
@@ -17,7 +17,7 @@
 //! | for each layer: launches, the wait for the results | 0.3 ms | assumed |
 //! | for each run: starting the driver, a context, cuBLAS; the driver's compilation of our kernels | 1.0 s | assumed |
 //!
-//! The processor's rates are those of a whole `merge --dry-run --tau 20% --skip-shallow 0` on one thread of an AMD EPYC
+//! The CPU's rates are those of a whole `merge --dry-run --tau 20% --skip-shallow 0` on one thread of an AMD EPYC
 //! (Zen 4, OpenBLAS 0.3.21), the best of three or four, in seconds, beside what the model says:
 //!
 //! | | products | MB | int8 | model | float32 | model |
@@ -83,7 +83,7 @@ impl LayerSize {
     }
 }
 
-/// Processor: bytes of a weight read, normalised and so on in a second, by one thread.
+/// CPU: bytes of a weight read, normalised and so on in a second, by one thread.
 const READ: f64 = 1.0e9;
 
 /// GPU: the share of its peak that is reached.
@@ -101,14 +101,14 @@ pub const START: f64 = 1.0;
 /// The clock rate that is assumed where the driver tells none, in Hz: below that of every GPU that we know.
 const CLOCK: u64 = 1_000_000_000;
 
-/// How fast the processor is.
+/// How fast the CPU is.
 #[derive(Clone, Copy, Debug)]
-pub struct Processor {
+pub struct CpuSpeed {
     multiply_adds: f64,
     bytes: f64,
 }
 
-impl Processor {
+impl CpuSpeed {
     /// This one, on so many threads, with similarities screened in this precision.
     pub fn new(precision: Precision, threads: usize) -> Self {
         let rate = match precision {
@@ -130,11 +130,11 @@ impl Processor {
 
 /// How fast a GPU is taken to be.
 #[derive(Clone, Copy, Debug)]
-pub struct Accelerator {
+pub struct GpuSpeed {
     multiply_adds: f64,
 }
 
-impl Accelerator {
+impl GpuSpeed {
     /// One of so many multiprocessors of this clock rate (in Hz; 0 where it is not known) and compute capability, that
     /// screens in this precision.
     pub fn new(
@@ -159,24 +159,24 @@ impl Accelerator {
 /// What a layer takes on either.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerCost {
-    /// Seconds on the processor.
-    pub processor: f64,
+    /// Seconds on the CPU.
+    pub cpu: f64,
     /// Seconds on the GPU, once it has been started.
     pub gpu: f64,
 }
 
 impl LayerCost {
-    /// By this processor and this GPU.
-    pub fn new(layer: &LayerSize, processor: &Processor, gpu: &Accelerator) -> Self {
+    /// By this CPU and this GPU.
+    pub fn new(layer: &LayerSize, cpu: &CpuSpeed, gpu: &GpuSpeed) -> Self {
         Self {
-            processor: processor.seconds(layer),
+            cpu: cpu.seconds(layer),
             gpu: gpu.seconds(layer),
         }
     }
 
     /// Whether the GPU is faster, once it has been started.
     pub fn is_less_on_gpu(&self) -> bool {
-        self.gpu < self.processor
+        self.gpu < self.cpu
     }
 }
 
@@ -189,8 +189,8 @@ pub struct Choice {
 
 impl Choice {
     /// Compares the two for every layer of a run.
-    pub fn new(layers: &[LayerSize], processor: &Processor, gpu: &Accelerator) -> Self {
-        let cost = |layer| LayerCost::new(layer, processor, gpu);
+    pub fn new(layers: &[LayerSize], cpu: &CpuSpeed, gpu: &GpuSpeed) -> Self {
+        let cost = |layer| LayerCost::new(layer, cpu, gpu);
         Self {
             layers: layers.iter().map(cost).collect(),
         }
@@ -198,15 +198,12 @@ impl Choice {
 
     /// Seconds that the run takes without the GPU.
     pub fn without_gpu(&self) -> f64 {
-        self.layers.iter().map(|layer| layer.processor).sum()
+        self.layers.iter().map(|layer| layer.cpu).sum()
     }
 
     /// Seconds that it takes with the layers that are faster there on the GPU, its start included.
     pub fn with_gpu(&self) -> f64 {
-        let fastest = self
-            .layers
-            .iter()
-            .map(|layer| layer.gpu.min(layer.processor));
+        let fastest = self.layers.iter().map(|layer| layer.gpu.min(layer.cpu));
         START + fastest.sum::<f64>()
     }
 
@@ -216,7 +213,7 @@ impl Choice {
     }
 }
 
-/// The most kernels for which the processor and a GPU are compared: a layer of more takes minutes on the processor.
+/// The most kernels for which the CPU and a GPU are compared: a layer of more takes minutes on the CPU.
 const LARGEST: usize = 65_536;
 
 /// From which size on a GPU is faster, in kernels n of a float32 layer `[n, n, 3, 3]`; `None` where it never is.
@@ -230,11 +227,11 @@ pub struct BreakEven {
 
 impl BreakEven {
     /// Tries the multiples of 8 up to [`LARGEST`].
-    pub fn between(processor: &Processor, gpu: &Accelerator) -> Self {
+    pub fn between(cpu: &CpuSpeed, gpu: &GpuSpeed) -> Self {
         let first = |wins: &dyn Fn(&Choice) -> bool| {
             (8..=LARGEST)
                 .step_by(8)
-                .find(|&kernels| wins(&Choice::new(&[LayerSize::square(kernels)], processor, gpu)))
+                .find(|&kernels| wins(&Choice::new(&[LayerSize::square(kernels)], cpu, gpu)))
         };
         Self {
             layer: first(&|choice| choice.layers[0].is_less_on_gpu()),
@@ -257,8 +254,8 @@ mod tests {
     }
 
     /// The rates as an A100 of 108 multiprocessors has them.
-    fn a100(precision: DevicePrecision) -> Accelerator {
-        Accelerator::new(108, 1_410_000_000, (8, 0), precision)
+    fn a100(precision: DevicePrecision) -> GpuSpeed {
+        GpuSpeed::new(108, 1_410_000_000, (8, 0), precision)
     }
 
     #[test]
@@ -271,12 +268,12 @@ mod tests {
             (Precision::Single, wide4096, 1.76),
             (Precision::Single, wide8192, 3.47),
         ] {
-            let seconds = Processor::new(precision, 1).seconds(&layer);
+            let seconds = CpuSpeed::new(precision, 1).seconds(&layer);
             assert!(
                 (0.75..1.25).contains(&(seconds / measured)),
                 "{precision} {layer:?}: {seconds} for {measured}"
             );
-            let on_two = Processor::new(precision, 2).seconds(&layer);
+            let on_two = CpuSpeed::new(precision, 2).seconds(&layer);
             assert!((on_two * 2.0 - seconds).abs() < 1e-9);
         }
     }
@@ -309,12 +306,12 @@ mod tests {
 
     #[test]
     fn groups_divide_the_products_on_both_sides() {
-        let processor = Processor::new(Precision::Single, 1);
+        let cpu = CpuSpeed::new(Precision::Single, 1);
         let gpu = a100(DevicePrecision::Single);
         let (whole, parted) = (float32(1024, 1024, 1), float32(1024, 1024, 32));
         let without_bytes = |seconds: f64, rate: f64| seconds - whole.bytes as f64 / rate;
-        let ratio = without_bytes(processor.seconds(&whole), READ)
-            / without_bytes(processor.seconds(&parted), READ);
+        let ratio =
+            without_bytes(cpu.seconds(&whole), READ) / without_bytes(cpu.seconds(&parted), READ);
         assert!((ratio - 32.0).abs() < 1e-6, "{ratio}");
         let ratio = (without_bytes(gpu.seconds(&whole), BUS) - LAYER)
             / (without_bytes(gpu.seconds(&parted), BUS) - LAYER);
@@ -323,44 +320,44 @@ mod tests {
 
     #[test]
     fn small_layers_stay_and_small_runs_do_not_start_a_gpu() {
-        let processor = Processor::new(Precision::Byte, 2);
+        let cpu = CpuSpeed::new(Precision::Byte, 2);
         let gpu = a100(DevicePrecision::Tf32);
         let (small, large) = (float32(64, 576, 1), float32(8192, 2304, 1));
-        let choice = Choice::new(&[small, large, large], &processor, &gpu);
+        let choice = Choice::new(&[small, large, large], &cpu, &gpu);
         assert!(choice.uses_gpu());
         let on_gpu = choice.layers.iter().map(LayerCost::is_less_on_gpu);
         assert!(on_gpu.eq([false, true, true]));
         assert!(choice.with_gpu() < choice.without_gpu());
 
         // Alone, a layer of 512 kernels is faster on the GPU by less than it takes to start it.
-        let choice = Choice::new(&[float32(512, 4608, 1)], &processor, &gpu);
+        let choice = Choice::new(&[float32(512, 4608, 1)], &cpu, &gpu);
         assert!(choice.layers[0].is_less_on_gpu());
         assert!(!choice.uses_gpu());
-        assert!(!Choice::new(&[], &processor, &gpu).uses_gpu());
+        assert!(!Choice::new(&[], &cpu, &gpu).uses_gpu());
     }
 
     #[test]
     fn break_even_is_the_first_size_that_wins() {
-        let processor = Processor::new(Precision::Byte, 2);
+        let cpu = CpuSpeed::new(Precision::Byte, 2);
         let gpu = a100(DevicePrecision::Tf32);
-        let even = BreakEven::between(&processor, &gpu);
+        let even = BreakEven::between(&cpu, &gpu);
         let (layer, run) = (even.layer.unwrap(), even.run.unwrap());
         assert!(layer < run, "{even:?}");
-        let cost = |n: usize| Choice::new(&[float32(n, 9 * n, 1)], &processor, &gpu);
+        let cost = |n: usize| Choice::new(&[float32(n, 9 * n, 1)], &cpu, &gpu);
         assert!(cost(layer).layers[0].is_less_on_gpu());
         assert!(!cost(layer - 8).layers[0].is_less_on_gpu());
         assert!(cost(run).uses_gpu() && !cost(run - 8).uses_gpu());
 
         // A GPU that hardly computes never wins.
-        let slow = Accelerator::new(1, 1_000_000, (7, 5), DevicePrecision::Single);
-        assert_eq!(BreakEven::between(&processor, &slow).run, None);
+        let slow = GpuSpeed::new(1, 1_000_000, (7, 5), DevicePrecision::Single);
+        assert_eq!(BreakEven::between(&cpu, &slow).run, None);
     }
 
     #[test]
     fn a_clock_that_is_not_told_is_assumed() {
         let layer = float32(8192, 2304, 1);
-        let unknown = Accelerator::new(40, 0, (7, 5), DevicePrecision::Single).seconds(&layer);
-        let assumed = Accelerator::new(40, CLOCK, (7, 5), DevicePrecision::Single).seconds(&layer);
+        let unknown = GpuSpeed::new(40, 0, (7, 5), DevicePrecision::Single).seconds(&layer);
+        let assumed = GpuSpeed::new(40, CLOCK, (7, 5), DevicePrecision::Single).seconds(&layer);
         assert_eq!(unknown, assumed);
     }
 }

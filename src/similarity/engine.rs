@@ -8,8 +8,8 @@ use super::cuda::{Device, DevicePrecision};
 /// What computes the similarities of a layer, and in which precision it screens them. No decision depends on it.
 #[derive(Clone, Copy, Debug)]
 pub enum Engine<'d> {
-    /// The processor.
-    Processor(Precision),
+    /// The CPU.
+    Cpu(Precision),
     /// A GPU.
     Device(&'d Arc<Device>, DevicePrecision),
 }
@@ -18,7 +18,7 @@ impl Engine<'_> {
     /// The same in float32: what is drawn must be as precise.
     pub fn in_float32(self) -> Self {
         match self {
-            Self::Processor(_) => Self::Processor(Precision::Single),
+            Self::Cpu(_) => Self::Cpu(Precision::Single),
             Self::Device(device, _) => Self::Device(device, DevicePrecision::Single),
         }
     }

@@ -9,8 +9,8 @@ use rayon::prelude::*;
 use crate::meter::Meter;
 use crate::schedule::per_task;
 
+use super::cpu::{CpuTile, Source, Units};
 use super::kernels::Computed;
-use super::processor::{ProcessorTile, Source, Units};
 use super::tile::upper_tiles;
 use super::{Error, Kernels, Tile, cuda};
 
@@ -118,7 +118,7 @@ impl Group<'_, '_> {
             Ok(())
         };
         match self.computed {
-            Computed::Processor(units) => self.for_each_processor_tile(units, |tile| visit(tile)),
+            Computed::Cpu(units) => self.for_each_cpu_tile(units, |tile| visit(tile)),
             Computed::Device(layer) => {
                 let norms = self.kernels.norms();
                 let group = cuda::GroupRows {
@@ -132,10 +132,10 @@ impl Group<'_, '_> {
         }
     }
 
-    fn for_each_processor_tile(
+    fn for_each_cpu_tile(
         &self,
         units: &Units,
-        visit: impl Fn(&mut ProcessorTile<'_>) -> Result<(), Error> + Sync,
+        visit: impl Fn(&mut CpuTile<'_>) -> Result<(), Error> + Sync,
     ) -> Result<(), Error> {
         let norms = self.kernels.norms();
         let source = Source {
@@ -152,7 +152,7 @@ impl Group<'_, '_> {
                 TILE * TILE * self.kernels.rows().row_len() / PRODUCTS_PER_BYTE,
             ))
             .try_for_each_init(Vec::new, |buffer: &mut Vec<f32>, (rows, columns)| {
-                visit(&mut ProcessorTile::new(source, rows, columns, buffer))
+                visit(&mut CpuTile::new(source, rows, columns, buffer))
             })
     }
 }
@@ -180,10 +180,10 @@ mod tests {
 
     /// Shows every pair to `see`, once it has checked that its screened similarity is within the bounds.
     fn for_each_pair(group: &Group<'_, '_>, refine: bool, see: impl Fn(usize, usize) + Sync) {
-        let Computed::Processor(units) = group.computed else {
+        let Computed::Cpu(units) = group.computed else {
             panic!("not the processor's");
         };
-        let check = |tile: &mut ProcessorTile<'_>| {
+        let check = |tile: &mut CpuTile<'_>| {
             if refine && units.are_coarse() {
                 tile.refine();
             }
@@ -202,7 +202,7 @@ mod tests {
             }
             Ok(())
         };
-        group.for_each_processor_tile(units, check).unwrap();
+        group.for_each_cpu_tile(units, check).unwrap();
     }
 
     #[test]

@@ -10,8 +10,8 @@ use crate::schedule::per_task;
 use crate::simd::{self, Loop};
 use crate::weight::{ConvWeight, Element, Rows, with_element};
 
+use super::cpu::{BATCH, Batch, Units};
 use super::exact::{self, LANES};
-use super::processor::{BATCH, Batch, Units};
 use super::{Engine, Error, Precision, cuda};
 
 /// What to do with kernels that hold a NaN or an infinity.
@@ -38,7 +38,7 @@ enum Screen {
     /// Nothing: each is computed by the definition.
     None,
     /// Unit vectors, by group.
-    Processor(Vec<Units>),
+    Cpu(Vec<Units>),
     /// Unit vectors on a device.
     Device(cuda::Layer),
 }
@@ -46,7 +46,7 @@ enum Screen {
 /// What a group's similarities are computed from.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Computed<'k> {
-    Processor(&'k Units),
+    Cpu(&'k Units),
     Device(&'k cuda::Layer),
 }
 
@@ -87,9 +87,9 @@ impl<'a> Kernels<'a> {
                 });
                 (Screen::Device(layer), measures.collect())
             }
-            Some(Engine::Processor(precision)) => {
+            Some(Engine::Cpu(precision)) => {
                 let (units, measures) = read(&rows, kernels, group, Some(precision));
-                (Screen::Processor(units), measures)
+                (Screen::Cpu(units), measures)
             }
             None => (Screen::None, read(&rows, kernels, group, None).1),
         };
@@ -163,7 +163,7 @@ impl<'a> Kernels<'a> {
     pub(super) fn computed(&self, group: usize) -> Option<Computed<'_>> {
         match &self.screen {
             Screen::None => None,
-            Screen::Processor(units) => Some(Computed::Processor(&units[group])),
+            Screen::Cpu(units) => Some(Computed::Cpu(&units[group])),
             Screen::Device(layer) => Some(Computed::Device(layer)),
         }
     }
@@ -315,7 +315,7 @@ pub(crate) fn kernels_of(
         &weight,
         rows,
         NonFinite::Refuse,
-        Some(Engine::Processor(precision)),
+        Some(Engine::Cpu(precision)),
     )
     .expect("finite kernels")
 }

@@ -5,12 +5,13 @@
 //! bound is decided by the definition. So every machine, BLAS, GPU and thread count comes to the same decisions.
 //!
 //! Where they are computed is a run's [`Backend`] and a layer's [`Engine`]. Whoever asks of them sees [`Tile`]s, which answer
-//! where they lie: in the processor's memory (`processor`) or a GPU's ([`cuda`]). What is found goes through one
+//! where they lie: in the CPU's memory (`cpu`) or a GPU's ([`cuda`]). What is found goes through one
 //! [`Scan`], whichever it was.
 
 mod backend;
 mod bound;
 pub mod cost;
+mod cpu;
 pub mod cuda;
 mod engine;
 mod error;
@@ -19,13 +20,13 @@ mod group;
 pub mod hundredths;
 mod kernels;
 mod nearest;
-mod processor;
 mod scan;
 pub mod tile;
 
 pub use backend::{Backend, Reason, Screens, Wanted};
 pub use bound::guard_band;
 pub use cost::LayerSize;
+pub use cpu::Precision;
 pub use cuda::{DevicePrecision, Error as DeviceError};
 pub use engine::Engine;
 pub use error::Error;
@@ -34,6 +35,5 @@ pub use group::Group;
 pub(crate) use kernels::kernels_of;
 pub use kernels::{Kernels, NonFinite};
 pub use nearest::Nearest;
-pub use processor::Precision;
 pub use scan::{Neighbour, Scan};
 pub use tile::Tile;

@@ -34,7 +34,7 @@ impl Watcher<'_> {
         let backend = session.backend(&job.sizes(), &pool)?;
         let machine = Machine { pool, backend };
         let mut draft = Draft::begin(source, &destination)?;
-        let progress = session.progress("merging", job.amount(true), machine.backend.processor());
+        let progress = session.progress("merging", job.amount(true), machine.backend.cpu());
         let merged = job.merge(Some(&mut draft), &machine, &progress)?;
 
         let mut warnings = Vec::new();

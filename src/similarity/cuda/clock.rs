@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceTimes {
-    /// From the copy of a layer's kernels to what was found, the processor's part in that with it.
+    /// From the copy of a layer's kernels to what was found, the CPU's part in that with it.
     pub working: Duration,
     /// The copies of kernels among it. They come from memory that is not pinned, so that the call returns once the driver
     /// has read the last of it.

@@ -62,7 +62,7 @@ pub enum Error {
 /// What went wrong.
 pub(super) enum Cause {
     OutOfMemory,
-    /// What the GPU computed is not what the processor computes, or beyond its error bound.
+    /// What the GPU computed is not what the CPU computes, or beyond its error bound.
     Wrong(&'static str),
     Other(String),
 }

@@ -3,7 +3,7 @@
 //! Kernels are copied as they are stored. The GPU measures them by the float64 definition, in its order of summation, and
 //! makes their unit vectors; cuBLAS multiplies those, tile by tile; the tile is looked at where it lies, what the screen
 //! leaves open is compared there by the definition, and what comes of it is copied back. So no matrix of all similarities
-//! crosses the bus, and the GPU comes to the same decisions as the processor.
+//! crosses the bus, and the GPU comes to the same decisions as the CPU.
 //!
 //! Nothing of CUDA is linked. The driver and cuBLAS are loaded when they are first needed, from wherever this machine has
 //! them ([`libraries`]), and a machine without them is told so in a value.

@@ -155,7 +155,7 @@ impl Panel {
     }
 }
 
-/// Checks that the GPU has measured the first and the last of some kernels as the processor does.
+/// Checks that the GPU has measured the first and the last of some kernels as the CPU does.
 fn check_squares(rows: &Rows<'_>, start: usize, squares: &[f64]) -> Result<(), Cause> {
     for index in [0, squares.len() - 1] {
         let row = rows.row(start + index);

@@ -223,7 +223,7 @@ impl<'t> DeviceTile<'t> {
         Ok(pairs.into_iter().zip(dots).map(compared).collect())
     }
 
-    /// Checks that the GPU has multiplied the kernels of a pair as the processor does.
+    /// Checks that the GPU has multiplied the kernels of a pair as the CPU does.
     fn check_dot(&self, pair: RawPair, dot: f64) -> Result<(), Cause> {
         let rows = self.group.rows;
         let x = rows.row(self.rows.start + pair.row as usize);

@@ -19,7 +19,7 @@ pub enum Fault {
     /// A file of another kind.
     #[error("not a shared library")]
     NoLibrary,
-    /// One for another kind of processor.
+    /// One for another kind of CPU.
     #[error("for another processor than this program")]
     Foreign,
     /// The loader refuses it, in its own words.

@@ -76,7 +76,7 @@ pub(super) fn file_of(function: NonNull<c_void>) -> Option<PathBuf> {
 pub(super) enum Format {
     /// Libraries like this can be loaded, as far as its first bytes tell.
     Ours,
-    /// One for another processor.
+    /// One for another CPU.
     Foreign,
     /// No ELF file, which libraries are here.
     NoLibrary,
@@ -92,7 +92,7 @@ pub(super) fn format_of(file: &Path) -> io::Result<Format> {
     if !file.metadata()?.is_file() {
         return Ok(Format::NoLibrary);
     }
-    // The first fields of an ELF file: its magic, whether it is of 64 bits, their order; at 18 the processor.
+    // The first fields of an ELF file: its magic, whether it is of 64 bits, their order; at 18 the CPU.
     let mut head = Vec::new();
     File::open(file)?.take(20).read_to_end(&mut head)?;
     if !cfg!(target_os = "linux") {

@@ -5,7 +5,7 @@
 //! of which e + e²/2 is each vector's share. For kernels of normally distributed weights e is about 0.008.
 //!
 //! Measured on one core of an AMD EPYC (Zen 4), 512 kernels of 4608 numbers, in 10⁹ multiply-adds a second: these products
-//! 230; bfloat16 by the processor's own instructions 112, with a smaller error; OpenBLAS 0.3.21 in
+//! 230; bfloat16 by the CPU's own instructions 112, with a smaller error; OpenBLAS 0.3.21 in
 //! float32 (`ssyrk`) 43. Exact tests of what is left open cost less than what bytes save, so bfloat16 is not used.
 
 use std::marker::PhantomData;
@@ -90,7 +90,7 @@ impl Panels {
         };
         #[cfg(target_arch = "x86_64")]
         if is_fast() {
-            // SAFETY: the processor has these instructions, as was just found out.
+            // SAFETY: the CPU has these instructions, as was just found out.
             return unsafe { vnni::run(tile) };
         }
         simd::widest(tile);
@@ -101,7 +101,7 @@ impl Panels {
     }
 }
 
-/// Whether this processor has instructions for products of bytes (AVX-512 VNNI).
+/// Whether this CPU has instructions for products of bytes (AVX-512 VNNI).
 pub(super) fn is_fast() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
@@ -216,7 +216,7 @@ fn scaled<E: Element>(chunk: &[u8], factor: f64) -> [f32; CHUNK] {
     numbers
 }
 
-/// The products of a tile, by instructions that every processor has.
+/// The products of a tile, by instructions that every CPU has.
 struct TileLoop<'a> {
     panels: &'a Panels,
     rows: Range<usize>,

@@ -18,7 +18,7 @@ use super::bytes::{self, Panels};
 pub enum Precision {
     /// Float32, multiplied by BLAS.
     Single,
-    /// 8-bit integers, whose products are exact: four times the work an instruction on processors made for them, and
+    /// 8-bit integers, whose products are exact: four times the work an instruction on CPUs made for them, and
     /// more left for the exact test.
     Byte,
 }
@@ -33,7 +33,7 @@ impl fmt::Display for Precision {
 }
 
 impl Precision {
-    /// The fastest on this processor.
+    /// The fastest on this CPU.
     pub fn fastest() -> Self {
         if bytes::is_fast() {
             Self::Byte

@@ -1,4 +1,4 @@
-//! Tiles that the processor computes.
+//! Tiles that the CPU computes.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -43,15 +43,15 @@ pub(in super::super) struct Source<'v> {
     pub errors: &'v [f32],
 }
 
-/// A tile in the processor's memory.
+/// A tile in the CPU's memory.
 #[derive(Debug)]
-pub(in super::super) struct ProcessorTile<'v> {
+pub(in super::super) struct CpuTile<'v> {
     source: Source<'v>,
     screened: TileValues<'v>,
     is_coarse: bool,
 }
 
-impl<'v> ProcessorTile<'v> {
+impl<'v> CpuTile<'v> {
     /// The products of the unit vectors of these kernels, in this memory. The group has these error bounds, by place.
     pub fn new(
         source: Source<'v>,
@@ -132,7 +132,7 @@ impl Source<'_> {
     }
 }
 
-impl Tile for ProcessorTile<'_> {
+impl Tile for CpuTile<'_> {
     fn rows(&self) -> Range<usize> {
         self.screened.rows.clone()
     }

@@ -1,4 +1,4 @@
-//! The screened similarities of a tile in the processor's memory, and their error bounds.
+//! The screened similarities of a tile in the CPU's memory, and their error bounds.
 
 use std::borrow::Cow;
 use std::ops::Range;
