@@ -134,7 +134,7 @@ impl Common {
         let (cpu, device) = match self.screen {
             Screen::Auto => (None, None),
             Screen::F32 => return Screens::FLOAT32,
-            Screen::Int8 => (Some(Precision::Byte), None),
+            Screen::Int8 => (Some(Precision::Int8), None),
             Screen::Tf32 => (None, Some(DevicePrecision::Tf32)),
             Screen::Bf16 => (None, Some(DevicePrecision::Bf16)),
         };

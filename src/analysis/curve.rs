@@ -2,8 +2,8 @@
 
 use std::ops::AddAssign;
 
-pub(super) use crate::similarity::hundredths::{INTERVALS, interval};
-pub use crate::similarity::hundredths::{THRESHOLDS, threshold};
+pub(super) use crate::similarity::tau_bins::{INTERVALS, interval};
+pub use crate::similarity::tau_bins::{THRESHOLDS, threshold};
 
 /// How many there are strictly above each threshold, exactly.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -51,7 +51,7 @@ pub(super) fn run(args: &Analyze, session: &mut Session<'_>) -> Result<Outcome, 
     let backend = session.drawing_backend(&sizes, &pool)?;
     let amount = all().map(Subject::amount).sum();
     let machine = Machine { pool, backend };
-    let progress = session.progress("analysing", amount, Precision::Single);
+    let progress = session.progress("analysing", amount, Precision::F32);
     let epochs = earlier
         .iter()
         .map(|epoch| epoch.analyse(&machine, &progress, |_, numbers, _| Ok(point(&numbers))));

@@ -55,7 +55,7 @@ pub(super) fn run(args: &Apply, session: &mut Session<'_>) -> Result<Outcome, Er
     let progress = session.progress(
         "applying",
         amount(&source, &recipe, draft.is_some()),
-        Precision::Single,
+        Precision::F32,
     );
     let changes = pool.install(|| apply(&source, &recipe, draft.as_mut(), &progress))?;
     if let Some(draft) = draft {

@@ -60,8 +60,8 @@ impl Progress {
     /// A bar on stderr.
     pub fn new(what: &'static str, amount: Amount, precision: Precision) -> Self {
         let products_per_unit = match precision {
-            Precision::Byte => 40,
-            Precision::Single => 9,
+            Precision::Int8 => 40,
+            Precision::F32 => 9,
         };
         let length = amount
             .copied

@@ -145,7 +145,7 @@ impl DoctorReport {
                     .map_or_else(|error| format!("none: {error}"), str::to_owned),
                 threads,
                 screen: screen.to_string(),
-                fast_int8: Precision::fastest() == Precision::Byte,
+                fast_int8: Precision::fastest() == Precision::Int8,
             },
             driver,
             nvidia_driver,
@@ -412,7 +412,7 @@ mod tests {
             &found(library("/opt/libcublas.so.12", 12, Some(1))),
         ];
         let version = Some("550.54.14".to_owned());
-        DoctorReport::new(2, Precision::Byte, searches, Ok(gpus), version, auto)
+        DoctorReport::new(2, Precision::Int8, searches, Ok(gpus), version, auto)
     }
 
     #[test]
@@ -474,7 +474,7 @@ mod tests {
         let auto = auto("cpu", &Reason::NoGpu(missing.clone()), None);
         let report = DoctorReport::new(
             1,
-            Precision::Single,
+            Precision::F32,
             [&LibrarySearch::default(), &search],
             Err(missing),
             None,

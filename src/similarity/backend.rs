@@ -66,8 +66,8 @@ pub struct Screens {
 impl Screens {
     /// Float32 everywhere.
     pub const FLOAT32: Self = Self {
-        cpu: Some(Precision::Single),
-        device: Some(DevicePrecision::Single),
+        cpu: Some(Precision::F32),
+        device: Some(DevicePrecision::F32),
     };
 }
 

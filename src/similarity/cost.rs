@@ -112,8 +112,8 @@ impl CpuSpeed {
     /// This one, on so many threads, with similarities screened in this precision.
     pub fn new(precision: Precision, threads: usize) -> Self {
         let rate = match precision {
-            Precision::Byte => 45.0e9,
-            Precision::Single => 23.0e9,
+            Precision::Int8 => 45.0e9,
+            Precision::F32 => 23.0e9,
         };
         let threads = threads as f64;
         Self {
@@ -263,10 +263,10 @@ mod tests {
         let wide4096 = float32(4096, 4608, 1);
         let wide8192 = float32(8192, 2304, 1);
         for (precision, layer, measured) in [
-            (Precision::Byte, wide4096, 1.19),
-            (Precision::Byte, wide8192, 1.48),
-            (Precision::Single, wide4096, 1.76),
-            (Precision::Single, wide8192, 3.47),
+            (Precision::Int8, wide4096, 1.19),
+            (Precision::Int8, wide8192, 1.48),
+            (Precision::F32, wide4096, 1.76),
+            (Precision::F32, wide8192, 3.47),
         ] {
             let seconds = CpuSpeed::new(precision, 1).seconds(&layer);
             assert!(
@@ -282,8 +282,8 @@ mod tests {
     fn data_sheets_peaks_follow_from_the_rates() {
         // Multiprocessors, boost clock, capability, format, 10¹² operations a second (a multiply-add is two).
         for (multiprocessors, clock, capability, precision, peak) in [
-            (40, 1.59e9, (7, 5), DevicePrecision::Single, 8.1),
-            (108, 1.41e9, (8, 0), DevicePrecision::Single, 19.5),
+            (40, 1.59e9, (7, 5), DevicePrecision::F32, 8.1),
+            (108, 1.41e9, (8, 0), DevicePrecision::F32, 19.5),
             (108, 1.41e9, (8, 0), DevicePrecision::Tf32, 156.0),
             (108, 1.41e9, (8, 0), DevicePrecision::Bf16, 312.0),
             (82, 1.695e9, (8, 6), DevicePrecision::Tf32, 35.6),
@@ -306,8 +306,8 @@ mod tests {
 
     #[test]
     fn groups_divide_the_products_on_both_sides() {
-        let cpu = CpuSpeed::new(Precision::Single, 1);
-        let gpu = a100(DevicePrecision::Single);
+        let cpu = CpuSpeed::new(Precision::F32, 1);
+        let gpu = a100(DevicePrecision::F32);
         let (whole, parted) = (float32(1024, 1024, 1), float32(1024, 1024, 32));
         let without_bytes = |seconds: f64, rate: f64| seconds - whole.bytes as f64 / rate;
         let ratio =
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn small_layers_stay_and_small_runs_do_not_start_a_gpu() {
-        let cpu = CpuSpeed::new(Precision::Byte, 2);
+        let cpu = CpuSpeed::new(Precision::Int8, 2);
         let gpu = a100(DevicePrecision::Tf32);
         let (small, large) = (float32(64, 576, 1), float32(8192, 2304, 1));
         let choice = Choice::new(&[small, large, large], &cpu, &gpu);
@@ -338,7 +338,7 @@ mod tests {
 
     #[test]
     fn break_even_is_the_first_size_that_wins() {
-        let cpu = CpuSpeed::new(Precision::Byte, 2);
+        let cpu = CpuSpeed::new(Precision::Int8, 2);
         let gpu = a100(DevicePrecision::Tf32);
         let even = BreakEven::between(&cpu, &gpu);
         let (layer, run) = (even.layer.unwrap(), even.run.unwrap());
@@ -349,15 +349,15 @@ mod tests {
         assert!(cost(run).uses_gpu() && !cost(run - 8).uses_gpu());
 
         // A GPU that hardly computes never wins.
-        let slow = GpuSpeed::new(1, 1_000_000, (7, 5), DevicePrecision::Single);
+        let slow = GpuSpeed::new(1, 1_000_000, (7, 5), DevicePrecision::F32);
         assert_eq!(BreakEven::between(&cpu, &slow).run, None);
     }
 
     #[test]
     fn a_clock_that_is_not_told_is_assumed() {
         let layer = float32(8192, 2304, 1);
-        let unknown = GpuSpeed::new(40, 0, (7, 5), DevicePrecision::Single).seconds(&layer);
-        let assumed = GpuSpeed::new(40, CLOCK, (7, 5), DevicePrecision::Single).seconds(&layer);
+        let unknown = GpuSpeed::new(40, 0, (7, 5), DevicePrecision::F32).seconds(&layer);
+        let assumed = GpuSpeed::new(40, CLOCK, (7, 5), DevicePrecision::F32).seconds(&layer);
         assert_eq!(unknown, assumed);
     }
 }

@@ -18,8 +18,8 @@ impl Engine<'_> {
     /// The same in float32: what is drawn must be as precise.
     pub fn in_float32(self) -> Self {
         match self {
-            Self::Cpu(_) => Self::Cpu(Precision::Single),
-            Self::Device(device, _) => Self::Device(device, DevicePrecision::Single),
+            Self::Cpu(_) => Self::Cpu(Precision::F32),
+            Self::Device(device, _) => Self::Device(device, DevicePrecision::F32),
         }
     }
 }

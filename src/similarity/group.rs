@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::meter::Meter;
 use crate::schedule::per_task;
 
-use super::cpu::{CpuTile, Source, Units};
+use super::cpu::{CpuTile, Source, UnitVectors};
 use super::kernels::Computed;
 use super::tile::upper_tiles;
 use super::{Error, Kernels, Tile, cuda};
@@ -134,7 +134,7 @@ impl Group<'_, '_> {
 
     fn for_each_cpu_tile(
         &self,
-        units: &Units,
+        units: &UnitVectors,
         visit: impl Fn(&mut CpuTile<'_>) -> Result<(), Error> + Sync,
     ) -> Result<(), Error> {
         let norms = self.kernels.norms();
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn every_pair_is_shown_once_and_within_the_bounds() {
-        for (precision, n, d) in [(Precision::Single, 1027, 5), (Precision::Byte, 531, 50)] {
+        for (precision, n, d) in [(Precision::F32, 1027, 5), (Precision::Int8, 531, 50)] {
             let values = noise(n * d);
             let kernels = kernels_of(&values, n, 1, precision);
             let group = kernels.groups().next().unwrap();
@@ -230,7 +230,7 @@ mod tests {
             scale in -30i32..30,
             d in 1usize..300,
             signs in any::<u64>(),
-            precision in prop::sample::select(vec![Precision::Single, Precision::Byte]),
+            precision in prop::sample::select(vec![Precision::F32, Precision::Int8]),
             refine in any::<bool>(),
         ) {
             let values: Vec<u8> = noise(4 * d)

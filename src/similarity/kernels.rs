@@ -10,7 +10,7 @@ use crate::schedule::per_task;
 use crate::simd::{self, Loop};
 use crate::weight::{ConvWeight, Element, Rows, with_element};
 
-use super::cpu::{BATCH, Batch, Units};
+use super::cpu::{BATCH, Batch, UnitVectors};
 use super::exact::{self, LANES};
 use super::{Engine, Error, Precision, cuda};
 
@@ -38,7 +38,7 @@ enum Screen {
     /// Nothing: each is computed by the definition.
     None,
     /// Unit vectors, by group.
-    Cpu(Vec<Units>),
+    Cpu(Vec<UnitVectors>),
     /// Unit vectors on a device.
     Device(cuda::Layer),
 }
@@ -46,7 +46,7 @@ enum Screen {
 /// What a group's similarities are computed from.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Computed<'k> {
-    Cpu(&'k Units),
+    Cpu(&'k UnitVectors),
     Device(&'k cuda::Layer),
 }
 
@@ -193,14 +193,14 @@ fn read(
     kernels: usize,
     group: usize,
     screen: Option<Precision>,
-) -> (Vec<Units>, Vec<Measure>) {
+) -> (Vec<UnitVectors>, Vec<Measure>) {
     let mut measures = vec![Measure::default(); kernels];
-    let mut units: Vec<Units> = screen.map_or_else(Vec::new, |precision| {
+    let mut units: Vec<UnitVectors> = screen.map_or_else(Vec::new, |precision| {
         let groups = 0..kernels / group;
-        let zero = |_| Units::zero(precision, group, rows.row_len());
+        let zero = |_| UnitVectors::zero(precision, group, rows.row_len());
         groups.map(zero).collect()
     });
-    let mut batches = units.iter_mut().flat_map(Units::batches);
+    let mut batches = units.iter_mut().flat_map(UnitVectors::batches);
     let starts = (0..kernels)
         .step_by(group)
         .flat_map(|start| (start..start + group).step_by(BATCH));

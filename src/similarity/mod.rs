@@ -17,10 +17,10 @@ mod engine;
 mod error;
 pub mod exact;
 mod group;
-pub mod hundredths;
 mod kernels;
 mod nearest;
 mod scan;
+pub mod tau_bins;
 pub mod tile;
 
 pub use backend::{Backend, Reason, Screens, Wanted};

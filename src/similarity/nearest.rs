@@ -85,7 +85,7 @@ mod tests {
         use_them: impl Fn(&Kernels<'_>) -> R,
     ) -> [R; 2] {
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        [Precision::Single, Precision::Byte]
+        [Precision::F32, Precision::Int8]
             .map(|precision| use_them(&kernels_of(&bytes, n, groups, precision)))
     }
 

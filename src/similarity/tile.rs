@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::splitmix::Stream;
 
 use super::Error;
-use super::hundredths::INTERVALS;
+use super::tau_bins::INTERVALS;
 
 /// Screened similarities of the kernels at some places of a group (rows) with those at some (columns): all that anybody
 /// learns of them goes through here, so that they need not be where they are asked for.

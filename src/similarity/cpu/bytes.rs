@@ -114,7 +114,7 @@ pub(super) fn is_fast() -> bool {
 }
 
 impl PanelMut<'_> {
-    /// As [`Batch::write`](super::units::Batch::write).
+    /// As [`Batch::write`](super::unit_vectors::Batch::write).
     pub fn write<E: Element>(
         &mut self,
         place: usize,

@@ -2,7 +2,7 @@
 
 use crate::simd::Loop;
 
-use super::super::hundredths::{INTERVALS, intervals};
+use super::super::tau_bins::{INTERVALS, intervals};
 use super::super::tile::{Counted, Wanted};
 use super::values::TileValues;
 

@@ -5,9 +5,9 @@ mod cells;
 mod counts;
 mod pairs;
 mod tile;
-mod units;
+mod unit_vectors;
 mod values;
 
 pub(super) use tile::{CpuTile, Source};
+pub(super) use unit_vectors::{BATCH, Batch, UnitVectors};
 pub use units::Precision;
-pub(super) use units::{BATCH, Batch, Units};

@@ -18,7 +18,7 @@ use super::super::{Error, exact};
 use super::cells::SumCells;
 use super::counts::{CountByInterval, FindLeastLosses};
 use super::pairs::{FindPairs, FindReached, preferred};
-use super::units::{Units, write_unit};
+use super::unit_vectors::{UnitVectors, write_unit};
 use super::values::TileValues;
 
 /// Numbers of each kernel that are made float32 at once, for 256 of them 512 KiB.
@@ -38,7 +38,7 @@ pub(in super::super) struct Source<'v> {
     /// The number of the group's first kernel.
     pub start: usize,
     /// The group's unit vectors.
-    pub units: &'v Units,
+    pub units: &'v UnitVectors,
     /// Its kernels' error bounds.
     pub errors: &'v [f32],
 }

@@ -10,7 +10,7 @@ use super::super::bound::{SLACK, guard_band};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DevicePrecision {
     /// Float32.
-    Single,
+    F32,
     /// Float32 with 10 bits of mantissa, multiplied by tensor cores (compute capability 8.0 and later).
     Tf32,
     /// Bfloat16, multiplied by tensor cores (compute capability 8.0 and later): half the memory, twice the rate.
@@ -20,7 +20,7 @@ pub enum DevicePrecision {
 impl fmt::Display for DevicePrecision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Single => "f32",
+            Self::F32 => "f32",
             Self::Tf32 => "tf32",
             Self::Bf16 => "bf16",
         })
@@ -34,10 +34,10 @@ impl DevicePrecision {
     /// GPU, and TF32 leaves a quarter as many pairs open.
     pub(super) fn best(capability: (u32, u32)) -> Self {
         let rate = |precision: Self| precision.multiply_adds_per_cycle(capability);
-        if rate(Self::Tf32) > rate(Self::Single) {
+        if rate(Self::Tf32) > rate(Self::F32) {
             Self::Tf32
         } else {
-            Self::Single
+            Self::F32
         }
     }
 
@@ -57,7 +57,7 @@ impl DevicePrecision {
             _ => [128.0, 128.0, 256.0],
         };
         match self {
-            Self::Single => single,
+            Self::F32 => single,
             Self::Tf32 => tf32,
             Self::Bf16 => bf16,
         }
@@ -65,13 +65,13 @@ impl DevicePrecision {
 
     /// Whether a GPU of this compute capability has it.
     pub(super) fn is_supported(self, (major, _): (u32, u32)) -> bool {
-        self == Self::Single || major >= 8
+        self == Self::F32 || major >= 8
     }
 
     /// As the kernels number it.
     pub(super) fn code(self) -> u32 {
         match self {
-            Self::Single => 0,
+            Self::F32 => 0,
             Self::Tf32 => 1,
             Self::Bf16 => 2,
         }
@@ -80,7 +80,7 @@ impl DevicePrecision {
     /// Bytes of a number.
     pub(super) fn size(self) -> usize {
         match self {
-            Self::Single | Self::Tf32 => 4,
+            Self::F32 | Self::Tf32 => 4,
             Self::Bf16 => 2,
         }
     }
@@ -89,7 +89,7 @@ impl DevicePrecision {
     pub(super) fn arithmetic(self) -> (cudaDataType, cublasComputeType_t) {
         match self {
             // Pedantic, so that no environment variable puts emulated products in the place of float32's.
-            Self::Single => (
+            Self::F32 => (
                 cudaDataType::CUDA_R_32F,
                 cublasComputeType_t::CUBLAS_COMPUTE_32F_PEDANTIC,
             ),
@@ -116,7 +116,7 @@ impl DevicePrecision {
     /// 2⁻⁸ at most. (d + 8)·2⁻²² has room for both.
     pub(super) fn share(self, d: usize) -> f64 {
         let sum = match self {
-            Self::Single => guard_band(d),
+            Self::F32 => guard_band(d),
             Self::Tf32 | Self::Bf16 => (d as f64 + 8.0) * 2f64.powi(-22),
         };
         sum / 2.0 + SLACK

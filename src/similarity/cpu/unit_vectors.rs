@@ -17,17 +17,17 @@ use super::bytes::{self, Panels};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
     /// Float32, multiplied by BLAS.
-    Single,
+    F32,
     /// 8-bit integers, whose products are exact: four times the work an instruction on CPUs made for them, and
     /// more left for the exact test.
-    Byte,
+    Int8,
 }
 
 impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Single => "f32",
-            Self::Byte => "int8",
+            Self::F32 => "f32",
+            Self::Int8 => "int8",
         })
     }
 }
@@ -36,73 +36,69 @@ impl Precision {
     /// The fastest on this CPU.
     pub fn fastest() -> Self {
         if bytes::is_fast() {
-            Self::Byte
+            Self::Int8
         } else {
-            Self::Single
+            Self::F32
         }
     }
 
     /// The precision in which kernels of `d` numbers can be screened, this one if possible.
     fn for_kernels_of(self, d: usize) -> Self {
-        if d > bytes::LONGEST {
-            Self::Single
-        } else {
-            self
-        }
+        if d > bytes::LONGEST { Self::F32 } else { self }
     }
 
     /// Bytes that the unit vectors of a group of `n` kernels of `d` numbers take.
     pub fn memory(self, n: usize, d: usize) -> usize {
         match self.for_kernels_of(d) {
-            Self::Single => n * d * size_of::<f32>(),
-            Self::Byte => n.next_multiple_of(bytes::PANEL) * d,
+            Self::F32 => n * d * size_of::<f32>(),
+            Self::Int8 => n.next_multiple_of(bytes::PANEL) * d,
         }
     }
 }
 
 /// The unit vectors of some kernels.
 #[derive(Clone, Debug)]
-pub(in super::super) enum Units {
-    Single { d: usize, numbers: Vec<f32> },
-    Byte(Panels),
+pub(in super::super) enum UnitVectors {
+    F32 { d: usize, numbers: Vec<f32> },
+    Int8(Panels),
 }
 
 /// Vectors written at a time: those that share a panel of bytes.
 pub(in super::super) const BATCH: usize = bytes::PANEL;
 
-impl Units {
+impl UnitVectors {
     /// Room for `n` vectors of `d` numbers, all zero.
     pub fn zero(precision: Precision, n: usize, d: usize) -> Self {
         match precision.for_kernels_of(d) {
-            Precision::Single => Self::Single {
+            Precision::F32 => Self::F32 {
                 d,
                 numbers: vec![0.0; n * d],
             },
-            Precision::Byte => Self::Byte(Panels::zero(n, d)),
+            Precision::Int8 => Self::Int8(Panels::zero(n, d)),
         }
     }
 
     /// The vectors in batches of [`BATCH`], to be written by several threads.
     pub fn batches(&mut self) -> Vec<Batch<'_>> {
         match self {
-            Self::Single { d, numbers } => numbers
+            Self::F32 { d, numbers } => numbers
                 .chunks_mut(BATCH * *d)
-                .map(|numbers| Batch::Single { d: *d, numbers })
+                .map(|numbers| Batch::F32 { d: *d, numbers })
                 .collect(),
-            Self::Byte(panels) => panels.each_mut().map(Batch::Byte).collect(),
+            Self::Int8(panels) => panels.each_mut().map(Batch::Int8).collect(),
         }
     }
 
     /// Whether float32 would leave fewer pairs open.
     pub fn are_coarse(&self) -> bool {
-        matches!(self, Self::Byte(_))
+        matches!(self, Self::Int8(_))
     }
 
     /// The products of the vectors in `rows` with those in `columns`, row by row. Where the two are the same, what lies
     /// below the diagonal is left undefined.
     pub fn products(&self, rows: Range<usize>, columns: Range<usize>, out: &mut [f32]) {
         match self {
-            Self::Single { d, numbers } => {
+            Self::F32 { d, numbers } => {
                 let part = |places: &Range<usize>| {
                     let numbers = &numbers[places.start * d..places.end * d];
                     ArrayView2::from_shape((places.len(), *d), numbers).expect("rows of d numbers")
@@ -115,15 +111,15 @@ impl Units {
                     blas::products(part(&rows), part(&columns), out);
                 }
             }
-            Self::Byte(panels) => panels.products(rows, columns, out),
+            Self::Int8(panels) => panels.products(rows, columns, out),
         }
     }
 }
 
 /// Up to [`BATCH`] neighbouring vectors.
 pub(in super::super) enum Batch<'u> {
-    Single { d: usize, numbers: &'u mut [f32] },
-    Byte(bytes::PanelMut<'u>),
+    F32 { d: usize, numbers: &'u mut [f32] },
+    Int8(bytes::PanelMut<'u>),
 }
 
 impl Batch<'_> {
@@ -138,12 +134,12 @@ impl Batch<'_> {
         greatest: f64,
     ) -> f64 {
         match self {
-            Self::Single { d, numbers } => {
+            Self::F32 { d, numbers } => {
                 let unit = &mut numbers[place * *d..(place + 1) * *d];
                 write_unit::<E>(kernel, norm, unit);
                 guard_band(*d) / 2.0 + SLACK
             }
-            Self::Byte(panel) => panel.write::<E>(place, kernel, norm, greatest),
+            Self::Int8(panel) => panel.write::<E>(place, kernel, norm, greatest),
         }
     }
 }
