@@ -13,7 +13,7 @@ use crate::place::Durability;
 use crate::plan::{Fraction, Parameters, Partner, Threshold};
 use crate::sensitivity::{Evaluator, InvalidSweep, Series, Shard, Variations, Vary};
 use crate::settings::PartialSettings;
-use crate::similarity::{DevicePrecision, NonFinite, Precision, Screens, Wanted};
+use crate::similarity::{BackendRequest, DevicePrecision, NonFinite, Precision, Screens};
 
 /// Merge similar convolution kernels of a safetensors checkpoint between fine-tuning epochs (InMerge).
 #[derive(Debug, Parser)]
@@ -66,8 +66,8 @@ impl Cli {
             backend, screen, ..
         } = self.common;
         let (what, other) = match (backend, screen) {
-            (Wanted::Cpu, Screen::Tf32 | Screen::Bf16) => ("a GPU", "f32 or int8"),
-            (Wanted::Cuda(_), Screen::Int8) => ("the processor", "f32, tf32 or bf16"),
+            (BackendRequest::Cpu, Screen::Tf32 | Screen::Bf16) => ("a GPU", "f32 or int8"),
+            (BackendRequest::Cuda(_), Screen::Int8) => ("the processor", "f32, tf32 or bf16"),
             _ => return Ok(()),
         };
         let screen = screen.to_possible_value();
@@ -109,7 +109,7 @@ pub(crate) struct Common {
         cuda:N  on the NVIDIA GPU of this number, from 0\n\n\
         `inmerge-ckpt doctor` tells what there is."
     )]
-    pub backend: Wanted,
+    pub backend: BackendRequest,
     /// In which numbers similarities are screened before the exact test
     ///
     /// The result does not depend on it; auto takes the fastest. f32 and int8 are for the processor; f32, tf32 and bf16 for a GPU.

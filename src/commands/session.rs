@@ -11,7 +11,7 @@ use crate::cli::Common;
 use crate::error::Error;
 use crate::limits::MemoryLimits;
 use crate::report::printable;
-use crate::similarity::{Backend, LayerSize, Precision, Screens, Wanted};
+use crate::similarity::{Backend, BackendRequest, LayerSize, Precision, Screens};
 
 use super::progress::{Amount, Progress};
 use super::threads;
@@ -29,7 +29,7 @@ pub struct Session<'a> {
     verbose: bool,
     /// 0 for one a processor.
     threads: usize,
-    wanted: Wanted,
+    wanted: BackendRequest,
     screens: Screens,
 }
 

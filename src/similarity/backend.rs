@@ -11,7 +11,7 @@ use super::{Engine, Error, Precision};
 
 /// Where the user wants similarities computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Wanted {
+pub enum BackendRequest {
     /// On a GPU where that is faster, otherwise on the CPU.
     #[default]
     Auto,
@@ -21,7 +21,7 @@ pub enum Wanted {
     Cuda(usize),
 }
 
-impl fmt::Display for Wanted {
+impl fmt::Display for BackendRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Auto => f.write_str("auto"),
@@ -31,7 +31,7 @@ impl fmt::Display for Wanted {
     }
 }
 
-impl FromStr for Wanted {
+impl FromStr for BackendRequest {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -130,7 +130,7 @@ impl Backend {
     ///
     /// Where the user wants a GPU that cannot be used.
     pub fn choose(
-        wanted: Wanted,
+        wanted: BackendRequest,
         screens: Screens,
         layers: &[LayerSize],
         threads: usize,
@@ -138,12 +138,12 @@ impl Backend {
         let precision = screens.cpu.unwrap_or_else(Precision::fastest);
         let at_once = threads.min(layers.len());
         let (device, reason) = match wanted {
-            Wanted::Cpu => (None, Reason::Requested),
-            Wanted::Cuda(ordinal) => {
+            BackendRequest::Cpu => (None, Reason::Requested),
+            BackendRequest::Cuda(ordinal) => {
                 let device = InUse::open(ordinal, screens.device, at_once)?;
                 (Some(device), Reason::Requested)
             }
-            Wanted::Auto => {
+            BackendRequest::Auto => {
                 let cpu = CpuSpeed::new(precision, threads);
                 match faster_gpu(&cpu, screens.device, layers, at_once) {
                     Ok(device) => (Some(device), Reason::FasterOnGpu),
@@ -328,18 +328,18 @@ mod tests {
     #[test]
     fn backends_have_names() {
         for (text, wanted) in [
-            ("auto", Wanted::Auto),
-            ("cpu", Wanted::Cpu),
-            ("cuda", Wanted::Cuda(0)),
-            ("cuda:0", Wanted::Cuda(0)),
-            ("cuda:12", Wanted::Cuda(12)),
+            ("auto", BackendRequest::Auto),
+            ("cpu", BackendRequest::Cpu),
+            ("cuda", BackendRequest::Cuda(0)),
+            ("cuda:0", BackendRequest::Cuda(0)),
+            ("cuda:12", BackendRequest::Cuda(12)),
         ] {
             assert_eq!(text.parse(), Ok(wanted));
         }
         for text in [
             "", "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:+1", "cuda:00", "CUDA",
         ] {
-            assert!(text.parse::<Wanted>().is_err(), "{text}");
+            assert!(text.parse::<BackendRequest>().is_err(), "{text}");
         }
     }
 }

@@ -23,7 +23,7 @@ mod scan;
 pub mod tau_bins;
 pub mod tile;
 
-pub use backend::{Backend, Reason, Screens, Wanted};
+pub use backend::{Backend, BackendRequest, Reason, Screens};
 pub use bound::guard_band;
 pub use cost::LayerSize;
 pub use cpu::Precision;

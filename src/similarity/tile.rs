@@ -51,7 +51,7 @@ pub trait Tile {
 
     /// For each of three losses of a similarity, minus itself, its magnitude and itself, the least of the most that the
     /// losses of different pairs can be: as many as are wanted below a bound, if there are.
-    fn least_losses(&mut self, wanted: [Wanted; 3]) -> Result<[Vec<f32>; 3], Error>;
+    fn least_losses(&mut self, wanted: [LossBound; 3]) -> Result<[Vec<f32>; 3], Error>;
 
     /// Counts the pairs by interval between thresholds, and hands those to `take` that may be in several, or whose losses
     /// may be as low as these.
@@ -139,7 +139,7 @@ pub struct Preferred {
 
 /// How many losses below which bound are wanted.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Wanted {
+pub struct LossBound {
     /// The bound.
     pub below: f32,
     /// How many.

@@ -3,7 +3,7 @@
 use crate::simd::Loop;
 
 use super::super::tau_bins::{INTERVALS, intervals};
-use super::super::tile::{Counted, Wanted};
+use super::super::tile::{Counted, LossBound};
 use super::values::TileValues;
 
 /// Columns looked at together.
@@ -19,7 +19,7 @@ const PLACES: usize = 256;
 pub(super) struct FindLeastLosses<'t, 'v, L> {
     pub tile: &'t TileValues<'v>,
     pub loss: L,
-    pub wanted: Wanted,
+    pub wanted: LossBound,
 }
 
 impl<L: Fn(f32) -> f32> Loop for FindLeastLosses<'_, '_, L> {
@@ -27,7 +27,7 @@ impl<L: Fn(f32) -> f32> Loop for FindLeastLosses<'_, '_, L> {
 
     #[inline(always)]
     fn run(self) -> Vec<f32> {
-        let Wanted {
+        let LossBound {
             below: mut bound,
             count,
         } = self.wanted;

@@ -12,7 +12,7 @@ use crate::weight::{Element, Rows, with_element};
 
 use super::super::bound::{SLACK, guard_band};
 use super::super::tile::{
-    CellSum, Counted, Found, Preferred, Reached, Screened, Search, Tile, Wanted,
+    CellSum, Counted, Found, LossBound, Preferred, Reached, Screened, Search, Tile,
 };
 use super::super::{Error, exact};
 use super::cells::SumCells;
@@ -175,7 +175,7 @@ impl Tile for CpuTile<'_> {
 
     fn least_losses(
         &mut self,
-        [similar, orthogonal, opposite]: [Wanted; 3],
+        [similar, orthogonal, opposite]: [LossBound; 3],
     ) -> Result<[Vec<f32>; 3], Error> {
         let tile = &self.screened;
         Ok([

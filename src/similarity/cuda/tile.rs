@@ -14,8 +14,8 @@ use crate::weight::{Rows, with_element};
 use super::super::Error as SimilarityError;
 use super::super::exact;
 use super::super::tile::{
-    CellSum, Counted, Found, OpenPair, Preference, Preferred, Reached, Screened, Search, Tile,
-    Wanted,
+    CellSum, Counted, Found, LossBound, OpenPair, Preference, Preferred, Reached, Screened, Search,
+    Tile,
 };
 use super::buffers::{Buffers, OPEN_COUNTER, RawPair, number};
 use super::device::{Device, Lane};
@@ -451,13 +451,13 @@ impl Tile for DeviceTile<'_> {
             .map_err(self.error("choosing partners"))
     }
 
-    fn least_losses(&mut self, wanted: [Wanted; 3]) -> Result<[Vec<f32>; 3], SimilarityError> {
+    fn least_losses(&mut self, wanted: [LossBound; 3]) -> Result<[Vec<f32>; 3], SimilarityError> {
         let losses = self
             .least_by_row()
             .map_err(self.error("looking for extremes"))?;
         // Of each row one, so those of different pairs.
         let mut of_relation = losses.chunks_exact(self.rows.len());
-        Ok(wanted.map(|Wanted { below, count }| {
+        Ok(wanted.map(|LossBound { below, count }| {
             let losses = of_relation.next().unwrap_or_default();
             let mut least: Vec<f32> = losses
                 .iter()
