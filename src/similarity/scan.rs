@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::schedule::per_task;
 
-use super::tile::{Found, OpenPair, Screened, Search, Tile};
+use super::tile::{Found, OpenPair, PairBounds, Screened, Tile};
 use super::{Error, Group};
 
 /// Rivals of one kernel kept before they are thinned out; ties aside, a handful lie within the error bounds.
@@ -128,14 +128,8 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
     ) -> Result<(), Error> {
         loop {
             let bounds = self.bounds(tile)?;
-            let search = Search {
-                tau: self.tau as f32,
-                rows: &bounds.rows,
-                columns: &bounds.columns,
-                pair: bounds.pair,
-            };
             let starts = [tile.rows().start, tile.columns().start];
-            let screened = tile.find(&search, &mut |found| {
+            let screened = tile.find(&bounds, &mut |found| {
                 self.take(found, &bounds, starts, above);
             })?;
             if screened == Screened::Whole {
@@ -145,7 +139,7 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
     }
 
     /// What the greatest similarities of a tile must be able to reach, once it is noted what they surely reach.
-    fn bounds(&self, tile: &mut dyn Tile) -> Result<Bounds, Error> {
+    fn bounds(&self, tile: &mut dyn Tile) -> Result<PairBounds, Error> {
         let reached = tile.reached()?;
         let pair = {
             let greatest = reached.rows.iter();
@@ -154,7 +148,8 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
             pairs.bound = pairs.bound.max(greatest);
             pairs.bound
         };
-        Ok(Bounds {
+        Ok(PairBounds {
+            tau: self.tau as f32,
             rows: self.raise_bounds(tile.rows().start, &reached.rows),
             columns: self.raise_bounds(tile.columns().start, &reached.columns),
             pair,
@@ -165,7 +160,7 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
     fn take(
         &self,
         found: Found,
-        bounds: &Bounds,
+        bounds: &PairBounds,
         starts: [usize; 2],
         above: &mut dyn FnMut(usize, usize),
     ) {
@@ -216,7 +211,7 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
     }
 
     /// Adds a pair to the lists to which it belongs.
-    fn sort_in(&self, starts: [usize; 2], bounds: &Bounds, pair: OpenPair) {
+    fn sort_in(&self, starts: [usize; 2], bounds: &PairBounds, pair: OpenPair) {
         let OpenPair { a, b, at_most, .. } = pair;
         for (bounds, start, place, rival) in [
             (&bounds.rows, starts[0], a, b),
@@ -288,14 +283,4 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
 
 fn lock<R>(rivals: &Mutex<Rivals<R>>) -> MutexGuard<'_, Rivals<R>> {
     rivals.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What a similarity must be able to reach to count.
-struct Bounds {
-    /// For the kernels along a tile's rows.
-    rows: Vec<f32>,
-    /// For those along its columns.
-    columns: Vec<f32>,
-    /// For the most similar pair of the group.
-    pair: f32,
 }

@@ -36,7 +36,7 @@ pub trait Tile {
 
     /// Hands the pairs that must be compared to `take`, in one part or several. Or computes itself again in higher
     /// precision, where so many are open that this is faster; then it is to be asked again for what its kernels reach.
-    fn find(&mut self, search: &Search<'_>, take: &mut dyn FnMut(Found))
+    fn find(&mut self, bounds: &PairBounds, take: &mut dyn FnMut(Found))
     -> Result<Screened, Error>;
 
     /// By row and by column, the number within the layer of the kernel to which that row's, or column's, stream gives the
@@ -78,16 +78,16 @@ pub struct Reached {
     pub columns: Vec<f32>,
 }
 
-/// Which pairs must be compared.
-#[derive(Clone, Copy, Debug)]
-pub struct Search<'b> {
-    /// Those that may be on either side of this.
+/// Which pairs must be compared: what a similarity must be able to reach to count.
+#[derive(Clone, Debug)]
+pub struct PairBounds {
+    /// Pairs that may be on either side of this.
     pub tau: f32,
-    /// Those that may reach what is asked of their row.
-    pub rows: &'b [f32],
-    /// Or of their column.
-    pub columns: &'b [f32],
-    /// Or of any pair.
+    /// By row, for pairs of its kernel; infinite where nobody asks.
+    pub rows: Vec<f32>,
+    /// By column.
+    pub columns: Vec<f32>,
+    /// For any pair.
     pub pair: f32,
 }
 

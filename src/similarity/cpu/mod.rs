@@ -9,5 +9,5 @@ mod unit_vectors;
 mod values;
 
 pub(super) use tile::{CpuTile, Source};
+pub use unit_vectors::Precision;
 pub(super) use unit_vectors::{BATCH, Batch, UnitVectors};
-pub use units::Precision;

@@ -3,7 +3,7 @@
 use crate::simd::Loop;
 use crate::splitmix::Stream;
 
-use super::super::tile::{Found, OpenPair, Preference, Preferred, Reached, Search};
+use super::super::tile::{Found, OpenPair, PairBounds, Preference, Preferred, Reached};
 use super::values::TileValues;
 
 /// Columns looked at together: where none of them counts, as almost everywhere, that is all.
@@ -58,7 +58,7 @@ fn greater(a: f32, b: f32) -> f32 {
 /// What of a tile must be compared, and how many pairs are surely above the threshold.
 pub(super) struct FindPairs<'t, 'v> {
     pub tile: &'t TileValues<'v>,
-    pub search: &'t Search<'t>,
+    pub bounds: &'t PairBounds,
 }
 
 impl Loop for FindPairs<'_, '_> {
@@ -67,12 +67,12 @@ impl Loop for FindPairs<'_, '_> {
     #[inline(always)]
     fn run(self) -> Found {
         let (first_row, first_column) = (self.tile.rows.start, self.tile.columns.start);
-        let Search {
+        let &PairBounds {
             tau,
-            rows,
-            columns,
+            ref rows,
+            ref columns,
             pair,
-        } = *self.search;
+        } = self.bounds;
         let mut found = Found::default();
         for row in self.tile.by_row() {
             let bound = rows[row.place - first_row].min(pair);

@@ -12,7 +12,7 @@ use crate::weight::{Element, Rows, with_element};
 
 use super::super::bound::{SLACK, guard_band};
 use super::super::tile::{
-    CellSum, Counted, Found, LossBound, Preferred, Reached, Screened, Search, Tile,
+    CellSum, Counted, Found, LossBound, PairBounds, Preferred, Reached, Screened, Tile,
 };
 use super::super::{Error, exact};
 use super::cells::SumCells;
@@ -149,12 +149,12 @@ impl Tile for CpuTile<'_> {
 
     fn find(
         &mut self,
-        search: &Search<'_>,
+        bounds: &PairBounds,
         take: &mut dyn FnMut(Found),
     ) -> Result<Screened, Error> {
         let found = simd::widest(FindPairs {
             tile: &self.screened,
-            search,
+            bounds,
         });
         if self.is_coarse && found.open.len() > self.pairs() / MANY_OPEN {
             self.refine();

@@ -14,8 +14,8 @@ use crate::weight::{Rows, with_element};
 use super::super::Error as SimilarityError;
 use super::super::exact;
 use super::super::tile::{
-    CellSum, Counted, Found, LossBound, OpenPair, Preference, Preferred, Reached, Screened, Search,
-    Tile,
+    CellSum, Counted, Found, LossBound, OpenPair, PairBounds, Preference, Preferred, Reached,
+    Screened, Tile,
 };
 use super::buffers::{Buffers, OPEN_COUNTER, RawPair, number};
 use super::device::{Device, Lane};
@@ -240,7 +240,7 @@ impl<'t> DeviceTile<'t> {
 
     fn find_pairs(
         &mut self,
-        search: &Search<'_>,
+        bounds: &PairBounds,
         take: &mut dyn FnMut(Found),
     ) -> Result<(), Cause> {
         let stream = &self.lane.stream;
@@ -249,12 +249,12 @@ impl<'t> DeviceTile<'t> {
             ..
         } = &mut *self.buffers;
         let _wait = self.lane.wait_at_the_end();
-        stream.memcpy_htod(search.rows, rows)?;
-        stream.memcpy_htod(search.columns, columns)?;
+        stream.memcpy_htod(&bounds.rows, rows)?;
+        stream.memcpy_htod(&bounds.columns, columns)?;
         let listing = Listing {
             function: &self.device.functions.open_pairs,
             has_bounds: true,
-            numbers: &[search.pair, search.tau],
+            numbers: &[bounds.pair, bounds.tau],
             open_counter: 1,
         };
         self.in_strips(&listing, |counts, open| {
@@ -433,10 +433,10 @@ impl Tile for DeviceTile<'_> {
 
     fn find(
         &mut self,
-        search: &Search<'_>,
+        bounds: &PairBounds,
         take: &mut dyn FnMut(Found),
     ) -> Result<Screened, SimilarityError> {
-        self.find_pairs(search, take)
+        self.find_pairs(bounds, take)
             .map_err(self.error("looking for pairs"))?;
         Ok(Screened::Whole)
     }
