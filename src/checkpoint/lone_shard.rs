@@ -1,6 +1,6 @@
-//! One shard of a sharded checkpoint, given as if it were a whole one.
+//! One shard of a sharded checkpoint, given as if it were a whole checkpoint.
 //!
-//! It is refused: the depth of its layers depends on those in the other shards.
+//! It is refused, because the depth of its layers depends on the other shards.
 
 use std::ffi::OsStr;
 use std::io;
@@ -20,7 +20,7 @@ const ENDING: &str = ".safetensors";
 
 /// Refuses a file that an index beside it names, or whose own name says that there are more like it.
 ///
-/// An index that is none says nothing, nor does a folder that one may not list: then the name decides.
+/// A file that is no valid index is ignored, and so is a folder that may not be listed: then the name decides.
 pub(super) fn refuse(path: &Path) -> Result<(), Error> {
     let Some(name) = path.file_name().and_then(OsStr::to_str) else {
         return Ok(());
@@ -62,7 +62,7 @@ fn indexes_beside(path: &Path) -> io::Result<Vec<String>> {
     Ok(indexes)
 }
 
-/// Whether an index names a file that is not the only one it names.
+/// Whether an index names this file and others.
 fn names(path: &Path, index: &str, name: &str) -> Result<bool, Error> {
     match Index::open(path.with_file_name(index)) {
         Ok(index) => {

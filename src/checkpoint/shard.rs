@@ -121,12 +121,12 @@ impl Shard {
         &self.file
     }
 
-    /// Whether this is the file at `path`, by whatever name.
+    /// Whether `path` leads to this file.
     pub(super) fn is_at(&self, path: &Path) -> bool {
         files::leads_to(path, &self.file)
     }
 
-    /// Which version of the file this is.
+    /// The version of the file.
     pub(super) fn version(&self) -> io::Result<Version> {
         Ok(Version::of(&files::status(&self.file)?))
     }

@@ -1,4 +1,4 @@
-//! What the user should know of an output that was written.
+//! Warnings about an output that was written.
 
 use std::path::PathBuf;
 

@@ -9,7 +9,7 @@ use super::cuda::inventory::{self, NoGpu};
 use super::cuda::{self, Device, DevicePrecision, DeviceTimes, libraries};
 use super::{Engine, Error, Precision};
 
-/// Where the user wants similarities computed.
+/// What `--backend` asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BackendRequest {
     /// On a GPU where that is faster, otherwise on the CPU.
@@ -43,7 +43,7 @@ impl FromStr for BackendRequest {
             _ => {
                 let digits = text.strip_prefix("cuda:").ok_or(expected)?;
                 let ordinal = digits.parse::<u16>().map_err(|_| expected)?;
-                // As it would be written: without a sign or zeros in front.
+                // Without a sign or leading zeros.
                 if ordinal.to_string() == digits {
                     Ok(Self::Cuda(ordinal.into()))
                 } else {
@@ -54,7 +54,7 @@ impl FromStr for BackendRequest {
     }
 }
 
-/// In which numbers the user wants similarities screened; none for the fastest.
+/// The precision in which the user wants similarities screened; `None` for the fastest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Screens {
     /// On the CPU.
@@ -64,7 +64,7 @@ pub struct Screens {
 }
 
 impl Screens {
-    /// Float32 everywhere.
+    /// Float32 on both.
     pub const FLOAT32: Self = Self {
         cpu: Some(Precision::F32),
         device: Some(DevicePrecision::F32),
@@ -103,14 +103,13 @@ pub enum Reason {
 struct InUse {
     device: Arc<Device>,
     precision: DevicePrecision,
-    /// Its number.
     ordinal: usize,
-    /// For `auto`, how fast it is: then the CPU takes what it is faster at, and everything if the GPU fails.
+    /// For `auto`: the CPU then takes the layers that it is faster at, and all of them if the GPU fails.
     rates: Option<Rates>,
     failure: OnceLock<cuda::Error>,
 }
 
-/// How fast both are.
+/// How fast the CPU and the GPU are.
 #[derive(Clone, Copy, Debug)]
 struct Rates {
     cpu: CpuSpeed,
@@ -124,11 +123,11 @@ impl Rates {
 }
 
 impl Backend {
-    /// Chooses for layers of these sizes, on so many threads.
+    /// Chooses for layers of these sizes, on this many threads.
     ///
     /// # Errors
     ///
-    /// Where the user wants a GPU that cannot be used.
+    /// If the user wants a GPU that cannot be used.
     pub fn choose(
         wanted: BackendRequest,
         screens: Screens,
@@ -158,8 +157,8 @@ impl Backend {
         })
     }
 
-    /// Has a layer of this size worked on. On a GPU, if there is one that is faster; if that fails and the user has not asked
-    /// for it, again on the CPU, as then on all that follow.
+    /// Runs `work` for a layer of this size: on the GPU if there is one and it is faster. If the GPU fails and the user did not
+    /// ask for it, runs it again on the CPU, and from then on every other layer too.
     ///
     /// # Errors
     ///
@@ -172,7 +171,7 @@ impl Backend {
         if let Some(device) = self.device.as_ref().filter(|device| device.takes(&size)) {
             match work(Engine::Device(&device.device, device.precision)) {
                 Err(Error::Device(error)) if device.rates.is_some() => {
-                    // Of several layers that fail at once the first tells.
+                    // If several layers fail at once, the first error is kept.
                     let _ = device.failure.set(error);
                 }
                 done => return done,
@@ -208,7 +207,7 @@ impl Backend {
         Some(BreakEven::between(&rates.cpu, &rates.gpu))
     }
 
-    /// What layers took on the GPU so far, if one is in use that has not failed.
+    /// The time that layers took on the GPU so far; `None` without a GPU, or once it has failed.
     pub fn device_times(&self) -> Option<DeviceTimes> {
         Some(self.working_gpu()?.device.times())
     }
@@ -224,7 +223,7 @@ impl Backend {
         self.cpu
     }
 
-    /// What the user should know: that a GPU would have been faster, or has failed.
+    /// A warning for the user: a GPU would have been faster, or has failed.
     pub fn warning(&self) -> Option<String> {
         let failure = self.device.as_ref().and_then(|device| device.failure.get());
         if let Some(error) = failure {
@@ -242,7 +241,7 @@ impl Backend {
     }
 }
 
-/// For people: where similarities are computed, and how they are screened.
+/// Where similarities are computed, and how they are screened.
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(InUse {
@@ -278,7 +277,6 @@ impl InUse {
         })
     }
 
-    /// Whether it takes a layer of this size.
     fn takes(&self, size: &LayerSize) -> bool {
         let is_faster = |rates: Rates| rates.is_faster_on_gpu(size);
         self.failure.get().is_none() && self.rates.is_none_or(is_faster)

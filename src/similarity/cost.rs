@@ -1,8 +1,7 @@
-//! What a layer's similarities take, in seconds, on the CPU and on a GPU: by this `--backend auto` chooses.
+//! The time that a layer's similarities take on the CPU and on a GPU, by which `--backend auto` chooses.
 //!
-//! The comparison need not be precise, as a wrong choice costs time only: where it is close either will do. So the model
-//! is a handful of rates. **Only those of the CPU are measured. Those of GPUs are data sheets' or assumed, and are
-//! not yet measured.**
+//! The comparison need not be precise: a wrong choice only costs time, and where it is close either will do. So the model
+//! is a handful of rates. **Only those of the CPU are measured. Those of GPUs are assumed or from data sheets.**
 //!
 //! Both sides take n²·d/2g multiply-adds for n kernels of d numbers in g groups: each pair of kernels is computed once.
 //!
@@ -37,7 +36,7 @@ use crate::weight::ConvWeight;
 use super::Precision;
 use super::cuda::DevicePrecision;
 
-/// The size of a layer, which is all that its time is taken to depend on.
+/// The size of a layer, the only thing that its estimated time depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayerSize {
     /// Number of kernels.
@@ -86,19 +85,19 @@ impl LayerSize {
 /// CPU: bytes of a weight read, normalised and so on in a second, by one thread.
 const READ: f64 = 1.0e9;
 
-/// GPU: the share of its peak that is reached.
+/// GPU: share of its peak rate that is reached.
 const SHARE_OF_PEAK: f64 = 0.5;
 
-/// GPU: bytes a second that come over the bus from pageable memory.
+/// GPU: bytes a second over the bus, from pageable memory.
 const BUS: f64 = 6.0e9;
 
-/// GPU: seconds that every layer takes, however small.
+/// GPU: seconds for every layer, however small.
 const LAYER: f64 = 0.3e-3;
 
-/// GPU: seconds that every run takes.
+/// GPU: seconds to start it, once a run.
 pub const START: f64 = 1.0;
 
-/// The clock rate that is assumed where the driver tells none, in Hz: below that of every GPU that we know.
+/// The clock rate in Hz that is assumed if the driver does not tell it: lower than that of any GPU we know.
 const CLOCK: u64 = 1_000_000_000;
 
 /// How fast the CPU is.
@@ -109,7 +108,7 @@ pub struct CpuSpeed {
 }
 
 impl CpuSpeed {
-    /// This one, on so many threads, with similarities screened in this precision.
+    /// That of this machine's CPU, on this many threads, with similarities screened in this precision.
     pub fn new(precision: Precision, threads: usize) -> Self {
         let rate = match precision {
             Precision::Int8 => 45.0e9,
@@ -128,15 +127,15 @@ impl CpuSpeed {
     }
 }
 
-/// How fast a GPU is taken to be.
+/// How fast a GPU is assumed to be.
 #[derive(Clone, Copy, Debug)]
 pub struct GpuSpeed {
     multiply_adds: f64,
 }
 
 impl GpuSpeed {
-    /// One of so many multiprocessors of this clock rate (in Hz; 0 where it is not known) and compute capability, that
-    /// screens in this precision.
+    /// For a GPU with this many multiprocessors, this clock rate (in Hz; 0 if unknown) and this compute capability that screens
+    /// in this precision.
     pub fn new(
         multiprocessors: u32,
         clock: u64,
@@ -150,13 +149,13 @@ impl GpuSpeed {
         }
     }
 
-    /// Seconds that a layer takes, the copy of its weight with it.
+    /// Seconds that a layer takes, including the copy of its weight.
     pub fn seconds(&self, layer: &LayerSize) -> f64 {
         layer.products() / self.multiply_adds + layer.bytes as f64 / BUS + LAYER
     }
 }
 
-/// What a layer takes on either.
+/// The time that a layer takes on each.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerCost {
     /// Seconds on the CPU.
@@ -166,7 +165,7 @@ pub struct LayerCost {
 }
 
 impl LayerCost {
-    /// By this CPU and this GPU.
+    /// Estimates both.
     pub fn new(layer: &LayerSize, cpu: &CpuSpeed, gpu: &GpuSpeed) -> Self {
         Self {
             cpu: cpu.seconds(layer),
@@ -174,13 +173,13 @@ impl LayerCost {
         }
     }
 
-    /// Whether the GPU is faster, once it has been started.
+    /// Whether a GPU that has been started is faster.
     pub fn is_less_on_gpu(&self) -> bool {
         self.gpu < self.cpu
     }
 }
 
-/// Where the layers of a run are best computed, and why.
+/// The times of all layers of a run, by which a backend is chosen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Choice {
     /// By layer, in their order.
@@ -201,13 +200,13 @@ impl Choice {
         self.layers.iter().map(|layer| layer.cpu).sum()
     }
 
-    /// Seconds that it takes with the layers that are faster there on the GPU, its start included.
+    /// Seconds that it takes if the GPU computes the layers that it is faster at, including the GPU's start.
     pub fn with_gpu(&self) -> f64 {
         let fastest = self.layers.iter().map(|layer| layer.gpu.min(layer.cpu));
         START + fastest.sum::<f64>()
     }
 
-    /// Whether the layers that are faster on the GPU make up for its start.
+    /// Whether the time saved on the GPU makes up for starting it.
     pub fn uses_gpu(&self) -> bool {
         self.with_gpu() < self.without_gpu()
     }
@@ -216,12 +215,12 @@ impl Choice {
 /// The most kernels for which the CPU and a GPU are compared: a layer of more takes minutes on the CPU.
 const LARGEST: usize = 65_536;
 
-/// From which size on a GPU is faster, in kernels n of a float32 layer `[n, n, 3, 3]`; `None` where it never is.
+/// The smallest float32 layer `[n, n, 3, 3]` for which a GPU is faster, as its n; `None` if it never is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakEven {
-    /// In a run that uses the GPU anyway.
+    /// In a run that uses the GPU in any case.
     pub layer: Option<usize>,
-    /// Where the layer is alone, and has to make up for the start.
+    /// In a run of this one layer, which has to make up for the GPU's start.
     pub run: Option<usize>,
 }
 

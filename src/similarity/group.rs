@@ -14,20 +14,20 @@ use super::kernels::Computed;
 use super::tile::upper_tiles;
 use super::{Error, Kernels, Tile, cuda};
 
-/// Kernels along a side of a tile. 256² float32 are 256 KiB, which stay in a core's second-level cache while they are read.
+/// Kernels along a side of a tile. 256² float32 are 256 KiB, which stay in a core's L2 cache while they are read.
 const TILE: usize = 256;
 
-/// Multiply-adds in the time in which a byte is read, about, for products of bytes.
+/// Int8 multiply-adds in the time that reading one byte takes, roughly.
 const PRODUCTS_PER_BYTE: usize = 25;
 
-/// The kernels of a layer that are compared with each other. Each has a place among them, from 0.
+/// The kernels of a layer that are compared with each other. A kernel's *place* is its index in the group, from 0.
 #[derive(Clone, Debug)]
 pub struct Group<'k, 'a> {
     kernels: &'k Kernels<'a>,
     start: usize,
     computed: Computed<'k>,
     errors: Vec<f32>,
-    /// For every place the first one that holds the same kernel; found out only where two are the same.
+    /// For every place the first one that holds the same kernel; computed when two kernels first seem to be the same.
     twins: OnceLock<Vec<usize>>,
 }
 
@@ -48,7 +48,7 @@ impl<'a> Kernels<'a> {
 }
 
 impl Group<'_, '_> {
-    /// Number of kernels.
+    /// Number of kernels in the group.
     pub fn len(&self) -> usize {
         self.errors.len()
     }
@@ -98,8 +98,8 @@ impl Group<'_, '_> {
         twins[place]
     }
 
-    /// Shows every pair once, in tiles of the upper triangle, to `visit`, and tells `meter` of the multiply-adds: on several
-    /// threads at once and in no fixed order where there is more than one tile.
+    /// Calls `visit` with tiles that cover the upper triangle, so that every pair is seen once, on several threads at once and in
+    /// no fixed order. Reports the multiply-adds to `meter`.
     ///
     /// # Errors
     ///

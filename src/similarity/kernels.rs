@@ -14,7 +14,7 @@ use super::cpu::{BATCH, Batch, UnitVectors};
 use super::exact::{self, LANES};
 use super::{Engine, Error, Precision, cuda};
 
-/// What to do with kernels that hold a NaN or an infinity.
+/// What to do with kernels that contain a NaN or an infinity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NonFinite {
     /// Give up with an error.
@@ -23,7 +23,7 @@ pub enum NonFinite {
     LeaveAlone,
 }
 
-/// The kernels of one layer with their norms, of which each is compared with those of its own group only.
+/// The kernels of one layer with their norms. Each is compared with the others of its own group only.
 #[derive(Debug)]
 pub struct Kernels<'a> {
     rows: Rows<'a>,
@@ -32,10 +32,10 @@ pub struct Kernels<'a> {
     screen: Screen,
 }
 
-/// What similarities are screened with.
+/// The data that similarities are screened with.
 #[derive(Debug)]
 enum Screen {
-    /// Nothing: each is computed by the definition.
+    /// None: every similarity is computed by the definition.
     None,
     /// Unit vectors, by group.
     Cpu(Vec<UnitVectors>),
@@ -43,31 +43,31 @@ enum Screen {
     Device(cuda::Layer),
 }
 
-/// What a group's similarities are computed from.
+/// The data that a group's similarities are computed from.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Computed<'k> {
     Cpu(&'k UnitVectors),
     Device(&'k cuda::Layer),
 }
 
-/// What is known of a kernel once its numbers have been read.
+/// The measurements of a kernel, from one pass over its numbers.
 #[derive(Clone, Copy, Debug, Default)]
 struct Measure {
     /// The dot product with itself.
     square: f64,
     norm: f64,
-    /// How much it adds to the error of a screened similarity; NaN where it takes no part, so that no comparison holds.
+    /// Its share of the error bound of a screened similarity; NaN if it takes no part, so that no comparison holds.
     error: f32,
 }
 
 impl<'a> Kernels<'a> {
-    /// Reads every kernel of a weight, whose rows may have been merged already, once: takes its norm and, to screen
-    /// similarities by some engine, its unit vector.
+    /// Reads every kernel of a weight once (its rows may have been merged already), and computes its norm and, if an engine is to
+    /// screen similarities, its unit vector.
     ///
     /// # Errors
     ///
-    /// [`Error::NonFinite`], with the layer's name, where kernels hold a NaN or an infinity and those are refused. A norm
-    /// beyond float64 counts as infinite. [`Error::Device`] where a device fails.
+    /// [`Error::NonFinite`], with the layer's name, if kernels contain a NaN or an infinity and those are refused; a norm that
+    /// overflows float64 counts as infinite. [`Error::Device`] if a GPU fails.
     pub fn new(
         weight: &ConvWeight<'_>,
         rows: Rows<'a>,
@@ -137,8 +137,7 @@ impl<'a> Kernels<'a> {
         self.measures.iter().map(|measure| measure.square).collect()
     }
 
-    /// The Euclidean norm of every kernel; NaN where it holds a NaN, infinite where it holds an infinity or is beyond
-    /// float64.
+    /// The Euclidean norm of every kernel; NaN if it contains a NaN, infinite if it contains an infinity or overflows float64.
     pub fn norms(&self) -> Vec<f64> {
         self.measures.iter().map(|measure| measure.norm).collect()
     }
@@ -159,7 +158,7 @@ impl<'a> Kernels<'a> {
         self.group
     }
 
-    /// What the similarities of a group, from 0, are computed from; `None` where nothing is to be screened.
+    /// The data that the similarities of a group, from 0, are computed from; `None` if nothing is to be screened.
     pub(super) fn computed(&self, group: usize) -> Option<Computed<'_>> {
         match &self.screen {
             Screen::None => None,
@@ -168,7 +167,7 @@ impl<'a> Kernels<'a> {
         }
     }
 
-    /// How much each kernel of a group, from 0, adds to the error of a screened similarity.
+    /// Each kernel's share of the error bound of a screened similarity, for a group, from 0.
     pub(super) fn errors(&self, group: usize) -> Vec<f32> {
         let measures = &self.measures[group * self.group..(group + 1) * self.group];
         measures.iter().map(|measure| measure.error).collect()
@@ -187,7 +186,7 @@ impl<'a> Kernels<'a> {
     }
 }
 
-/// The unit vectors of a layer's groups, and what is known of every kernel.
+/// The unit vectors of a layer's groups, and the measurements of every kernel.
 fn read(
     rows: &Rows<'_>,
     kernels: usize,
@@ -221,7 +220,7 @@ fn read(
     (units, measures)
 }
 
-/// Reads a kernel, and writes its unit vector to its place in a batch, if there is one.
+/// Measures a kernel, and writes its unit vector to its place in a batch, if there is one.
 fn prepared(
     rows: &Rows<'_>,
     kernel: usize,
@@ -269,7 +268,7 @@ impl<E: Element> Loop for SquareAndGreatest<'_, E> {
         for chunk in chunks.by_ref() {
             take(exact::widened::<E>(chunk), &mut squares, &mut greatest);
         }
-        // Zeros in the place of what is missing change no lane: a sum of squares is never −0.
+        // Padding with zeros changes no lane: a sum of squares is never −0.
         let rest = exact::widened::<E>(chunks.remainder());
         take(rest, &mut squares, &mut greatest);
         (

@@ -1,5 +1,4 @@
-//! One way through the tiles of a group for all that is asked of its similarities: the pairs above a threshold, nearest
-//! neighbours, and the greatest similarity.
+//! One pass over the tiles of a group that finds the pairs above a threshold, nearest neighbours, and the greatest similarity.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,13 +10,14 @@ use crate::schedule::per_task;
 use super::tile::{Found, OpenPair, PairBounds, Screened, Tile};
 use super::{Error, Group};
 
-/// Rivals of one kernel kept before they are thinned out; ties aside, a handful lie within the error bounds.
+/// Candidates for one kernel's neighbour that are kept before they are thinned out. Apart from ties, a handful lie within the
+/// error bounds.
 const MANY_RIVALS: usize = 64;
 
-/// As many for the most similar pair.
+/// The same for the most similar pair.
 const MANY_PAIRS: usize = 4096;
 
-/// Rivals that a kernel is left with in the end, about.
+/// Typical number of candidates per kernel after thinning.
 const RIVALS: usize = 4;
 
 /// Another kernel and how similar it is, by the float64 definition.
@@ -29,26 +29,26 @@ pub struct Neighbour {
     pub similarity: f64,
 }
 
-/// What is found out tile by tile.
+/// The state of a pass over the tiles.
 #[derive(Debug)]
 pub struct Scan<'g, 'k, 'a> {
     group: &'g Group<'k, 'a>,
     tau: f64,
     pairs_above: AtomicU64,
-    /// By place; `None` for kernels whose neighbour nobody wants to know.
+    /// By place; `None` for kernels whose neighbour is not wanted.
     rivals: Vec<Option<Mutex<Rivals<usize>>>>,
-    /// Those for the most similar pair.
+    /// The candidates for the most similar pair.
     pairs: Mutex<Rivals<(usize, usize)>>,
 }
 
 /// The candidates for the greatest similarity.
 #[derive(Clone, Debug)]
 struct Rivals<R> {
-    /// What the greatest similarity certainly reaches, or what it must reach to be of interest.
+    /// A lower bound of the greatest similarity, or what it must reach to be of interest.
     bound: f32,
-    /// Those that may reach the bound, with the most that their similarity can be.
+    /// Those that may reach the bound, with an upper bound of their similarity.
     open: Vec<(f32, R)>,
-    /// The winner of those that were compared exactly already.
+    /// The best of those that were compared exactly already.
     settled: Option<(f64, R)>,
 }
 
@@ -61,7 +61,7 @@ impl<R: Copy + Ord> Rivals<R> {
         }
     }
 
-    /// Adds a rival. Whether there are so many now that some should be compared.
+    /// Adds a rival. Returns whether there are so many now that some should be compared.
     fn add(&mut self, at_most: f32, rival: R, many: usize) -> bool {
         self.open.push((at_most, rival));
         if self.open.len() <= many {
@@ -71,7 +71,7 @@ impl<R: Copy + Ord> Rivals<R> {
         self.open.len() > many / 2
     }
 
-    /// Compares the open rivals with the winner so far. `alike` may tell that a rival is as similar as the winner.
+    /// Compares the open rivals with the best so far. `alike` may say that a rival is exactly as similar as the best.
     fn settle(&mut self, similarity: impl Fn(R) -> f64, alike: impl Fn(R, R) -> bool) {
         for (at_most, rival) in std::mem::take(&mut self.open) {
             if at_most < self.bound {
@@ -85,7 +85,7 @@ impl<R: Copy + Ord> Rivals<R> {
         }
     }
 
-    /// Compares a rival whose similarity is known with the winner so far; ties go to the lowest.
+    /// Compares a rival whose similarity is known with the best so far; ties go to the lowest.
     fn take(&mut self, similarity: f64, rival: R) {
         let wins = self.settled.is_none_or(|(best, winner)| {
             similarity > best || (similarity == best && rival < winner)
@@ -99,8 +99,8 @@ impl<R: Copy + Ord> Rivals<R> {
 }
 
 impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
-    /// A scan for the pairs more similar than `tau`, for the nearest neighbours of the kernels at the places that are
-    /// `wanted`, where these may be more similar than `tau`, and for the greatest similarity of all.
+    /// A scan for the pairs above `tau`, for the nearest neighbours of the kernels at the places that are `wanted` (if these may be
+    /// above `tau`), and for the greatest similarity.
     pub fn new(group: &'g Group<'k, 'a>, tau: f64, wanted: impl Fn(usize) -> bool) -> Self {
         // Rounded down, so that nothing above the threshold is lost.
         let rivals = || Mutex::new(Rivals::above((tau as f32).next_down()));
@@ -115,12 +115,12 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
         }
     }
 
-    /// Takes a tile into account, in two passes: what the greatest similarities surely reach, then the pairs that count.
-    /// `above` is told the places of the pairs above the threshold that the screen leaves undecided.
+    /// Evaluates a tile in two passes: first lower bounds of the greatest similarities, then the pairs that matter. Calls `above`
+    /// with the places of each pair that the screen leaves undecided and that turns out to be above the threshold.
     ///
     /// # Errors
     ///
-    /// Those of the tile.
+    /// If the tile is on a GPU that fails.
     pub fn visit(
         &self,
         tile: &mut dyn Tile,
@@ -138,7 +138,7 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
         }
     }
 
-    /// What the greatest similarities of a tile must be able to reach, once it is noted what they surely reach.
+    /// Takes note of a tile's lower bounds of the greatest similarities; returns what its pairs must be able to reach.
     fn bounds(&self, tile: &mut dyn Tile) -> Result<PairBounds, Error> {
         let reached = tile.reached()?;
         let pair = {
@@ -156,7 +156,7 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
         })
     }
 
-    /// Takes what a tile, which starts at these places, holds.
+    /// Evaluates the pairs that a tile, which starts at these places, has found.
     fn take(
         &self,
         found: Found,
@@ -179,8 +179,8 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
         self.pairs_above.fetch_add(pairs_above, Ordering::Relaxed);
     }
 
-    /// Whether a pair is above the threshold by the definition. As its similarity is known then, all who look for the
-    /// greatest are told.
+    /// Whether a pair is above the threshold by the definition. Since its similarity is then known, every search for a greatest
+    /// similarity takes it into account.
     fn decide(&self, pair: &OpenPair) -> bool {
         let &OpenPair { a, b, .. } = pair;
         let known = pair.similarity;
@@ -194,8 +194,8 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
         similarity > self.tau
     }
 
-    /// Takes note of what the greatest similarities of the kernels from a place on surely reach; the bounds then, infinite
-    /// for kernels nobody wants to know of.
+    /// Takes note of lower bounds of the greatest similarities of the kernels from a place on; returns the bounds after that,
+    /// infinite for kernels whose neighbour is not wanted.
     fn raise_bounds(&self, start: usize, reached: &[f32]) -> Vec<f32> {
         let rivals = self.rivals[start..].iter().zip(reached);
         rivals
@@ -262,8 +262,8 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
         pairs.settled.map(|(similarity, _)| similarity)
     }
 
-    /// By place, the nearest neighbour: of every kernel that is wanted and may have one above the threshold, if not
-    /// always above it. All tiles must have been visited.
+    /// By place, the nearest neighbour of every wanted kernel that may have one above the threshold (the neighbour found need not be
+    /// above it). All tiles must have been visited.
     pub fn nearest(&self) -> Vec<Option<Neighbour>> {
         self.rivals
             .par_iter()

@@ -3,20 +3,20 @@
 /// Thresholds: −1.00, −0.99, … 1.00.
 pub const THRESHOLDS: usize = 201;
 
-/// The intervals between the thresholds, and those below and above all: a similarity is in the one with the number of the
+/// The intervals between the thresholds, and those below and above all of them: a similarity's interval is the number of
 /// thresholds that are strictly below it.
 pub const INTERVALS: usize = THRESHOLDS + 1;
 
-/// The threshold at a place, from 0: the float64 nearest to its two decimals.
-pub fn threshold(place: usize) -> f64 {
-    (place as f64 - 100.0) / 100.0
+/// The threshold of this index, from 0: the float64 nearest to its two decimals.
+pub fn threshold(index: usize) -> f64 {
+    (index as f64 - 100.0) / 100.0
 }
 
 /// The interval of a similarity.
 pub fn interval(similarity: f64) -> usize {
-    // Off by rounding at most; the thresholds themselves have the last word.
+    // Off by rounding at most; the comparisons with the thresholds decide.
     let near = (similarity * 100.0 + 101.0).clamp(0.0, THRESHOLDS as f64) as usize;
-    let is_above = |place: usize| threshold(place) < similarity;
+    let is_above = |index: usize| threshold(index) < similarity;
     let mut interval = near.min(THRESHOLDS);
     while interval > 0 && !is_above(interval - 1) {
         interval -= 1;

@@ -111,13 +111,13 @@ impl FolderDestination {
         self.place.path()
     }
 
-    /// Whether the output replaces the input.
+    /// Whether the output replaces the input's own folder.
     pub fn is_input(&self) -> bool {
         matches!(self.old, Old::Input)
     }
 }
 
-/// The folder that a path means: itself, or the one around the index.
+/// The folder at a path, or around the index there.
 fn folder_meant<'a>(index: &Index, path: &'a Path) -> Result<&'a Path, Problem> {
     if files::is_folder(path).map_err(place::Problem::Unwritable)? {
         return Ok(path);
@@ -134,8 +134,8 @@ fn folder_meant<'a>(index: &Index, path: &'a Path) -> Result<&'a Path, Problem> 
     Ok(path)
 }
 
-/// The entries of an existing output, if they all may go: for others of the same name, or with the sharded checkpoint that is
-/// replaced.
+/// The entries of an existing output, if all of them may be removed: replaced by others of the same name, or part of the sharded
+/// checkpoint that is replaced.
 fn disposable(
     folder: &Path,
     index: &Index,
@@ -146,7 +146,7 @@ fn disposable(
     let mut old_indexes = Vec::new();
     for name in files::names(folder).map_err(place::Problem::Unwritable)? {
         let entry = files::entry(&folder.join(&name)).map_err(place::Problem::Unwritable)?;
-        // Where there is none, it was another program's passing file.
+        // If it is gone, it was a temporary file of another program.
         let Some(entry) = entry else {
             continue;
         };
@@ -162,7 +162,7 @@ fn disposable(
         }
         entries.insert(name);
     }
-    // The files of the index that is replaced, or of the only one, go with it.
+    // The files of the replaced index, or of the only one, are removed with it.
     old_indexes.retain(|old| {
         old == index.name() || entries.iter().filter(|name| is_index(name)).count() == 1
     });

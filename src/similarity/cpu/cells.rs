@@ -1,4 +1,4 @@
-//! The loop over a tile for the cells of a map.
+//! The loop over a tile for the cells of a heatmap.
 
 use crate::simd::Loop;
 
@@ -25,7 +25,7 @@ impl Loop for SumCells<'_, '_> {
         let first_column = self.tile.columns.start;
         let runs: Vec<_> = self.columns.chunk_by(|a, b| a == b).collect();
         for (row, cell) in self.tile.by_row().zip(self.rows) {
-            // For kernels that take no part.
+            // The row's kernel takes no part.
             if row.error.is_nan() {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! The loops over a tile for how its similarities are spread.
+//! The loops over a tile for the distribution of its similarities.
 
 use crate::simd::Loop;
 
@@ -6,16 +6,16 @@ use super::super::tau_bins::{INTERVALS, intervals};
 use super::super::tile::{Counted, LossBound};
 use super::values::TileValues;
 
-/// Columns looked at together.
+/// Columns evaluated together.
 const LANES: usize = 32;
 
-/// Histograms that neighbouring pairs go to in turn: the same place of one would have to wait for its last increment.
+/// Histograms that neighbouring pairs use in turn: increments of the same counter would have to wait for each other.
 const HISTOGRAMS: usize = 4;
 
-/// Places of a histogram: more than intervals, and as many as make every byte one.
+/// Counters of a histogram: one for every value of a byte, which is more than there are intervals.
 const PLACES: usize = 256;
 
-/// The least of the most that the losses of a tile's pairs can be, as many as are wanted below a bound.
+/// The smallest upper bounds of the losses of a tile's pairs, as many as are wanted.
 pub(super) struct FindLeastLosses<'t, 'v, L> {
     pub tile: &'t TileValues<'v>,
     pub loss: L,
@@ -39,7 +39,7 @@ impl<L: Fn(f32) -> f32> Loop for FindLeastLosses<'_, '_, L> {
                 for (value, error) in values.iter().zip(errors) {
                     below += u32::from(at_most(value, error) < bound);
                 }
-                // Almost everywhere this is all.
+                // Nearly all chunks end here.
                 if below == 0 {
                     continue;
                 }
@@ -103,7 +103,7 @@ impl Loop for CountByInterval<'_, '_> {
         }
         let sum = |place: usize| histograms.iter().map(|h| u64::from(h[place])).sum();
         let mut counts: [u64; INTERVALS] = std::array::from_fn(sum);
-        // No similarity is below all thresholds for sure; these are pairs of kernels that take no part.
+        // No similarity is below all thresholds: these are pairs of kernels that take no part.
         counts[0] = 0;
         Counted { counts, open }
     }

@@ -1,4 +1,4 @@
-//! Similarities computed by the CPU: unit vectors as float32 or bytes, multiplied by BLAS or by our own products.
+//! Similarities on the CPU: unit vectors in float32, multiplied by BLAS, or in int8, multiplied here.
 
 mod bytes;
 mod cells;

@@ -1,4 +1,4 @@
-//! The loops over a tile for what the greatest similarities reach, and for pairs about and above a threshold.
+//! The loops over a tile for lower bounds of the greatest similarities, and for pairs near and above a threshold.
 
 use crate::simd::Loop;
 use crate::splitmix::Stream;
@@ -6,10 +6,10 @@ use crate::splitmix::Stream;
 use super::super::tile::{Found, OpenPair, PairBounds, Preference, Preferred, Reached};
 use super::values::TileValues;
 
-/// Columns looked at together: where none of them counts, as almost everywhere, that is all.
+/// Columns evaluated together; nearly all such chunks contain no pair that matters.
 const LANES: usize = 32;
 
-/// What a tile's kernels surely reach.
+/// Lower bounds of the greatest similarities of a tile's kernels.
 pub(super) struct FindReached<'t, 'v> {
     pub tile: &'t TileValues<'v>,
 }
@@ -55,7 +55,7 @@ fn greater(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 
-/// What of a tile must be compared, and how many pairs are surely above the threshold.
+/// The pairs of a tile that must be compared, and the number of those certainly above the threshold.
 pub(super) struct FindPairs<'t, 'v> {
     pub tile: &'t TileValues<'v>,
     pub bounds: &'t PairBounds,
@@ -88,7 +88,7 @@ impl Loop for FindPairs<'_, '_> {
                     surely += u32::from(value - error - row.error > tau);
                     rivals += u32::from((at_most >= bound) | (at_most >= *column_bound));
                 }
-                // Almost everywhere this is all.
+                // Nearly all chunks end here.
                 if possibly + rivals == 0 {
                     continue;
                 }
@@ -120,7 +120,7 @@ impl Loop for FindPairs<'_, '_> {
     }
 }
 
-/// Which kernels are preferred among those surely above the threshold.
+/// The preferred kernels among those certainly above the threshold.
 pub(super) fn preferred(
     tile: &TileValues<'_>,
     tau: f32,
@@ -149,7 +149,7 @@ pub(super) fn preferred(
             let above: u32 = pairs()
                 .map(|(&value, &error)| u32::from(is_above(value, error)))
                 .sum();
-            // Almost everywhere this is all.
+            // Nearly all chunks end here.
             if above == 0 {
                 continue;
             }

@@ -21,14 +21,13 @@ use super::pairs::{FindPairs, FindReached, preferred};
 use super::unit_vectors::{UnitVectors, write_unit};
 use super::values::TileValues;
 
-/// Numbers of each kernel that are made float32 at once, for 256 of them 512 KiB.
+/// Numbers of each kernel that are converted to float32 at once: 512 KiB for 256 kernels.
 const REFINED_AT_ONCE: usize = 512;
 
-/// A tile is computed again in float32 where bytes leave more than one pair in so many open: as many exact tests take as
-/// long.
+/// A tile is computed again in float32 if int8 leaves more than one pair in this many open: as many exact tests take as long.
 const MANY_OPEN: usize = 16;
 
-/// What tiles are computed from.
+/// The data that tiles are computed from.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Source<'v> {
     /// The layer's kernels.
@@ -52,7 +51,7 @@ pub(in super::super) struct CpuTile<'v> {
 }
 
 impl<'v> CpuTile<'v> {
-    /// The products of the unit vectors of these kernels, in this memory. The group has these error bounds, by place.
+    /// Multiplies the unit vectors of the kernels at these places; `buffer` is the memory for the products.
     pub fn new(
         source: Source<'v>,
         rows: Range<usize>,
@@ -75,8 +74,7 @@ impl<'v> CpuTile<'v> {
         }
     }
 
-    /// Computes the similarities again in float32, as they were screened in bytes: for tiles in which those leave many
-    /// pairs open.
+    /// Computes the similarities again in float32: for tiles in which int8 leaves many pairs open.
     pub fn refine(&mut self) {
         self.is_coarse = false;
         let TileValues { rows, columns, .. } = &self.screened;

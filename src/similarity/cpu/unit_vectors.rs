@@ -18,8 +18,8 @@ use super::bytes::{self, Panels};
 pub enum Precision {
     /// Float32, multiplied by BLAS.
     F32,
-    /// 8-bit integers, whose products are exact: four times the work an instruction on CPUs made for them, and
-    /// more left for the exact test.
+    /// 8-bit integers, whose products are exact: four times as many products an instruction on CPUs with AVX-512 VNNI, but more pairs
+    /// left for the exact test.
     Int8,
 }
 
@@ -63,7 +63,7 @@ pub(in super::super) enum UnitVectors {
     Int8(Panels),
 }
 
-/// Vectors written at a time: those that share a panel of bytes.
+/// Vectors written at a time: those that share a panel of int8.
 pub(in super::super) const BATCH: usize = bytes::PANEL;
 
 impl UnitVectors {
@@ -89,7 +89,7 @@ impl UnitVectors {
         }
     }
 
-    /// Whether float32 would leave fewer pairs open.
+    /// Whether float32 would leave fewer pairs open than these.
     pub fn are_coarse(&self) -> bool {
         matches!(self, Self::Int8(_))
     }
@@ -166,7 +166,7 @@ impl<E: Element> Loop for WriteUnit<'_, E> {
 
     #[inline(always)]
     fn run(self) {
-        // Two roundings to float64 instead of one, for a tenth of a division's time: the error bound has room for both.
+        // Two float64 roundings instead of one, in a tenth of a division's time: the error bound covers both.
         let inverse = 1.0 / self.norm;
         for (unit, x) in self.unit.iter_mut().zip(self.kernel.chunks_exact(E::SIZE)) {
             *unit = (E::read(x).widen() * inverse) as f32;

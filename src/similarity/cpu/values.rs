@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// The screened similarities of the kernels at some places of a group with those at some.
+/// The screened similarities of some kernels of a group with others; rows and columns are places.
 #[derive(Debug)]
 pub(in super::super) struct TileValues<'v> {
     pub rows: Range<usize>,
@@ -21,20 +21,18 @@ pub(in super::super) struct TileValues<'v> {
 /// comparison holds.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct TileRow<'v> {
-    /// The place of the row's kernel.
+    /// The place and the error bound of the row's kernel.
     pub place: usize,
-    /// Its error bound.
     pub error: f32,
     /// The place of the first column that counts: on the diagonal the one after the row, so that each pair is seen once.
     pub first: usize,
     /// The screened similarities from that column on.
     pub values: &'v [f32],
-    /// The columns' error bounds from there on.
+    /// The error bounds of these columns.
     pub errors: &'v [f32],
 }
 
 impl TileValues<'_> {
-    /// Row by row.
     #[inline(always)]
     pub fn by_row(&self) -> impl Iterator<Item = TileRow<'_>> {
         let start = self.columns.start;

@@ -6,21 +6,21 @@ use super::device::Lane;
 use super::error::Cause;
 use super::memory::MemoryPlan;
 
-/// Where the histogram's counter of open pairs is: after as many places as make every byte one.
+/// The index of the histogram's counter of open pairs: after one counter for every value of a byte.
 pub(super) const OPEN_COUNTER: usize = 256;
 
-/// What a lane keeps on the GPU for one tile at a time.
+/// A lane's buffers on the GPU, for one tile at a time.
 pub(super) struct Buffers {
     /// The screened similarities, row by row.
     pub values: CudaSlice<f32>,
     pub open: CudaSlice<RawPair>,
     pub dots: CudaSlice<f64>,
     pub counts: CudaSlice<u64>,
-    /// By row and by column: what pairs must reach.
+    /// By row and by column, the bounds that pairs must reach.
     pub bounds: [CudaSlice<f32>; 2],
-    /// What they surely reach, or, in thirds, what losses do.
+    /// By row and by column, the lower bounds of the greatest similarities; or the least losses, in thirds.
     pub keys: [CudaSlice<u32>; 2],
-    /// What ranks candidates, and the least ranks; of the cells of a map, their sums.
+    /// By row and by column, the states of the streams that rank candidates, and the least ranks.
     pub words: [CudaSlice<u64>; 4],
 }
 
@@ -62,7 +62,7 @@ impl Buffers {
     }
 }
 
-/// The number that a key stands for: keys are ordered like the numbers.
+/// The number that a key encodes: keys are ordered like the numbers.
 pub(super) fn number(key: u32) -> f32 {
     f32::from_bits(if key >> 31 == 1 {
         key ^ (1 << 31)

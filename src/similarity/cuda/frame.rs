@@ -4,20 +4,20 @@ use cudarc::driver::{CudaFunction, CudaSlice, LaunchArgs, LaunchConfig, PushKern
 
 use super::panel::PanelSlice;
 
-/// Columns that a block looks at, one a thread, and rows that each thread goes through.
+/// Columns that a block evaluates, one a thread, and rows that each thread goes through.
 const BLOCK: (usize, usize) = (256, 64);
 
-/// A kernel that counts the pairs of a strip and lists those that are open, and what it takes between the two.
+/// A kernel that counts the pairs of a strip and lists those that are open, and its other arguments.
 pub(super) struct Listing<'l> {
     pub function: &'l CudaFunction,
-    /// Whether it takes the bounds of rows and columns.
+    /// Whether the bounds of rows and columns are among its arguments.
     pub has_bounds: bool,
     pub numbers: &'l [f32],
-    /// Which of its counters is that of the open pairs; the last.
+    /// The index of its counter of open pairs, which is the last.
     pub open_counter: usize,
 }
 
-/// The facts with which the arguments of every kernel for tiles begin.
+/// The first arguments of every kernel for tiles.
 #[derive(Clone, Copy)]
 pub(super) struct Frame {
     pub rows: u32,
@@ -40,7 +40,7 @@ impl Frame {
             .arg(&self.diagonal);
     }
 
-    /// The blocks for so many of the rows, and all columns.
+    /// The blocks for this many rows and all columns.
     pub fn blocks(self, rows: usize) -> LaunchConfig {
         LaunchConfig {
             grid_dim: (

@@ -17,24 +17,24 @@ use super::panel::{Panel, UnitFormat};
 use super::precision::DevicePrecision;
 use super::tile::{DeviceTile, GroupRows};
 
-/// The kernels of one layer on a GPU: those panels that its memory has room for, the others to be copied there again.
+/// The kernels of one layer on a GPU. Panels that do not fit its memory are copied again when they are needed.
 #[derive(Debug)]
 pub struct Layer {
     device: Arc<Device>,
     format: UnitFormat,
     plan: MemoryPlan,
     kernels: usize,
-    /// The panels that are resident, with their numbers; the one that was asked for last at the end.
+    /// The panels that are resident, with their numbers; the most recently used one is last.
     resident: Mutex<VecDeque<(usize, Arc<Panel>)>>,
 }
 
 impl Layer {
-    /// Copies kernels to the GPU and makes their unit vectors there, for groups of `group` of them. For each kernel its
-    /// dot product with itself, by the definition, and its error bound.
+    /// Copies kernels to the GPU, in groups of `group` kernels, and makes their unit vectors there. Returns for each kernel its dot
+    /// product with itself, by the definition, and its error bound.
     ///
     /// # Errors
     ///
-    /// Where the GPU fails, or has not the memory for two small panels.
+    /// If the GPU fails, or has too little memory for two small panels.
     pub(in super::super) fn load(
         device: &Arc<Device>,
         precision: DevicePrecision,
@@ -75,7 +75,7 @@ impl Layer {
         Ok((layer, measured))
     }
 
-    /// Shows every pair of a group once, in tiles of the upper triangle, to `visit`.
+    /// Calls `visit` with tiles that cover the upper triangle of a group, so that every pair is seen once.
     ///
     /// # Errors
     ///
@@ -104,7 +104,7 @@ impl Layer {
         };
         let others = self.plan.lanes.min(tiles.len()).saturating_sub(1);
         std::thread::scope(|scope| {
-            // Where a thread cannot be started, the lanes that there are do its tiles.
+            // If a thread cannot be started, the other lanes do its tiles.
             let others = (0..others).map_while(|_| {
                 let thread = std::thread::Builder::new();
                 thread.spawn_scoped(scope, run_lane).ok()
@@ -145,13 +145,13 @@ impl Layer {
             .map_err(|cause| self.device.error("multiplying", cause))?;
         let mut tile = DeviceTile::new(&self.device, group, [rows, columns], slices, lane, buffers);
         let visited = visit(&mut tile);
-        // Panels may be dropped now, whatever came of the visit.
+        // Panels may be dropped from here on, even if the visit failed.
         let waited = lane.stream.synchronize();
         visited?;
         Ok(waited.map_err(|error| self.device.error("finishing a tile", error))?)
     }
 
-    /// The group's kernels in pieces of which each is within one panel and no longer than a tile's side.
+    /// The group's kernels in pieces, each within one panel and no longer than a tile's side.
     fn pieces(&self, group: &GroupRows<'_>) -> Vec<Range<usize>> {
         let end = group.start + group.len;
         let mut pieces = Vec::new();
@@ -177,7 +177,7 @@ impl Layer {
                 while resident.len() >= self.plan.resident
                     && let Some((_, oldest)) = resident.pop_front()
                 {
-                    // Memory comes back in the order of the stream that it was taken on: before more is taken on this one.
+                    // The stream that the memory was allocated on frees it in order: that must happen before this one allocates.
                     let stream = oldest.stream();
                     drop(oldest);
                     let waited = stream.synchronize();

@@ -127,7 +127,7 @@ impl Panel {
         })
     }
 
-    /// For each kernel its dot product with itself, by the definition, and its error bound.
+    /// Reads each kernel's dot product with itself, by the definition, and its error bound.
     pub fn measured(&self, rows: &Rows<'_>, lane: &Lane) -> Result<Vec<(f64, f32)>, Cause> {
         let squares = lane.read(&self.squares)?;
         let errors = lane.read(&self.errors)?;
@@ -149,13 +149,13 @@ impl Panel {
         }
     }
 
-    /// The stream on which its memory was taken.
+    /// The stream on which its memory was allocated.
     pub fn stream(&self) -> Arc<CudaStream> {
         Arc::clone(self.rows.stream())
     }
 }
 
-/// Checks that the GPU has measured the first and the last of some kernels as the CPU does.
+/// Checks the GPU's measurements of the first and the last of some kernels against the CPU's.
 fn check_squares(rows: &Rows<'_>, start: usize, squares: &[f64]) -> Result<(), Cause> {
     for index in [0, squares.len() - 1] {
         let row = rows.row(start + index);

@@ -9,7 +9,7 @@ use super::super::bound::{SLACK, guard_band};
 /// The number type in which a GPU screens similarities. Decisions do not depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DevicePrecision {
-    /// Float32.
+    /// Float32, not on tensor cores.
     F32,
     /// Float32 with 10 bits of mantissa, multiplied by tensor cores (compute capability 8.0 and later).
     Tf32,
@@ -28,10 +28,10 @@ impl fmt::Display for DevicePrecision {
 }
 
 impl DevicePrecision {
-    /// Which one to take on a GPU of this compute capability: TF32 where it is faster than float32 for sure.
+    /// The best one on a GPU of this compute capability: TF32 if it is certainly faster than float32.
     ///
-    /// Bfloat16 would be multiplied twice as fast again, but either takes less time than the copy of the weights to the
-    /// GPU, and TF32 leaves a quarter as many pairs open.
+    /// Bfloat16 products are twice as fast again, but both take less time than the copy of the weights to the GPU, and TF32
+    /// leaves a quarter as many pairs open.
     pub(super) fn best(capability: (u32, u32)) -> Self {
         let rate = |precision: Self| precision.multiply_adds_per_cycle(capability);
         if rate(Self::Tf32) > rate(Self::F32) {
@@ -68,7 +68,7 @@ impl DevicePrecision {
         self == Self::F32 || major >= 8
     }
 
-    /// As the kernels number it.
+    /// The number by which the kernels know it.
     pub(super) fn code(self) -> u32 {
         match self {
             Self::F32 => 0,
@@ -77,7 +77,7 @@ impl DevicePrecision {
         }
     }
 
-    /// Bytes of a number.
+    /// Bytes of a number in a unit vector.
     pub(super) fn size(self) -> usize {
         match self {
             Self::F32 | Self::Tf32 => 4,
@@ -88,7 +88,7 @@ impl DevicePrecision {
     /// What cuBLAS calls the unit vectors' numbers, and the arithmetic.
     pub(super) fn arithmetic(self) -> (cudaDataType, cublasComputeType_t) {
         match self {
-            // Pedantic, so that no environment variable puts emulated products in the place of float32's.
+            // Pedantic, so that no environment variable replaces float32 products by emulated ones.
             Self::F32 => (
                 cudaDataType::CUDA_R_32F,
                 cublasComputeType_t::CUBLAS_COMPUTE_32F_PEDANTIC,

@@ -1,8 +1,8 @@
-//! Tiles that a GPU computes and looks at: only what comes of it is copied back.
+//! Tiles that a GPU computes and evaluates: only the results are copied back.
 //!
-//! Copies from and to memory that is not pinned may go on when the call returns (CUDA's *API synchronization behavior*
-//! promises nothing for good). So each question ends with a wait for its lane, before anything copied is read and while
-//! everything copied from is there, whether it succeeds or not.
+//! A copy from or to memory that is not pinned may still be running when the call returns (CUDA's *API synchronization
+//! behavior* promises nothing). So each method ends with a wait for its lane, whether it succeeds or not: before anything that
+//! was copied is read, and before any memory that is copied from is freed.
 
 use std::ops::Range;
 
@@ -48,7 +48,7 @@ pub(super) struct DeviceTile<'t> {
     column_slice: PanelSlice<'t>,
     lane: &'t Lane,
     buffers: &'t mut Buffers,
-    /// The values, once they were asked for.
+    /// The values, once they have been asked for.
     copy: Vec<f32>,
 }
 
@@ -80,7 +80,7 @@ impl<'t> DeviceTile<'t> {
         move |cause| device.error(doing, cause).into()
     }
 
-    /// The facts with which the arguments of every kernel for tiles begin.
+    /// The first arguments of every kernel for tiles.
     fn frame(&self) -> Frame {
         Frame {
             rows: self.rows.len() as u32,
@@ -121,7 +121,7 @@ impl<'t> DeviceTile<'t> {
         })
     }
 
-    /// Goes through the tile in strips whose open pairs fit the buffer: in one where they do.
+    /// Goes through the tile in strips whose open pairs fit the buffer, in a single one if possible.
     fn in_strips(
         &mut self,
         listing: &Listing<'_>,
@@ -183,7 +183,7 @@ impl<'t> DeviceTile<'t> {
         Ok(())
     }
 
-    /// The open pairs, of which there are so many in the buffer, with their similarities by the definition.
+    /// The first `count` pairs in the buffer, with their similarities by the definition.
     fn compared(&mut self, count: usize) -> Result<Vec<(OpenPair, f64)>, Cause> {
         if count == 0 {
             return Ok(Vec::new());
@@ -223,7 +223,7 @@ impl<'t> DeviceTile<'t> {
         Ok(pairs.into_iter().zip(dots).map(compared).collect())
     }
 
-    /// Checks that the GPU has multiplied the kernels of a pair as the CPU does.
+    /// Checks the GPU's product of two kernels against the CPU's.
     fn check_dot(&self, pair: RawPair, dot: f64) -> Result<(), Cause> {
         let rows = self.group.rows;
         let x = rows.row(self.rows.start + pair.row as usize);
@@ -288,7 +288,7 @@ impl<'t> DeviceTile<'t> {
             words: [row_states, column_states, row_best, column_best],
             ..
         } = &mut *self.buffers;
-        // Kernels that choose nobody have any state: their choice is not looked at.
+        // Kernels that choose no partner have an arbitrary state: their choice is ignored.
         let states = |streams: &[Option<Stream>]| -> Vec<u64> {
             streams
                 .iter()
@@ -455,7 +455,7 @@ impl Tile for DeviceTile<'_> {
         let losses = self
             .least_by_row()
             .map_err(self.error("looking for extremes"))?;
-        // Of each row one, so those of different pairs.
+        // One of each row, so they are of different pairs.
         let mut of_relation = losses.chunks_exact(self.rows.len());
         Ok(wanted.map(|LossBound { below, count }| {
             let losses = of_relation.next().unwrap_or_default();

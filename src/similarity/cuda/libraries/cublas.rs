@@ -24,15 +24,15 @@ const FUNCTIONS: [&CStr; 5] = [
     c"cublasGetVersion_v2",
 ];
 
-/// What cuBLAS must fit.
+/// What a cuBLAS must be compatible with.
 pub(super) struct Requirements<'a> {
     /// The driver's version, if there is one.
     pub driver: Option<Version>,
-    /// Opens a library as cudarc will, by its name: [`open_by_name`], but for tests.
+    /// Opens a library by name as cudarc will; tests replace it.
     pub by_name: &'a dyn Fn(&str) -> Result<Shared, Fault>,
 }
 
-/// Looks for cuBLAS, and leaves it open.
+/// Looks for cuBLAS, and keeps it open.
 pub(super) fn find(environment: &Environment, requirements: &Requirements<'_>) -> LibrarySearch {
     let mut search = LibrarySearch::default();
     if let Some(path) = environment.override_path() {
@@ -94,7 +94,7 @@ fn look_into(
         .any(|file| look_at(file, candidate.source, requirements, search))
 }
 
-/// The files of cuBLAS in a folder, the newest version first and each once.
+/// The files of cuBLAS in a folder, the newest version first and each file once.
 fn cublas_in(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<(Vec<u32>, PathBuf)> = candidates::entries(folder)
         .into_iter()
@@ -104,7 +104,7 @@ fn cublas_in(folder: &Path) -> Vec<PathBuf> {
             Some((numbers.ok()?, path))
         })
         .collect();
-    // Of 13, 12.4 and 12, which are links to each other, 13 and 12.
+    // The shortest name of each major version comes first: the longer ones are links to the same file.
     files.sort_by_key(|(version, _)| (Reverse(version.first().copied()), version.len()));
     let mut seen = Vec::new();
     files.retain(|(_, path)| {
@@ -135,7 +135,7 @@ fn look_at(
     }
 }
 
-/// Opens cuBLAS by its path, and before it the part of it that it needs, which lies beside it.
+/// Opens cuBLAS by its path, after libcublasLt, which it needs and which lies beside it.
 fn open_file(path: &Path) -> Result<Shared, Fault> {
     if !path.exists() {
         return Err(Fault::NotThere);
@@ -148,8 +148,8 @@ fn open_file(path: &Path) -> Result<Shared, Fault> {
     }
     // A path without a slash would be searched for.
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    // Toolkits' libraries do not say that what they need is beside them. If it is not there the loader knows where it is,
-    // or says what is missing.
+    // The libraries of a toolkit do not say that libcublasLt is beside them. If it is not, the loader finds it elsewhere or says
+    // what is missing.
     let beside = path.file_name().and_then(OsStr::to_str).map(|name| {
         let name = name.replacen("libcublas.", "libcublasLt.", 1);
         Shared::open(path.with_file_name(name).as_os_str())
@@ -158,12 +158,12 @@ fn open_file(path: &Path) -> Result<Shared, Fault> {
         let prefix = format!("{}: ", path.display());
         Fault::Refused(reason.strip_prefix(&prefix).unwrap_or(&reason).to_owned())
     });
-    // From here on the library that needs it keeps it open.
+    // cuBLAS keeps it open from here on.
     drop(beside);
     opened
 }
 
-/// Checks that a library is a cuBLAS that we can use and that cudarc will find, and leaves it open if so.
+/// Checks that a library is a cuBLAS that can be used and that cudarc will find, and keeps it open if so.
 fn take(
     library: Shared,
     source: Source,
@@ -199,20 +199,21 @@ fn take(
     }
 }
 
-/// The file and the version of a library, if it has all that we call and is of a version that we and the driver know.
+/// The file and the version of a library, if it has all functions that are called and both this program and the driver support
+/// its version.
 fn check(library: &Shared, driver: Option<Version>) -> Result<(PathBuf, Version), Fault> {
     requires(library, &FUNCTIONS)?;
     let get_version = function(library, c"cublasGetVersion_v2")?;
     Ok((file_with(library)?, usable_version(get_version, driver)?))
 }
 
-/// The file that serves a cuBLAS's first function.
+/// The file from which a cuBLAS was loaded.
 fn file_with(library: &Shared) -> Result<PathBuf, Fault> {
     let create = function(library, FUNCTIONS[0])?;
     shared::file_of(create).ok_or(Fault::Nameless)
 }
 
-/// The version that `cublasGetVersion_v2` tells, if we and the driver know it.
+/// The version that `cublasGetVersion_v2` returns, if this program and the driver support it.
 fn usable_version(function: NonNull<c_void>, driver: Option<Version>) -> Result<Version, Fault> {
     type GetVersion = unsafe extern "C" fn(*mut c_void, *mut c_int) -> u32;
     // SAFETY: in cuBLAS this is `cublasStatus_t cublasGetVersion_v2(cublasHandle_t, int*)`.
@@ -227,7 +228,7 @@ fn usable_version(function: NonNull<c_void>, driver: Option<Version>) -> Result<
     match driver {
         _ if version.major < KNOWN[0] => Err(Fault::TooOld(version)),
         _ if version.major > KNOWN[1] => Err(Fault::TooNew(version)),
-        // The libraries of a CUDA run on all drivers of it, but on none before.
+        // A library runs on every driver of its own major version of CUDA or a later one.
         Some(driver) if version.major > driver.major => Err(Fault::BeyondDriver {
             library: version,
             driver,

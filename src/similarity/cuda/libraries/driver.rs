@@ -11,7 +11,7 @@ use super::search::{Library, LibrarySearch};
 use super::shared::{self, Shared};
 use super::version::{KNOWN, Version};
 
-/// The functions of the driver without which cudarc panics where we use it.
+/// The functions of the driver that cudarc calls for us; it panics if one is missing.
 const FUNCTIONS: [&CStr; 35] = [
     c"cuInit",
     c"cuDriverGetVersion",
@@ -50,7 +50,7 @@ const FUNCTIONS: [&CStr; 35] = [
     c"cuLaunchKernel",
 ];
 
-/// Looks for the driver's library, as cudarc will.
+/// Looks for the driver's library as cudarc will, and keeps it open.
 pub(super) fn find() -> LibrarySearch {
     let mut search = LibrarySearch::default();
     let (source, name) = (Source::SystemLoader, "libcuda.so.1");

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::version::Version;
 
-/// Why a library is not usable, or a place has none.
+/// Why a library cannot be used, or was not found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// The folder, file or pattern fits nothing.
@@ -16,10 +16,10 @@ pub enum Fault {
     /// A file that cannot be read.
     #[error("cannot be read ({0})")]
     Unreadable(String),
-    /// A file of another kind.
+    /// The file is no library.
     #[error("not a shared library")]
     NoLibrary,
-    /// One for another kind of CPU.
+    /// It is for another kind of CPU.
     #[error("for another processor than this program")]
     Foreign,
     /// The loader refuses it, in its own words.
@@ -36,19 +36,14 @@ pub enum Fault {
     TooNew(Version),
     /// The driver is of an older CUDA.
     #[error("version {library} is too new for the driver, which is of CUDA {driver}")]
-    BeyondDriver {
-        /// Of the library.
-        library: Version,
-        /// Of the driver.
-        driver: Version,
-    },
+    BeyondDriver { library: Version, driver: Version },
     /// It does not tell its version.
     #[error("does not tell its version (error {0})")]
     Mute(u32),
     /// The file has the name, but the library in it does not.
     #[error("does not call itself libcublas.so.12 or libcublas.so.13")]
     Nameless,
-    /// Another file of the name is found first.
+    /// The loader finds another file of the same name first.
     #[error("usable, but the system's loader takes {} for it, which is not: {fault}", other.display())]
     Overshadowed {
         /// The file that is taken.

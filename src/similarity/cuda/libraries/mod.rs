@@ -1,9 +1,9 @@
-//! The two libraries that a GPU takes: the driver's, which comes with it, and cuBLAS, which comes with PyTorch, with conda
-//! or with a toolkit.
+//! The two libraries that a GPU needs: the driver's, which comes with the driver, and cuBLAS, which comes with PyTorch, conda or
+//! a CUDA toolkit.
 //!
-//! cudarc opens both by their names alone and panics where there are none, or where they lack a function. So they are
-//! looked for here first: what the system's loader does not know is opened by its full path, after which it is found by
-//! its name, and every function is looked up before it is called.
+//! cudarc opens both by name only, and panics if one is missing or lacks a function. So they are looked for here first: a
+//! library that the system's loader does not find is opened by its full path, after which it is found by name, and every
+//! function is looked up before it is called.
 
 mod candidates;
 mod cublas;
@@ -26,19 +26,19 @@ pub use fault::Fault;
 pub use search::{Attempt, Library, LibrarySearch};
 pub use version::Version;
 
-/// Both searches.
+/// The searches for both libraries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Survey {
-    /// For the driver's library.
+    /// The one for the driver's library.
     pub driver: LibrarySearch,
-    /// For cuBLAS.
+    /// The one for cuBLAS.
     pub cublas: LibrarySearch,
 }
 
-/// What a GPU takes that this machine does not have.
+/// A library that a GPU needs is missing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Missing {
-    /// No driver.
+    /// There is no driver.
     #[error(
         "there is no NVIDIA driver here (libcuda.so.1 {0}); install one, of 525 or later, or give the container the GPUs"
     )]
@@ -48,17 +48,17 @@ pub enum Missing {
         "the NVIDIA driver is of CUDA {0}, and CUDA 12 or later is needed; install one of 525 or later"
     )]
     OldDriver(Version),
-    /// No cuBLAS.
+    /// There is no cuBLAS.
     #[error(
         "there is no cuBLAS of CUDA 12 or 13 here ({places} places were tried, see `inmerge-ckpt doctor`); install it with `pip install {package}`, or name its file in {OVERRIDE}"
     )]
     Cublas {
-        /// Places tried.
+        /// Number of places that were tried.
         places: usize,
-        /// The package that suits the driver.
+        /// The pip package that fits the driver.
         package: &'static str,
     },
-    /// That which the user named is not usable.
+    /// The one that the user named cannot be used.
     #[error("{OVERRIDE}={}: {fault}; name a usable libcublas.so, or its folder, or unset it", path.display())]
     Override {
         /// The file or folder.
@@ -95,7 +95,7 @@ impl Survey {
         })
     }
 
-    /// The driver's library, which alone tells which GPUs there are.
+    /// The driver's library, which is enough to list the GPUs.
     ///
     /// # Errors
     ///
@@ -115,12 +115,12 @@ impl Survey {
 ///
 /// # Errors
 ///
-/// [`Missing`], which names the remedy; then nothing of cudarc may be called, which would panic.
+/// [`Missing`], which names the remedy; cudarc must not be called then, as it would panic.
 pub fn load() -> Result<(), Missing> {
     survey().check()
 }
 
-/// Looks for both libraries, once per process, and leaves those open that it found.
+/// Looks for both libraries, once per process, and keeps those open that it found.
 pub fn survey() -> &'static Survey {
     static SURVEY: OnceLock<Survey> = OnceLock::new();
     SURVEY.get_or_init(|| {

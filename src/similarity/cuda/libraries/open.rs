@@ -8,9 +8,9 @@ use cudarc::get_lib_name_candidates;
 use super::fault::Fault;
 use super::shared::Shared;
 
-/// Opens a library by the names that cudarc tries, in its order: so it is the same one.
+/// Opens a library by the names that cudarc tries, in the same order, so that it is the same file.
 pub(super) fn open_by_name(library: &str) -> Result<Shared, Fault> {
-    // The names that NVIDIA uses; the reasons of all are the same but for the name, unless one is there and broken.
+    // The reasons differ only by the name, unless one of the files is there and broken.
     let mut reasons: Vec<String> = Vec::new();
     for name in get_lib_name_candidates(library) {
         match Shared::open(OsStr::new(&name)) {

@@ -2,15 +2,14 @@
 
 use std::fmt;
 
-/// The oldest and the newest CUDA whose libraries we know.
+/// The oldest and the newest CUDA whose libraries are supported.
 pub(super) const KNOWN: [u32; 2] = [12, 13];
 
 /// A version of CUDA's or of one of its libraries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version {
-    /// That of CUDA.
+    /// That of CUDA, too.
     pub major: u32,
-    /// The one after it.
     pub minor: u32,
     /// The last; `None` for drivers.
     pub patch: Option<u32>,
