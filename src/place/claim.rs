@@ -1,10 +1,10 @@
-//! The names beside a place under which a run puts another folder there.
+//! The temporary names that a run uses beside the place of its output.
 //!
-//! `.NAME.inmerge-RANDOM.run` is a file that is locked while its run lives, and says later what the run was about;
-//! `.NAME.inmerge-RANDOM.tmp` is a folder that holds nothing but what the run made, or is done with;
-//! `.NAME.inmerge-RANDOM.old` is the folder that was replaced, as long as it may hold what is nowhere else.
+//! `.NAME.inmerge-RANDOM.run` is a file that is locked while its run is alive, and tells later what the run was doing;
+//! `.NAME.inmerge-RANDOM.tmp` is a folder that holds only what the run made, or no longer needs;
+//! `.NAME.inmerge-RANDOM.old` is the folder that was replaced, as long as it may hold the only copy of something.
 //!
-//! The file is locked rather than a folder, for NFS locks nothing but files that are open for writing.
+//! A file is locked rather than a folder, because NFS locks only files that are open for writing.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -16,37 +16,37 @@ use crate::files::{self, Identity, is_at, retried};
 
 use super::inventory::Inventory;
 
-/// How the names end.
+/// The endings of the names.
 const RUN: &str = "run";
 const DRAFT: &str = "tmp";
 const ASIDE: &str = "old";
 
-/// Attempts to make a file that no other run takes for one of a dead run's in the moment before it is locked.
+/// Attempts to make a file that no other run takes for a dead run's in the moment before it is locked.
 const ATTEMPTS: usize = 100;
 
-/// What a file about a run may have at most: the inventory of some hundred thousand files.
+/// The maximum size of a run's file: the inventory of some hundred thousand files.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// The names of one run, which are nobody else's while this exists.
+/// The names of one run, which no other run uses while this exists.
 #[derive(Debug)]
 pub(super) struct Claim {
-    /// The path of all names without their ends.
+    /// The common path of all names, without their endings.
     stem: PathBuf,
     file: File,
     /// Whether the file is to stay, for a later run to read.
     is_kept: bool,
 }
 
-/// The names of a run that were found.
+/// The state of a run whose names were found.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// The run lives.
+    /// The run is alive.
     Alive,
-    /// It is dead, and its names are this run's.
+    /// It is dead, and this run has taken its names over.
     Dead(Claim),
-    /// It is dead, and was done with the folder that it replaced.
+    /// It is dead, and had finished with the folder that it replaced.
     Done,
-    /// The file system has no locks, so that nobody can tell.
+    /// Unknown, because the file system has no locks.
     Unknown,
 }
 
@@ -65,7 +65,7 @@ impl Claim {
                         .create_new(true)
                         .open(path)
                 });
-                // Without the hidden name that comes with the error.
+                // Without the temporary name that the error contains.
                 made.map_err(|error| io::Error::from(error.kind()))
             })?;
             let (file, path) = made.into_parts();
@@ -81,7 +81,7 @@ impl Claim {
         Err(io::ErrorKind::ResourceBusy.into())
     }
 
-    /// The names that begin like this.
+    /// The state of the run whose names begin like this.
     pub fn find(stem: &Path) -> io::Result<Found> {
         let path = with_end(stem, RUN);
         let Some(status) = files::entry(&path)? else {
@@ -101,13 +101,13 @@ impl Claim {
                 file,
                 is_kept: false,
             }),
-            // Another run has cleaned up, and may have been given the same name again.
+            // Another run has cleaned up, and the name may be in use again.
             Some(false) => Found::Alive,
             None => Found::Unknown,
         })
     }
 
-    /// The folder in the making, or the one for what is done with.
+    /// The folder in the making, or the one for what is to be removed.
     pub fn draft(&self) -> PathBuf {
         draft(&self.stem)
     }
@@ -117,12 +117,12 @@ impl Claim {
         aside(&self.stem)
     }
 
-    /// Says which folder takes the place, and what it answers for of the one that is there.
+    /// Records which folder is put in place, and the inventory of the one that it replaces.
     pub fn write(&self, draft: Identity, inventory: &Inventory) -> io::Result<()> {
         self.file.write_all_at(&inventory.to_json(draft), 0)
     }
 
-    /// What [`Claim::write`] said; `None` where it said nothing, or not all.
+    /// What [`Claim::write`] recorded; `None` if it recorded nothing, or was interrupted.
     pub fn read(&self) -> io::Result<Option<(Identity, Inventory)>> {
         let bytes = files::status(&self.file)?.len();
         if bytes > MAX_BYTES {
@@ -133,7 +133,7 @@ impl Claim {
         Ok(Inventory::from_json(&json))
     }
 
-    /// Leaves the file to a later run, which may be luckier with what it is about.
+    /// Leaves the file for a later run to try again.
     pub fn keep(&mut self) {
         self.is_kept = true;
     }
@@ -165,7 +165,7 @@ fn with_end(stem: &Path, end: &str) -> PathBuf {
     path.into()
 }
 
-/// What an entry's name begins with, if it is one of those of a run on its way to `name`.
+/// The stem of an entry's name, if it is a temporary name of a run whose output is `name`.
 pub(super) fn stem_of<'n>(found: &'n OsStr, name: &OsStr) -> Option<&'n OsStr> {
     let path = Path::new(found);
     let (stem, end) = (path.file_stem()?, path.extension()?);

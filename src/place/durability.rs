@@ -1,4 +1,4 @@
-//! What a power cut may take.
+//! Whether outputs survive a power cut.
 
 use std::fs::File;
 use std::io;
@@ -18,7 +18,7 @@ pub enum Durability {
 }
 
 impl Durability {
-    /// Sees to it that the disk holds a file, if it must.
+    /// Syncs a file to the disk, if that is required.
     pub(crate) fn sync(self, file: &File) -> Result<(), Problem> {
         match self {
             Self::Synced => retried(|| file.sync_all()).map_err(Problem::writing),
@@ -31,8 +31,8 @@ impl Durability {
         self.open(path)?.map_or(Ok(()), |file| self.sync(&file))
     }
 
-    /// Opens a folder in which something is about to change, to be handed to [`sync_change`] afterwards; `None` where the disk
-    /// need not hold the change. A folder that cannot be opened is found out so while nothing has happened.
+    /// Opens a folder that is about to change, for [`sync_change`] afterwards; `None` if no sync is required. So a folder that cannot
+    /// be opened fails before anything has changed.
     pub(super) fn open(self, folder: &Path) -> Result<Option<File>, Problem> {
         match self {
             Self::Synced => Ok(Some(
@@ -43,7 +43,7 @@ impl Durability {
     }
 }
 
-/// Sees to it that the disk holds what changed in a folder that [`Durability::open`] opened, if it must.
+/// Syncs the changes of a folder that [`Durability::open`] opened, if that is required.
 pub(super) fn sync_change(folder: Option<File>) -> io::Result<()> {
     folder.map_or(Ok(()), |folder| retried(|| folder.sync_all()))
 }

@@ -1,21 +1,21 @@
-//! What can keep a file or a folder from its place, in words that name the path and the remedy.
+//! Errors of putting a file or a folder in place; each message names the path and the remedy.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::files;
 
-/// Something could not be written where it was to go.
+/// An output could not be put in place.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {problem}", path.display())]
 pub struct Error {
-    /// Where it was to go.
+    /// The path of the output.
     pub path: PathBuf,
-    /// What is wrong there.
+    /// What is wrong with it.
     pub problem: Box<Problem>,
 }
 
-/// What is wrong with a place.
+/// What is wrong with an output's place.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "every variant's message says what it means")]
 pub enum Problem {

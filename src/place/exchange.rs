@@ -1,4 +1,4 @@
-//! Putting a folder in its place in one step.
+//! Putting a folder in place in one step.
 
 use std::fs::File;
 use std::io;
@@ -8,7 +8,7 @@ use crate::files::{self, is_at, retried};
 
 use super::Problem;
 
-/// Puts a folder at a place where nothing stands; fails with `AlreadyExists` where something does.
+/// Puts a folder at a free place; fails with `AlreadyExists` if the place is taken.
 pub(super) fn put_at_new(new: &Path, place: &Path) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     let put = retried(|| Ok(renameat_with(CWD, new, CWD, place, RenameFlags::NOREPLACE)?));
@@ -17,28 +17,28 @@ pub(super) fn put_at_new(new: &Path, place: &Path) -> io::Result<()> {
             if files::entry(place)?.is_some() {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
-            // What appears in this moment is replaced if it is an empty folder, and refused by the system otherwise.
+            // If something appears in this moment, the system replaces it if it is an empty folder and refuses otherwise.
             files::rename(new, place)
         }
         put => put,
     }
 }
 
-/// Puts a folder, which is open as `draft`, in the place of another, which is then at `aside`. In one step where the file system
-/// can exchange two names.
+/// Replaces a folder by another, which is open as `draft`; the old one is then at `aside`. This is one step if the file system can
+/// exchange two names.
 ///
-/// Others, such as NFS, take two steps: between them nothing stands at the place, and a process that is killed in this moment
-/// leaves the old folder aside.
+/// Others, such as NFS, need two steps: between them nothing is at the place, and a process that is killed in this moment leaves
+/// the old folder aside.
 pub(super) fn replace(draft: &File, new: &Path, place: &Path, aside: &Path) -> Result<(), Problem> {
-    // So that the old folder never has, not even for a moment, the name of a draft, which anybody may remove.
+    // So that the old folder never has the name of a draft, which any run may remove, not even for a moment.
     files::rename(new, aside).map_err(Problem::writing)?;
     let exchanged = exchange(aside, place);
-    // An answer may be lost on its way from another machine: what counts is what was done.
+    // A file server's answer may be lost: what counts is what was done.
     if exchanged.is_ok() || is_at(draft, place) {
         return Ok(());
     }
     files::rename(aside, new).map_err(|error| {
-        // Nobody would look for the draft there.
+        // No run would look for the draft there.
         if is_at(draft, aside) {
             let _ = files::remove_folder_and_all(aside);
         }
@@ -60,9 +60,9 @@ fn replace_in_two_steps(new: &Path, place: &Path, aside: &Path) -> Result<(), Pr
     files::rename(new, place).map_err(|error| put_back(aside, place, error))
 }
 
-/// Puts the old folder back where the new one could not come for this error. What is to be said of it.
+/// Puts the old folder back after this error kept the new one from its place; returns the problem to report.
 fn put_back(aside: &Path, place: &Path, error: io::Error) -> Problem {
-    // What another program has put there meanwhile stays.
+    // Anything that another program has put there meanwhile stays.
     match put_at_new(aside, place) {
         Ok(()) => Problem::writing(error),
         Err(_) => Problem::Stranded {
@@ -72,7 +72,7 @@ fn put_back(aside: &Path, place: &Path, error: io::Error) -> Problem {
     }
 }
 
-/// What file systems and kernels that know no flags for a rename answer (renameat2(2)).
+/// Whether the file system or the kernel does not support flags for a rename (renameat2(2)).
 fn cannot(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let answers = [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOTSUP];

@@ -1,4 +1,4 @@
-//! Where a folder goes: a name in the folder around it.
+//! The place of a folder: a name in its parent folder.
 
 use std::env;
 use std::ffi::OsStr;
@@ -17,7 +17,7 @@ pub(crate) struct FolderPlace {
     path: PathBuf,
 }
 
-/// What stands at a place.
+/// What is at a place now.
 #[derive(Debug)]
 pub(crate) enum Standing {
     Nothing,
@@ -28,17 +28,17 @@ pub(crate) enum Standing {
 }
 
 impl FolderPlace {
-    /// The place that a path means.
+    /// The place at a path.
     ///
     /// # Errors
     ///
-    /// Where it does not end in a name, as `..` and `/` do not, or begins in the current folder and that was deleted.
+    /// If the path does not end in a name, as `..` and `/` do not, or is relative to a current folder that was deleted.
     pub fn of(path: &Path) -> Result<Self, Problem> {
         let Some(name) = path.file_name() else {
             return Err(Problem::Nameless);
         };
         refuse_deleted_here(path)?;
-        // Without the slash at the end that makes a link its target.
+        // Without a trailing slash, which would follow a link.
         Ok(Self {
             path: or_here(path.parent()).join(name),
         })
@@ -59,11 +59,11 @@ impl FolderPlace {
         self.path.file_name().expect("a place has a name")
     }
 
-    /// What stands there now.
+    /// What is there now.
     ///
     /// # Errors
     ///
-    /// Where that is a link, or cannot be known.
+    /// If it is a link, or cannot be looked at.
     pub fn standing(&self) -> Result<Standing, Problem> {
         let Some(status) = files::entry(&self.path).map_err(Problem::Unwritable)? else {
             return Ok(Standing::Nothing);
@@ -76,7 +76,7 @@ impl FolderPlace {
         }
     }
 
-    /// Refuses a folder on which a disk is mounted, given what stands there.
+    /// Refuses a folder that is a mount point, given its metadata.
     pub fn refuse_mount(&self, folder: &Metadata) -> Result<(), Problem> {
         let parent = retried(|| fs::metadata(self.parent())).map_err(Problem::Unwritable)?;
         if folder.dev() == parent.dev() && !is_mount_root(&self.path) {
@@ -87,7 +87,7 @@ impl FolderPlace {
     }
 }
 
-/// Whether a folder is known to be where a file system is mounted, or a part of one (a bind mount), be it of the same disk.
+/// Whether a folder is known to be a mount point, including bind mounts from the same disk.
 #[cfg(target_os = "linux")]
 fn is_mount_root(folder: &Path) -> bool {
     use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
@@ -100,15 +100,14 @@ fn is_mount_root(_: &Path) -> bool {
     false
 }
 
-/// The current folder where the one around a path has no name.
+/// The parent folder of a path, or `.` if it has no name.
 pub(crate) fn or_here(folder: Option<&Path>) -> &Path {
     folder
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."))
 }
 
-/// Refuses a path that begins in the current folder where that was deleted: such a folder can still be looked at, and nothing
-/// can be made in it.
+/// Refuses a relative path if the current folder was deleted: it can still be read, but nothing can be created in it.
 pub(crate) fn refuse_deleted_here(path: &Path) -> Result<(), Problem> {
     let is_gone = || env::current_dir().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     if path.is_relative() && is_gone() {

@@ -1,9 +1,9 @@
-//! What of a folder that is about to be replaced the new one answers for.
+//! The entries of a folder about to be replaced that the new folder accounts for.
 //!
-//! Other programs go on working in a folder while another takes its place, and even afterwards, where it is the folder they
-//! are in. So nothing is removed with the old folder by its name alone: what is there must still be what was seen there.
+//! Other programs may go on working in a folder while it is replaced, and even afterwards if it is their current folder. So no
+//! entry is removed with the old folder by its name alone: it must still be the one that was seen.
 //!
-//! While the folder is replaced, the inventory lies in a file beside it, so that the run after one that was killed can tell
+//! While the folder is replaced, the inventory lies in a file beside it, so that after a run was killed the next one can tell
 //! what it left.
 
 use std::collections::{HashMap, HashSet};
@@ -16,11 +16,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::files::{Identity, Version};
 
-/// Why an entry of the old folder may go with it.
+/// Why an entry of the old folder may be removed with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Entry {
-    /// Whatever it is, it belongs to what is replaced.
+    /// It belongs to what is replaced, whatever it is.
     Replaced,
     /// It is replaced by another version, if it is still this one.
     ReplacedVersion(Version),
@@ -36,7 +36,7 @@ pub(crate) enum Entry {
 }
 
 impl Entry {
-    /// Whether it is what was seen, so that nothing is lost with it.
+    /// Whether the entry is still the one that was seen, so that removing it loses nothing.
     pub fn accounts_for(self, status: &Metadata) -> bool {
         match self {
             Self::Replaced => true,
@@ -47,8 +47,8 @@ impl Entry {
         }
     }
 
-    /// Whether what stands in the new folder was taken over from the old one and not touched since, so that a later version
-    /// from there may replace it.
+    /// Whether the entry of the new folder was taken over from the old one and not changed since, so that a later version from there
+    /// may replace it.
     pub fn is_taken_over(self, status: &Metadata) -> bool {
         match self {
             Self::Replaced | Self::ReplacedVersion(_) => false,
@@ -58,7 +58,7 @@ impl Entry {
     }
 }
 
-/// The entries of the old folder, by their paths in it, that are known.
+/// The known entries of the old folder, by their paths in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Inventory {
     entries: HashMap<PathBuf, Entry>,
@@ -66,7 +66,7 @@ pub(crate) struct Inventory {
 }
 
 impl Inventory {
-    /// Notes an entry that is no folder.
+    /// Adds an entry that is not a folder.
     pub fn add(&mut self, path: PathBuf, entry: Entry) {
         if let Some(folder) = path.parent() {
             self.add_folder(folder);
@@ -74,7 +74,7 @@ impl Inventory {
         self.entries.insert(path, entry);
     }
 
-    /// Notes a folder, which may go once nothing is left in it.
+    /// Adds a folder, which may be removed once it is empty.
     pub fn add_folder(&mut self, path: &Path) {
         let folders = path.ancestors().filter(|path| !path.as_os_str().is_empty());
         self.folders.extend(folders.map(Path::to_owned));
@@ -91,10 +91,10 @@ impl Inventory {
     }
 }
 
-/// An inventory as a file holds it: paths are bytes there, as they need be no UTF-8.
+/// An inventory as stored in a file: paths are bytes, as they need not be UTF-8.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document {
+struct StoredInventory {
     draft: Identity,
     entries: Vec<(Vec<u8>, Entry)>,
     folders: Vec<Vec<u8>>,
@@ -105,24 +105,24 @@ impl Inventory {
     pub fn to_json(&self, draft: Identity) -> Vec<u8> {
         let bytes = |path: &PathBuf| path.as_os_str().as_bytes().to_vec();
         let entries = self.entries.iter();
-        let document = Document {
+        let stored = StoredInventory {
             draft,
             entries: entries.map(|(path, &entry)| (bytes(path), entry)).collect(),
             folders: self.folders.iter().map(bytes).collect(),
         };
-        serde_json::to_vec(&document).expect("plain data")
+        serde_json::to_vec(&stored).expect("plain data")
     }
 
-    /// From JSON; `None` where it is none of this program's, or was being written when its writer was killed.
+    /// From JSON; `None` if it is not this program's, or its writer was killed while writing it.
     pub fn from_json(json: &[u8]) -> Option<(Identity, Self)> {
-        let document: Document = serde_json::from_slice(json).ok()?;
+        let stored: StoredInventory = serde_json::from_slice(json).ok()?;
         let path = |bytes| PathBuf::from(OsString::from_vec(bytes));
-        let entries = document.entries.into_iter();
+        let entries = stored.entries.into_iter();
         let inventory = Self {
             entries: entries.map(|(bytes, entry)| (path(bytes), entry)).collect(),
-            folders: document.folders.into_iter().map(path).collect(),
+            folders: stored.folders.into_iter().map(path).collect(),
         };
-        Some((document.draft, inventory))
+        Some((stored.draft, inventory))
     }
 }
 

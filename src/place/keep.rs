@@ -1,8 +1,7 @@
 //! Taking entries over from a folder that is to be replaced.
 //!
-//! Hard links are what makes this safe and free: the old folder goes away, so no file is left with two names. Between an
-//! input and an output that both stay they would be a trap: programs that write a file in place, such as safetensors'
-//! `save_file`, would change the other with it.
+//! Hard links are safe and free here: the old folder is removed, so no file keeps two names. Between an input and an output that
+//! both stay they would be a trap: programs that write a file in place, such as safetensors' `save_file`, would change both.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -14,7 +13,7 @@ use crate::files::{self, CopyError, Identity, Version, copy_to_new, retried};
 use super::inventory::{Entry, Inventory};
 use super::{Durability, Problem, attributes};
 
-/// Takes entries of `old` over into `new`, and notes them in the inventory.
+/// Takes entries of `old` over into `new`, and adds them to the inventory.
 #[derive(Debug)]
 pub(crate) struct Keeper<'a> {
     old: &'a Path,
@@ -30,7 +29,7 @@ impl<'a> Keeper<'a> {
     ///
     /// # Errors
     ///
-    /// Where the system does not tell which disk the old one is on.
+    /// If the system does not tell which disk the old one is on.
     pub fn new(
         old: &'a Path,
         new: &'a Path,
@@ -47,12 +46,11 @@ impl<'a> Keeper<'a> {
         })
     }
 
-    /// Takes every entry over, subfolders included. Where the new folder has a file of that name already, it stays.
+    /// Takes every entry over, subfolders included. Files that the new folder has already stay.
     ///
     /// # Errors
     ///
-    /// Where an entry can be neither linked nor copied, another disk is mounted in one, or one is a folder and its namesake is
-    /// not.
+    /// If an entry can be neither linked nor copied, another disk is mounted in one, or one is a folder and its namesake is not.
     pub fn keep_all(&mut self) -> Result<(), Problem> {
         self.keep_entries(Path::new(""))
     }
@@ -65,10 +63,10 @@ impl<'a> Keeper<'a> {
         Ok(())
     }
 
-    /// As [`Keeper::keep_all`], of the entry with this path in the folders.
+    /// As [`Keeper::keep_all`], for the entry at this path within the folders.
     pub fn keep(&mut self, path: &Path) -> Result<(), Problem> {
         let (from, to) = (self.old.join(path), self.new.join(path));
-        // Where there is none, it was another program's passing file.
+        // If it is gone, it was a temporary file of another program.
         let Some(status) = files::entry(&from).map_err(not_kept(&from))? else {
             return Ok(());
         };
@@ -95,8 +93,8 @@ impl<'a> Keeper<'a> {
         self.durability.sync(&folder)
     }
 
-    /// Takes an entry over that is no folder, where the new one has none of its name: a link as it is, anything else as another
-    /// name of the same file.
+    /// Takes over an entry that is not a folder and that the new folder does not have: a symbolic link is copied, anything else gets
+    /// a hard link.
     fn keep_file(&mut self, path: &Path, status: &Metadata) -> Result<(), Problem> {
         let (from, to) = (self.old.join(path), self.new.join(path));
         let entry = if status.is_symlink() {

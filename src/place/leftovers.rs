@@ -1,7 +1,7 @@
-//! What runs that were killed have left beside a place, on their way to it.
+//! Leftovers of killed runs beside the place of their output.
 //!
-//! What such a run made goes. What it replaced may hold what is nowhere else: it goes by its inventory, if that is known to be
-//! true of it, and is named otherwise.
+//! What such a run made is removed. The folder that it replaced may hold the only copy of something: it is removed according to
+//! its inventory if that is known to apply, and reported otherwise.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,8 +14,8 @@ use super::claim::{self, Claim, Found, stem_of};
 use super::replaced::Replaced;
 use super::{FolderPlace, Problem, exchange, or_here};
 
-/// Removes what killed runs have left on their way to a place. What cannot be removed stays. The folders among it that such runs
-/// replaced, or were about to, and that may hold what is nowhere else.
+/// Removes the leftovers of killed runs beside a place, as far as possible. Returns the folders that such runs replaced, or were
+/// about to, and that may hold the only copy of something.
 pub(super) fn clean(place: &FolderPlace) -> Vec<PathBuf> {
     let found = files::names(place.parent()).unwrap_or_default();
     let stems = found.iter().filter_map(|name| stem_of(name, place.name()));
@@ -24,10 +24,10 @@ pub(super) fn clean(place: &FolderPlace) -> Vec<PathBuf> {
     left.map(|stem| claim::aside(stem)).collect()
 }
 
-/// Whether nothing is left of what the run with these names replaced, or it lives and sees to that.
+/// Whether nothing is left of the folder that the run with these names replaced, or the run is alive and will remove it.
 fn is_clean(stem: &Path, place: &FolderPlace) -> bool {
     let aside = claim::aside(stem);
-    // Of an empty folder nothing is lost. Where nobody can tell, its run may be at work, and is content.
+    // An empty folder holds nothing. If the state of its run is unknown, the run may be alive, and copes.
     let is_gone = || {
         let _ = files::remove_folder(&aside);
         matches!(files::entry(&aside), Ok(None))
@@ -47,7 +47,7 @@ fn is_clean(stem: &Path, place: &FolderPlace) -> bool {
             } else {
                 is_settled(&claim, place)
             };
-            // Another run may be luckier. Where the inventory is of no use, its file goes.
+            // A later run may succeed. If the inventory is useless, its file is removed.
             if settled.is_err() || !matches!(files::entry(&draft), Ok(None)) {
                 claim.keep();
             }
@@ -56,7 +56,7 @@ fn is_clean(stem: &Path, place: &FolderPlace) -> bool {
     }
 }
 
-/// Removes what a dead run replaced, as far as its inventory is known to be true of it: whether nothing is left.
+/// Removes what a dead run replaced, as far as its inventory is known to apply; returns whether nothing is left.
 fn is_settled(claim: &Claim, place: &FolderPlace) -> io::Result<bool> {
     let Some((draft, inventory)) = claim.read()? else {
         return Ok(false);
@@ -75,16 +75,15 @@ fn is_settled(claim: &Claim, place: &FolderPlace) -> io::Result<bool> {
     Ok(false)
 }
 
-/// The folders that runs which were killed have moved away from a path where nothing stands now, and found no time to put
-/// another there.
+/// The folders that runs moved away from a path before they were killed, so that nothing is there now.
 ///
 /// # Errors
 ///
-/// Where the folder around it cannot be listed.
+/// If the parent folder cannot be listed.
 pub(crate) fn moved_away(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut left = Vec::new();
     for (aside, found) in asides(path)? {
-        // A run that lives is about to put another folder there.
+        // A run that is alive is about to put another folder there.
         if !matches!(found, Found::Alive) {
             left.push(aside);
         }
@@ -93,7 +92,7 @@ pub(crate) fn moved_away(path: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 impl FolderPlace {
-    /// As [`FolderPlace::of`], with the folder back that a run, killed between two steps, has moved away from there.
+    /// As [`FolderPlace::of`], after putting back the folder that a run moved away from there before it was killed.
     pub fn recovered(path: &Path) -> Result<Self, Problem> {
         let place = Self::of(path)?;
         put_back(&place);
@@ -101,8 +100,8 @@ impl FolderPlace {
     }
 }
 
-/// Puts the folder back that a killed run has moved away from a place where nothing stands now. Where that cannot be, or there
-/// are several, [`clean`] names them.
+/// Puts back the folder that a killed run moved away from a place where nothing is now. If that is impossible, or there are
+/// several, [`clean`] reports them.
 fn put_back(place: &FolderPlace) {
     if !matches!(files::entry(place.path()), Ok(None)) {
         return;
@@ -118,12 +117,12 @@ fn put_back(place: &FolderPlace) {
         _ => true,
     };
     if !is_draft {
-        // What is left of the run beside it goes when the next folder comes there.
+        // The run's other leftovers are removed when the next folder is put there.
         let _ = exchange::put_at_new(aside, place.path());
     }
 }
 
-/// The folders that runs have moved away from a path, and what is known of these runs; they stay as they are.
+/// The folders that runs have moved away from a path, and the state of these runs; nothing is changed.
 fn asides(path: &Path) -> io::Result<Vec<(PathBuf, Found)>> {
     let parent = or_here(path.parent());
     let Some(name) = path.file_name() else {

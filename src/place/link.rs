@@ -1,4 +1,4 @@
-//! Links that lead nowhere.
+//! Links whose target is missing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ use super::folder::or_here;
 /// Links that the system follows in a row, at most (path_resolution(7)).
 const MOST_LINKS: usize = 40;
 
-/// What a link leads to, over other links if need be, where that is not there; `None` for anything else than such a link.
+/// The missing target of a link, through other links if need be; `None` if the path is no link or its target exists.
 pub(crate) fn missing_target(link: &Path) -> Option<PathBuf> {
     let mut path = link.to_owned();
     for _ in 0..MOST_LINKS {
         let target = retried(|| fs::read_link(&path)).ok()?;
-        // A relative one counts from the folder that the link is in.
+        // A relative target counts from the folder of the link.
         path = match or_here(path.parent()) {
             here if here == Path::new(".") => target,
             folder => folder.join(target),

@@ -1,7 +1,7 @@
-//! Putting files and folders in their place in one step.
+//! Putting files and folders in place in one step.
 //!
-//! What is written takes shape under another name, or none, on the same disk, and comes to its place whole: nobody ever sees
-//! half of it, and where writing fails, whatever stood there before still does.
+//! An output is written under a temporary name, or none, on the same disk, and then put in place as a whole: nobody ever sees a
+//! half-written one, and if writing fails, whatever was there before is untouched.
 
 mod attributes;
 mod claim;

@@ -1,4 +1,4 @@
-//! Removing a folder that another has taken the place of, without losing what came into it meanwhile.
+//! Removing a folder that was replaced, without losing what was written into it meanwhile.
 
 use std::fs::Metadata;
 use std::io;
@@ -11,10 +11,10 @@ use super::claim::Claim;
 use super::inventory::{Entry, Inventory};
 use super::{FolderPlace, Warning};
 
-/// Turns at a folder into which others write, or which another run removes, too.
+/// Attempts at a folder that others write into, or that another run removes too.
 const ATTEMPTS: usize = 100;
 
-/// A folder that another has taken the place of.
+/// A folder that was replaced by another.
 #[derive(Debug)]
 pub(crate) struct Replaced {
     claim: Claim,
@@ -26,7 +26,7 @@ impl Replaced {
         Self { claim, inventory }
     }
 
-    /// What of it the new folder answers for, to be added to.
+    /// The entries that the new folder accounts for; more may be added.
     pub fn inventory(&mut self) -> &mut Inventory {
         &mut self.inventory
     }
@@ -36,15 +36,15 @@ impl Replaced {
         self.claim.aside()
     }
 
-    /// Leaves it there. What the user should know of it.
+    /// Leaves it there, and returns the warning that says so.
     pub fn left(mut self, error: io::Error) -> Warning {
         let folder = self.path();
         self.claim.keep();
         Warning::OldRemains { folder, error }
     }
 
-    /// Removes it. What came into it, or was replaced there, after the inventory was made is moved into the folder in its place;
-    /// where that has another version, too, it stays. What the user should know of it.
+    /// Removes it. Entries that were added or replaced after the inventory was made are moved into the new folder; if that has a
+    /// different version too, they stay, and the returned warning says so.
     pub fn remove(self, place: &FolderPlace) -> Option<Warning> {
         let error = Self::settle(&self.claim, place, &self.inventory).err()?;
         Some(self.left(error))
@@ -57,8 +57,8 @@ impl Replaced {
         inventory: &Inventory,
     ) -> io::Result<()> {
         let (old, trash) = (claim.aside(), claim.draft());
-        // What may go is first moved away from those who still write to the old folder: so not even a file that comes in this
-        // moment goes with it.
+        // Entries are moved to the trash before they are removed, so that nothing that a program writes to the old folder in this
+        // moment is removed with them.
         files::create_folder(&trash)?;
         let mut turn = Settling {
             old: &old,
@@ -76,7 +76,7 @@ impl Replaced {
                 .and_then(|()| files::remove_folder(&old));
             match settled {
                 Ok(()) => break,
-                // Another run removes it, too.
+                // Another run removes it too.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     if files::entry(&old)?.is_none() {
                         break;
@@ -85,7 +85,7 @@ impl Replaced {
                         return Err(error);
                     }
                 }
-                // Something came in.
+                // Something was added.
                 Err(error)
                     if error.kind() == io::ErrorKind::DirectoryNotEmpty && attempt < ATTEMPTS => {}
                 Err(error) => {
@@ -95,20 +95,20 @@ impl Replaced {
             }
         }
         match files::remove_folder_and_all(&trash) {
-            // NFS keeps removed files that are still open under other names until they are closed: the next run removes them.
+            // NFS renames removed files that are still open until they are closed: the next run removes them.
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
             removed => removed,
         }
     }
 
-    /// Leaves it as a run that is killed does.
+    /// Leaves it as a killed run does.
     #[cfg(test)]
     pub fn forget(mut self) {
         self.claim.keep();
     }
 }
 
-/// Going through a replaced folder.
+/// One pass through a replaced folder.
 struct Settling<'a> {
     old: &'a Path,
     new: &'a Path,
@@ -127,7 +127,7 @@ impl Settling<'_> {
         if *self.device.get_or_insert(status.dev()) != status.dev() {
             return Err(io::ErrorKind::CrossesDevices.into());
         }
-        // What cannot be settled keeps nothing else from it.
+        // An entry that fails does not keep the others from being settled.
         let mut failed = Ok(());
         for name in files::names(&path)? {
             let settled = self.settle(&folder.join(name));
@@ -171,12 +171,12 @@ impl Settling<'_> {
         if is_same || matches!(known, Entry::Replaced) {
             return Ok(());
         }
-        // Another took its name between the two calls: back with it, and to be settled in the next turn.
+        // Another file took its name between the two calls: it goes back, and the next attempt settles it.
         files::rename(&trash, &self.old.join(entry))?;
         Err(io::ErrorKind::DirectoryNotEmpty.into())
     }
 
-    /// Moves an entry, be it a folder, to where the new folder has none of its name.
+    /// Moves an entry, which may be a folder, into the new folder, which has none of its name.
     fn save(&mut self, entry: &Path) -> io::Result<()> {
         let to = self.new.join(entry);
         if let Some(folder) = to.parent() {

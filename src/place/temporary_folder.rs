@@ -14,20 +14,20 @@ use super::leftovers;
 use super::replaced::Replaced;
 use super::{Durability, FolderPlace, Problem, Warning};
 
-/// A new folder beside the one it is to become, gone if it is dropped before.
+/// A new folder beside its future place, removed if it is dropped before it is put there.
 #[derive(Debug)]
 pub(crate) struct TemporaryFolder {
     path: PathBuf,
-    /// The folder itself; `None` once it is in its place.
+    /// The open folder; `None` once it is in place.
     folder: Option<File>,
     /// `None` once it has replaced another.
     claim: Option<Claim>,
-    /// What runs that were killed have left beside the place, and may be all there is of something.
+    /// Leftovers of killed runs beside the place that may hold the only copy of something.
     left: Vec<PathBuf>,
 }
 
 impl TemporaryFolder {
-    /// Creates a folder beside its place, and removes what killed runs have left of others like it.
+    /// Creates a folder beside its place, and removes the leftovers of killed runs there.
     pub fn create(place: &FolderPlace) -> io::Result<Self> {
         let claim = Claim::new(place.parent(), place.name())?;
         let left = leftovers::clean(place);
@@ -44,17 +44,17 @@ impl TemporaryFolder {
         })
     }
 
-    /// Where it is.
+    /// Its temporary path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The folder itself.
+    /// The open folder.
     pub fn as_file(&self) -> &File {
         self.folder.as_ref().expect("a draft is held open")
     }
 
-    /// What the user should know of what other runs have left beside its place.
+    /// Warnings that name the leftovers of other runs beside its place.
     pub fn warnings(&self, place: &FolderPlace) -> Vec<Warning> {
         let warning = |folder: &PathBuf| Warning::LeftByKilledRun {
             folder: folder.clone(),
@@ -63,11 +63,11 @@ impl TemporaryFolder {
         self.left.iter().map(warning).collect()
     }
 
-    /// Puts it in its place in one step, where nothing must stand.
+    /// Puts it in its place, which must be free, in one step.
     ///
     /// # Errors
     ///
-    /// [`Problem::Exists`] where something does; where the folder around it cannot be written to or synced.
+    /// [`Problem::Exists`] if the place is taken; if the parent folder cannot be written to or synced.
     pub fn put_at_new(
         &mut self,
         place: &FolderPlace,
@@ -83,18 +83,18 @@ impl TemporaryFolder {
         sync_change(parent).map_err(Problem::Unsynced)
     }
 
-    /// Puts it in the place of the folder there in one step, of which it answers for what the inventory says.
+    /// Replaces the folder at its place in one step; the inventory lists the entries of that folder that this one accounts for.
     ///
     /// # Errors
     ///
-    /// Where none is there, or the folder around it cannot be written to or synced.
+    /// If no folder is there, or the parent folder cannot be written to or synced.
     pub fn replace(
         &mut self,
         place: &FolderPlace,
         inventory: Inventory,
         durability: Durability,
     ) -> Result<Replaced, Problem> {
-        // Beforehand: a folder that cannot be opened is found out while nothing has happened.
+        // First, so that a folder that cannot be opened fails before anything has changed.
         let parent = durability.open(place.parent())?;
         let claim = self.claim.as_ref().expect("a draft has a claim");
         let aside = claim.aside();
@@ -113,8 +113,8 @@ impl TemporaryFolder {
         let claim = self.claim.take().expect("a draft has a claim");
         match sync_change(parent) {
             Ok(()) => Ok(Replaced::new(claim, inventory)),
-            // A power cut may bring the old folder back, which then must not be gone: without the claim, the next run leaves
-            // it, too.
+            // A power cut may bring the old folder back, so it must not be removed: without the claim, the next run leaves it
+            // too.
             Err(error) => Err(Problem::UnsyncedOver { error, aside }),
         }
     }
@@ -125,7 +125,7 @@ impl Drop for TemporaryFolder {
         if let Some(folder) = self.folder.take()
             && is_at(&folder, &self.path)
         {
-            // Closed first: what is to be removed must be opened for that, and files may be all a process has.
+            // Closed first: removing it needs a file descriptor, and there may be no other.
             drop(folder);
             if files::remove_folder_and_all(&self.path).is_err()
                 && let Some(claim) = &mut self.claim

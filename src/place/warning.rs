@@ -1,4 +1,4 @@
-//! What the user should know of something that was put in its place.
+//! Warnings about an output that was put in place.
 
 use std::io;
 use std::path::PathBuf;
