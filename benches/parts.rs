@@ -72,8 +72,8 @@ fn screen(c: &mut Criterion) {
     let pool = pool.expect("a thread");
     let mut group = c.benchmark_group("nearest neighbours of 512 kernels of 4608 numbers");
     group.throughput(Throughput::Elements((n * n * d / 2) as u64));
-    for precision in [Precision::Byte, Precision::Single] {
-        let engine = Engine::Processor(precision);
+    for precision in [Precision::Int8, Precision::F32] {
+        let engine = Engine::Cpu(precision);
         group.bench_function(precision.to_string(), |b| {
             b.iter(|| {
                 pool.install(|| {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::{
-    analyze, checkpoint, compute, interrupted, merge, place, plan, report, selection, sensitivity,
+    analyze, atomic, checkpoint, compute, interrupted, merge, plan, report, selection, sensitivity,
     watch,
 };
 
@@ -30,7 +30,7 @@ pub enum Error {
     #[error(transparent)]
     Interrupted(#[from] interrupted::Error),
     #[error(transparent)]
-    Place(#[from] place::Error),
+    Place(#[from] atomic::Error),
     #[error(transparent)]
     Report(#[from] report::folder::Error),
     #[error("{}: is the {role} file of this run; name another file to write", file.display())]

@@ -28,14 +28,14 @@
 //! The command line is a shell over them: [`cli`] reads flags, [`commands`] calls and prints.
 //!
 //! No shape ever changes. So an output is its source with the bytes of merged kernels overwritten, and appears complete or
-//! not at all ([`place`]). Which kernels merge does not depend on the machine, on the number of threads, or on where
+//! not at all ([`atomic`]). Which kernels merge does not depend on the machine, on the number of threads, or on where
 //! similarities are computed ([`similarity`]).
 //!
 //! # Examples
 //!
 //! ```
 //! use inmerge_ckpt::checkpoint::{Checkpoint, Destination};
-//! use inmerge_ckpt::{merge, place::Durability, selection, settings::Settings};
+//! use inmerge_ckpt::{merge, atomic::Durability, selection, settings::Settings};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let folder = tempfile::tempdir()?;
@@ -60,6 +60,7 @@ extern crate self as inmerge_ckpt;
 pub mod analysis;
 pub mod analyze;
 pub mod apply;
+pub mod atomic;
 pub mod blas;
 pub mod checkpoint;
 pub mod cli;
@@ -77,7 +78,6 @@ pub mod layers;
 pub mod limits;
 pub mod merge;
 pub mod meter;
-pub mod place;
 pub mod plan;
 pub mod report;
 pub mod schedule;

@@ -12,7 +12,7 @@ use inmerge_ckpt::layers::{Copies, Declared, Kind, Layers, METADATA_KEY, NamePat
 use inmerge_ckpt::plan::{Cosine, Fraction, Partner, Percent, Plan, Threshold};
 use inmerge_ckpt::sensitivity::{Shard, Sweep, Vary};
 use inmerge_ckpt::settings::{PartialSettings, Settings};
-use inmerge_ckpt::similarity::Wanted;
+use inmerge_ckpt::similarity::BackendRequest;
 use safetensors::{SafeTensorError, SafeTensors};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Value, json};
@@ -337,7 +337,14 @@ fn flag(text: &str) {
             }
         )*};
     }
-    same_again!(Fraction, Cosine, Percent, Threshold, Partner, Wanted);
+    same_again!(
+        Fraction,
+        Cosine,
+        Percent,
+        Threshold,
+        Partner,
+        BackendRequest
+    );
     if let Ok(kind) = text.parse::<Kind>() {
         assert_eq!(kind.name(), text);
     }

@@ -4,8 +4,8 @@ use std::ops::AddAssign;
 
 use serde::Serialize;
 
-pub(super) use crate::similarity::hundredths::{INTERVALS, interval};
-pub use crate::similarity::hundredths::{THRESHOLDS, threshold};
+pub(super) use crate::similarity::tau_bins::{INTERVALS, interval};
+pub use crate::similarity::tau_bins::{THRESHOLDS, threshold};
 
 /// How many there are strictly above each threshold, exactly.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

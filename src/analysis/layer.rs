@@ -109,7 +109,7 @@ impl LayerTask<'_> {
         } else {
             self.weight.bytes()
         };
-        let units = groups * Precision::Single.memory(n / groups, d);
+        let units = groups * Precision::F32.memory(n / groups, d);
         let (mut maps, mut dissimilarities, mut turned) = (0, 0, 0);
         if self.drawings {
             maps = 2 * MapOfTiles::memory(n);

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::similarity::tile::{Counted, Wanted};
+use crate::similarity::tile::{Counted, LossBound};
 use crate::similarity::{Error, Group, Tile};
 
 use super::curve::{INTERVALS, interval};
@@ -97,7 +97,7 @@ impl Tally {
 
     /// Takes note of what the extremes of a tile surely reach; the bounds then.
     fn raise_bounds(&self, tile: &mut dyn Tile) -> Result<[f32; 3], Error> {
-        let wanted = self.lock().each_mut().map(|ranking| Wanted {
+        let wanted = self.lock().each_mut().map(|ranking| LossBound {
             below: ranking.bound(),
             count: ranking.wanted(),
         });

@@ -8,7 +8,7 @@ use crate::layers::Kind;
 use crate::similarity::{Engine, Kernels, Nearest, NonFinite, Precision};
 use crate::weight::ConvWeight;
 
-const ENGINE: Engine<'_> = Engine::Processor(Precision::Single);
+const ENGINE: Engine<'_> = Engine::Cpu(Precision::F32);
 
 use super::*;
 

@@ -1,10 +1,10 @@
 //! The report on a checkpoint that is merged, with what was merged marked in it.
 
+use crate::atomic::{Durability, Warning};
 use crate::checkpoint::Checkpoint;
 use crate::layers::Layers;
 use crate::merge::Merged;
 use crate::meter::{Meter, WorkEstimate};
-use crate::place::{Durability, Warning};
 use crate::report::folder::{self, ReportDraft, ReportFolder};
 
 use super::{About, Error, Subject, draw_layers, merges_of, write_rest};

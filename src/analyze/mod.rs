@@ -8,11 +8,11 @@ mod subject;
 
 use std::path::PathBuf;
 
+use crate::atomic::Durability;
 use crate::checkpoint::Checkpoint;
 use crate::compute::ComputeOptions;
 use crate::layers::Layers;
 use crate::meter::Meter;
-use crate::place::Durability;
 use crate::report::Redundancy;
 use crate::report::folder::ReportFolder;
 use crate::similarity::LayerSize;
@@ -68,7 +68,7 @@ pub struct Analyzed {
 /// use inmerge_ckpt::analyze::{self, About, AnalyzeRequest};
 /// use inmerge_ckpt::checkpoint::Checkpoint;
 /// use inmerge_ckpt::compute::ComputeOptions;
-/// use inmerge_ckpt::place::Durability;
+/// use inmerge_ckpt::atomic::Durability;
 /// use inmerge_ckpt::report::folder::ReportFolder;
 /// use inmerge_ckpt::selection;
 /// use inmerge_ckpt::settings::Settings;

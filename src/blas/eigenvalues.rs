@@ -11,7 +11,7 @@ use super::library::expect_functions;
 ///
 /// # Panics
 ///
-/// If OpenBLAS cannot be loaded, which [`load`](super::load) tells beforehand; if the matrix is not of n × n numbers, or n
+/// If OpenBLAS cannot be loaded, which [`make_room`](super::make_room) reports beforehand; if the matrix is not of n × n numbers, or n
 /// is beyond BLAS's 32-bit integers.
 pub(crate) fn eigenvalues(n: usize, matrix: &mut [f64]) -> Option<Vec<f64>> {
     assert_eq!(matrix.len(), n * n, "a square matrix");

@@ -67,7 +67,7 @@ pub(super) type TakeBuffer = unsafe extern "C" fn(c_int) -> *mut c_void;
 /// Gives a buffer back, which stays mapped.
 pub(super) type ReturnBuffer = unsafe extern "C" fn(*mut c_void);
 
-/// What is used of OpenBLAS.
+/// The functions of OpenBLAS that are called.
 pub(super) struct Functions {
     pub sgemm: Gemm<f32>,
     pub dgemm: Gemm<f64>,
@@ -78,21 +78,12 @@ pub(super) struct Functions {
     pub description: String,
 }
 
-/// Loads OpenBLAS if that has not been done.
-///
-/// # Errors
-///
-/// Where it is not found, or cannot be used.
-pub fn load() -> Result<(), Error> {
-    functions().map(drop)
-}
-
 /// The functions of OpenBLAS, which is loaded if it is not.
 pub(super) fn functions() -> Result<&'static Functions, Error> {
     static LOADED: OnceLock<Result<Functions, Error>> = OnceLock::new();
     let loaded = LOADED.get_or_init(|| {
         let _alone = OneProcessor::show();
-        // Once more, for the system's loader does not say whether a signal cut it short.
+        // Twice, because the system's loader does not say whether a signal interrupted it.
         find().or_else(|_| find())
     });
     loaded.as_ref().map_err(Clone::clone)
@@ -184,8 +175,8 @@ fn open(name: &OsString) -> Result<Functions, libloading::Error> {
             description: CStr::from_ptr(config()).to_string_lossy().trim().to_owned(),
         };
         // All threading is left to this crate: tiles run side by side, each on one BLAS thread. Builds that saw more than one
-        // processor all the same have started threads, which would spin for 2²⁶ ticks (`THREAD_TIMEOUT`) before they sleep.
-        // They are ended as OpenBLAS itself does before a fork; no BLAS call is under way yet.
+        // processor anyway have started threads, which would spin for 2²⁶ ticks (`THREAD_TIMEOUT`) before they sleep.
+        // They are stopped the way OpenBLAS does it before a fork; no BLAS call is running yet.
         set_threads(1);
         if let Ok(shutdown) = shutdown {
             shutdown();
@@ -197,11 +188,11 @@ fn open(name: &OsString) -> Result<Functions, libloading::Error> {
     Ok(functions)
 }
 
-/// Shows OpenBLAS, which counts the processors that the calling thread may run on, a single one as it is loaded, so that it
-/// starts no threads. The processors of before are the thread's again once this is dropped.
+/// Restricts the calling thread to one processor while OpenBLAS is loaded, which counts the processors that the thread may run on,
+/// so that it starts no threads. Dropping this restores the thread's processors.
 ///
-/// A variable, `OPENBLAS_NUM_THREADS`, would do the same, but programs that this one starts would inherit it, and setting
-/// one is not safe where there are other threads.
+/// The variable `OPENBLAS_NUM_THREADS` would do the same, but child processes would inherit it, and setting a variable is not safe
+/// while there are other threads.
 struct OneProcessor {
     #[cfg(target_os = "linux")]
     all: Option<rustix::thread::CpuSet>,
@@ -214,7 +205,7 @@ impl OneProcessor {
         let restrict = || {
             let all = sched_getaffinity(None).ok()?;
             let mut one = CpuSet::new();
-            // It may have changed processors since it was asked, which only takes it back there.
+            // The thread may have moved since; that only moves it back.
             one.set(sched_getcpu());
             sched_setaffinity(None, &one).ok()?;
             Some(all)
@@ -227,7 +218,7 @@ impl OneProcessor {
 impl Drop for OneProcessor {
     fn drop(&mut self) {
         if let Some(all) = &self.all {
-            // These were its processors a moment ago. Nothing but speed would be lost.
+            // These were its processors a moment ago; a failure costs only speed.
             let _ = rustix::thread::sched_setaffinity(None, all);
         }
     }

@@ -56,7 +56,7 @@ pub(crate) fn products<T: Number>(
 ///
 /// # Panics
 ///
-/// If OpenBLAS cannot be loaded, which [`load`](super::load) tells beforehand; if an extent is beyond BLAS's 32-bit integers
+/// If OpenBLAS cannot be loaded, which [`make_room`](super::make_room) reports beforehand; if an extent is beyond BLAS's 32-bit integers
 /// or does not fit the others; if `out` is not row-major, or another has gaps between its numbers along both axes.
 pub(crate) fn add_products<T: Number>(
     a: ArrayView2<'_, T>,

@@ -7,22 +7,22 @@ use memmap2::MmapMut;
 use super::library::functions;
 use super::{BUFFER, Error};
 
-/// The bytes of a thread's stack, as Rust has it.
+/// Bytes of a thread's stack, Rust's default.
 const STACK: usize = 2 << 20;
 
-/// The bytes that are left to the work itself, whose own bound is half of that beside what the largest layer takes.
+/// Bytes that are left for the work itself, which needs up to half of them beside the memory of the largest layer.
 const WORK: usize = 64 << 20;
 
-/// Makes room for calls of so many threads at once, or of fewer where the memory does not suffice. How many.
+/// Makes room for calls by this many threads at once, or by fewer if there is too little memory; returns how many.
 ///
-/// OpenBLAS takes a buffer for each call under way and keeps it for later ones; where it gets none it tries again for ever.
-/// So all of them are taken beforehand, once it is known that they can be had.
+/// OpenBLAS allocates a buffer for each concurrent call and keeps it for later ones; if it cannot, it retries for ever. So all
+/// buffers are allocated in advance, once it is known that there is memory for them.
 ///
 /// # Errors
 ///
 /// Where OpenBLAS cannot be loaded, or there is no room for one thread.
 pub fn make_room(threads: usize) -> Result<usize, Error> {
-    /// Threads that there is room for by now.
+    /// Threads that there is room for already.
     static MADE: Mutex<usize> = Mutex::new(0);
     let functions = functions()?;
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -44,7 +44,7 @@ pub fn make_room(threads: usize) -> Result<usize, Error> {
     }
 }
 
-/// For how many out of so many threads there is memory, beside what the work takes.
+/// How many of this many threads there is memory for, beside the work's own.
 fn fitting(threads: usize) -> usize {
     let Ok(_work) = MmapMut::map_anon(WORK) else {
         return 0;

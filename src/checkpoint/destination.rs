@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::place::FileDestination;
+use crate::atomic::FileDestination;
 
 use super::folder::FolderDestination;
 use super::index::is_index;
@@ -11,20 +11,20 @@ use super::{Checkpoint, Error, Problem};
 /// A place where a checkpoint of the input's layout may be written, checked before anything is computed.
 #[derive(Debug)]
 pub enum Destination {
-    /// For a checkpoint of one file.
+    /// For a checkpoint that is one file.
     File(FileDestination),
     /// For a sharded one.
     Folder(FolderDestination),
 }
 
 impl Destination {
-    /// Checks that what becomes of `source` may be written at `path`: a file where the source is one, a folder (or the
-    /// index in one) where it is sharded. It must not exist, or with `replace` be what the source could be.
+    /// Checks that the merged `source` may be written at `path`: a file if the source is one, a folder (or the index in one) if it is
+    /// sharded. It must not exist or, with `replace`, be of the same kind as the source.
     ///
     /// # Errors
     ///
-    /// Where something stands in the way: an output without `replace`, something of another kind, a link, a missing folder
-    /// around it, or files in it that would be lost.
+    /// If something is in the way: an existing output without `replace`, something of another kind, a link, a missing parent folder,
+    /// or files in it that would be lost.
     pub fn check(source: &Checkpoint, path: &Path, replace: bool) -> Result<Self, Error> {
         match source.index() {
             Some(index) => FolderDestination::check(index, path, replace).map(Self::Folder),
@@ -33,7 +33,7 @@ impl Destination {
         }
     }
 
-    /// Where the output goes, as the user has it.
+    /// The path of the output as the user gave it.
     pub fn path(&self) -> &Path {
         match self {
             Self::File(file) => file.path(),
@@ -49,8 +49,8 @@ impl Destination {
         }
     }
 
-    /// The folder that appears or is replaced as a whole, so that no other file can be written into it meanwhile; `None` where
-    /// that is no trouble.
+    /// The folder that appears or is replaced as a whole, so that no other file can be written into it meanwhile; `None` if there is
+    /// no such folder.
     pub fn replaced_folder(&self) -> Option<&Path> {
         match self {
             Self::Folder(folder) if !folder.is_input() => Some(folder.folder()),

@@ -2,7 +2,7 @@
 
 use safetensors::Dtype;
 
-/// A floating-point element type that takes part in merging; all others pass through untouched.
+/// A floating-point element type that can be merged; tensors of other types are copied unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FloatType {
     /// IEEE 754 binary16.

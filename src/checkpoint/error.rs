@@ -1,10 +1,10 @@
-//! What can be wrong with a checkpoint file, in words that name the file, the tensor and the remedy.
+//! Errors of checkpoint files; each message names the file, the tensor and the remedy.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::{files, place};
+use crate::{atomic, files};
 
 use super::names::Names;
 
@@ -12,7 +12,7 @@ use super::names::Names;
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {problem}", file.display())]
 pub struct Error {
-    /// The file concerned.
+    /// The path of the file.
     pub file: PathBuf,
     /// What is wrong with it.
     pub problem: Box<Problem>,
@@ -220,14 +220,14 @@ pub enum Problem {
     )]
     ReadBackDiffers { at: u64 },
     #[error(transparent)]
-    Place(#[from] place::Problem),
+    Place(#[from] atomic::Problem),
     #[error(
         "cannot be written, as no thread can be started for that ({0}); end other programs, or raise the limit on processes and threads (ulimit -u) or on memory (ulimit -v); nothing was replaced"
     )]
     NoWriter(io::Error),
 }
 
-/// A file format that is not safetensors but is met where one is expected.
+/// A file format other than safetensors that users give instead of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recognised {
     /// The text stub that git keeps in place of a large file.
@@ -284,10 +284,10 @@ impl fmt::Display for Recognised {
 }
 
 impl Problem {
-    /// Attaches the file. One that is missing may be so at the end of a link, which is to be said then.
+    /// Attaches the file. If it is missing, it may be a link whose target is missing; the error then says so.
     pub fn of(self, file: &Path) -> Error {
         let target = match self {
-            Self::Missing | Self::ShardMissing { .. } => place::missing_target(file),
+            Self::Missing | Self::ShardMissing { .. } => atomic::missing_target(file),
             _ => None,
         };
         Error {
@@ -304,7 +304,7 @@ impl Problem {
         )
     }
 
-    /// What a failed attempt to read means.
+    /// The problem behind a failure to open a file.
     pub(super) fn reading(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound => Self::Missing,
@@ -313,7 +313,7 @@ impl Problem {
         }
     }
 
-    /// What a failed attempt to read from an open file means, whose size was known.
+    /// The problem behind a failure to read from an open file within its known size.
     pub(super) fn reading_on(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Self::ChangedMeanwhile,
@@ -322,14 +322,14 @@ impl Problem {
         }
     }
 
-    /// What a failed attempt to write means.
+    /// The problem behind a failure to write.
     pub(super) fn writing(error: io::Error) -> Self {
-        place::Problem::writing(error).into()
+        atomic::Problem::writing(error).into()
     }
 }
 
-impl From<place::Error> for Error {
-    fn from(error: place::Error) -> Self {
+impl From<atomic::Error> for Error {
+    fn from(error: atomic::Error) -> Self {
         Problem::from(*error.problem).of(&error.path)
     }
 }

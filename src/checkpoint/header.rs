@@ -16,17 +16,16 @@ use super::{Problem, Tensor};
 /// The format's limit on the length of a header, in bytes (as the `safetensors` crate has it).
 pub const MAX_HEADER_BYTES: u64 = 100_000_000;
 
-/// The most entries of a file's `__metadata__`: of ten million, which a header has room for, a map would take 15 times as many
-/// bytes as the header.
+/// The most entries in a file's `__metadata__`. Ten million would fit a header, but their map would take 15 times as many bytes.
 const MOST_METADATA: usize = 1_000_000;
 
 /// The bytes before the header: its length as a little-endian `u64`.
 pub(super) const LENGTH_BYTES: usize = 8;
 
-/// Bytes at the start of a file that tell what it is.
+/// Bytes at the start of a file by which its format is recognised.
 const SIGNATURE_BYTES: usize = 32;
 
-/// What a checkpoint file says about itself.
+/// The header of a checkpoint file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// The tensors, in the order in which their values lie in the file.
@@ -52,7 +51,7 @@ impl Header {
     ///
     /// # Errors
     ///
-    /// Every departure from the format, with the tensor and the numbers concerned.
+    /// Every deviation from the format, with the tensor and the numbers concerned.
     pub fn parse(file: &[u8]) -> Result<Self, Problem> {
         let start = &file[..file.len().min(SIGNATURE_BYTES)];
         let length = json_length(start, file.len())?;
@@ -107,12 +106,12 @@ impl Header {
     }
 }
 
-/// The length of the JSON part of a file of this size that begins like this, if it is honest.
+/// The length of the JSON part of a file of this size that begins like this, if the file holds that many bytes.
 fn json_length(start: &[u8], file_size: usize) -> Result<usize, Problem> {
     if start.is_empty() {
         return Err(Problem::Empty);
     }
-    // A header can be of a length that reads like another format's beginning: 640 is that of a pickle.
+    // A valid length can look like another format's signature: 640 looks like a pickle's.
     let foreign = |problem| super::Recognised::of(start).map_or(problem, Problem::Foreign);
     let Some((length, _)) = start.split_first_chunk::<LENGTH_BYTES>() else {
         return Err(foreign(Problem::TooShort {
@@ -139,9 +138,10 @@ fn metadata(value: &RawValue) -> Result<BTreeMap<String, String>, Problem> {
     for_each_entry(entries, Problem::Metadata, |key, text| {
         let text = serde_json::from_str(text.get()).map_err(Problem::Metadata)?;
         metadata.insert(key, text);
-        match metadata.len() > MOST_METADATA {
-            true => Err(Problem::MetadataTooMany),
-            false => Ok(()),
+        if metadata.len() > MOST_METADATA {
+            Err(Problem::MetadataTooMany)
+        } else {
+            Ok(())
         }
     })?;
     Ok(metadata)
@@ -216,7 +216,7 @@ fn check_names(tensors: &[Tensor]) -> Result<(), Problem> {
     }
 }
 
-/// Checks that the tensors, sorted by place, fill the data from its start to the end of the file.
+/// Checks that the tensors, sorted by offset, fill the data from its start to the end of the file.
 fn check_layout(tensors: &[Tensor], data_start: usize, file_end: usize) -> Result<(), Problem> {
     let mut taken = data_start;
     for tensor in tensors {

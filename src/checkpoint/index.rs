@@ -15,21 +15,21 @@ use std::time::SystemTime;
 
 use serde_json::value::RawValue;
 
+use crate::atomic::or_here;
 use crate::files::{self, Version, retried};
-use crate::place::or_here;
 
 use super::object::for_each_entry;
 use super::{Error, MAX_HEADER_BYTES, Problem, Recognised};
 
-/// The most tensors on an index: of nine million, which one has room for, a map would take 15 times as many bytes.
+/// The most tensors in an index. Nine million would fit its maximum size, but their map would take 15 times as many bytes.
 const MOST_TENSORS: usize = 4_000_000;
 
-/// What an index says.
+/// The contents of an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WeightMap {
-    /// By tensor, the name of the file that holds it. Of each name there is one, whatever number of tensors the file holds.
+    /// By tensor, the name of the file that holds it. Tensors of the same file share one name.
     pub files: BTreeMap<String, Arc<str>>,
-    /// Where in the JSON the value of `metadata.total_size` stands, if there is one.
+    /// The range of the JSON that holds the value of `metadata.total_size`, if there is one.
     pub total_size: Option<Range<usize>>,
 }
 
@@ -38,7 +38,7 @@ impl WeightMap {
     ///
     /// # Errors
     ///
-    /// Where it is no index, lists nothing or a tensor twice, or names a file that is none of its own folder.
+    /// If it is no index, lists nothing or a tensor twice, or names a file that is not in its own folder.
     pub fn parse(json: &[u8]) -> Result<Self, Problem> {
         let mut map = None;
         let mut metadata = None;
@@ -119,7 +119,7 @@ fn total_size(json: &[u8], metadata: Option<&RawValue>) -> Result<Option<Range<u
         if key != "total_size" {
             return Ok(());
         }
-        // The value is a part of the JSON itself, so this is where.
+        // The value borrows from the JSON, so the difference of the addresses is its offset.
         let start = value.get().as_ptr() as usize - json.as_ptr() as usize;
         match found.replace(start..start + value.get().len()) {
             None => Ok(()),
@@ -149,7 +149,7 @@ pub struct Index {
 }
 
 impl Index {
-    /// The index that a path means: itself, or the only one in the folder it is; `None` where it is another file, or nothing.
+    /// The index at a path, or the only one in the folder there; `None` if it is another file, or does not exist.
     pub(super) fn find(path: &Path) -> Result<Option<Self>, Error> {
         let is_folder = files::is_folder(path).map_err(|e| Problem::reading(e).of(path))?;
         if is_folder {
@@ -175,12 +175,12 @@ impl Index {
         }
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its name.
+    /// The name of the file.
     pub fn name(&self) -> &OsStr {
         self.path
             .file_name()
@@ -197,7 +197,7 @@ impl Index {
         self.path.with_file_name(name)
     }
 
-    /// What it says.
+    /// The contents of the file.
     pub fn map(&self) -> &WeightMap {
         &self.map
     }
@@ -207,8 +207,7 @@ impl Index {
         &self.json
     }
 
-    /// The index with this `total_size` in the place of the one it has, and what that was; `None` where it has none or the
-    /// right one.
+    /// The JSON with this `total_size` instead of its own, and its own; `None` if it has none or the right one.
     pub(super) fn with_total_size(&self, total: u64) -> Option<(Vec<u8>, String)> {
         let place = self.map.total_size.clone()?;
         let found = String::from_utf8_lossy(&self.json[place.clone()]).into_owned();
@@ -227,12 +226,12 @@ impl Index {
         Some((parts.concat(), found))
     }
 
-    /// Whether this is the file at `path`, by whatever name.
+    /// Whether `path` leads to this file.
     pub(super) fn is_at(&self, path: &Path) -> bool {
         files::leads_to(path, &self.file)
     }
 
-    /// Which version of the file this is.
+    /// The version of the file.
     pub(super) fn version(&self) -> io::Result<Version> {
         Ok(Version::of(&files::status(&self.file)?))
     }

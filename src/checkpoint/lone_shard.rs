@@ -1,13 +1,13 @@
-//! One shard of a sharded checkpoint, given as if it were a whole one.
+//! One shard of a sharded checkpoint, given as if it were a whole checkpoint.
 //!
-//! It is refused: the depth of its layers depends on those in the other shards.
+//! It is refused, because the depth of its layers depends on the other shards.
 
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
+use crate::atomic::or_here;
 use crate::files;
-use crate::place::or_here;
 
 use super::index::is_index;
 use super::{Error, Index, Problem};
@@ -20,7 +20,7 @@ const ENDING: &str = ".safetensors";
 
 /// Refuses a file that an index beside it names, or whose own name says that there are more like it.
 ///
-/// An index that is none says nothing, nor does a folder that one may not list: then the name decides.
+/// A file that is no valid index is ignored, and so is a folder that may not be listed: then the name decides.
 pub(super) fn refuse(path: &Path) -> Result<(), Error> {
     let Some(name) = path.file_name().and_then(OsStr::to_str) else {
         return Ok(());
@@ -36,14 +36,13 @@ pub(super) fn refuse(path: &Path) -> Result<(), Error> {
     match shard {
         Some(shard) if shard.count > 1 => {
             let index = shard.index();
-            Err(match indexes.contains(&index) {
-                true => Problem::LoneShard { index },
-                false => Problem::LoneShardWithoutIndex {
-                    index,
-                    count: shard.count,
-                },
-            }
-            .of(path))
+            let problem = if indexes.contains(&index) {
+                Problem::LoneShard { index }
+            } else {
+                let count = shard.count;
+                Problem::LoneShardWithoutIndex { index, count }
+            };
+            Err(problem.of(path))
         }
         _ => Ok(()),
     }
@@ -63,7 +62,7 @@ fn indexes_beside(path: &Path) -> io::Result<Vec<String>> {
     Ok(indexes)
 }
 
-/// Whether an index names a file that is not the only one it names.
+/// Whether an index names this file and others.
 fn names(path: &Path, index: &str, name: &str) -> Result<bool, Error> {
     match Index::open(path.with_file_name(index)) {
         Ok(index) => {

@@ -1,9 +1,9 @@
 //! A part of a file, mapped into memory, that survives the file being cut short.
 //!
-//! The system raises SIGBUS where a page of a map cannot be had, because another program has truncated the file or the disk
-//! fails, and without a handler that ends the process without a word. The handler here puts zeros in the place of what is
-//! missing and makes a note of it, so that whoever reads goes on to its end and the note is found there (as Wayland's
-//! `wl_shm_buffer_begin_access` does with the memory of its clients).
+//! The system raises SIGBUS if a page of a map cannot be read, because another program has truncated the file or the disk fails;
+//! without a handler that ends the process without a message. The handler here maps zeros in place of the missing page and sets
+//! a flag, so that the reader goes on to its end and finds the flag there (as Wayland's `wl_shm_buffer_begin_access` does with
+//! the memory of its clients).
 
 use std::fs::File;
 use std::io;
@@ -23,16 +23,16 @@ pub(super) struct Mapped {
 enum Bytes {
     None,
     Map(Mmap),
-    /// Of a file that cannot be mapped, or where more maps are in use than are watched.
+    /// For a file that cannot be mapped, or if more maps are in use than can be watched.
     Read(Vec<u8>),
 }
 
 impl Mapped {
-    /// Maps a range of a file; reads it where it cannot be mapped, as some files of other machines and of users' programs cannot.
+    /// Maps a range of a file, or reads it if it cannot be mapped, as on some network and FUSE file systems.
     ///
     /// # Errors
     ///
-    /// Where it cannot be read.
+    /// If it cannot be read.
     pub fn new(file: &File, range: Range<usize>) -> io::Result<Self> {
         if range.is_empty() {
             return Ok(Self {
@@ -64,7 +64,7 @@ impl Mapped {
         })
     }
 
-    /// Whether all bytes that were read so far were the file's.
+    /// Whether all bytes read so far came from the file.
     pub fn is_whole(&self) -> bool {
         self.watch.as_ref().is_none_or(guard::Watch::is_whole)
     }
@@ -84,7 +84,7 @@ impl Deref for Mapped {
 
 impl Drop for Mapped {
     fn drop(&mut self) {
-        // Before the map: what is at its addresses afterwards is none of the watch's business.
+        // Before the map: something else may be mapped at its addresses afterwards.
         self.watch = None;
     }
 }
@@ -109,7 +109,7 @@ mod guard {
     use libc::{c_int, c_void, sigaction, siginfo_t};
     use memmap2::Mmap;
 
-    /// Maps that are watched at the same time at most: each thread has two or three.
+    /// The most maps that are watched at the same time; each thread has two or three.
     const SLOTS: usize = 1024;
 
     /// The addresses of a map. Only atomics, since the handler reads them whatever else is under way.
@@ -130,7 +130,7 @@ mod guard {
         }
     }; SLOTS];
 
-    /// What handled the signal before; `None` where the handler could not be installed.
+    /// The previous handler of the signal; `None` if this one could not be installed.
     static BEFORE: OnceLock<Option<sigaction>> = OnceLock::new();
 
     /// A map being watched.
@@ -143,7 +143,7 @@ mod guard {
     }
 
     impl Watch {
-        /// Begins to watch over a map; `None` where that cannot be.
+        /// Begins to watch a map; `None` if that is impossible.
         pub fn over(map: &Mmap) -> Option<Self> {
             BEFORE.get_or_init(install).as_ref()?;
             let take = |slot: &&Slot| !slot.is_taken.swap(true, Ordering::AcqRel);
@@ -155,7 +155,7 @@ mod guard {
             Some(Self(slot))
         }
 
-        /// Whether no page of it was missing so far.
+        /// Whether no page of it has been missing so far.
         pub fn is_whole(&self) -> bool {
             !self.0.is_short.load(Ordering::Acquire)
         }
@@ -182,7 +182,7 @@ mod guard {
         (installed == 0).then(|| unsafe { before.assume_init() })
     }
 
-    /// Puts zeros where a page of a watched map is missing, so that the reader goes on; hands any other signal on.
+    /// Maps zeros in place of a missing page of a watched map, so that the reader goes on; passes any other signal on.
     extern "C" fn handle(_: c_int, info: *mut siginfo_t, _: *mut c_void) {
         // SAFETY: the system hands over valid information, whose address is that of the fault for SIGBUS.
         let address = unsafe { (*info).si_addr() } as usize;

@@ -4,7 +4,6 @@
 //! without gaps (<https://huggingface.co/docs/safetensors>). A sharded checkpoint is a folder of several such files and an
 //! index of their tensors.
 
-mod copy;
 mod destination;
 mod draft;
 mod dtype;
@@ -16,24 +15,25 @@ mod lone_shard;
 mod mapped;
 mod names;
 mod object;
+mod piece;
 mod shard;
 mod sharded;
 mod source;
 mod tensor;
 mod warning;
-mod writer;
 
 pub use destination::Destination;
-pub use draft::{Draft, Piece};
+pub use draft::{Draft, Fill, Sink};
 pub use dtype::FloatType;
 pub use error::{Error, Problem, Recognised};
-pub use folder::FolderDestination;
-pub use header::{Header, MAX_HEADER_BYTES};
+pub use header::Header;
+pub(crate) use header::MAX_HEADER_BYTES;
 pub use index::{Index, WeightMap};
 pub use names::Names;
+pub(crate) use piece::PIECE_BYTES;
+pub use piece::Piece;
 pub use safetensors::Dtype;
 pub use shard::Shard;
 pub use source::Checkpoint;
 pub use tensor::Tensor;
 pub use warning::Warning;
-pub use writer::{Fill, PIECE_BYTES, Sink};

@@ -97,9 +97,10 @@ impl Shard {
             return Ok(result);
         }
         let size = files::status(&self.file).map_err(|error| failed(Problem::Unreadable(error)))?;
-        Err(failed(match size.len() < range.end as u64 {
-            true => Problem::ChangedMeanwhile,
-            false => Problem::Unreadable(io::Error::other("the disk does not give all of it")),
+        Err(failed(if size.len() < range.end as u64 {
+            Problem::ChangedMeanwhile
+        } else {
+            Problem::Unreadable(io::Error::other("the disk does not give all of it"))
         }))
     }
 
@@ -120,12 +121,12 @@ impl Shard {
         &self.file
     }
 
-    /// Whether this is the file at `path`, by whatever name.
+    /// Whether `path` leads to this file.
     pub(super) fn is_at(&self, path: &Path) -> bool {
         files::leads_to(path, &self.file)
     }
 
-    /// Which version of the file this is.
+    /// The version of the file.
     pub(super) fn version(&self) -> io::Result<Version> {
         Ok(Version::of(&files::status(&self.file)?))
     }

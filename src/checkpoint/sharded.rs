@@ -1,12 +1,12 @@
-//! Opening the files of a sharded checkpoint, and holding them against its index.
+//! Opening the files of a sharded checkpoint, and checking them against its index.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use super::{Error, Header, Index, Problem, Shard};
 
-/// Opens the files that an index names, in the order of their names, with what their headers say. They hold exactly the tensors
-/// that it says.
+/// Opens the files that an index names, in the order of their names, with their headers. Checks that they hold exactly the
+/// tensors that it lists.
 pub(super) fn open(index: &Index) -> Result<Vec<(Shard, Header)>, Error> {
     let files = &index.map().files;
     let names: Vec<&str> = index.map().shards().into_iter().collect();

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::atomic::moved_away;
 use crate::files;
-use crate::place::moved_away;
 
 use super::shard::Shard;
 use super::{Error, Index, Piece, Problem, Tensor, lone_shard, sharded};
@@ -15,7 +15,7 @@ use super::{Error, Index, Piece, Problem, Tensor, lone_shard, sharded};
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
-    /// Where it is sharded.
+    /// If it is sharded.
     index: Option<Index>,
     shards: Vec<Shard>,
     tensors: Vec<Tensor>,
@@ -23,13 +23,13 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens a checkpoint, which is a `.safetensors` file or is sharded: its index, or the folder with that. Checks its
-    /// headers, and whether they are what the index says.
+    /// Opens a checkpoint: a `.safetensors` file, or the index of a sharded one or its folder. Checks the headers, and that they match
+    /// the index.
     ///
     /// # Errors
     ///
-    /// Where a file is missing, cannot be read or is no valid safetensors file (formats that it is mistaken for are named),
-    /// index and files disagree, or the file is one shard of several.
+    /// If a file is missing, cannot be read or is no valid safetensors file (other known formats are named), if index and files
+    /// disagree, or if the file is one shard of several.
     pub fn open(path: &Path) -> Result<Self, Error> {
         Self::try_open(path).map_err(|error| match *error.problem {
             Problem::Missing => left_elsewhere(path).unwrap_or(error),
@@ -59,12 +59,12 @@ impl Checkpoint {
             for tensor in &mut header.tensors {
                 tensor.shard = number;
             }
-            // Without a copy where there is one file: its header can describe two million tensors.
+            // No copy if there is one file: its header can describe two million tensors.
             match number {
                 0 => checkpoint.tensors = header.tensors,
                 _ => checkpoint.tensors.append(&mut header.tensors),
             }
-            // What `append` brings wins.
+            // The appended values win.
             header.metadata.append(&mut checkpoint.metadata);
             checkpoint.metadata = header.metadata;
         }
@@ -102,7 +102,7 @@ impl Checkpoint {
         &self.tensors
     }
 
-    /// The `__metadata__` of its files; of a key that several have, the first file's value.
+    /// The `__metadata__` of its files; if several have a key, the first file's value.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
     }
@@ -121,7 +121,7 @@ impl Checkpoint {
         pieces.collect()
     }
 
-    /// All that does not belong to one of some of its tensors, the headers included.
+    /// All bytes outside some of its tensors, including the headers.
     pub(super) fn all_but(&self, tensors: &[&Tensor]) -> Vec<Piece> {
         let mut pieces = Vec::new();
         for (index, shard) in self.shards.iter().enumerate() {
@@ -145,13 +145,12 @@ impl Checkpoint {
         pieces
     }
 
-    /// What `use_them` makes of the values of one of this checkpoint's tensors, which it is given as stored (little-endian,
-    /// row-major, of any alignment).
+    /// Calls `use_them` with the values of one of this checkpoint's tensors as stored (little-endian, row-major, of any alignment), and
+    /// returns its result.
     ///
     /// # Errors
     ///
-    /// Where the file cannot be read, or another program cut it short meanwhile: then what was made of the values is worth
-    /// nothing, and is dropped.
+    /// If the file cannot be read, or another program truncated it meanwhile: the result is then invalid, and is dropped.
     ///
     /// # Panics
     ///
@@ -164,7 +163,7 @@ impl Checkpoint {
         self.shards[tensor.shard].with_bytes(tensor.bytes.clone(), use_them)
     }
 
-    /// The first bytes of a tensor's values, as many as asked for or there are. No more of the file is read.
+    /// The first bytes of a tensor's values: `length` of them, or all if there are fewer. No more of the file is read.
     ///
     /// # Errors
     ///
@@ -181,7 +180,7 @@ impl Checkpoint {
         self.shards[tensor.shard].read(tensor.bytes.start..end)
     }
 
-    /// SHA-256 of its headers' JSON, one after the other, in hexadecimal: what a plan knows its source by.
+    /// SHA-256 of its headers' JSON, concatenated, in hexadecimal: by this a plan identifies its source.
     pub fn header_sha256(&self) -> String {
         let mut hash = Sha256::new();
         for shard in &self.shards {
@@ -193,7 +192,7 @@ impl Checkpoint {
             .collect()
     }
 
-    /// Whether one of its files, or the folder it is sharded in, is at `path`, by whatever name.
+    /// Whether `path` leads to one of its files, or to the folder of its shards.
     pub fn is_at(&self, path: &Path) -> bool {
         let is_folder = |index: &Index| files::lead_to_same(index.folder(), path);
         self.shards.iter().any(|shard| shard.is_at(path))
@@ -233,7 +232,7 @@ impl Checkpoint {
     }
 }
 
-/// Says of a path where nothing stands where a run that was killed has left what stood there.
+/// The error for a missing path whose former content was moved away by a run that was killed; it names where that is.
 fn left_elsewhere(path: &Path) -> Option<Error> {
     let around = path.ancestors().take(2);
     let mut gone = around.filter(|path| matches!(files::entry(path), Ok(None)));

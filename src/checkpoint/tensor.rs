@@ -11,7 +11,7 @@ use super::FloatType;
 pub struct Tensor {
     /// Name, unique within the checkpoint.
     pub name: String,
-    /// Element type.
+    /// The type of its elements.
     pub dtype: Dtype,
     /// Extents, outermost first; empty for a scalar.
     pub shape: Vec<usize>,
@@ -22,7 +22,7 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// Number of dimensions.
+    /// Number of dimensions, 0 for a scalar.
     pub fn rank(&self) -> usize {
         self.shape.len()
     }

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::compute::ComputeOptions;
 use crate::console::Manner;
-use crate::similarity::{DevicePrecision, Precision, Screens, Wanted};
+use crate::similarity::{BackendRequest, DevicePrecision, Precision, Screens};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
@@ -38,7 +38,7 @@ pub(crate) struct Common {
         cuda:N  on the NVIDIA GPU of this number, from 0\n\n\
         `inmerge-ckpt doctor` tells what there is."
     )]
-    pub backend: Wanted,
+    pub backend: BackendRequest,
     /// In which numbers similarities are screened before the exact test
     ///
     /// The result does not depend on it; auto takes the fastest. f32 and int8 are for the processor; f32, tf32 and bf16 for a GPU.
@@ -64,8 +64,8 @@ impl Common {
             backend, screen, ..
         } = *self;
         let (what, other) = match (backend, screen) {
-            (Wanted::Cpu, Screen::Tf32 | Screen::Bf16) => ("a GPU", "f32 or int8"),
-            (Wanted::Cuda(_), Screen::Int8) => ("the processor", "f32, tf32 or bf16"),
+            (BackendRequest::Cpu, Screen::Tf32 | Screen::Bf16) => ("a GPU", "f32 or int8"),
+            (BackendRequest::Cuda(_), Screen::Int8) => ("the processor", "f32, tf32 or bf16"),
             _ => return Ok(()),
         };
         let screen = screen.to_possible_value();
@@ -78,17 +78,17 @@ impl Common {
 
     /// What to compute with.
     pub fn compute(&self) -> ComputeOptions {
-        let (processor, device) = match self.screen {
+        let (cpu, device) = match self.screen {
             Screen::Auto => (None, None),
-            Screen::F32 => (Some(Precision::Single), Some(DevicePrecision::Single)),
-            Screen::Int8 => (Some(Precision::Byte), None),
+            Screen::F32 => (Some(Precision::F32), Some(DevicePrecision::F32)),
+            Screen::Int8 => (Some(Precision::Int8), None),
             Screen::Tf32 => (None, Some(DevicePrecision::Tf32)),
             Screen::Bf16 => (None, Some(DevicePrecision::Bf16)),
         };
         ComputeOptions {
             threads: self.threads.and_then(|n| NonZeroUsize::new(n.into())),
             backend: self.backend,
-            screens: Screens { processor, device },
+            screens: Screens { cpu, device },
         }
     }
 

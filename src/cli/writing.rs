@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::place::Durability;
+use crate::atomic::Durability;
 
 /// How files are written.
 #[derive(Debug, Args)]

@@ -3,27 +3,34 @@
 use crate::compute::ComputeOptions;
 use crate::console::Console;
 use crate::error::Error;
-use crate::report::DoctorReport;
+use crate::report::{AutoReport, DoctorReport};
+use crate::similarity::LayerSize;
 use crate::similarity::cuda::inventory::Gpu;
 use crate::similarity::cuda::{inventory, libraries};
 
 use super::Outcome;
 
 pub(super) fn run(options: &ComputeOptions, console: &Console<'_>) -> Result<Outcome, Error> {
-    let threads = options.start_threads(&())?.current_num_threads();
+    let threads = options.start_threads(&console.points_bar())?;
+    let threads = threads.current_num_threads();
     let survey = libraries::survey();
     let gpus = inventory::gpus(survey);
     let with_free_memory = |gpu: Gpu| {
         let free = gpu.free_memory();
         (gpu, free)
     };
+    let gpus = gpus.map(|gpus| gpus.into_iter().map(with_free_memory).collect());
+    let auto = match options.choose(&[LayerSize::largest()], threads) {
+        Ok(backend) => AutoReport::new(&backend),
+        Err(error) => AutoReport::failed(error.to_string()),
+    };
     let report = DoctorReport::new(
         threads,
         options.cpu_precision(),
         [&survey.driver, &survey.cublas],
-        libraries::load(),
-        gpus.map(|gpus| gpus.into_iter().map(with_free_memory).collect()),
+        gpus,
         inventory::nvidia_driver(),
+        auto,
     );
     console.result(&report, DoctorReport::to_text)?;
     Ok(Outcome::Done)

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::analyze::{self, MarkedReport};
+use crate::atomic::FileDestination;
 use crate::checkpoint::{Checkpoint, Destination};
 use crate::cli::{Merge, durability};
 use crate::compute::ComputeOptions;
@@ -10,7 +11,6 @@ use crate::console::Console;
 use crate::error::Error;
 use crate::merge::{self, MergeRequest};
 use crate::meter::Meter;
-use crate::place::FileDestination;
 use crate::report::folder::ReportFolder;
 use crate::selection;
 

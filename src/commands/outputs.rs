@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::atomic::or_here;
 use crate::checkpoint::{Checkpoint, Destination};
 use crate::error::Error;
 use crate::files;
-use crate::place::or_here;
 
 /// Checks that a checkpoint may be written to `output`.
 pub(super) fn destination(

@@ -11,7 +11,9 @@ use rayon::ThreadPool;
 use crate::blas;
 use crate::limits::MemoryLimits;
 use crate::meter::{Level, Meter};
-use crate::similarity::{self, Backend, DeviceError, LayerSize, Precision, Screens, Wanted};
+use crate::similarity::{
+    self, Backend, BackendRequest, DeviceError, LayerSize, Precision, Screens,
+};
 
 /// What stopped a computation.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +40,7 @@ pub struct ComputeOptions {
     /// How many threads; `None` for one a processor.
     pub threads: Option<NonZeroUsize>,
     /// Where similarities are computed.
-    pub backend: Wanted,
+    pub backend: BackendRequest,
     /// In which numbers they are screened.
     pub screens: Screens,
 }
@@ -88,7 +90,7 @@ impl ComputeOptions {
 
     /// The numbers in which the CPU screens similarities.
     pub fn cpu_precision(&self) -> Precision {
-        self.screens.processor.unwrap_or_else(Precision::fastest)
+        self.screens.cpu.unwrap_or_else(Precision::fastest)
     }
 
     /// Starts threads, and chooses the backend for layers of these sizes. The meter hears what was chosen.
@@ -100,12 +102,21 @@ impl ComputeOptions {
     pub fn start(&self, layers: &[LayerSize], meter: &dyn Meter) -> Result<Compute, Error> {
         let pool = self.threads_with_blas(meter)?;
         let threads = pool.current_num_threads();
-        let backend = Backend::choose(self.backend, self.screens, layers, threads)?;
+        let backend = self.choose(layers, threads)?;
         meter.say(
             Level::Detail,
             &format!("similarities computed on {backend}"),
         );
         Ok(Compute { pool, backend })
+    }
+
+    /// The backend for layers of these sizes, where so many threads compute.
+    ///
+    /// # Errors
+    ///
+    /// Where the user asked for a GPU that cannot be used.
+    pub fn choose(&self, layers: &[LayerSize], threads: usize) -> Result<Backend, DeviceError> {
+        Backend::choose(self.backend, self.screens, layers, threads)
     }
 
     /// Starts threads for work that takes no BLAS: as many as were asked for, or fewer where no more can be had.
@@ -127,7 +138,12 @@ impl ComputeOptions {
     /// As [`ComputeOptions::start_threads`].
     pub fn start_without_blas(&self, meter: &dyn Meter) -> Result<Compute, Error> {
         let pool = self.start_threads(meter)?;
-        let backend = Backend::choose(Wanted::Cpu, self.screens, &[], pool.current_num_threads())?;
+        let backend = Backend::choose(
+            BackendRequest::Cpu,
+            self.screens,
+            &[],
+            pool.current_num_threads(),
+        )?;
         Ok(Compute { pool, backend })
     }
 

@@ -46,8 +46,8 @@ impl<'c, 'a> WorkBar<'c, 'a> {
             ticker: Mutex::default(),
             done,
             products_per_unit: match precision {
-                Precision::Byte => 40,
-                Precision::Single => 9,
+                Precision::Int8 => 40,
+                Precision::F32 => 9,
             },
         }
     }

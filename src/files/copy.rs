@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::{retried, share_blocks, status};
 
-/// The mode of a copy until it has that of its source.
+/// The mode of a copy until it gets that of its source.
 const MODE: u32 = 0o600;
 
 /// Bytes that are copied at once.
@@ -20,14 +20,14 @@ pub(crate) enum CopyError {
     Writing(io::Error),
 }
 
-/// Copies a file, with its permissions, to where nothing stands, sharing blocks where the file system can. The copy.
+/// Copies a file, with its permissions, to a free path, sharing blocks if the file system can; returns the copy.
 pub(crate) fn copy_to_new(mut source: &File, to: &Path) -> Result<File, CopyError> {
     let permissions = status(source).map_err(CopyError::Reading)?.permissions();
     let mut options = OpenOptions::new();
     let options = options.write(true).create_new(true).mode(MODE);
     let mut copy = options.open(to).map_err(CopyError::Writing)?;
     if !share_blocks(source, &copy) {
-        // By hand rather than by `io::copy`, to tell which side failed.
+        // Not by `io::copy`, which does not tell which side failed.
         let mut buffer = vec![0; PIECE_BYTES];
         loop {
             let count = retried(|| source.read(&mut buffer)).map_err(CopyError::Reading)?;

@@ -9,18 +9,18 @@ use serde::{Deserialize, Serialize};
 
 use super::{entry, status, target};
 
-/// Which file it is, by its disk, its number there, and when it was made: numbers are given again.
+/// Identifies a file by its device, its inode and its creation time, because inode numbers are reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Identity {
     device: u64,
     inode: u64,
-    /// In nanoseconds since 1970; `None` where the file system does not tell.
+    /// In nanoseconds since 1970; `None` if the file system does not tell.
     born_ns: Option<u64>,
 }
 
 impl Identity {
-    /// Of a file of which the system says this.
+    /// From a file's metadata.
     pub fn of(status: &Metadata) -> Self {
         Self {
             device: status.dev(),
@@ -29,7 +29,7 @@ impl Identity {
         }
     }
 
-    /// Whether no other file ever has the same.
+    /// Whether no other file can ever have the same.
     pub fn is_unique(self) -> bool {
         self.born_ns.is_some()
     }
@@ -40,7 +40,7 @@ fn born_ns(status: &Metadata) -> Option<u64> {
     u64::try_from(born.as_nanos()).ok()
 }
 
-/// Which file it is, and in which version, by its size and the time of its last change.
+/// Identifies a version of a file, by its size and the time of its last change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Version {
@@ -50,7 +50,7 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// Of a file of which the system says this.
+    /// From a file's metadata.
     pub fn of(status: &Metadata) -> Self {
         Self {
             file: Identity::of(status),
@@ -60,7 +60,7 @@ impl Version {
     }
 }
 
-/// Whether a path is known to be that of this open file or folder, and no link to it.
+/// Whether a path is known to be that of this open file or folder, not a link to it.
 pub(crate) fn is_at(file: &File, path: &Path) -> bool {
     match (status(file), entry(path)) {
         (Ok(own), Ok(Some(there))) => Identity::of(&own) == Identity::of(&there),
@@ -68,7 +68,7 @@ pub(crate) fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-/// Whether a path is known to lead to this open file, be it by links.
+/// Whether a path is known to lead to this open file, links followed.
 pub(crate) fn leads_to(path: &Path, file: &File) -> bool {
     match (target(path), status(file)) {
         (Ok(Some(there)), Ok(own)) => Identity::of(&there) == Identity::of(&own),

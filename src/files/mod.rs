@@ -1,12 +1,10 @@
-//! Calls to the file system, as every room makes them.
+//! Calls to the file system, shared by all modules.
 //!
-//! Two rules hold for all of them. A signal that cuts a call short is no failure: the call is made again (a file system on
-//! another machine, or in a user's program, answers `EINTR` where a local one does not). And only "not found" means that
-//! nothing is there: whatever else goes wrong, one does not know.
+//! Two rules hold for all of them. A call that a signal interrupts is repeated (network and FUSE file systems return `EINTR` where
+//! a local one does not). And only "not found" means that nothing is there; after any other error that is unknown.
 //!
-//! Reading from and writing to an open file is left to the standard library, which makes these calls again by itself, but
-//! for [`Read::read`](std::io::Read::read), and those that ask whether something is there: [`Path::is_file`],
-//! [`fs::create_dir_all`].
+//! Open files are read and written by the standard library, which repeats these calls itself, except for
+//! [`Read::read`](std::io::Read::read), [`Path::is_file`] and the like, and [`fs::create_dir_all`].
 
 mod copy;
 mod identity;
@@ -21,7 +19,7 @@ use rustix::io::Errno;
 pub(crate) use copy::{CopyError, copy_to_new};
 pub(crate) use identity::{Identity, Version, is_at, lead_to_same, leads_to};
 
-/// Makes a call again for as long as a signal cuts it short.
+/// Repeats a call for as long as a signal interrupts it.
 pub(crate) fn retried<R>(mut call: impl FnMut() -> io::Result<R>) -> io::Result<R> {
     loop {
         match call() {
@@ -39,17 +37,17 @@ fn if_there<R>(answer: io::Result<R>) -> io::Result<Option<R>> {
     }
 }
 
-/// What the system says of an entry, be it a link; `None` where there is none.
+/// The metadata of an entry, without following a link; `None` if there is none.
 pub(crate) fn entry(path: &Path) -> io::Result<Option<Metadata>> {
     if_there(retried(|| fs::symlink_metadata(path)))
 }
 
-/// What the system says of what a path leads to; `None` where that is not there.
+/// The metadata of what a path leads to, following links; `None` if that does not exist.
 pub(crate) fn target(path: &Path) -> io::Result<Option<Metadata>> {
     if_there(retried(|| fs::metadata(path)))
 }
 
-/// What the system says of an open file.
+/// The metadata of an open file.
 pub(crate) fn status(file: &File) -> io::Result<Metadata> {
     retried(|| file.metadata())
 }
@@ -61,7 +59,7 @@ pub(crate) fn is_folder(path: &Path) -> io::Result<bool> {
 
 /// The names of a folder's entries.
 pub(crate) fn names(folder: &Path) -> io::Result<Vec<OsString>> {
-    // A listing that was cut short begins anew: the standard library ends it there.
+    // An interrupted listing starts over: the standard library ends it there.
     retried(|| {
         fs::read_dir(folder)?
             .map(|entry| Ok(entry?.file_name()))
@@ -74,9 +72,9 @@ pub(crate) fn canonical(path: &Path) -> io::Result<PathBuf> {
     retried(|| path.canonicalize())
 }
 
-/// Gives an entry another name, replacing a file that has it already.
+/// Renames an entry, replacing a file that has the new name.
 ///
-/// A server on another machine may have done it, and its answer been lost on the way: what counts is where the entry is.
+/// A file server may have done it and its answer may have been lost: what counts is where the entry is.
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     match retried(|| fs::rename(from, to)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound && has_moved(from, to) => Ok(()),
@@ -88,12 +86,12 @@ fn has_moved(from: &Path, to: &Path) -> bool {
     matches!((entry(from), entry(to)), (Ok(None), Ok(Some(_))))
 }
 
-/// Gives a file one more name, which must be free.
+/// Gives a file another name, which must be free.
 pub(crate) fn hard_link(from: &Path, to: &Path) -> io::Result<()> {
     retried(|| fs::hard_link(from, to))
 }
 
-/// Makes a folder where nothing stands.
+/// Makes a folder; the path must be free.
 pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
     retried(|| fs::create_dir(path))
 }
@@ -102,7 +100,7 @@ pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// [`io::ErrorKind::NotFound`] also where another run makes the folder and removes it again in this moment.
+/// [`io::ErrorKind::NotFound`] also if another run makes the folder and removes it again in the same moment.
 pub(crate) fn ensure_folder(path: &Path) -> io::Result<bool> {
     match create_folder(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match entry(path)? {
@@ -115,7 +113,7 @@ pub(crate) fn ensure_folder(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Makes a folder, and those around it, where they are missing.
+/// Makes a folder and its missing parents.
 pub(crate) fn create_folders(path: &Path) -> io::Result<()> {
     for folder in missing_folders(path)? {
         ensure_folder(folder)?;
@@ -123,7 +121,7 @@ pub(crate) fn create_folders(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Of a folder and those around it, the ones that are not there, from the outermost to the innermost.
+/// The ones that do not exist among a folder and its parents, outermost first.
 pub(crate) fn missing_folders(path: &Path) -> io::Result<Vec<&Path>> {
     let mut missing = Vec::new();
     for folder in path.ancestors() {
@@ -147,7 +145,7 @@ pub(crate) fn remove_folder(path: &Path) -> io::Result<()> {
     retried(|| fs::remove_dir(path))
 }
 
-/// Removes a folder with all that is in it.
+/// Removes a folder with its contents.
 pub(crate) fn remove_folder_and_all(path: &Path) -> io::Result<()> {
     retried(|| fs::remove_dir_all(path))
 }
@@ -162,7 +160,7 @@ pub(crate) fn is_one_of(error: &io::Error, answers: &[Errno]) -> bool {
     Errno::from_io_error(error).is_some_and(|answer| answers.contains(&answer))
 }
 
-/// Makes an empty file share all blocks of another, if the file system can: whether it did.
+/// Makes an empty file share all blocks of another, if the file system can; returns whether it did.
 #[cfg(target_os = "linux")]
 pub(crate) fn share_blocks(from: &File, to: &File) -> bool {
     retried(|| Ok(rustix::fs::ioctl_ficlone(to, from)?)).is_ok()
@@ -173,8 +171,8 @@ pub(crate) fn share_blocks(_: &File, _: &File) -> bool {
     false
 }
 
-/// Locks an open file for as long as it is held open: whether another has locked it already; `None` where it cannot be known,
-/// for the file system knows no locks.
+/// Locks an open file for as long as it is open; returns whether another process holds the lock already, or `None` if the file
+/// system has no locks.
 pub(crate) fn is_locked(file: &File) -> Option<bool> {
     let locked = retried(|| match file.try_lock() {
         Ok(()) => Ok(Some(false)),

@@ -123,7 +123,7 @@ impl<'a> Job<'a> {
                 let size = LayerSize::of(&task.weight);
                 compute.backend.on_layer(size, decide)?
             } else {
-                decide(Engine::Processor(compute.backend.processor()))?
+                decide(Engine::Cpu(compute.backend.cpu()))?
             };
             let recipe = task.recipe(&decision);
             let squares = Some(&decision.squares[..]);
@@ -204,7 +204,7 @@ impl<'a> Job<'a> {
         work: impl Fn(&Task<'_>, &[u8], Option<&Sink<'_>>) -> Result<R, similarity::Error> + Sync,
     ) -> Result<Vec<R>, Error> {
         let draft = draft.map(|draft| (draft, self.fill()));
-        let precision = compute.backend.processor();
+        let precision = compute.backend.cpu();
         let loads = self
             .tasks
             .iter()

@@ -4,10 +4,10 @@ use std::fs::Metadata;
 use std::path::Path;
 
 use crate::apply::Change;
+use crate::atomic::Durability;
 use crate::checkpoint::{self, Checkpoint, Destination, Draft};
 use crate::compute::Compute;
 use crate::meter::Meter;
-use crate::place::Durability;
 use crate::plan::Plan;
 
 /// What was decided on a checkpoint, and a draft of the result, which is gone if this is dropped before [`Merged::publish`].

@@ -210,7 +210,7 @@ mod tests {
     fn a_choice_across_tiles_is_the_choice_by_definition() {
         let n = 1054;
         let values = crowd(n);
-        for precision in [Precision::Single, Precision::Byte] {
+        for precision in [Precision::F32, Precision::Int8] {
             let kernels = kernels_of(&values, n, 1, precision);
             let draws = Draws::new(7, 0, "w");
             let turns: Vec<Option<PartnerDraw>> = (0..n)

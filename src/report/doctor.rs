@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use crate::blas;
-use crate::similarity::Precision;
-use crate::similarity::cost::{Accelerator, BreakEven, Processor};
+use crate::similarity::cost::BreakEven;
 use crate::similarity::cuda::inventory::{Failure, Gpu, LOWEST_CAPABILITY, NoGpu};
-use crate::similarity::cuda::libraries::{Loaded, Missing, Search};
+use crate::similarity::cuda::libraries::LibrarySearch;
+use crate::similarity::{Backend, Precision, Reason};
 
 use super::table::{Align, bytes, count, counted, table};
 use super::{TOOL, printable};
@@ -28,7 +28,7 @@ pub struct DoctorReport {
     pub gpus: Vec<GpuReport>,
     /// Why there are none.
     pub no_gpu: Option<String>,
-    /// What `--backend auto` chooses.
+    /// What a run with the same flags computes on.
     pub auto: AutoReport,
 }
 
@@ -111,11 +111,13 @@ fn problem(gpu: &Gpu, free: &FreeMemory) -> Option<String> {
     free.as_ref().err().map(ToString::to_string)
 }
 
-/// What `--backend auto` chooses, and why.
+/// What a run with the same `--backend` and `--screen` computes on, and why.
 #[derive(Clone, Debug, Serialize)]
 pub struct AutoReport {
-    /// `cpu`, or `cuda:N` where large layers go to that GPU.
-    pub backend: String,
+    /// `cpu`, or `cuda:N` where that GPU computes, for `auto` large layers only; `None` where such a run fails.
+    pub backend: Option<String>,
+    /// The numbers in which it screens similarities there.
+    pub screen: Option<String>,
     /// Why.
     pub reason: String,
     /// From how many kernels n on a float32 layer `[n,n,3,3]` goes to the GPU in a run that uses it.
@@ -125,17 +127,17 @@ pub struct AutoReport {
 }
 
 impl DoctorReport {
-    /// Reports on what there is: `threads` and `screen` are those of this run.
+    /// Reports on what there is: `threads` and `screen` are those that this run computes with on the processor, and `auto`
+    /// says what it chose.
     pub fn new(
         threads: usize,
         screen: Precision,
-        searches: [&Search; 2],
-        loaded: Result<Loaded, Missing>,
+        searches: [&LibrarySearch; 2],
         gpus: Result<Vec<(Gpu, FreeMemory)>, NoGpu>,
         nvidia_driver: Option<String>,
+        auto: AutoReport,
     ) -> Self {
         let [driver, cublas] = searches.map(LibraryReport::new);
-        let processor = Processor::new(screen, threads);
         Self {
             tool: TOOL,
             processor: ProcessorReport {
@@ -143,14 +145,14 @@ impl DoctorReport {
                     .map_or_else(|error| format!("none: {error}"), str::to_owned),
                 threads,
                 screen: screen.to_string(),
-                fast_int8: Precision::fastest() == Precision::Byte,
+                fast_int8: Precision::fastest() == Precision::Int8,
             },
             driver,
             nvidia_driver,
             cublas,
             no_gpu: gpus.as_ref().err().map(ToString::to_string),
-            auto: AutoReport::new(&processor, loaded, &gpus),
             gpus: gpus.iter().flatten().map(GpuReport::new).collect(),
+            auto,
         }
     }
 
@@ -162,9 +164,10 @@ impl DoctorReport {
             screen,
             fast_int8,
         } = &self.processor;
-        let instructions = match fast_int8 {
-            true => "has instructions for int8 (AVX-512 VNNI)",
-            false => "has no instructions for int8 (AVX-512 VNNI)",
+        let instructions = if *fast_int8 {
+            "has instructions for int8 (AVX-512 VNNI)"
+        } else {
+            "has no instructions for int8 (AVX-512 VNNI)"
         };
         let threads = counted(*threads as u64, "thread");
         let mut text = paragraph(
@@ -217,7 +220,7 @@ impl DoctorReport {
 }
 
 impl LibraryReport {
-    fn new(search: &Search) -> Self {
+    fn new(search: &LibrarySearch) -> Self {
         let found = search.found.as_ref().map(|library| FoundReport {
             path: library.path.display().to_string(),
             version: library.version.to_string(),
@@ -287,52 +290,61 @@ impl GpuReport {
 }
 
 impl AutoReport {
-    fn new(
-        processor: &Processor,
-        loaded: Result<Loaded, Missing>,
-        gpus: &Result<Vec<(Gpu, FreeMemory)>, NoGpu>,
-    ) -> Self {
-        let cpu = |reason: String| Self {
-            backend: "cpu".to_owned(),
+    /// Of the backend that was chosen for the [largest layer](crate::similarity::LayerSize::largest).
+    pub fn new(backend: &Backend) -> Self {
+        Self::of(
+            backend.name(),
+            backend.screen(),
+            backend.reason(),
+            backend.break_even(),
+        )
+    }
+
+    fn of(backend: String, screen: String, reason: &Reason, even: Option<BreakEven>) -> Self {
+        let (major, minor) = LOWEST_CAPABILITY;
+        let reason = match reason {
+            Reason::Requested => "--backend names it".to_owned(),
+            Reason::TooLittleWork => "a GPU takes longer to start".to_owned(),
+            Reason::NoGpu(error) => error.to_string(),
+            Reason::NoRecentGpu => format!("no GPU has compute capability {major}.{minor} or later"),
+            Reason::FasterOnCpu => {
+                "by the cost model the processor is faster for all layers".to_owned()
+            }
+            Reason::FasterOnGpu => {
+                "by the cost model the GPU is faster for large layers, where a run has enough of them to make up for its \
+                start"
+                    .to_owned()
+            }
+            Reason::GpuFailed(error) => error.to_string(),
+        };
+        Self {
+            backend: Some(backend),
+            screen: Some(screen),
+            reason,
+            layer_kernels: even.and_then(|even| even.layer),
+            run_kernels: even.and_then(|even| even.run),
+        }
+    }
+
+    /// Of a run that fails for this reason, since it is to compute on a GPU and on nothing else.
+    pub fn failed(reason: String) -> Self {
+        Self {
+            backend: None,
+            screen: None,
             reason,
             layer_kernels: None,
             run_kernels: None,
-        };
-        let gpus = match gpus {
-            Ok(gpus) => gpus,
-            Err(reason) => return cpu(reason.to_string()),
-        };
-        let is_usable = |(gpu, free): &&(Gpu, FreeMemory)| problem(gpu, free).is_none();
-        let Some((gpu, _)) = gpus.iter().find(is_usable) else {
-            return cpu("no GPU can be used".to_owned());
-        };
-        if let Err(missing) = loaded {
-            return cpu(missing.to_string());
-        }
-        let precision = gpu.best_precision();
-        let speed = Accelerator::new(gpu.multiprocessors, gpu.clock, gpu.capability, precision);
-        let even = BreakEven::between(processor, &speed);
-        let Some(run) = even.run else {
-            return cpu("by the cost model the processor is faster for all layers".to_owned());
-        };
-        Self {
-            backend: format!("cuda:{}", gpu.ordinal),
-            reason: "by the cost model the GPU is faster for large layers, where a run has enough of them to make up \
-                for its start"
-                .to_owned(),
-            layer_kernels: even.layer,
-            run_kernels: Some(run),
         }
     }
 
     fn to_text(&self) -> String {
+        let backend = self.backend.as_deref().unwrap_or("none");
         let (Some(layer), Some(run)) = (self.layer_kernels, self.run_kernels) else {
-            return format!("{}: {}", self.backend, self.reason);
+            return format!("{backend}: {}", self.reason);
         };
         format!(
-            "{}: {}\na float32 layer [n,n,3,3] goes there from n = {} on, and from n = {} on if it is the only one\n\
+            "{backend}: {}\na float32 layer [n,n,3,3] goes there from n = {} on, and from n = {} on if it is the only one\n\
             (estimated: the GPU's rates are those of data sheets)",
-            self.backend,
             self.reason,
             count(layer as u64),
             count(run as u64)
@@ -356,8 +368,7 @@ fn paragraph(name: &str, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::similarity::cuda::inventory::Failure;
-    use crate::similarity::cuda::libraries::{Attempt, Fault, Library, Source, Version};
+    use crate::similarity::cuda::libraries::{Attempt, Fault, Library, Missing, Source, Version};
 
     fn library(path: &str, major: u32, patch: Option<u32>) -> Library {
         Library {
@@ -372,8 +383,8 @@ mod tests {
         }
     }
 
-    fn found(library: Library) -> Search {
-        Search {
+    fn found(library: Library) -> LibrarySearch {
+        LibrarySearch {
             found: Some(library),
             tried: Vec::new(),
         }
@@ -390,14 +401,18 @@ mod tests {
         }
     }
 
+    fn auto(backend: &str, reason: &Reason, even: Option<BreakEven>) -> AutoReport {
+        AutoReport::of(backend.to_owned(), "f32".to_owned(), reason, even)
+    }
+
     /// The report of a machine with these GPUs, and both libraries.
-    fn with(gpus: Vec<(Gpu, FreeMemory)>) -> DoctorReport {
-        let driver = library("/usr/lib/libcuda.so.1", 12, None);
-        let cublas = library("/opt/libcublas.so.12", 12, Some(1));
-        let searches = [&found(driver.clone()), &found(cublas.clone())];
-        let loaded = Ok(Loaded { driver, cublas });
+    fn with(gpus: Vec<(Gpu, FreeMemory)>, auto: AutoReport) -> DoctorReport {
+        let searches = [
+            &found(library("/usr/lib/libcuda.so.1", 12, None)),
+            &found(library("/opt/libcublas.so.12", 12, Some(1))),
+        ];
         let version = Some("550.54.14".to_owned());
-        DoctorReport::new(2, Precision::Byte, searches, loaded, Ok(gpus), version)
+        DoctorReport::new(2, Precision::Int8, searches, Ok(gpus), version, auto)
     }
 
     #[test]
@@ -409,35 +424,33 @@ mod tests {
             ..a100()
         };
         let free = Ok(41_000_000_000);
-        let report = with(vec![(old, free.clone()), (a100(), free)]);
-        assert_eq!(report.auto.backend, "cuda:1");
-        let (layer, run) = (
-            report.auto.layer_kernels.unwrap(),
-            report.auto.run_kernels.unwrap(),
-        );
-        assert!(0 < layer && layer < run);
-        let text = report.to_text();
+        let even = BreakEven {
+            layer: Some(88),
+            run: Some(2064),
+        };
+        let auto = auto("cuda:1", &Reason::FasterOnGpu, Some(even));
+        let text = with(vec![(old, free.clone()), (a100(), free)], auto).to_text();
         for line in [
             "driver     550.54.14, for CUDA 12.4\n           /usr/lib/libcuda.so.1 (system loader)\n",
             "cuBLAS     12.4.1\n           /opt/libcublas.so.12 (system loader)\n",
             "cuda:1     NVIDIA A100  42.0 GB  41.0 GB         8.0              108  1410 MHz  yes\n",
             "no: its compute capability is below 7.5\n",
-            &format!("from n = {} on", count(run as u64)),
+            "auto       cuda:1: by the cost model the GPU is faster for large layers",
+            "from n = 88 on, and from n = 2,064 on",
         ] {
             assert!(text.contains(line), "no {line:?} in\n{text}");
         }
     }
 
     #[test]
-    fn a_gpu_that_cannot_be_used_is_not_chosen() {
+    fn a_gpu_that_cannot_be_used_has_its_problem_named() {
         let busy = Failure {
             code: 2,
             name: "CUDA_ERROR_OUT_OF_MEMORY".to_owned(),
             remedy: "wait",
         };
-        let report = with(vec![(a100(), Err(busy))]);
-        assert_eq!(report.auto.backend, "cpu");
-        assert_eq!(report.auto.reason, "no GPU can be used");
+        let auto = auto("cpu", &Reason::FasterOnCpu, None);
+        let report = with(vec![(a100(), Err(busy))], auto);
         assert_eq!(report.gpus[0].free_bytes, None);
         let problem = report.gpus[0].problem.as_deref();
         assert_eq!(problem, Some("CUDA_ERROR_OUT_OF_MEMORY (2): wait"));
@@ -450,23 +463,23 @@ mod tests {
             path: path.into(),
             fault,
         };
-        let search = Search {
+        let search = LibrarySearch {
             found: None,
             tried: vec![
                 attempt("/usr/local/cuda-11.8/lib64", Fault::NoLibrary),
                 attempt("/usr/local/cu\u{1b}[31mda", Fault::Empty),
             ],
         };
-        let missing = Missing::Driver(Fault::NotThere);
+        let missing = NoGpu::from(Missing::Driver(Fault::NotThere));
+        let auto = auto("cpu", &Reason::NoGpu(missing.clone()), None);
         let report = DoctorReport::new(
             1,
-            Precision::Single,
-            [&Search::default(), &search],
-            Err(missing.clone()),
-            Err(missing.into()),
+            Precision::F32,
+            [&LibrarySearch::default(), &search],
+            Err(missing),
             None,
+            auto,
         );
-        assert_eq!(report.auto.backend, "cpu");
         assert!(report.auto.reason.contains("no NVIDIA driver"));
         let text = report.to_text();
         assert!(text.contains("processor  1 thread, similarities screened in f32;"));

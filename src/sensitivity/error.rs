@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::{checkpoint, compute, merge, place, selection};
+use crate::{atomic, checkpoint, compute, merge, selection};
 
 use super::Series;
 use super::points::MOST_POINTS;
@@ -50,7 +50,7 @@ pub enum Error {
     #[error(transparent)]
     Merge(#[from] merge::Error),
     #[error(transparent)]
-    Place(#[from] place::Error),
+    Place(#[from] atomic::Error),
     #[error("{}: {action} ({error}); check the path, its permissions and the disk", file.display())]
     File {
         file: PathBuf,

@@ -4,8 +4,8 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
+use crate::atomic::{Durability, FileDestination, refuse_deleted_here, remove_abandoned};
 use crate::files;
-use crate::place::{Durability, FileDestination, refuse_deleted_here, remove_abandoned};
 
 use super::{Error, Hold, Sweep, is_at_work};
 

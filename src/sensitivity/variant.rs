@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use crate::apply::{Change, squares};
+use crate::atomic::Durability;
 use crate::checkpoint::{Checkpoint, Destination, Draft, Tensor};
 use crate::compute::Compute;
 use crate::files;
 use crate::merge::Job;
-use crate::place::Durability;
 use crate::plan::{Rules, Task};
 use crate::schedule::{Load, for_each_layer};
 use crate::selection;

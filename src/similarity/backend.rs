@@ -4,24 +4,24 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
-use super::cost::{Accelerator, Choice, LayerCost, LayerSize, Processor, START};
+use super::cost::{BreakEven, Choice, CpuSpeed, GpuSpeed, LayerCost, LayerSize, START};
 use super::cuda::inventory::{self, NoGpu};
 use super::cuda::{self, Device, DevicePrecision, DeviceTimes, libraries};
 use super::{Engine, Error, Precision};
 
-/// Where the user wants similarities computed.
+/// What `--backend` asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Wanted {
-    /// On a GPU where that is faster, otherwise on the processor.
+pub enum BackendRequest {
+    /// On a GPU where that is faster, otherwise on the CPU.
     #[default]
     Auto,
-    /// On the processor.
+    /// On the CPU.
     Cpu,
     /// On the GPU of this number.
     Cuda(usize),
 }
 
-impl fmt::Display for Wanted {
+impl fmt::Display for BackendRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Auto => f.write_str("auto"),
@@ -31,7 +31,7 @@ impl fmt::Display for Wanted {
     }
 }
 
-impl FromStr for Wanted {
+impl FromStr for BackendRequest {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -43,40 +43,59 @@ impl FromStr for Wanted {
             _ => {
                 let digits = text.strip_prefix("cuda:").ok_or(expected)?;
                 let ordinal = digits.parse::<u16>().map_err(|_| expected)?;
-                // As it would be written: without a sign or zeros in front.
-                match ordinal.to_string() == digits {
-                    true => Ok(Self::Cuda(ordinal.into())),
-                    false => Err(expected),
+                // Without a sign or leading zeros.
+                if ordinal.to_string() == digits {
+                    Ok(Self::Cuda(ordinal.into()))
+                } else {
+                    Err(expected)
                 }
             }
         }
     }
 }
 
-/// In which numbers the user wants similarities screened; none for the fastest.
+/// The precision in which the user wants similarities screened; `None` for the fastest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Screens {
-    /// On the processor.
-    pub processor: Option<Precision>,
+    /// On the CPU.
+    pub cpu: Option<Precision>,
     /// On a GPU.
     pub device: Option<DevicePrecision>,
 }
 
 impl Screens {
-    /// Float32 everywhere.
+    /// Float32 on both.
     pub const FLOAT32: Self = Self {
-        processor: Some(Precision::Single),
-        device: Some(DevicePrecision::Single),
+        cpu: Some(Precision::F32),
+        device: Some(DevicePrecision::F32),
     };
 }
 
 /// Where a run computes similarities. No decision depends on it.
 #[derive(Debug)]
 pub struct Backend {
-    processor: Precision,
+    cpu: Precision,
     device: Option<InUse>,
-    /// Why no GPU is in use that would have been faster.
-    missed: Option<String>,
+    reason: Reason,
+}
+
+/// Why a run computes where it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The user says so.
+    Requested,
+    /// The CPU takes less time than starting a GPU, so that none was looked for.
+    TooLittleWork,
+    /// There is no GPU.
+    NoGpu(NoGpu),
+    /// No GPU is of a compute capability for which there are kernels.
+    NoRecentGpu,
+    /// By the cost model the CPU is faster.
+    FasterOnCpu,
+    /// By the cost model the GPU is faster.
+    FasterOnGpu,
+    /// By the cost model the GPU would be faster, but it cannot be used.
+    GpuFailed(cuda::Error),
 }
 
 /// A GPU in use.
@@ -84,66 +103,62 @@ pub struct Backend {
 struct InUse {
     device: Arc<Device>,
     precision: DevicePrecision,
-    /// Its number.
     ordinal: usize,
-    /// For `auto`, how fast it is: then the processor takes what it is faster at, and everything if the GPU fails.
+    /// For `auto`: the CPU then takes the layers that it is faster at, and all of them if the GPU fails.
     rates: Option<Rates>,
     failure: OnceLock<cuda::Error>,
 }
 
-/// How fast both are.
+/// How fast the CPU and the GPU are.
 #[derive(Clone, Copy, Debug)]
 struct Rates {
-    processor: Processor,
-    gpu: Accelerator,
+    cpu: CpuSpeed,
+    gpu: GpuSpeed,
 }
 
 impl Rates {
     fn is_faster_on_gpu(&self, layer: &LayerSize) -> bool {
-        LayerCost::new(layer, &self.processor, &self.gpu).is_less_on_gpu()
+        LayerCost::new(layer, &self.cpu, &self.gpu).is_less_on_gpu()
     }
 }
 
 impl Backend {
-    /// Chooses for layers of these sizes, on so many threads.
+    /// Chooses for layers of these sizes, on this many threads.
     ///
     /// # Errors
     ///
-    /// Where the user wants a GPU that cannot be used.
+    /// If the user wants a GPU that cannot be used.
     pub fn choose(
-        wanted: Wanted,
+        wanted: BackendRequest,
         screens: Screens,
         layers: &[LayerSize],
         threads: usize,
     ) -> Result<Self, cuda::Error> {
-        let mut backend = Self {
-            processor: screens.processor.unwrap_or_else(Precision::fastest),
-            device: None,
-            missed: None,
-        };
+        let precision = screens.cpu.unwrap_or_else(Precision::fastest);
         let at_once = threads.min(layers.len());
-        match wanted {
-            Wanted::Cpu => (),
-            Wanted::Cuda(ordinal) => {
-                backend.device = Some(InUse::open(ordinal, screens.device, at_once)?);
+        let (device, reason) = match wanted {
+            BackendRequest::Cpu => (None, Reason::Requested),
+            BackendRequest::Cuda(ordinal) => {
+                let device = InUse::open(ordinal, screens.device, at_once)?;
+                (Some(device), Reason::Requested)
             }
-            Wanted::Auto => {
-                let processor = Processor::new(backend.processor, threads);
-                match faster_gpu(&processor, screens.device, layers, at_once) {
-                    Ok(device) => backend.device = device,
-                    Err(error) => {
-                        backend.missed = Some(format!(
-                            "{error}; the processor does it all, which takes longer"
-                        ));
-                    }
+            BackendRequest::Auto => {
+                let cpu = CpuSpeed::new(precision, threads);
+                match faster_gpu(&cpu, screens.device, layers, at_once) {
+                    Ok(device) => (Some(device), Reason::FasterOnGpu),
+                    Err(reason) => (None, reason),
                 }
             }
-        }
-        Ok(backend)
+        };
+        Ok(Self {
+            cpu: precision,
+            device,
+            reason,
+        })
     }
 
-    /// Has a layer of this size worked on. On a GPU, if there is one that is faster; if that fails and the user has not asked
-    /// for it, again on the processor, as then on all that follow.
+    /// Runs `work` for a layer of this size: on the GPU if there is one and it is faster. If the GPU fails and the user did not
+    /// ask for it, runs it again on the CPU, and from then on every other layer too.
     ///
     /// # Errors
     ///
@@ -156,44 +171,77 @@ impl Backend {
         if let Some(device) = self.device.as_ref().filter(|device| device.takes(&size)) {
             match work(Engine::Device(&device.device, device.precision)) {
                 Err(Error::Device(error)) if device.rates.is_some() => {
-                    // Of several layers that fail at once the first tells.
+                    // If several layers fail at once, the first error is kept.
                     let _ = device.failure.set(error);
                 }
                 done => return done,
             }
         }
-        work(Engine::Processor(self.processor))
+        work(Engine::Cpu(self.cpu))
     }
 
     /// Its name in reports: `cpu`, or `cuda:` and the number of the GPU.
     pub fn name(&self) -> String {
-        match &self.device {
-            Some(device) if device.failure.get().is_none() => format!("cuda:{}", device.ordinal),
-            _ => "cpu".to_owned(),
+        match self.working_gpu() {
+            Some(gpu) => format!("cuda:{}", gpu.ordinal),
+            None => "cpu".to_owned(),
         }
     }
 
-    /// What layers took on the GPU so far, if one is in use that has not failed.
+    /// Why it was chosen.
+    pub fn reason(&self) -> &Reason {
+        &self.reason
+    }
+
+    /// The name of the numbers in which it screens similarities: a GPU's where one is in use.
+    pub fn screen(&self) -> String {
+        match self.working_gpu() {
+            Some(gpu) => gpu.precision.to_string(),
+            None => self.cpu.to_string(),
+        }
+    }
+
+    /// From which size on layers go to the GPU that `auto` chose.
+    pub fn break_even(&self) -> Option<BreakEven> {
+        let rates = self.device.as_ref()?.rates?;
+        Some(BreakEven::between(&rates.cpu, &rates.gpu))
+    }
+
+    /// The time that layers took on the GPU so far; `None` without a GPU, or once it has failed.
     pub fn device_times(&self) -> Option<DeviceTimes> {
-        let device = self.device.as_ref()?;
-        let works = device.failure.get().is_none();
-        works.then(|| device.device.times())
+        Some(self.working_gpu()?.device.times())
     }
 
-    /// The precision in which the processor screens.
-    pub fn processor(&self) -> Precision {
-        self.processor
+    /// The GPU in use, unless it has failed.
+    fn working_gpu(&self) -> Option<&InUse> {
+        let device = self.device.as_ref();
+        device.filter(|device| device.failure.get().is_none())
     }
 
-    /// What the user should know: that a GPU would have been faster, or has failed.
+    /// The precision in which the CPU screens.
+    pub fn cpu(&self) -> Precision {
+        self.cpu
+    }
+
+    /// A warning for the user: a GPU would have been faster, or has failed.
     pub fn warning(&self) -> Option<String> {
         let failure = self.device.as_ref().and_then(|device| device.failure.get());
-        let failed = failure.map(|error| format!("{error}; the processor has done the rest"));
-        failed.or_else(|| self.missed.clone())
+        if let Some(error) = failure {
+            return Some(format!("{error}; the processor has done the rest"));
+        }
+        let problem: &dyn fmt::Display = match &self.reason {
+            Reason::GpuFailed(error) => error,
+            Reason::NoGpu(error @ NoGpu::NoStart(_)) => error,
+            // A machine without a GPU is nothing to warn of.
+            _ => return None,
+        };
+        Some(format!(
+            "{problem}; the processor does it all, which takes longer"
+        ))
     }
 }
 
-/// For people: where similarities are computed, and how they are screened.
+/// Where similarities are computed, and how they are screened.
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(InUse {
@@ -203,11 +251,11 @@ impl fmt::Display for Backend {
             ..
         }) = &self.device
         else {
-            return write!(f, "the processor, screened in {}", self.processor);
+            return write!(f, "the processor, screened in {}", self.cpu);
         };
         write!(f, "{}, screened in {precision}", device.name())?;
         match rates {
-            Some(_) => write!(f, ", small layers on the processor in {}", self.processor),
+            Some(_) => write!(f, ", small layers on the processor in {}", self.cpu),
             None => Ok(()),
         }
     }
@@ -229,56 +277,46 @@ impl InUse {
         })
     }
 
-    /// Whether it takes a layer of this size.
     fn takes(&self, size: &LayerSize) -> bool {
         let is_faster = |rates: Rates| rates.is_faster_on_gpu(size);
         self.failure.get().is_none() && self.rates.is_none_or(is_faster)
     }
 }
 
-/// The first GPU, where it is faster for these layers than the processor, its start included.
-///
-/// # Errors
-///
-/// Where it would be, but cannot be used.
+/// The first GPU, where it is faster for these layers than the CPU, its start included; otherwise why the CPU
+/// computes them.
 fn faster_gpu(
-    processor: &Processor,
+    cpu: &CpuSpeed,
     precision: Option<DevicePrecision>,
     layers: &[LayerSize],
     at_once: usize,
-) -> Result<Option<InUse>, cuda::Error> {
-    let on_processor: f64 = layers.iter().map(|layer| processor.seconds(layer)).sum();
-    if on_processor < START {
-        // Not even looked for: that alone takes longer than most checkpoints.
-        return Ok(None);
+) -> Result<InUse, Reason> {
+    let on_cpu: f64 = layers.iter().map(|layer| cpu.seconds(layer)).sum();
+    if on_cpu < START {
+        // The search alone takes longer than most checkpoints.
+        return Err(Reason::TooLittleWork);
     }
-    let gpus = match inventory::gpus(libraries::survey()) {
-        Ok(gpus) => gpus,
-        Err(NoGpu::NoStart(problem)) => return Err(cuda::Error::NoStart(problem)),
-        // Where there is none, there is nothing to tell.
-        Err(_) => return Ok(None),
-    };
-    let Some(gpu) = gpus.into_iter().find(inventory::Gpu::is_recent) else {
-        return Ok(None);
-    };
+    let gpus = inventory::gpus(libraries::survey()).map_err(Reason::NoGpu)?;
+    let gpu = gpus.into_iter().find(inventory::Gpu::is_recent);
+    let gpu = gpu.ok_or(Reason::NoRecentGpu)?;
     let precision_there = precision.unwrap_or_else(|| gpu.best_precision());
     let rates = Rates {
-        processor: *processor,
-        gpu: Accelerator::new(
+        cpu: *cpu,
+        gpu: GpuSpeed::new(
             gpu.multiprocessors,
             gpu.clock,
             gpu.capability,
             precision_there,
         ),
     };
-    if !Choice::new(layers, &rates.processor, &rates.gpu).uses_gpu() {
-        return Ok(None);
+    if !Choice::new(layers, &rates.cpu, &rates.gpu).uses_gpu() {
+        return Err(Reason::FasterOnCpu);
     }
-    let device = InUse::open(gpu.ordinal, precision, at_once)?;
-    Ok(Some(InUse {
+    let device = InUse::open(gpu.ordinal, precision, at_once).map_err(Reason::GpuFailed)?;
+    Ok(InUse {
         rates: Some(rates),
         ..device
-    }))
+    })
 }
 
 #[cfg(test)]
@@ -288,18 +326,18 @@ mod tests {
     #[test]
     fn backends_have_names() {
         for (text, wanted) in [
-            ("auto", Wanted::Auto),
-            ("cpu", Wanted::Cpu),
-            ("cuda", Wanted::Cuda(0)),
-            ("cuda:0", Wanted::Cuda(0)),
-            ("cuda:12", Wanted::Cuda(12)),
+            ("auto", BackendRequest::Auto),
+            ("cpu", BackendRequest::Cpu),
+            ("cuda", BackendRequest::Cuda(0)),
+            ("cuda:0", BackendRequest::Cuda(0)),
+            ("cuda:12", BackendRequest::Cuda(12)),
         ] {
             assert_eq!(text.parse(), Ok(wanted));
         }
         for text in [
             "", "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:+1", "cuda:00", "CUDA",
         ] {
-            assert!(text.parse::<Wanted>().is_err(), "{text}");
+            assert!(text.parse::<BackendRequest>().is_err(), "{text}");
         }
     }
 }

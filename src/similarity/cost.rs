@@ -1,23 +1,22 @@
-//! What a layer's similarities take, in seconds, on the processor and on a GPU: by this `--backend auto` chooses.
+//! The time that a layer's similarities take on the CPU and on a GPU, by which `--backend auto` chooses.
 //!
-//! The comparison need not be precise, as a wrong choice costs time only: where it is close either will do. So the model
-//! is a handful of rates. **Only those of the processor are measured. Those of GPUs are data sheets' or assumed, and are
-//! not yet measured.**
+//! The comparison need not be precise: a wrong choice only costs time, and where it is close either will do. So the model
+//! is a handful of rates. **Only those of the CPU are measured. Those of GPUs are assumed or from data sheets.**
 //!
 //! Both sides take n²·d/2g multiply-adds for n kernels of d numbers in g groups: each pair of kernels is computed once.
 //!
 //! | | | from |
 //! |---|---|---|
-//! | processor, a thread: multiply-adds in int8 | 45·10⁹ /s | measured |
+//! | CPU, a thread: multiply-adds in int8 | 45·10⁹ /s | measured |
 //! | in float32 | 23·10⁹ /s | measured |
 //! | reading, normalising and the rest, by bytes of the weight | 1.0·10⁹ /s | measured |
-//! | GPU: multiply-adds a cycle | see `multiply_adds_per_cycle` | data sheets |
+//! | GPU: multiply-adds a cycle | see [`DevicePrecision::multiply_adds_per_cycle`] | data sheets |
 //! | share of that peak which cuBLAS and the screen reach together | ½ | assumed |
 //! | bytes of the weight over the bus, from memory that is not pinned | 6·10⁹ /s | assumed (PCIe 3.0 ×16, about half) |
 //! | for each layer: launches, the wait for the results | 0.3 ms | assumed |
 //! | for each run: starting the driver, a context, cuBLAS; the driver's compilation of our kernels | 1.0 s | assumed |
 //!
-//! The processor's rates are those of a whole `merge --dry-run --tau 20% --skip-shallow 0` on one thread of an AMD EPYC
+//! The CPU's rates are those of a whole `merge --dry-run --tau 20% --skip-shallow 0` on one thread of an AMD EPYC
 //! (Zen 4, OpenBLAS 0.3.21), the best of three or four, in seconds, beside what the model says:
 //!
 //! | | products | MB | int8 | model | float32 | model |
@@ -37,7 +36,7 @@ use crate::weight::ConvWeight;
 use super::Precision;
 use super::cuda::DevicePrecision;
 
-/// The size of a layer, which is all that its time is taken to depend on.
+/// The size of a layer, the only thing that its estimated time depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayerSize {
     /// Number of kernels.
@@ -61,6 +60,21 @@ impl LayerSize {
         }
     }
 
+    /// The largest layer that [`BreakEven`] tries: if a GPU is not faster for it, it never is.
+    pub fn largest() -> Self {
+        Self::square(LARGEST)
+    }
+
+    /// A float32 layer `[n, n, 3, 3]` of so many kernels n.
+    fn square(kernels: usize) -> Self {
+        Self {
+            kernels,
+            length: kernels * 9,
+            groups: 1,
+            bytes: kernels * kernels * 9 * size_of::<f32>(),
+        }
+    }
+
     /// The multiply-adds for all pairs of kernels of one group.
     fn products(&self) -> f64 {
         let kernels = self.kernels as f64;
@@ -68,37 +82,37 @@ impl LayerSize {
     }
 }
 
-/// Processor: bytes of a weight read, normalised and so on in a second, by one thread.
+/// CPU: bytes of a weight read, normalised and so on in a second, by one thread.
 const READ: f64 = 1.0e9;
 
-/// GPU: the share of its peak that is reached.
+/// GPU: share of its peak rate that is reached.
 const SHARE_OF_PEAK: f64 = 0.5;
 
-/// GPU: bytes a second that come over the bus from pageable memory.
+/// GPU: bytes a second over the bus, from pageable memory.
 const BUS: f64 = 6.0e9;
 
-/// GPU: seconds that every layer takes, however small.
+/// GPU: seconds for every layer, however small.
 const LAYER: f64 = 0.3e-3;
 
-/// GPU: seconds that every run takes.
+/// GPU: seconds to start it, once a run.
 pub const START: f64 = 1.0;
 
-/// The clock rate that is assumed where the driver tells none, in Hz: below that of every GPU that we know.
+/// The clock rate in Hz that is assumed if the driver does not tell it: lower than that of any GPU we know.
 const CLOCK: u64 = 1_000_000_000;
 
-/// How fast the processor is.
+/// How fast the CPU is.
 #[derive(Clone, Copy, Debug)]
-pub struct Processor {
+pub struct CpuSpeed {
     multiply_adds: f64,
     bytes: f64,
 }
 
-impl Processor {
-    /// This one, on so many threads, with similarities screened in this precision.
+impl CpuSpeed {
+    /// That of this machine's CPU, on this many threads, with similarities screened in this precision.
     pub fn new(precision: Precision, threads: usize) -> Self {
         let rate = match precision {
-            Precision::Byte => 45.0e9,
-            Precision::Single => 23.0e9,
+            Precision::Int8 => 45.0e9,
+            Precision::F32 => 23.0e9,
         };
         let threads = threads as f64;
         Self {
@@ -113,37 +127,15 @@ impl Processor {
     }
 }
 
-/// Multiply-adds a cycle of a multiprocessor of this compute capability, of dense matrices. Where cards of one
-/// capability differ (GeForce's tensor cores run at half the rate of the others') the lower; capabilities that are not
-/// listed count as 8.6 does, and formats that a capability lacks as float32.
-///
-/// From NVIDIA's data sheets, as peak / (2 · multiprocessors · boost clock): T4, A100, RTX 3090, RTX 4090, H100 SXM,
-/// B200, RTX 5090.
-pub(super) fn multiply_adds_per_cycle(precision: DevicePrecision, capability: (u32, u32)) -> f64 {
-    let [single, tf32, bf16] = match capability {
-        (..8, _) => [64.0, 64.0, 64.0],
-        (8, 0) => [64.0, 512.0, 1024.0],
-        (8, _) => [128.0, 128.0, 256.0],
-        (9, _) => [128.0, 1024.0, 2048.0],
-        (10, _) => [128.0, 2048.0, 4096.0],
-        _ => [128.0, 128.0, 256.0],
-    };
-    match precision {
-        DevicePrecision::Single => single,
-        DevicePrecision::Tf32 => tf32,
-        DevicePrecision::Bf16 => bf16,
-    }
-}
-
-/// How fast a GPU is taken to be.
+/// How fast a GPU is assumed to be.
 #[derive(Clone, Copy, Debug)]
-pub struct Accelerator {
+pub struct GpuSpeed {
     multiply_adds: f64,
 }
 
-impl Accelerator {
-    /// One of so many multiprocessors of this clock rate (in Hz; 0 where it is not known) and compute capability, that
-    /// screens in this precision.
+impl GpuSpeed {
+    /// For a GPU with this many multiprocessors, this clock rate (in Hz; 0 if unknown) and this compute capability that screens
+    /// in this precision.
     pub fn new(
         multiprocessors: u32,
         clock: u64,
@@ -153,41 +145,41 @@ impl Accelerator {
         let clock = if clock == 0 { CLOCK } else { clock };
         let cycles = f64::from(multiprocessors) * clock as f64;
         Self {
-            multiply_adds: SHARE_OF_PEAK * cycles * multiply_adds_per_cycle(precision, capability),
+            multiply_adds: SHARE_OF_PEAK * cycles * precision.multiply_adds_per_cycle(capability),
         }
     }
 
-    /// Seconds that a layer takes, the copy of its weight with it.
+    /// Seconds that a layer takes, including the copy of its weight.
     pub fn seconds(&self, layer: &LayerSize) -> f64 {
         layer.products() / self.multiply_adds + layer.bytes as f64 / BUS + LAYER
     }
 }
 
-/// What a layer takes on either.
+/// The time that a layer takes on each.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerCost {
-    /// Seconds on the processor.
-    pub processor: f64,
+    /// Seconds on the CPU.
+    pub cpu: f64,
     /// Seconds on the GPU, once it has been started.
     pub gpu: f64,
 }
 
 impl LayerCost {
-    /// By this processor and this GPU.
-    pub fn new(layer: &LayerSize, processor: &Processor, gpu: &Accelerator) -> Self {
+    /// Estimates both.
+    pub fn new(layer: &LayerSize, cpu: &CpuSpeed, gpu: &GpuSpeed) -> Self {
         Self {
-            processor: processor.seconds(layer),
+            cpu: cpu.seconds(layer),
             gpu: gpu.seconds(layer),
         }
     }
 
-    /// Whether the GPU is faster, once it has been started.
+    /// Whether a GPU that has been started is faster.
     pub fn is_less_on_gpu(&self) -> bool {
-        self.gpu < self.processor
+        self.gpu < self.cpu
     }
 }
 
-/// Where the layers of a run are best computed, and why.
+/// The times of all layers of a run, by which a backend is chosen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Choice {
     /// By layer, in their order.
@@ -196,8 +188,8 @@ pub struct Choice {
 
 impl Choice {
     /// Compares the two for every layer of a run.
-    pub fn new(layers: &[LayerSize], processor: &Processor, gpu: &Accelerator) -> Self {
-        let cost = |layer| LayerCost::new(layer, processor, gpu);
+    pub fn new(layers: &[LayerSize], cpu: &CpuSpeed, gpu: &GpuSpeed) -> Self {
+        let cost = |layer| LayerCost::new(layer, cpu, gpu);
         Self {
             layers: layers.iter().map(cost).collect(),
         }
@@ -205,46 +197,40 @@ impl Choice {
 
     /// Seconds that the run takes without the GPU.
     pub fn without_gpu(&self) -> f64 {
-        self.layers.iter().map(|layer| layer.processor).sum()
+        self.layers.iter().map(|layer| layer.cpu).sum()
     }
 
-    /// Seconds that it takes with the layers that are faster there on the GPU, its start included.
+    /// Seconds that it takes if the GPU computes the layers that it is faster at, including the GPU's start.
     pub fn with_gpu(&self) -> f64 {
-        let fastest = self
-            .layers
-            .iter()
-            .map(|layer| layer.gpu.min(layer.processor));
+        let fastest = self.layers.iter().map(|layer| layer.gpu.min(layer.cpu));
         START + fastest.sum::<f64>()
     }
 
-    /// Whether the layers that are faster on the GPU make up for its start.
+    /// Whether the time saved on the GPU makes up for starting it.
     pub fn uses_gpu(&self) -> bool {
         self.with_gpu() < self.without_gpu()
     }
 }
 
-/// From which size on a GPU is faster, in kernels n of a float32 layer `[n, n, 3, 3]`; `None` where it never is.
+/// The most kernels for which the CPU and a GPU are compared: a layer of more takes minutes on the CPU.
+const LARGEST: usize = 65_536;
+
+/// The smallest float32 layer `[n, n, 3, 3]` for which a GPU is faster, as its n; `None` if it never is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakEven {
-    /// In a run that uses the GPU anyway.
+    /// In a run that uses the GPU in any case.
     pub layer: Option<usize>,
-    /// Where the layer is alone, and has to make up for the start.
+    /// In a run of this one layer, which has to make up for the GPU's start.
     pub run: Option<usize>,
 }
 
 impl BreakEven {
-    /// Tries the multiples of 8 up to 65536: beyond that a layer takes minutes on a processor.
-    pub fn between(processor: &Processor, gpu: &Accelerator) -> Self {
+    /// Tries the multiples of 8 up to [`LARGEST`].
+    pub fn between(cpu: &CpuSpeed, gpu: &GpuSpeed) -> Self {
         let first = |wins: &dyn Fn(&Choice) -> bool| {
-            (8..=65_536usize).step_by(8).find(|&kernels| {
-                let layer = LayerSize {
-                    kernels,
-                    length: kernels * 9,
-                    groups: 1,
-                    bytes: kernels * kernels * 9 * size_of::<f32>(),
-                };
-                wins(&Choice::new(&[layer], processor, gpu))
-            })
+            (8..=LARGEST)
+                .step_by(8)
+                .find(|&kernels| wins(&Choice::new(&[LayerSize::square(kernels)], cpu, gpu)))
         };
         Self {
             layer: first(&|choice| choice.layers[0].is_less_on_gpu()),
@@ -267,8 +253,8 @@ mod tests {
     }
 
     /// The rates as an A100 of 108 multiprocessors has them.
-    fn a100(precision: DevicePrecision) -> Accelerator {
-        Accelerator::new(108, 1_410_000_000, (8, 0), precision)
+    fn a100(precision: DevicePrecision) -> GpuSpeed {
+        GpuSpeed::new(108, 1_410_000_000, (8, 0), precision)
     }
 
     #[test]
@@ -276,17 +262,17 @@ mod tests {
         let wide4096 = float32(4096, 4608, 1);
         let wide8192 = float32(8192, 2304, 1);
         for (precision, layer, measured) in [
-            (Precision::Byte, wide4096, 1.19),
-            (Precision::Byte, wide8192, 1.48),
-            (Precision::Single, wide4096, 1.76),
-            (Precision::Single, wide8192, 3.47),
+            (Precision::Int8, wide4096, 1.19),
+            (Precision::Int8, wide8192, 1.48),
+            (Precision::F32, wide4096, 1.76),
+            (Precision::F32, wide8192, 3.47),
         ] {
-            let seconds = Processor::new(precision, 1).seconds(&layer);
+            let seconds = CpuSpeed::new(precision, 1).seconds(&layer);
             assert!(
                 (0.75..1.25).contains(&(seconds / measured)),
                 "{precision} {layer:?}: {seconds} for {measured}"
             );
-            let on_two = Processor::new(precision, 2).seconds(&layer);
+            let on_two = CpuSpeed::new(precision, 2).seconds(&layer);
             assert!((on_two * 2.0 - seconds).abs() < 1e-9);
         }
     }
@@ -295,8 +281,8 @@ mod tests {
     fn data_sheets_peaks_follow_from_the_rates() {
         // Multiprocessors, boost clock, capability, format, 10¹² operations a second (a multiply-add is two).
         for (multiprocessors, clock, capability, precision, peak) in [
-            (40, 1.59e9, (7, 5), DevicePrecision::Single, 8.1),
-            (108, 1.41e9, (8, 0), DevicePrecision::Single, 19.5),
+            (40, 1.59e9, (7, 5), DevicePrecision::F32, 8.1),
+            (108, 1.41e9, (8, 0), DevicePrecision::F32, 19.5),
             (108, 1.41e9, (8, 0), DevicePrecision::Tf32, 156.0),
             (108, 1.41e9, (8, 0), DevicePrecision::Bf16, 312.0),
             (82, 1.695e9, (8, 6), DevicePrecision::Tf32, 35.6),
@@ -309,7 +295,7 @@ mod tests {
             let of_rates = 2.0
                 * f64::from(multiprocessors)
                 * clock
-                * multiply_adds_per_cycle(precision, capability);
+                * precision.multiply_adds_per_cycle(capability);
             assert!(
                 (of_rates / 1e12 / peak - 1.0).abs() < 0.01,
                 "{capability:?} {precision}: {of_rates}"
@@ -319,12 +305,12 @@ mod tests {
 
     #[test]
     fn groups_divide_the_products_on_both_sides() {
-        let processor = Processor::new(Precision::Single, 1);
-        let gpu = a100(DevicePrecision::Single);
+        let cpu = CpuSpeed::new(Precision::F32, 1);
+        let gpu = a100(DevicePrecision::F32);
         let (whole, parted) = (float32(1024, 1024, 1), float32(1024, 1024, 32));
         let without_bytes = |seconds: f64, rate: f64| seconds - whole.bytes as f64 / rate;
-        let ratio = without_bytes(processor.seconds(&whole), READ)
-            / without_bytes(processor.seconds(&parted), READ);
+        let ratio =
+            without_bytes(cpu.seconds(&whole), READ) / without_bytes(cpu.seconds(&parted), READ);
         assert!((ratio - 32.0).abs() < 1e-6, "{ratio}");
         let ratio = (without_bytes(gpu.seconds(&whole), BUS) - LAYER)
             / (without_bytes(gpu.seconds(&parted), BUS) - LAYER);
@@ -333,44 +319,44 @@ mod tests {
 
     #[test]
     fn small_layers_stay_and_small_runs_do_not_start_a_gpu() {
-        let processor = Processor::new(Precision::Byte, 2);
+        let cpu = CpuSpeed::new(Precision::Int8, 2);
         let gpu = a100(DevicePrecision::Tf32);
         let (small, large) = (float32(64, 576, 1), float32(8192, 2304, 1));
-        let choice = Choice::new(&[small, large, large], &processor, &gpu);
+        let choice = Choice::new(&[small, large, large], &cpu, &gpu);
         assert!(choice.uses_gpu());
         let on_gpu = choice.layers.iter().map(LayerCost::is_less_on_gpu);
         assert!(on_gpu.eq([false, true, true]));
         assert!(choice.with_gpu() < choice.without_gpu());
 
         // Alone, a layer of 512 kernels is faster on the GPU by less than it takes to start it.
-        let choice = Choice::new(&[float32(512, 4608, 1)], &processor, &gpu);
+        let choice = Choice::new(&[float32(512, 4608, 1)], &cpu, &gpu);
         assert!(choice.layers[0].is_less_on_gpu());
         assert!(!choice.uses_gpu());
-        assert!(!Choice::new(&[], &processor, &gpu).uses_gpu());
+        assert!(!Choice::new(&[], &cpu, &gpu).uses_gpu());
     }
 
     #[test]
     fn break_even_is_the_first_size_that_wins() {
-        let processor = Processor::new(Precision::Byte, 2);
+        let cpu = CpuSpeed::new(Precision::Int8, 2);
         let gpu = a100(DevicePrecision::Tf32);
-        let even = BreakEven::between(&processor, &gpu);
+        let even = BreakEven::between(&cpu, &gpu);
         let (layer, run) = (even.layer.unwrap(), even.run.unwrap());
         assert!(layer < run, "{even:?}");
-        let cost = |n: usize| Choice::new(&[float32(n, 9 * n, 1)], &processor, &gpu);
+        let cost = |n: usize| Choice::new(&[float32(n, 9 * n, 1)], &cpu, &gpu);
         assert!(cost(layer).layers[0].is_less_on_gpu());
         assert!(!cost(layer - 8).layers[0].is_less_on_gpu());
         assert!(cost(run).uses_gpu() && !cost(run - 8).uses_gpu());
 
         // A GPU that hardly computes never wins.
-        let slow = Accelerator::new(1, 1_000_000, (7, 5), DevicePrecision::Single);
-        assert_eq!(BreakEven::between(&processor, &slow).run, None);
+        let slow = GpuSpeed::new(1, 1_000_000, (7, 5), DevicePrecision::F32);
+        assert_eq!(BreakEven::between(&cpu, &slow).run, None);
     }
 
     #[test]
     fn a_clock_that_is_not_told_is_assumed() {
         let layer = float32(8192, 2304, 1);
-        let unknown = Accelerator::new(40, 0, (7, 5), DevicePrecision::Single).seconds(&layer);
-        let assumed = Accelerator::new(40, CLOCK, (7, 5), DevicePrecision::Single).seconds(&layer);
+        let unknown = GpuSpeed::new(40, 0, (7, 5), DevicePrecision::F32).seconds(&layer);
+        let assumed = GpuSpeed::new(40, CLOCK, (7, 5), DevicePrecision::F32).seconds(&layer);
         assert_eq!(unknown, assumed);
     }
 }

@@ -8,18 +8,18 @@ use super::cuda::{Device, DevicePrecision};
 /// What computes the similarities of a layer, and in which precision it screens them. No decision depends on it.
 #[derive(Clone, Copy, Debug)]
 pub enum Engine<'d> {
-    /// The processor.
-    Processor(Precision),
-    /// A GPU.
+    /// The CPU, on rayon's threads.
+    Cpu(Precision),
+    /// A GPU that has been started.
     Device(&'d Arc<Device>, DevicePrecision),
 }
 
 impl Engine<'_> {
-    /// The same in float32: what is drawn must be as precise.
+    /// The same in float32, the precision that figures need.
     pub fn in_float32(self) -> Self {
         match self {
-            Self::Processor(_) => Self::Processor(Precision::Single),
-            Self::Device(device, _) => Self::Device(device, DevicePrecision::Single),
+            Self::Cpu(_) => Self::Cpu(Precision::F32),
+            Self::Device(device, _) => Self::Device(device, DevicePrecision::F32),
         }
     }
 }

@@ -19,7 +19,7 @@ pub enum Error {
         "layer `{layer}`: LAPACK found no eigenvalues (its iteration did not converge); do without them with --no-spectrum"
     )]
     NoSpectrum { layer: String },
-    /// A GPU failed.
+    /// A GPU failed or cannot be used.
     #[error(transparent)]
     Device(#[from] super::cuda::Error),
 }

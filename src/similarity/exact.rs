@@ -113,6 +113,11 @@ pub fn norm<E: Element>(x: &[u8]) -> f64 {
     dot::<E>(x, x).sqrt()
 }
 
+/// Whether a kernel of this norm takes part: finite, and of norm at least [`EPSILON`].
+pub fn is_live(norm: f64) -> bool {
+    norm.is_finite() && norm >= EPSILON
+}
+
 /// Cosine similarity from a dot product and two norms, step 1 of the algorithm (`algorithm.md` calls it `sim`), within
 /// [−1, 1]: rounding alone would put it a few 2⁻⁵³ beyond for parallel kernels.
 pub fn cosine(dot: f64, norm_x: f64, norm_y: f64) -> f64 {

@@ -9,44 +9,46 @@ use rayon::prelude::*;
 use crate::meter::Meter;
 use crate::schedule::per_task;
 
+use super::cpu::{CpuTile, Source, UnitVectors};
 use super::kernels::Computed;
-use super::processor::{ProcessorTile, Source, Units};
+use super::tile::upper_tiles;
 use super::{Error, Kernels, Tile, cuda};
 
-/// Kernels along a side of a tile. 256² float32 are 256 KiB, which stay in a core's second-level cache while they are read.
+/// Kernels along a side of a tile. 256² float32 are 256 KiB, which stay in a core's L2 cache while they are read.
 const TILE: usize = 256;
 
-/// Multiply-adds in the time in which a byte is read, about, for products of bytes.
+/// Int8 multiply-adds in the time that reading one byte takes, roughly.
 const PRODUCTS_PER_BYTE: usize = 25;
 
-/// The kernels of a layer that are compared with each other. Each has a place among them, from 0.
+/// The kernels of a layer that are compared with each other. A kernel's *place* is its index in the group, from 0.
 #[derive(Clone, Debug)]
 pub struct Group<'k, 'a> {
     kernels: &'k Kernels<'a>,
     start: usize,
     computed: Computed<'k>,
     errors: Vec<f32>,
-    /// For every place the first one that holds the same kernel; found out only where two are the same.
+    /// For every place the first one that holds the same kernel; computed when two kernels first seem to be the same.
     twins: OnceLock<Vec<usize>>,
 }
 
-impl<'k, 'a> Group<'k, 'a> {
-    pub(super) fn new(
-        kernels: &'k Kernels<'a>,
-        start: usize,
-        computed: Computed<'k>,
-        errors: Vec<f32>,
-    ) -> Self {
-        Self {
-            kernels,
-            start,
-            computed,
-            errors,
-            twins: OnceLock::new(),
-        }
+impl<'a> Kernels<'a> {
+    /// The groups in which kernels are compared; none where nothing is to be screened.
+    pub fn groups(&self) -> impl Iterator<Item = Group<'_, 'a>> {
+        let starts = (0..self.len()).step_by(self.group_len());
+        starts.enumerate().map_while(|(group, start)| {
+            Some(Group {
+                kernels: self,
+                start,
+                computed: self.computed(group)?,
+                errors: self.errors(group),
+                twins: OnceLock::new(),
+            })
+        })
     }
+}
 
-    /// Number of kernels.
+impl Group<'_, '_> {
+    /// Number of kernels in the group.
     pub fn len(&self) -> usize {
         self.errors.len()
     }
@@ -96,8 +98,8 @@ impl<'k, 'a> Group<'k, 'a> {
         twins[place]
     }
 
-    /// Shows every pair once, in tiles of the upper triangle, to `visit`, and tells `meter` of the multiply-adds: on several
-    /// threads at once and in no fixed order where there is more than one tile.
+    /// Calls `visit` with tiles that cover the upper triangle, so that every pair is seen once, on several threads at once and in
+    /// no fixed order. Reports the multiply-adds to `meter`.
     ///
     /// # Errors
     ///
@@ -116,10 +118,10 @@ impl<'k, 'a> Group<'k, 'a> {
             Ok(())
         };
         match self.computed {
-            Computed::Processor(units) => self.for_each_processor_tile(units, |tile| visit(tile)),
+            Computed::Cpu(units) => self.for_each_cpu_tile(units, |tile| visit(tile)),
             Computed::Device(layer) => {
                 let norms = self.kernels.norms();
-                let group = cuda::Group {
+                let group = cuda::GroupRows {
                     rows: self.kernels.rows(),
                     norms: &norms,
                     start: self.start,
@@ -130,13 +132,15 @@ impl<'k, 'a> Group<'k, 'a> {
         }
     }
 
-    fn for_each_processor_tile(
+    fn for_each_cpu_tile(
         &self,
-        units: &Units,
-        visit: impl Fn(&mut ProcessorTile<'_>) -> Result<(), Error> + Sync,
+        units: &UnitVectors,
+        visit: impl Fn(&mut CpuTile<'_>) -> Result<(), Error> + Sync,
     ) -> Result<(), Error> {
+        let norms = self.kernels.norms();
         let source = Source {
-            kernels: self.kernels,
+            rows: self.kernels.rows(),
+            norms: &norms,
             start: self.start,
             units,
             errors: &self.errors,
@@ -148,21 +152,9 @@ impl<'k, 'a> Group<'k, 'a> {
                 TILE * TILE * self.kernels.rows().row_len() / PRODUCTS_PER_BYTE,
             ))
             .try_for_each_init(Vec::new, |buffer: &mut Vec<f32>, (rows, columns)| {
-                visit(&mut ProcessorTile::new(source, rows, columns, buffer))
+                visit(&mut CpuTile::new(source, rows, columns, buffer))
             })
     }
-}
-
-/// The places of the tiles that cover the upper triangle of a square of `n`, with at most `side` places along a side.
-pub(super) fn upper_tiles(
-    n: usize,
-    side: usize,
-) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
-    let part = move |start: usize| start..(start + side).min(n);
-    (0..n).step_by(side).flat_map(move |row| {
-        let columns = (row..n).step_by(side);
-        columns.map(move |column| (part(row), part(column)))
-    })
 }
 
 #[cfg(test)]
@@ -188,14 +180,14 @@ mod tests {
 
     /// Shows every pair to `see`, once it has checked that its screened similarity is within the bounds.
     fn for_each_pair(group: &Group<'_, '_>, refine: bool, see: impl Fn(usize, usize) + Sync) {
-        let Computed::Processor(units) = group.computed else {
+        let Computed::Cpu(units) = group.computed else {
             panic!("not the processor's");
         };
-        let check = |tile: &mut ProcessorTile<'_>| {
+        let check = |tile: &mut CpuTile<'_>| {
             if refine && units.are_coarse() {
                 tile.refine();
             }
-            for row in tile.by_row() {
+            for row in tile.screened().by_row() {
                 let columns = row.values.iter().zip(row.errors);
                 for (column, (&value, &error)) in (row.first..).zip(columns) {
                     let off = (f64::from(value) - group.similarity(row.place, column)).abs();
@@ -210,12 +202,12 @@ mod tests {
             }
             Ok(())
         };
-        group.for_each_processor_tile(units, check).unwrap();
+        group.for_each_cpu_tile(units, check).unwrap();
     }
 
     #[test]
     fn every_pair_is_shown_once_and_within_the_bounds() {
-        for (precision, n, d) in [(Precision::Single, 1027, 5), (Precision::Byte, 531, 50)] {
+        for (precision, n, d) in [(Precision::F32, 1027, 5), (Precision::Int8, 531, 50)] {
             let values = noise(n * d);
             let kernels = kernels_of(&values, n, 1, precision);
             let group = kernels.groups().next().unwrap();
@@ -238,7 +230,7 @@ mod tests {
             scale in -30i32..30,
             d in 1usize..300,
             signs in any::<u64>(),
-            precision in prop::sample::select(vec![Precision::Single, Precision::Byte]),
+            precision in prop::sample::select(vec![Precision::F32, Precision::Int8]),
             refine in any::<bool>(),
         ) {
             let values: Vec<u8> = noise(4 * d)

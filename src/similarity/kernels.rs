@@ -10,11 +10,11 @@ use crate::schedule::per_task;
 use crate::simd::{self, Loop};
 use crate::weight::{ConvWeight, Element, Rows, with_element};
 
+use super::cpu::{BATCH, Batch, UnitVectors};
 use super::exact::{self, LANES};
-use super::processor::{BATCH, Batch, Units, write_unit};
-use super::{Engine, Error, Group, Precision, cuda};
+use super::{Engine, Error, Precision, cuda};
 
-/// What to do with kernels that hold a NaN or an infinity.
+/// What to do with kernels that contain a NaN or an infinity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NonFinite {
     /// Give up with an error.
@@ -23,7 +23,7 @@ pub enum NonFinite {
     LeaveAlone,
 }
 
-/// The kernels of one layer with their norms, of which each is compared with those of its own group only.
+/// The kernels of one layer with their norms. Each is compared with the others of its own group only.
 #[derive(Debug)]
 pub struct Kernels<'a> {
     rows: Rows<'a>,
@@ -32,48 +32,42 @@ pub struct Kernels<'a> {
     screen: Screen,
 }
 
-/// What similarities are screened with.
+/// The data that similarities are screened with.
 #[derive(Debug)]
 enum Screen {
-    /// Nothing: each is computed by the definition.
+    /// None: every similarity is computed by the definition.
     None,
     /// Unit vectors, by group.
-    Processor(Vec<Units>),
+    Cpu(Vec<UnitVectors>),
     /// Unit vectors on a device.
     Device(cuda::Layer),
 }
 
-/// What a group's similarities are computed from.
+/// The data that a group's similarities are computed from.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Computed<'k> {
-    Processor(&'k Units),
+    Cpu(&'k UnitVectors),
     Device(&'k cuda::Layer),
 }
 
-/// What is known of a kernel once its numbers have been read.
+/// The measurements of a kernel, from one pass over its numbers.
 #[derive(Clone, Copy, Debug, Default)]
 struct Measure {
     /// The dot product with itself.
     square: f64,
     norm: f64,
-    /// How much it adds to the error of a screened similarity; NaN where it takes no part, so that no comparison holds.
+    /// Its share of the error bound of a screened similarity; NaN if it takes no part, so that no comparison holds.
     error: f32,
 }
 
-impl Measure {
-    fn takes_part(&self) -> bool {
-        self.norm.is_finite() && self.norm >= exact::EPSILON
-    }
-}
-
 impl<'a> Kernels<'a> {
-    /// Reads every kernel of a weight, whose rows may have been merged already, once: takes its norm and, to screen
-    /// similarities by some engine, its unit vector.
+    /// Reads every kernel of a weight once (its rows may have been merged already), and computes its norm and, if an engine is to
+    /// screen similarities, its unit vector.
     ///
     /// # Errors
     ///
-    /// [`Error::NonFinite`], with the layer's name, where kernels hold a NaN or an infinity and those are refused. A norm
-    /// beyond float64 counts as infinite. [`Error::Device`] where a device fails.
+    /// [`Error::NonFinite`], with the layer's name, if kernels contain a NaN or an infinity and those are refused; a norm that
+    /// overflows float64 counts as infinite. [`Error::Device`] if a GPU fails.
     pub fn new(
         weight: &ConvWeight<'_>,
         rows: Rows<'a>,
@@ -93,9 +87,9 @@ impl<'a> Kernels<'a> {
                 });
                 (Screen::Device(layer), measures.collect())
             }
-            Some(Engine::Processor(precision)) => {
+            Some(Engine::Cpu(precision)) => {
                 let (units, measures) = read(&rows, kernels, group, Some(precision));
-                (Screen::Processor(units), measures)
+                (Screen::Cpu(units), measures)
             }
             None => (Screen::None, read(&rows, kernels, group, None).1),
         };
@@ -143,15 +137,14 @@ impl<'a> Kernels<'a> {
         self.measures.iter().map(|measure| measure.square).collect()
     }
 
-    /// The Euclidean norm of every kernel; NaN where it holds a NaN, infinite where it holds an infinity or is beyond
-    /// float64.
+    /// The Euclidean norm of every kernel; NaN if it contains a NaN, infinite if it contains an infinity or overflows float64.
     pub fn norms(&self) -> Vec<f64> {
         self.measures.iter().map(|measure| measure.norm).collect()
     }
 
-    /// Whether a kernel takes part: finite, and of norm at least [`exact::EPSILON`].
+    /// Whether a kernel takes part ([`exact::is_live`]).
     pub fn is_live(&self, kernel: usize) -> bool {
-        self.measures[kernel].takes_part()
+        exact::is_live(self.measures[kernel].norm)
     }
 
     /// The kernels that may merge with this one, itself included: those of its group.
@@ -160,35 +153,29 @@ impl<'a> Kernels<'a> {
         start..start + self.group
     }
 
-    /// The groups in which kernels are compared; none where nothing is to be screened.
-    pub fn groups(&self) -> impl Iterator<Item = Group<'_, 'a>> {
-        let starts = (0..self.len()).step_by(self.group);
-        starts.enumerate().map_while(|(group, start)| {
-            let computed = match &self.screen {
-                Screen::None => return None,
-                Screen::Processor(units) => Computed::Processor(&units[group]),
-                Screen::Device(layer) => Computed::Device(layer),
-            };
-            let measures = &self.measures[start..start + self.group];
-            let errors = measures.iter().map(|measure| measure.error).collect();
-            Some(Group::new(self, start, computed, errors))
-        })
+    /// Number of kernels in a group.
+    pub(super) fn group_len(&self) -> usize {
+        self.group
+    }
+
+    /// The data that the similarities of a group, from 0, are computed from; `None` if nothing is to be screened.
+    pub(super) fn computed(&self, group: usize) -> Option<Computed<'_>> {
+        match &self.screen {
+            Screen::None => None,
+            Screen::Cpu(units) => Some(Computed::Cpu(&units[group])),
+            Screen::Device(layer) => Some(Computed::Device(layer)),
+        }
+    }
+
+    /// Each kernel's share of the error bound of a screened similarity, for a group, from 0.
+    pub(super) fn errors(&self, group: usize) -> Vec<f32> {
+        let measures = &self.measures[group * self.group..(group + 1) * self.group];
+        measures.iter().map(|measure| measure.error).collect()
     }
 
     /// The dot product of a kernel with itself.
     pub(super) fn square(&self, kernel: usize) -> f64 {
         self.measures[kernel].square
-    }
-
-    /// Writes a part of a kernel's unit vector in float32; nothing if it takes no part.
-    pub(super) fn write_unit(&self, kernel: usize, part: &Range<usize>, unit: &mut [f32]) {
-        let (measure, row) = (self.measures[kernel], self.rows.row(kernel));
-        if measure.takes_part() {
-            with_element!(self.rows.float(), E => {
-                let row = &row[part.start * E::SIZE..part.end * E::SIZE];
-                write_unit::<E>(row, measure.norm, unit);
-            });
-        }
     }
 
     /// The similarity of two kernels by the float64 definition.
@@ -199,20 +186,20 @@ impl<'a> Kernels<'a> {
     }
 }
 
-/// The unit vectors of a layer's groups, and what is known of every kernel.
+/// The unit vectors of a layer's groups, and the measurements of every kernel.
 fn read(
     rows: &Rows<'_>,
     kernels: usize,
     group: usize,
     screen: Option<Precision>,
-) -> (Vec<Units>, Vec<Measure>) {
+) -> (Vec<UnitVectors>, Vec<Measure>) {
     let mut measures = vec![Measure::default(); kernels];
-    let mut units: Vec<Units> = screen.map_or_else(Vec::new, |precision| {
+    let mut units: Vec<UnitVectors> = screen.map_or_else(Vec::new, |precision| {
         let groups = 0..kernels / group;
-        let zero = |_| Units::zero(precision, group, rows.row_len());
+        let zero = |_| UnitVectors::zero(precision, group, rows.row_len());
         groups.map(zero).collect()
     });
-    let mut batches = units.iter_mut().flat_map(Units::batches);
+    let mut batches = units.iter_mut().flat_map(UnitVectors::batches);
     let starts = (0..kernels)
         .step_by(group)
         .flat_map(|start| (start..start + group).step_by(BATCH));
@@ -233,7 +220,7 @@ fn read(
     (units, measures)
 }
 
-/// Reads a kernel, and writes its unit vector to its place in a batch, if there is one.
+/// Measures a kernel, and writes its unit vector to its place in a batch, if there is one.
 fn prepared(
     rows: &Rows<'_>,
     kernel: usize,
@@ -242,7 +229,7 @@ fn prepared(
 ) -> Measure {
     let row = rows.row(kernel);
     let (mut measure, greatest) = measured(rows.float(), row);
-    if let Some(batch) = batch.filter(|_| measure.takes_part()) {
+    if let Some(batch) = batch.filter(|_| exact::is_live(measure.norm)) {
         let error =
             with_element!(rows.float(), E => batch.write::<E>(place, row, measure.norm, greatest));
         measure.error = error as f32;
@@ -281,7 +268,7 @@ impl<E: Element> Loop for SquareAndGreatest<'_, E> {
         for chunk in chunks.by_ref() {
             take(exact::widened::<E>(chunk), &mut squares, &mut greatest);
         }
-        // Zeros in the place of what is missing change no lane: a sum of squares is never −0.
+        // Padding with zeros changes no lane: a sum of squares is never −0.
         let rest = exact::widened::<E>(chunks.remainder());
         take(rest, &mut squares, &mut greatest);
         (
@@ -327,7 +314,7 @@ pub(crate) fn kernels_of(
         &weight,
         rows,
         NonFinite::Refuse,
-        Some(Engine::Processor(precision)),
+        Some(Engine::Cpu(precision)),
     )
     .expect("finite kernels")
 }

@@ -1,39 +1,39 @@
-//! How alike the kernels of a layer are: the exact definition, and the fast screen that spares most of its use.
+//! How similar the kernels of a layer are: the exact definition, and the fast screen that makes most exact tests unnecessary.
 //!
 //! A similarity is *defined* as a float64 value ([`exact`]). All of a layer's are computed at once in lower precision
-//! ([`Precision`], [`DevicePrecision`]), off by no more than a proven bound; whatever lies nearer to a decision than that
-//! bound is decided by the definition. So every machine, BLAS, GPU and thread count comes to the same decisions.
+//! ([`Precision`], [`DevicePrecision`]), with a proven error bound; a pair that lies closer to a decision than the bound is
+//! decided by the definition. So the decisions are the same on every machine, BLAS, GPU and thread count.
 //!
-//! Where they are computed is a run's [`Backend`] and a layer's [`Engine`]. Whoever asks of them sees [`Tile`]s, which answer
-//! where they lie: in the processor's memory (`processor`) or a GPU's ([`cuda`]). What is found goes through one
-//! [`Scan`], whichever it was.
+//! A run has one [`Backend`], which gives each layer an [`Engine`]. Callers see [`Tile`]s, which answer questions in the memory
+//! that they are in: the CPU's (`cpu`) or a GPU's ([`cuda`]). One [`Scan`] collects the answers of both.
 
 mod backend;
 mod bound;
-pub mod cost;
-pub mod cuda;
+pub(crate) mod cost;
+mod cpu;
+pub(crate) mod cuda;
 mod engine;
 mod error;
 pub mod exact;
 mod group;
-pub mod hundredths;
 mod kernels;
 mod nearest;
-mod processor;
 mod scan;
-pub mod tile;
+pub(crate) mod tau_bins;
+pub(crate) mod tile;
 
-pub use backend::{Backend, Screens, Wanted};
-pub use bound::guard_band;
-pub use cost::LayerSize;
+pub use backend::BackendRequest;
+pub(crate) use backend::{Backend, Reason, Screens};
+pub(crate) use cost::LayerSize;
+pub use cpu::Precision;
 pub use cuda::{DevicePrecision, Error as DeviceError};
 pub use engine::Engine;
 pub use error::Error;
-pub use group::Group;
+pub(crate) use group::Group;
 #[cfg(test)]
 pub(crate) use kernels::kernels_of;
 pub use kernels::{Kernels, NonFinite};
-pub use nearest::{Nearest, Neighbour};
-pub use processor::Precision;
-pub use scan::Scan;
-pub use tile::Tile;
+pub use nearest::Nearest;
+pub use scan::Neighbour;
+pub(crate) use scan::Scan;
+pub(crate) use tile::Tile;

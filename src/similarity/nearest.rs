@@ -1,32 +1,20 @@
 //! Every kernel's nearest neighbour, exactly.
 
-use serde::Serialize;
-
 use crate::meter::Meter;
 
-use super::{Error, Group, Kernels, Scan};
-
-/// Another kernel and how similar it is, by the float64 definition.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Neighbour {
-    /// The kernel's number within the layer.
-    pub kernel: usize,
-    /// The similarity, in [−1, 1].
-    pub similarity: f64,
-}
+use super::{Error, Group, Kernels, Neighbour, Scan};
 
 /// The nearest neighbours of all kernels of a layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Nearest(Vec<Option<Neighbour>>);
 
 impl Nearest {
-    /// Finds for every kernel the one of greatest similarity in its group, ties going to the lowest number. Kernels that
-    /// take no part have no neighbour and are nobody's.
-    /// `meter` is told of the multiply-adds.
+    /// Finds for every kernel the most similar one in its group; ties go to the lowest number. Kernels that take no part have no
+    /// neighbour and are nobody's. Reports the multiply-adds to `meter`.
     ///
     /// # Errors
     ///
-    /// Where a device fails.
+    /// If a GPU fails.
     pub fn of(kernels: &Kernels<'_>, meter: &dyn Meter) -> Result<Self, Error> {
         let mut nearest = Self::of_none(kernels.len());
         for group in kernels.groups() {
@@ -37,30 +25,29 @@ impl Nearest {
         Ok(nearest)
     }
 
-    /// Of no kernel out of `n`: those of the groups are added.
+    /// For `n` kernels, none of which has a neighbour yet: groups are added.
     pub(crate) fn of_none(n: usize) -> Self {
         Self(vec![None; n])
     }
 
-    /// Adds what a scan of all of a group's tiles found.
+    /// Adds the result of a scan of all of a group's tiles.
     pub(crate) fn add(&mut self, group: &Group<'_, '_>, scan: &Scan<'_, '_, '_>) {
         for (place, neighbour) in scan.nearest().into_iter().enumerate() {
             self.0[group.kernel(place)] = neighbour;
         }
     }
 
-    /// From what each kernel's neighbour is.
     #[cfg(test)]
     pub(crate) fn from_neighbours(neighbours: Vec<Option<Neighbour>>) -> Self {
         Self(neighbours)
     }
 
-    /// By kernel.
+    /// Each kernel's neighbour, by its number.
     pub fn by_kernel(&self) -> &[Option<Neighbour>] {
         &self.0
     }
 
-    /// The similarities, of the kernels that have a neighbour.
+    /// The similarities of the kernels that have a neighbour.
     pub fn similarities(&self) -> impl Iterator<Item = f64> {
         self.0.iter().flatten().map(|n| n.similarity)
     }
@@ -96,7 +83,7 @@ mod tests {
         use_them: impl Fn(&Kernels<'_>) -> R,
     ) -> [R; 2] {
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        [Precision::Single, Precision::Byte]
+        [Precision::F32, Precision::Int8]
             .map(|precision| use_them(&kernels_of(&bytes, n, groups, precision)))
     }
 

@@ -1,6 +1,6 @@
-//! One way through the tiles of a group for all that is asked of its similarities: the pairs above a threshold, nearest
-//! neighbours, and the greatest similarity.
+//! One pass over the tiles of a group that finds the pairs above a threshold, nearest neighbours, and the greatest similarity.
 
+use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,38 +8,48 @@ use rayon::prelude::*;
 
 use crate::schedule::per_task;
 
-use super::tile::{Found, OpenPair, Screened, Search, Tile};
-use super::{Error, Group, Neighbour};
+use super::tile::{Found, OpenPair, PairBounds, Screened, Tile};
+use super::{Error, Group};
 
-/// Rivals of one kernel kept before they are thinned out; ties aside, a handful lie within the error bounds.
+/// Candidates for one kernel's neighbour that are kept before they are thinned out. Apart from ties, a handful lie within the
+/// error bounds.
 const MANY_RIVALS: usize = 64;
 
-/// As many for the most similar pair.
+/// The same for the most similar pair.
 const MANY_PAIRS: usize = 4096;
 
-/// Rivals that a kernel is left with in the end, about.
+/// Typical number of candidates per kernel after thinning.
 const RIVALS: usize = 4;
 
-/// What is found out tile by tile.
+/// Another kernel and how similar it is, by the float64 definition.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Neighbour {
+    /// The kernel's number within the layer.
+    pub kernel: usize,
+    /// The similarity, in [−1, 1].
+    pub similarity: f64,
+}
+
+/// The state of a pass over the tiles.
 #[derive(Debug)]
 pub struct Scan<'g, 'k, 'a> {
     group: &'g Group<'k, 'a>,
     tau: f64,
     pairs_above: AtomicU64,
-    /// By place; `None` for kernels whose neighbour nobody wants to know.
+    /// By place; `None` for kernels whose neighbour is not wanted.
     rivals: Vec<Option<Mutex<Rivals<usize>>>>,
-    /// Those for the most similar pair.
+    /// The candidates for the most similar pair.
     pairs: Mutex<Rivals<(usize, usize)>>,
 }
 
 /// The candidates for the greatest similarity.
 #[derive(Clone, Debug)]
 struct Rivals<R> {
-    /// What the greatest similarity certainly reaches, or what it must reach to be of interest.
+    /// A lower bound of the greatest similarity, or what it must reach to be of interest.
     bound: f32,
-    /// Those that may reach the bound, with the most that their similarity can be.
+    /// Those that may reach the bound, with an upper bound of their similarity.
     open: Vec<(f32, R)>,
-    /// The winner of those that were compared exactly already.
+    /// The best of those that were compared exactly already.
     settled: Option<(f64, R)>,
 }
 
@@ -52,7 +62,7 @@ impl<R: Copy + Ord> Rivals<R> {
         }
     }
 
-    /// Adds a rival. Whether there are so many now that some should be compared.
+    /// Adds a rival. Returns whether there are so many now that some should be compared.
     fn add(&mut self, at_most: f32, rival: R, many: usize) -> bool {
         self.open.push((at_most, rival));
         if self.open.len() <= many {
@@ -62,7 +72,7 @@ impl<R: Copy + Ord> Rivals<R> {
         self.open.len() > many / 2
     }
 
-    /// Compares the open rivals with the winner so far. `alike` may tell that a rival is as similar as the winner.
+    /// Compares the open rivals with the best so far. `alike` may say that a rival is exactly as similar as the best.
     fn settle(&mut self, similarity: impl Fn(R) -> f64, alike: impl Fn(R, R) -> bool) {
         for (at_most, rival) in std::mem::take(&mut self.open) {
             if at_most < self.bound {
@@ -76,7 +86,7 @@ impl<R: Copy + Ord> Rivals<R> {
         }
     }
 
-    /// Compares a rival whose similarity is known with the winner so far; ties go to the lowest.
+    /// Compares a rival whose similarity is known with the best so far; ties go to the lowest.
     fn take(&mut self, similarity: f64, rival: R) {
         let wins = self.settled.is_none_or(|(best, winner)| {
             similarity > best || (similarity == best && rival < winner)
@@ -90,8 +100,8 @@ impl<R: Copy + Ord> Rivals<R> {
 }
 
 impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
-    /// A scan for the pairs more similar than `tau`, for the nearest neighbours of the kernels at the places that are
-    /// `wanted`, where these may be more similar than `tau`, and for the greatest similarity of all.
+    /// A scan for the pairs above `tau`, for the nearest neighbours of the kernels at the places that are `wanted` (if these may be
+    /// above `tau`), and for the greatest similarity.
     pub fn new(group: &'g Group<'k, 'a>, tau: f64, wanted: impl Fn(usize) -> bool) -> Self {
         // Rounded down, so that nothing above the threshold is lost.
         let rivals = || Mutex::new(Rivals::above((tau as f32).next_down()));
@@ -106,12 +116,12 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
         }
     }
 
-    /// Takes a tile into account, in two passes: what the greatest similarities surely reach, then the pairs that count.
-    /// `above` is told the places of the pairs above the threshold that the screen leaves undecided.
+    /// Evaluates a tile in two passes: first lower bounds of the greatest similarities, then the pairs that matter. Calls `above`
+    /// with the places of each pair that the screen leaves undecided and that turns out to be above the threshold.
     ///
     /// # Errors
     ///
-    /// Those of the tile.
+    /// If the tile is on a GPU that fails.
     pub fn visit(
         &self,
         tile: &mut dyn Tile,
@@ -119,14 +129,8 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
     ) -> Result<(), Error> {
         loop {
             let bounds = self.bounds(tile)?;
-            let search = Search {
-                tau: self.tau as f32,
-                rows: &bounds.rows,
-                columns: &bounds.columns,
-                pair: bounds.pair,
-            };
             let starts = [tile.rows().start, tile.columns().start];
-            let screened = tile.find(&search, &mut |found| {
+            let screened = tile.find(&bounds, &mut |found| {
                 self.take(found, &bounds, starts, above);
             })?;
             if screened == Screened::Whole {
@@ -135,8 +139,8 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
         }
     }
 
-    /// What the greatest similarities of a tile must be able to reach, once it is noted what they surely reach.
-    fn bounds(&self, tile: &mut dyn Tile) -> Result<Bounds, Error> {
+    /// Takes note of a tile's lower bounds of the greatest similarities; returns what its pairs must be able to reach.
+    fn bounds(&self, tile: &mut dyn Tile) -> Result<PairBounds, Error> {
         let reached = tile.reached()?;
         let pair = {
             let greatest = reached.rows.iter();
@@ -145,18 +149,19 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
             pairs.bound = pairs.bound.max(greatest);
             pairs.bound
         };
-        Ok(Bounds {
+        Ok(PairBounds {
+            tau: self.tau as f32,
             rows: self.raise_bounds(tile.rows().start, &reached.rows),
             columns: self.raise_bounds(tile.columns().start, &reached.columns),
             pair,
         })
     }
 
-    /// Takes what a tile, which starts at these places, holds.
+    /// Evaluates the pairs that a tile, which starts at these places, has found.
     fn take(
         &self,
         found: Found,
-        bounds: &Bounds,
+        bounds: &PairBounds,
         starts: [usize; 2],
         above: &mut dyn FnMut(usize, usize),
     ) {
@@ -175,8 +180,8 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
         self.pairs_above.fetch_add(pairs_above, Ordering::Relaxed);
     }
 
-    /// Whether a pair is above the threshold by the definition. As its similarity is known then, all who look for the
-    /// greatest are told.
+    /// Whether a pair is above the threshold by the definition. Since its similarity is then known, every search for a greatest
+    /// similarity takes it into account.
     fn decide(&self, pair: &OpenPair) -> bool {
         let &OpenPair { a, b, .. } = pair;
         let known = pair.similarity;
@@ -190,8 +195,8 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
         similarity > self.tau
     }
 
-    /// Takes note of what the greatest similarities of the kernels from a place on surely reach; the bounds then, infinite
-    /// for kernels nobody wants to know of.
+    /// Takes note of lower bounds of the greatest similarities of the kernels from a place on; returns the bounds after that,
+    /// infinite for kernels whose neighbour is not wanted.
     fn raise_bounds(&self, start: usize, reached: &[f32]) -> Vec<f32> {
         let rivals = self.rivals[start..].iter().zip(reached);
         rivals
@@ -207,7 +212,7 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
     }
 
     /// Adds a pair to the lists to which it belongs.
-    fn sort_in(&self, starts: [usize; 2], bounds: &Bounds, pair: OpenPair) {
+    fn sort_in(&self, starts: [usize; 2], bounds: &PairBounds, pair: OpenPair) {
         let OpenPair { a, b, at_most, .. } = pair;
         for (bounds, start, place, rival) in [
             (&bounds.rows, starts[0], a, b),
@@ -258,8 +263,8 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
         pairs.settled.map(|(similarity, _)| similarity)
     }
 
-    /// By place, the nearest neighbour: of every kernel that is wanted and may have one above the threshold, if not
-    /// always above it. All tiles must have been visited.
+    /// By place, the nearest neighbour of every wanted kernel that may have one above the threshold (the neighbour found need not be
+    /// above it). All tiles must have been visited.
     pub fn nearest(&self) -> Vec<Option<Neighbour>> {
         self.rivals
             .par_iter()
@@ -279,14 +284,4 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
 
 fn lock<R>(rivals: &Mutex<Rivals<R>>) -> MutexGuard<'_, Rivals<R>> {
     rivals.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What a similarity must be able to reach to count.
-struct Bounds {
-    /// For the kernels along a tile's rows.
-    rows: Vec<f32>,
-    /// For those along its columns.
-    columns: Vec<f32>,
-    /// For the most similar pair of the group.
-    pair: f32,
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::{merge, place};
+use crate::{atomic, merge};
 
 /// A folder cannot be watched.
 #[derive(Debug, thiserror::Error)]
@@ -12,7 +12,7 @@ pub enum Error {
     #[error(transparent)]
     Merge(#[from] merge::Error),
     #[error(transparent)]
-    Place(#[from] place::Error),
+    Place(#[from] atomic::Error),
     #[error("{}: is not a folder; name the folder in which the trainer saves", .0.display())]
     NotAFolder(PathBuf),
     #[error("{}: cannot be listed ({error}); check its permissions", folder.display())]

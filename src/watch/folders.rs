@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::atomic::{self, Durability, or_here};
 use crate::files;
-use crate::place::{self, Durability, or_here};
 
 use super::{Error, Stamp, WatchRequest};
 
@@ -42,9 +42,9 @@ pub(super) fn see_to_folders(request: &WatchRequest) -> Result<(), Error> {
     let look = || {
         let problem = |error: io::Error| match error.kind() {
             io::ErrorKind::NotADirectory => {
-                place::Problem::NotInFolder(or_here(out.parent()).to_owned())
+                atomic::Problem::NotInFolder(or_here(out.parent()).to_owned())
             }
-            _ => place::Problem::Unwritable(error),
+            _ => atomic::Problem::Unwritable(error),
         };
         files::target(out).map_err(|error| problem(error).of(out))
     };
@@ -64,16 +64,16 @@ pub(super) fn see_to_folders(request: &WatchRequest) -> Result<(), Error> {
     Ok(())
 }
 
-fn make_folder(folder: &Path, durability: Durability) -> Result<(), place::Problem> {
+fn make_folder(folder: &Path, durability: Durability) -> Result<(), atomic::Problem> {
     let parent = or_here(folder.parent());
     match files::create_folder(folder) {
         // By another process, since.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            place::refuse_deleted_here(folder)?;
-            Err(place::Problem::FolderMissing(parent.to_owned()))
+            atomic::refuse_deleted_here(folder)?;
+            Err(atomic::Problem::FolderMissing(parent.to_owned()))
         }
-        Err(error) => Err(place::Problem::Unwritable(error)),
+        Err(error) => Err(atomic::Problem::Unwritable(error)),
         Ok(()) => durability.sync_at(parent),
     }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::atomic::{Durability, remove_abandoned};
 use crate::checkpoint::{self, Checkpoint};
 use crate::compute::{self, ComputeOptions};
 use crate::interrupted::Interrupted;
 use crate::merge::{self, Merged};
 use crate::meter::{Level, Meter};
-use crate::place::{Durability, remove_abandoned};
 use crate::selection::{self, Declaration};
 use crate::settings::Settings;
 use crate::similarity::{self, NonFinite};
@@ -59,7 +59,7 @@ pub type OnMerged<'f> = &'f mut dyn FnMut(&Merged<'_>, Duration) -> std::io::Res
 ///
 /// use inmerge_ckpt::compute::ComputeOptions;
 /// use inmerge_ckpt::interrupted::Interrupted;
-/// use inmerge_ckpt::place::Durability;
+/// use inmerge_ckpt::atomic::Durability;
 /// use inmerge_ckpt::settings::Settings;
 /// use inmerge_ckpt::similarity::NonFinite;
 /// use inmerge_ckpt::watch::{self, WatchRequest};

@@ -5,7 +5,7 @@ use crate::layers::Kind;
 
 use super::{KernelLayout, Rows};
 
-/// A weight whose kernels are known, in the tensor that holds it and in those that hold a copy.
+/// A weight whose kernels are known, with the tensor that holds it and those that hold a copy.
 #[derive(Clone, Debug)]
 pub struct ConvWeight<'a> {
     tensor: &'a Tensor,
@@ -17,8 +17,8 @@ pub struct ConvWeight<'a> {
 }
 
 impl<'a> ConvWeight<'a> {
-    /// The weight in this tensor; `None` where it is of no mergeable type, has no elements, more kernels or longer ones
-    /// than BLAS can count (2³¹ − 1), or cannot be of this kind and these groups.
+    /// The weight in this tensor; `None` if its type cannot be merged, it has no elements, more kernels or longer ones than BLAS can
+    /// index (2³¹ − 1), or cannot be of this kind with this many groups.
     pub fn new(tensor: &'a Tensor, kind: Kind, groups: usize) -> Option<Self> {
         let layout = KernelLayout::new(kind, groups, &tensor.shape)?;
         let blas_extent = 1..=i32::MAX as usize;
@@ -49,8 +49,7 @@ impl<'a> ConvWeight<'a> {
         self.channels_last
     }
 
-    /// The tensor.
-    /// The same weight, which these tensors hold as well: of the same dtype and shape, and equal in every byte.
+    /// The same weight with these copies: tensors of the same dtype and shape that are equal in every byte.
     pub fn with_copies(self, copies: Vec<&'a Tensor>) -> Self {
         Self { copies, ..self }
     }
@@ -60,7 +59,7 @@ impl<'a> ConvWeight<'a> {
         self.tensor
     }
 
-    /// The other tensors that hold it.
+    /// The other tensors that hold it; none if it has no copies.
     pub fn copies(&self) -> &[&'a Tensor] {
         &self.copies
     }
@@ -75,7 +74,7 @@ impl<'a> ConvWeight<'a> {
         &self.layout
     }
 
-    /// The equal parts within which kernels are compared.
+    /// Number of equal groups within which kernels are compared.
     pub fn groups(&self) -> usize {
         self.groups
     }
@@ -95,7 +94,7 @@ impl<'a> ConvWeight<'a> {
         self.bytes() * (1 + self.copies.len())
     }
 
-    /// The kernels' numbers, of the tensor's values.
+    /// The kernels' numbers, from the tensor's values.
     pub fn rows<'s>(&self, values: &'s [u8]) -> Rows<'s> {
         Rows::gather(values, self.float, &self.layout)
     }

@@ -2,11 +2,11 @@
 
 use half::{bf16, f16};
 
-use super::Blend;
+use super::blend::Blend;
 
 /// A number as a checkpoint stores it: little-endian, at any alignment.
 pub trait Element: Copy {
-    /// Bytes it takes.
+    /// Bytes of a stored number.
     const SIZE: usize;
 
     /// Reads it from exactly [`Self::SIZE`] bytes.
@@ -79,12 +79,12 @@ element!(bf16, 2, f32, |x| f32_of_bf16(x), |a, b, blend| {
     bf16_of_f32(blend.single(f32_of_bf16(a), f32_of_bf16(b)))
 });
 
-// The conversions of the `half` crate choose between instructions element by element; these have no branch, so that the
-// compiler can take many at a time. The tests hold them to that crate's.
+// The conversions of the `half` crate branch for each element; these have no branch, so that the compiler can vectorise them.
+// The tests compare them with that crate's.
 
 #[inline(always)]
 fn f32_of_f16(x: f16) -> f32 {
-    // Sign and all else go to their places, with copies of the sign between them to be removed.
+    // Shifts sign, exponent and mantissa into place; the mask removes the copies of the sign between them.
     let bits = (i32::from(x.to_bits() as i16) << 13) as u32 & 0x8FFF_E000;
     // The exponent's bias differs by 112; the product is exact, subnormals included.
     let finite = (f32::from_bits(bits) * 2f32.powi(112)).to_bits();
@@ -97,7 +97,7 @@ fn f32_of_f16(x: f16) -> f32 {
 fn f16_of_f32(x: f32) -> f16 {
     let bits = x.to_bits();
     let magnitude = bits & 0x7FFF_FFFF;
-    // Just below a power of two, half a unit in the last place of the result is added, and one bit more where that is odd.
+    // Adds half a unit in the last place of the result, less one bit, and one bit more if the result is odd.
     let normal = magnitude
         .wrapping_add(0xC800_0FFF)
         .wrapping_add((magnitude >> 13) & 1)

@@ -1,6 +1,7 @@
-//! The kernels of one convolution weight: which bytes each owns, as rows of numbers, and how two are blended.
+//! The kernels of one convolution weight: where each lies, how its numbers are read, and how two are blended.
 
 mod blend;
+mod blend_loop;
 mod conv;
 mod element;
 mod layout;

@@ -328,8 +328,11 @@ EXPORT int cuDeviceGetAttribute(int* value, int attribute, Device) {
     return SUCCESS;
 }
 
-EXPORT int cuDevicePrimaryCtxRetain(Context** context, Device) {
+EXPORT int cuDevicePrimaryCtxRetain(Context** context, Device device) {
     CALL("", OUT_OF_MEMORY)
+    if (device == number_of("FAKE_CUDA_BUSY", -1)) {
+        return OUT_OF_MEMORY;
+    }
     primary.retained++;
     *context = &primary;
     return SUCCESS;

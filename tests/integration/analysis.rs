@@ -182,7 +182,7 @@ fn analyses_agree_with_the_reference() {
                 spectrum: true,
                 drawings: false,
             };
-            let engine = Engine::Processor(Precision::Single);
+            let engine = Engine::Cpu(Precision::F32);
             let found = checkpoint.with_values(tensor, |values| task.analyse(values, engine, &()));
             let (found, _) = found.unwrap().unwrap();
             all.place = format!("{name}, {}", tensor.name);

@@ -697,16 +697,13 @@ fn what_is_missing_is_named_with_the_remedy() {
         .done();
 }
 
-/// 1.6 GB of zeros, which a file system keeps in no room, are worth a GPU, by the model of costs. With it gone, the processor
-/// does it all.
-#[test]
-fn auto_takes_a_gpu_where_it_pays_and_does_without_it_when_it_fails() {
-    let Some(gpu) = Gpu::any() else { return };
-    let folder = TempDir::new().unwrap();
-    let input = folder.path().join("huge.safetensors");
+/// A checkpoint of 1.6 GB of zeros, which a file system keeps in no room, and of a small layer: worth a GPU, by the model of
+/// costs.
+fn huge_checkpoint(folder: &Path) -> PathBuf {
+    let input = folder.join("huge.safetensors");
     let (n, d) = (16, 12_500_000usize);
     let numbers = n * d * 8;
-    let small = checkpoint(folder.path(), Dtype::F64, &[(40, 9, clustered(40, 9))]);
+    let small = checkpoint(folder, Dtype::F64, &[(40, 9, clustered(40, 9))]);
     let small = fs::read(small).unwrap();
     let small = &small[small.len() - 40 * 9 * 8..];
     let header = format!(
@@ -719,7 +716,104 @@ fn auto_takes_a_gpu_where_it_pays_and_does_without_it_when_it_fails() {
     fs::write(&input, &start).unwrap();
     let file = fs::OpenOptions::new().write(true).open(&input).unwrap();
     file.set_len((start.len() + numbers) as u64).unwrap();
+    input
+}
 
+/// `doctor` and a run with the same flags choose the same backend, or fail with the same words: where the first GPU is busy,
+/// too, and where it has not the numbers that `--screen` names.
+#[test]
+fn doctor_says_what_a_run_with_the_same_flags_does() {
+    let Some(gpu) = Gpu::stand_in() else { return };
+    let folder = TempDir::new().unwrap();
+    let (huge, small) = (
+        huge_checkpoint(folder.path()),
+        fixture("checkpoints/demo.safetensors"),
+    );
+    let two = gpu.with("FAKE_CUDA_DEVICES", 2);
+    let busy = two.with("FAKE_CUDA_BUSY", 0);
+    let old = two.with("FAKE_CUDA_CAPABILITY", "7.5");
+    for (gpu, flags, backend, said) in [
+        (
+            &two,
+            ["--backend=auto", "--screen=auto"],
+            Some("cuda:0"),
+            "is faster",
+        ),
+        (
+            &two,
+            ["--backend=cpu", "--screen=auto"],
+            Some("cpu"),
+            "--backend",
+        ),
+        (
+            &two,
+            ["--backend=cuda:1", "--screen=bf16"],
+            Some("cuda:1"),
+            "--backend",
+        ),
+        (
+            &two,
+            ["--backend=cuda:2", "--screen=auto"],
+            None,
+            "no such GPU",
+        ),
+        (
+            &busy,
+            ["--backend=auto", "--screen=auto"],
+            Some("cpu"),
+            "memory",
+        ),
+        (&busy, ["--backend=cuda", "--screen=auto"], None, "memory"),
+        (
+            &busy,
+            ["--backend=cuda:1", "--screen=auto"],
+            Some("cuda:1"),
+            "--backend",
+        ),
+        (
+            &old,
+            ["--backend=auto", "--screen=tf32"],
+            Some("cpu"),
+            "no tf32 products",
+        ),
+        (
+            &old,
+            ["--backend=cuda", "--screen=tf32"],
+            None,
+            "no tf32 products",
+        ),
+    ] {
+        let run = |words: &[&str]| gpu.run([words, &flags, &["--json", "--threads=1"]].concat());
+        let report = run(&["doctor"]).done().json();
+        let auto = &report["auto"];
+        assert_eq!(auto["backend"].as_str(), backend, "{flags:?}: {auto}");
+        let reason = auto["reason"].as_str().unwrap();
+        assert!(reason.contains(said), "{flags:?}: {auto}");
+
+        let is_auto = flags[0] == "--backend=auto";
+        let input = if is_auto { &huge } else { &small };
+        let input = input.to_str().unwrap();
+        let merge = ["merge", input, "--dry-run", "--skip-shallow=0", "--tau=0.3"];
+        let run = run(&merge);
+        if backend.is_none() {
+            assert_eq!(run.code, Some(1), "{run}");
+            assert!(run.stderr.contains(reason), "{reason}: {run}");
+            continue;
+        }
+        let json = run.done().json();
+        assert_eq!(json["backend"].as_str(), backend, "{flags:?}: {json}");
+        let warnings = json["warnings"].to_string();
+        let is_second_choice = is_auto && backend == Some("cpu");
+        assert_eq!(warnings.contains(reason), is_second_choice, "{warnings}");
+    }
+}
+
+/// What is worth a GPU is computed there; with it gone, the processor does it all.
+#[test]
+fn auto_takes_a_gpu_where_it_pays_and_does_without_it_when_it_fails() {
+    let Some(gpu) = Gpu::any() else { return };
+    let folder = TempDir::new().unwrap();
+    let input = huge_checkpoint(folder.path());
     let args = |backend| {
         args![
             "merge",

@@ -81,9 +81,16 @@ fn json_has_its_keys_and_says_what_was_tried() {
     let auto = &report["auto"];
     assert_eq!(
         keys(auto),
-        ["backend", "layer_kernels", "reason", "run_kernels"]
+        [
+            "backend",
+            "layer_kernels",
+            "reason",
+            "run_kernels",
+            "screen"
+        ]
     );
     assert_eq!(auto["backend"], "cpu");
+    assert_eq!(auto["screen"], "f32");
     assert_eq!(auto["reason"], report["no_gpu"]);
     assert!(auto["run_kernels"].is_null());
 }

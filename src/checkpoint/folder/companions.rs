@@ -1,4 +1,4 @@
-//! What comes along with a sharded checkpoint: the configuration, the tokenizer and other small files beside it.
+//! The small files beside a sharded checkpoint that are copied with it: configuration, tokenizer and the like.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -6,17 +6,17 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::atomic::Durability;
 use crate::checkpoint::Problem;
 use crate::checkpoint::index::{Index, is_index};
 use crate::checkpoint::names::Names;
 use crate::checkpoint::warning::Warning;
 use crate::files::{self, CopyError, copy_to_new, retried};
-use crate::place::Durability;
 
-/// What a file may have at most to come along.
+/// The size up to which a file is copied.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// How the names of files end that hold weights, which another program must merge.
+/// File name endings of weights, which are not copied: they would not be merged.
 const WEIGHTS: [&str; 10] = [
     "safetensors",
     "bin",
@@ -34,14 +34,14 @@ const WEIGHTS: [&str; 10] = [
 #[derive(Debug)]
 pub(super) struct Companions {
     folder: PathBuf,
-    /// Those that come along.
+    /// Those that are copied.
     files: BTreeSet<OsString>,
-    /// Those that do not.
+    /// Those that are not.
     left_behind: Vec<String>,
 }
 
 impl Companions {
-    /// Looks around in the folder of an index.
+    /// Lists the folder of an index.
     pub fn find(index: &Index) -> Result<Self, Problem> {
         let folder = index.folder();
         let shards = index.map().shards();
@@ -53,7 +53,7 @@ impl Companions {
             if name == index.name() || shards.contains(&*text) {
                 continue;
             }
-            // What a link leads to counts: in the cache of the Hugging Face Hub all files are links.
+            // Links are followed: in the cache of the Hugging Face Hub all files are links.
             let path = folder.join(&name);
             match files::target(&path).map_err(failed(path))? {
                 Some(status) if status.is_dir() => left_behind.push(format!("{text}/")),
@@ -73,12 +73,12 @@ impl Companions {
         })
     }
 
-    /// Whether an entry of this name comes along.
+    /// Whether an entry of this name is copied.
     pub fn contains(&self, name: &OsStr) -> bool {
         self.files.contains(name)
     }
 
-    /// Says what does not come along.
+    /// The warning that names what is not copied.
     pub fn warning(&self) -> Option<Warning> {
         (!self.left_behind.is_empty()).then(|| Warning::LeftBehind {
             folder: self.folder.clone(),
@@ -86,7 +86,7 @@ impl Companions {
         })
     }
 
-    /// Copies those that come along, sharing blocks where the file system can.
+    /// Copies the files, sharing blocks if the file system can.
     pub fn copy_to(&self, folder: &Path, durability: Durability) -> Result<(), Problem> {
         for name in &self.files {
             let from = self.folder.join(name);
@@ -95,7 +95,7 @@ impl Companions {
                 error,
             };
             let source = match retried(|| File::open(&from)) {
-                // Another program's passing file.
+                // A temporary file of another program.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 opened => opened.map_err(failed)?,
             };

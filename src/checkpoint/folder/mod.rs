@@ -9,8 +9,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::atomic::{self, FolderPlace, Standing, or_here};
 use crate::files::{self, retried};
-use crate::place::{self, FolderPlace, Standing, or_here};
 
 use super::index::{Index, WeightMap, is_index};
 use super::{Error, Problem};
@@ -56,16 +56,16 @@ impl FolderDestination {
                     index: index.name().to_string_lossy().into_owned(),
                 });
             }
-            Standing::Special => return Err(place::Problem::Special.into()),
-            Standing::Folder(_) if !replace => return Err(place::Problem::Exists.into()),
+            Standing::Special => return Err(atomic::Problem::Special.into()),
+            Standing::Folder(_) if !replace => return Err(atomic::Problem::Exists.into()),
             Standing::Folder(status) => Some(status),
             Standing::Nothing => None,
         };
         let parent = place.parent();
-        if !files::is_folder(parent).map_err(place::Problem::Unwritable)? {
-            return Err(place::Problem::FolderMissing(parent.to_owned()).into());
+        if !files::is_folder(parent).map_err(atomic::Problem::Unwritable)? {
+            return Err(atomic::Problem::FolderMissing(parent.to_owned()).into());
         }
-        let whole_parent = files::canonical(parent).map_err(place::Problem::Unwritable)?;
+        let whole_parent = files::canonical(parent).map_err(atomic::Problem::Unwritable)?;
         let input = files::canonical(index.folder()).map_err(Problem::reading)?;
         let old = match status {
             Some(status) => {
@@ -111,15 +111,15 @@ impl FolderDestination {
         self.place.path()
     }
 
-    /// Whether the output replaces the input.
+    /// Whether the output replaces the input's own folder.
     pub fn is_input(&self) -> bool {
         matches!(self.old, Old::Input)
     }
 }
 
-/// The folder that a path means: itself, or the one around the index.
+/// The folder at a path, or around the index there.
 fn folder_meant<'a>(index: &Index, path: &'a Path) -> Result<&'a Path, Problem> {
-    if files::is_folder(path).map_err(place::Problem::Unwritable)? {
+    if files::is_folder(path).map_err(atomic::Problem::Unwritable)? {
         return Ok(path);
     }
     if path.file_name() == Some(index.name()) {
@@ -134,8 +134,8 @@ fn folder_meant<'a>(index: &Index, path: &'a Path) -> Result<&'a Path, Problem> 
     Ok(path)
 }
 
-/// The entries of an existing output, if they all may go: for others of the same name, or with the sharded checkpoint that is
-/// replaced.
+/// The entries of an existing output, if all of them may be removed: replaced by others of the same name, or part of the sharded
+/// checkpoint that is replaced.
 fn disposable(
     folder: &Path,
     index: &Index,
@@ -144,9 +144,9 @@ fn disposable(
     let mut entries = BTreeSet::new();
     let mut others = Vec::new();
     let mut old_indexes = Vec::new();
-    for name in files::names(folder).map_err(place::Problem::Unwritable)? {
-        let entry = files::entry(&folder.join(&name)).map_err(place::Problem::Unwritable)?;
-        // Where there is none, it was another program's passing file.
+    for name in files::names(folder).map_err(atomic::Problem::Unwritable)? {
+        let entry = files::entry(&folder.join(&name)).map_err(atomic::Problem::Unwritable)?;
+        // If it is gone, it was a temporary file of another program.
         let Some(entry) = entry else {
             continue;
         };
@@ -162,7 +162,7 @@ fn disposable(
         }
         entries.insert(name);
     }
-    // The files of the index that is replaced, or of the only one, go with it.
+    // The files of the replaced index, or of the only one, are removed with it.
     old_indexes.retain(|old| {
         old == index.name() || entries.iter().filter(|name| is_index(name)).count() == 1
     });

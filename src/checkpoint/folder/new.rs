@@ -5,27 +5,27 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::atomic::{
+    self, Durability, Entry, Inventory, Keeper, TemporaryFile, TemporaryFolder, take_over,
+};
 use crate::checkpoint::index::Index;
 use crate::checkpoint::warning::Warning;
 use crate::checkpoint::{Problem, Shard};
 use crate::files::{self, Version, retried};
-use crate::place::{
-    self, Durability, Entry, Inventory, Keeper, TemporaryFile, TemporaryFolder, take_over,
-};
 
 use super::{FolderDestination, Old};
 
-/// What a sharded checkpoint becomes, in a folder beside the one it is to be. Dropped, it leaves nothing behind.
+/// The output of a sharded checkpoint, in a temporary folder beside its destination. Dropped, it leaves nothing behind.
 #[derive(Debug)]
 pub(in crate::checkpoint) struct NewFolder<'a> {
     destination: &'a FolderDestination,
     folder: TemporaryFolder,
-    /// What of the folder that it replaces it answers for.
+    /// The entries of the replaced folder that it accounts for.
     inventory: Inventory,
 }
 
 impl<'a> NewFolder<'a> {
-    /// Begins one, and removes what killed runs have left of others like it.
+    /// Begins one, and removes the leftovers of killed runs.
     pub fn begin(destination: &'a FolderDestination) -> io::Result<Self> {
         Ok(Self {
             destination,
@@ -34,7 +34,7 @@ impl<'a> NewFolder<'a> {
         })
     }
 
-    /// A file of this name for it, with the mode that the one has in the folder that it replaces.
+    /// A new file of this name, with the mode of the file of the same name in the replaced folder.
     pub fn create_file(&self, name: &OsStr) -> io::Result<TemporaryFile> {
         let file = TemporaryFile::create_at(&self.folder.path().join(name))?;
         if let Some(replaced) = files::target(&self.destination.folder().join(name))?
@@ -45,12 +45,12 @@ impl<'a> NewFolder<'a> {
         Ok(file)
     }
 
-    /// Whether a file of the source that stays as it is can be taken over as it is, for the source goes away.
+    /// Whether an unchanged file of the source can be taken over, because the source is replaced.
     pub fn replaces_source(&self) -> bool {
         self.destination.is_input()
     }
 
-    /// Adds a shard: the file that was written, or, where there is none, that of the source.
+    /// Adds a shard: the file that was written, or the source's own if there is none.
     pub fn add_shard(
         &mut self,
         shard: &Shard,
@@ -66,7 +66,7 @@ impl<'a> NewFolder<'a> {
         }
     }
 
-    /// Lets a file stay that has the name of a file of the source in this version.
+    /// Keeps a new file in the folder, in place of this version of the source's file of the same name.
     fn add(
         &mut self,
         name: &OsStr,
@@ -83,7 +83,7 @@ impl<'a> NewFolder<'a> {
         Ok(())
     }
 
-    /// Takes a file over from the source, which goes away; `is_source` tells whether a path leads to the one that was read.
+    /// Takes a file over from the source, which is replaced; `is_source` tells whether a path leads to the file that was read.
     fn keep(
         &mut self,
         name: &OsStr,
@@ -94,12 +94,12 @@ impl<'a> NewFolder<'a> {
         match self.inventory.get(Path::new(name)) {
             Some(Entry::Copied { .. }) => Ok(()),
             Some(_) if is_source(&self.folder.path().join(name)) => Ok(()),
-            // Another program has put another file there in this moment, or none.
+            // Another program has just replaced or removed the file.
             _ => Err(Problem::ChangedMeanwhile),
         }
     }
 
-    fn keeper(&mut self, durability: Durability) -> Result<Keeper<'_>, place::Problem> {
+    fn keeper(&mut self, durability: Durability) -> Result<Keeper<'_>, atomic::Problem> {
         Keeper::new(
             self.destination.folder(),
             self.folder.path(),
@@ -108,8 +108,8 @@ impl<'a> NewFolder<'a> {
         )
     }
 
-    /// Adds the index, with this sum of the tensors' bytes, and what else belongs into the folder; then puts it in its place in
-    /// one step. What the user should know of it.
+    /// Adds the index, with this sum of the tensors' bytes, and everything else that belongs in the folder; then puts it in place in
+    /// one step. Returns warnings for the user.
     pub fn publish(
         mut self,
         index: &Index,

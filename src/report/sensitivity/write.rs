@@ -5,7 +5,7 @@ use std::path::Path;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
-use crate::place::{self, Durability, FileDestination};
+use crate::atomic::{self, Durability, FileDestination};
 use crate::report::PAGE;
 use crate::report::figures::{self, Figure};
 use crate::report::page::sensitivity_page;
@@ -18,7 +18,11 @@ use super::{RESULTS, RESULTS_TABLE, results_csv, results_json};
 /// # Errors
 ///
 /// Where a file cannot be written; what was there before is whole, file by file.
-pub fn write(folder: &Path, results: &Results, pool: &ThreadPool) -> Result<Vec<u8>, place::Error> {
+pub fn write(
+    folder: &Path,
+    results: &Results,
+    pool: &ThreadPool,
+) -> Result<Vec<u8>, atomic::Error> {
     let figures = figures::sensitivity(results);
     let json = results_json(results);
     let write = |name: &str, bytes: &[u8]| {

@@ -14,8 +14,8 @@ use super::precision::DevicePrecision;
 /// cuBLAS on a stream.
 pub(super) struct Blas {
     stream: Arc<CudaStream>,
-    /// Never dropped: `CudaBlas` panics where cuBLAS cannot give its handle back, as on a device that was lost. There are
-    /// as many as lanes, until the process ends.
+    /// Never dropped: `CudaBlas` panics if cuBLAS cannot destroy its handle, as on a device that was lost. There is one for each
+    /// lane until the process ends.
     blas: ManuallyDrop<CudaBlas>,
 }
 
@@ -31,10 +31,10 @@ impl Blas {
         Ok(Self { stream, blas })
     }
 
-    /// The products of all `rows` with all `columns`, row by row: `rows·columnsᵀ`. `out` has room for them.
+    /// Writes the products of all `rows` with all `columns` to `out`, row by row: `rows·columnsᵀ`.
     ///
-    /// The zeros at the end of the vectors are multiplied along: they change nothing, and cuBLAS is faster where the number
-    /// of products is a multiple of 16 bytes.
+    /// The zeros at the end of the vectors are multiplied too: they change nothing, and cuBLAS is faster if vectors are a multiple
+    /// of 16 bytes.
     pub fn products(
         &self,
         precision: DevicePrecision,

@@ -1,17 +1,16 @@
-//! What a GPU's layers take.
+//! The time that layers take on a GPU.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// The time that layers took on a GPU so far. Of layers worked on at once each counts, so that it may be more than has
-/// passed.
+/// The time that layers took on a GPU so far, summed over layers that run at once: it may exceed the time that has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceTimes {
-    /// From the copy of a layer's kernels to what was found, the processor's part in that with it.
+    /// From the copy of a layer's kernels to its results, including the CPU's part.
     pub working: Duration,
-    /// The copies of kernels among it. They come from memory that is not pinned, so that the call returns once the driver
-    /// has read the last of it.
+    /// The part of it that copied kernels. They come from memory that is not pinned, so the call returns once the driver has read
+    /// the last of it.
     pub copying: Duration,
 }
 
@@ -36,7 +35,7 @@ pub(super) struct Clock {
 #[derive(Debug, Default)]
 pub(super) struct Sum(AtomicU64);
 
-/// A time that is added when this is dropped.
+/// A running measurement, added to its sum when it is dropped.
 pub(super) struct Running<'s> {
     sum: &'s Sum,
     start: Instant,
@@ -53,7 +52,7 @@ impl Clock {
 }
 
 impl Sum {
-    /// Takes the time until what this gives is dropped.
+    /// Measures the time until the returned value is dropped.
     #[must_use]
     pub fn run(&self) -> Running<'_> {
         Running {

@@ -1,4 +1,4 @@
-//! A GPU that is in use.
+//! A GPU that has been started.
 
 use std::fmt;
 use std::ops::Deref;
@@ -16,16 +16,16 @@ use super::inventory::LOWEST_CAPABILITY;
 use super::libraries;
 use super::precision::DevicePrecision;
 
-/// The kernels, compiled ahead for a low virtual architecture, from which the driver makes what its GPU takes.
+/// The kernels, compiled ahead for a low virtual architecture; the driver compiles them for its GPU.
 const PTX: &str = include_str!("../../../kernels/inmerge.ptx");
 
-/// The share of the free memory that is taken: the rest is for cuBLAS's workspaces and whoever else runs there.
+/// The share of the free memory that is used: the rest is for cuBLAS's workspaces and other programs.
 const MEMORY_SHARE: f64 = 0.8;
 
-/// Lanes at a time: enough to copy a layer while others are computed and looked at. Each has a cuBLAS, which takes up to 32 MiB.
+/// Lanes at a time: enough to copy a layer while others are computed and evaluated. Each has a cuBLAS handle, with up to 32 MiB.
 pub(super) const LANES: usize = 4;
 
-/// The variable that limits the memory taken.
+/// The variable that limits the memory used.
 const MEMORY_VARIABLE: &str = "INMERGE_GPU_MEMORY";
 
 /// A GPU with our kernels on it.
@@ -35,21 +35,19 @@ pub struct Device {
     context: Arc<CudaContext>,
     pub(super) functions: Functions,
     pub(super) clock: Clock,
-    /// Bytes that a layer may take.
+    /// Bytes for each layer.
     share: usize,
     lanes: Mutex<Lanes>,
     given_back: Condvar,
 }
 
-/// The lanes that there are.
 #[derive(Default)]
 struct Lanes {
     idle: Vec<Lane>,
-    /// How many are lent.
     lent: usize,
 }
 
-/// What runs one after the other: a stream, and cuBLAS on it.
+/// A queue of work that runs in order: a stream, and cuBLAS on it.
 pub(super) struct Lane {
     pub stream: Arc<CudaStream>,
     pub blas: Blas,
@@ -60,14 +58,14 @@ impl Lane {
     pub fn read<T: DeviceRepr>(&self, from: &impl DevicePtr<T>) -> Result<Vec<T>, Cause> {
         let copy = self.stream.clone_dtoh(from)?;
         if let Err(error) = self.stream.synchronize() {
-            // It may yet be written.
+            // The GPU may still write to it.
             std::mem::forget(copy);
             return Err(error.into());
         }
         Ok(copy)
     }
 
-    /// Waits when it is dropped: for copies to the GPU, from memory that was there before it.
+    /// A guard that waits for the stream when it is dropped: for copies to the GPU from memory that outlives it.
     pub fn wait_at_the_end(&self) -> impl Drop + use<'_> {
         WaitAtTheEnd(&self.stream)
     }
@@ -77,18 +75,18 @@ struct WaitAtTheEnd<'l>(&'l CudaStream);
 
 impl Drop for WaitAtTheEnd<'_> {
     fn drop(&mut self) {
-        // What fails here fails again where its result is asked for.
+        // An error here shows again when the result is read.
         let _ = self.0.synchronize();
     }
 }
 
-/// A lane while somebody has it.
+/// A lane that is in use, given back when this is dropped.
 pub(super) struct LentLane<'d> {
     device: &'d Device,
     lane: Option<Lane>,
 }
 
-/// The kernels, by name.
+/// The kernels in `kernels/`, by name.
 pub(super) struct Functions {
     pub measure: CudaFunction,
     pub write_units: CudaFunction,
@@ -108,11 +106,11 @@ impl fmt::Debug for Device {
 }
 
 impl Device {
-    /// Takes a GPU into use, of whose memory `layers` at a time are to have the same share each.
+    /// Starts a GPU, whose memory `layers` at a time share equally.
     ///
     /// # Errors
     ///
-    /// Where a library is missing, or there is no GPU of this number, or it does not take the kernels.
+    /// If a library is missing, there is no GPU of this number, or the kernels do not run on it.
     pub(in super::super) fn open(ordinal: usize, layers: usize) -> Result<Self, Error> {
         libraries::load()?;
         let limit = memory_limit()?;
@@ -149,7 +147,7 @@ impl Device {
             lanes: Mutex::default(),
             given_back: Condvar::new(),
         };
-        // With cuBLAS on it, which takes its part of the memory, too.
+        // With cuBLAS on it, which uses memory too.
         drop(device.lane()?);
         let free = device.context.mem_get_info();
         let (free, _) = free.map_err(|error| started(&device.name, error))?;
@@ -158,7 +156,7 @@ impl Device {
         Ok(device)
     }
 
-    /// Its number and model.
+    /// Such as `cuda:0 (NVIDIA A100)`.
     pub(in super::super) fn name(&self) -> &str {
         &self.name
     }
@@ -167,7 +165,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// Where it has not the one asked for.
+    /// If the GPU does not have the one asked for.
     pub(in super::super) fn precision(
         &self,
         wanted: Option<DevicePrecision>,
@@ -185,12 +183,12 @@ impl Device {
         })
     }
 
-    /// What its layers took so far.
+    /// The time that its layers took so far.
     pub(in super::super) fn times(&self) -> DeviceTimes {
         self.clock.times()
     }
 
-    /// Bytes that a layer may take.
+    /// Bytes that a layer may use.
     pub(super) fn share(&self) -> usize {
         self.share
     }
@@ -200,7 +198,7 @@ impl Device {
         Error::at(&self.name, doing, cause.into())
     }
 
-    /// A lane to itself, as soon as one of [`LANES`] is free. Who has one must not wait for another, nor for whoever may.
+    /// A lane, as soon as one of [`LANES`] is free. A thread that has one must not wait for a second one.
     pub(super) fn lane(&self) -> Result<LentLane<'_>, Error> {
         let mut lanes = self.lanes();
         while lanes.lent >= LANES {
@@ -253,7 +251,7 @@ impl Drop for LentLane<'_> {
     }
 }
 
-/// Has the driver keep the memory that is given back, which it would return to the system at every wait and take anew.
+/// Makes the driver keep freed memory, which it would otherwise return to the system at every wait and allocate again.
 fn keep_freed_memory(context: &CudaContext) -> Result<(), DriverError> {
     if !context.has_async_alloc() {
         return Ok(());
@@ -285,7 +283,7 @@ impl Functions {
     }
 }
 
-/// The bytes that the user allows to be taken, if they say.
+/// The number of bytes that the user allows, if they set one.
 fn memory_limit() -> Result<Option<usize>, Error> {
     let Some(text) = std::env::var_os(MEMORY_VARIABLE) else {
         return Ok(None);

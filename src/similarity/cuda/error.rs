@@ -1,4 +1,4 @@
-//! Why a GPU cannot do what it was asked for.
+//! Errors of a GPU, with a remedy each.
 
 use cudarc::cublas::result::CublasError;
 use cudarc::driver::{DriverError, sys::CUresult};
@@ -12,8 +12,6 @@ use super::libraries::Missing;
 pub enum Error {
     #[error(transparent)]
     Missing(#[from] Missing),
-    #[error("the NVIDIA driver does not start ({0})")]
-    NoStart(Failure),
     #[error(
         "{device}: is of compute capability {}.{}, and 7.5 or later is needed; use --backend cpu",
         capability.0, capability.1
@@ -61,10 +59,10 @@ pub enum Error {
     MemoryLimit(String),
 }
 
-/// What went wrong.
+/// An error before the device and the step that failed are attached ([`Error::at`]).
 pub(super) enum Cause {
     OutOfMemory,
-    /// What the GPU computed is not what the processor computes, or beyond its error bound.
+    /// The GPU's result differs from the CPU's, or exceeds its error bound.
     Wrong(&'static str),
     Other(String),
 }
@@ -79,7 +77,7 @@ impl From<DriverError> for Cause {
 }
 
 impl From<CublasError> for Cause {
-    /// By the number: later versions may give others than those that `cublasStatus_t` has names for.
+    /// By number: later versions may return codes that `cublasStatus_t` has no name for.
     fn from(error: CublasError) -> Self {
         use cudarc::cublas::sys::cublasStatus_t as Status;
         const ALLOC_FAILED: u32 = Status::CUBLAS_STATUS_ALLOC_FAILED as u32;
@@ -88,7 +86,7 @@ impl From<CublasError> for Cause {
         const NOT_SUPPORTED: u32 = Status::CUBLAS_STATUS_NOT_SUPPORTED as u32;
         let problem = match error.0 as u32 {
             ALLOC_FAILED => return Self::OutOfMemory,
-            // Which cuBLAS says, too, where it cannot get the memory to begin with.
+            // cuBLAS also returns this if it cannot allocate its initial memory.
             NOT_INITIALIZED => "cuBLAS does not start; is the memory full?".to_owned(),
             ARCH_MISMATCH | NOT_SUPPORTED => {
                 "cuBLAS does not know this GPU; a newer one may".to_owned()
@@ -100,7 +98,7 @@ impl From<CublasError> for Cause {
 }
 
 impl Error {
-    /// What went wrong on a device, and at what.
+    /// The error of a device, `doing` a step.
     pub(super) fn at(device: &str, doing: &'static str, cause: Cause) -> Self {
         let device = device.to_owned();
         match cause {

@@ -1,4 +1,4 @@
-//! The GPUs of this machine, as the driver tells of them.
+//! The GPUs of this machine, as the driver lists them.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use cudarc::driver::{CudaContext, DriverError, result, sys};
 use super::DevicePrecision;
 use super::libraries::{Missing, Survey};
 
-/// The lowest compute capability that our kernels are built for.
+/// The lowest compute capability that the kernels are built for.
 pub const LOWEST_CAPABILITY: (u32, u32) = (7, 5);
 
 /// A GPU.
@@ -29,23 +29,23 @@ pub struct Gpu {
 }
 
 impl Gpu {
-    /// The precision in which it screens similarities best.
+    /// The fastest precision in which it screens similarities.
     pub fn best_precision(&self) -> DevicePrecision {
         DevicePrecision::best(self.capability)
     }
 
-    /// Whether our kernels are built for it.
+    /// Whether the kernels run on it.
     pub fn is_recent(&self) -> bool {
         self.capability >= LOWEST_CAPABILITY
     }
 
     /// The bytes of its memory that are free.
     ///
-    /// Takes a context, which is a few hundred MB of that and some tenths of a second.
+    /// Creates a context, which uses a few hundred MB of it and takes some tenths of a second.
     ///
     /// # Errors
     ///
-    /// Where it is broken or busy.
+    /// If the GPU is broken or busy.
     pub fn free_memory(&self) -> Result<u64, Failure> {
         let context = CudaContext::new(self.ordinal)?;
         Ok(context.mem_get_info()?.0 as u64)
@@ -108,26 +108,26 @@ impl From<DriverError> for Failure {
     }
 }
 
-/// Why there is no GPU to tell of.
+/// Why no GPU is listed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoGpu {
-    /// There is no driver, or an old one.
+    /// There is no driver, or it is too old.
     #[error(transparent)]
     NoDriver(#[from] Missing),
     /// The driver does not start.
-    #[error("the NVIDIA driver does not start: {0}")]
+    #[error("the NVIDIA driver does not start ({0})")]
     NoStart(Failure),
     /// CUDA_VISIBLE_DEVICES hides them.
     #[error("CUDA_VISIBLE_DEVICES={0:?} leaves no GPU to be seen; unset it")]
     Hidden(String),
-    /// There is none.
+    /// The driver lists none.
     #[error(
         "the NVIDIA driver finds no GPU; see what nvidia-smi says, and in a container that it was given them"
     )]
     None,
 }
 
-/// The GPUs that the driver shows and that answer, by their ordinal; at least one.
+/// The GPUs that the driver lists and that respond, by their ordinal; at least one.
 ///
 /// # Errors
 ///
@@ -148,7 +148,7 @@ pub fn gpus(survey: &Survey) -> Result<Vec<Gpu>, NoGpu> {
     if ordinals.is_empty() {
         return Err(none());
     }
-    // One that does not answer does not hide the others.
+    // One that does not respond does not hide the others.
     let (gpus, failures): (Vec<_>, Vec<_>) = ordinals.map(gpu).partition(Result::is_ok);
     match failures.into_iter().find_map(Result::err) {
         Some(error) if gpus.is_empty() => Err(failed(error)),
@@ -178,7 +178,7 @@ fn gpu(ordinal: usize) -> Result<Gpu, DriverError> {
     })
 }
 
-/// The version of NVIDIA's driver, such as 535.104.05, where Linux tells.
+/// The version of NVIDIA's driver, such as 535.104.05, if Linux tells it.
 pub fn nvidia_driver() -> Option<String> {
     version_in(&fs::read_to_string("/proc/driver/nvidia/version").ok()?)
 }

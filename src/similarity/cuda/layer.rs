@@ -5,80 +5,36 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cudarc::driver::{CudaSlice, CudaView, LaunchConfig, PushKernelArg};
+use crate::weight::Rows;
 
-use crate::checkpoint::FloatType;
-use crate::weight::{Rows, with_element};
-
-use super::super::exact;
-use super::super::tile::Tile;
-use super::super::{Error as SimilarityError, group::upper_tiles};
-use super::blas::UnitRows;
+use super::super::Error as SimilarityError;
+use super::super::tile::{Tile, upper_tiles};
+use super::buffers::Buffers;
 use super::device::{Device, Lane};
-use super::error::{Cause, Error};
+use super::error::Error;
 use super::memory::{MemoryPlan, Shape};
+use super::panel::{Panel, UnitFormat};
 use super::precision::DevicePrecision;
-use super::tile::{Buffers, DeviceTile};
+use super::tile::{DeviceTile, GroupRows};
 
-/// Numbers to a multiple of which the unit vectors' stride is rounded up, so that each begins at 16 bytes.
-const ALIGNMENT: usize = 8;
-
-/// Threads of a block that measures kernels: 16 a kernel.
-pub(super) const ROWS_A_BLOCK: usize = 16;
-
-/// The kernels of one layer on a GPU: those panels that its memory has room for, the others to be copied there again.
+/// The kernels of one layer on a GPU. Panels that do not fit its memory are copied again when they are needed.
 #[derive(Debug)]
 pub struct Layer {
-    pub(super) device: Arc<Device>,
-    precision: DevicePrecision,
+    device: Arc<Device>,
+    format: UnitFormat,
     plan: MemoryPlan,
     kernels: usize,
-    pub(super) d: usize,
-    stride: usize,
-    pub(super) float: FloatType,
-    /// The panels that are resident, with their numbers; the one that was asked for last at the end.
+    /// The panels that are resident, with their numbers; the most recently used one is last.
     resident: Mutex<VecDeque<(usize, Arc<Panel>)>>,
 }
 
-/// Some neighbouring kernels on a GPU.
-#[derive(Debug)]
-pub(super) struct Panel {
-    /// The number of the first.
-    start: usize,
-    /// As stored.
-    rows: CudaSlice<u8>,
-    units: CudaSlice<u8>,
-    errors: CudaSlice<f32>,
-    squares: CudaSlice<f64>,
-}
-
-/// Kernels that are compared with each other.
-#[derive(Clone, Copy, Debug)]
-pub struct Group<'g> {
-    /// The layer's kernels.
-    pub rows: &'g Rows<'g>,
-    /// Their norms.
-    pub norms: &'g [f64],
-    /// The number of the group's first kernel.
-    pub start: usize,
-    /// How many there are.
-    pub len: usize,
-}
-
-/// A part of a panel: some kernels in a row.
-pub(super) struct Part<'p> {
-    pub rows: CudaView<'p, u8>,
-    pub units: UnitRows<'p>,
-    pub errors: CudaView<'p, f32>,
-}
-
 impl Layer {
-    /// Copies kernels to the GPU and makes their unit vectors there, for groups of `group` of them. For each kernel its
-    /// dot product with itself, by the definition, and its error bound.
+    /// Copies kernels to the GPU, in groups of `group` kernels, and makes their unit vectors there. Returns for each kernel its dot
+    /// product with itself, by the definition, and its error bound.
     ///
     /// # Errors
     ///
-    /// Where the GPU fails, or has not the memory for two small panels.
+    /// If the GPU fails, or has too little memory for two small panels.
     pub(in super::super) fn load(
         device: &Arc<Device>,
         precision: DevicePrecision,
@@ -87,13 +43,12 @@ impl Layer {
         group: usize,
     ) -> Result<(Self, Vec<(f64, f32)>), Error> {
         let _working = device.clock.working.run();
-        let d = rows.row_len();
-        let stride = d.next_multiple_of(ALIGNMENT);
+        let format = UnitFormat::new(precision, rows.row_len());
         let shape = Shape {
             kernels,
             group,
             row_bytes: rows.row_bytes(),
-            unit_bytes: stride * precision.size(),
+            unit_bytes: format.bytes(),
         };
         let threads = rayon::current_num_threads();
         let plan =
@@ -104,40 +59,30 @@ impl Layer {
             })?;
         let layer = Self {
             device: Arc::clone(device),
-            precision,
+            format,
             plan,
             kernels,
-            d,
-            stride,
-            float: rows.float(),
             resident: Mutex::new(VecDeque::new()),
         };
         let lane = device.lane()?;
         let mut measured = Vec::with_capacity(kernels);
         for number in 0..kernels.div_ceil(plan.panel) {
             let panel = layer.panel(number, rows, &lane)?;
-            let read = || {
-                let squares = lane.read(&panel.squares)?;
-                let errors = lane.read(&panel.errors)?;
-                check_squares(rows, panel.start, &squares)?;
-                Ok::<_, Cause>((squares, errors))
-            };
-            let (squares, errors) =
-                read().map_err(|cause| device.error("measuring kernels", cause))?;
-            measured.extend(squares.into_iter().zip(errors));
+            let read = panel.measured(rows, &lane);
+            measured.extend(read.map_err(|cause| device.error("measuring kernels", cause))?);
         }
         drop(lane);
         Ok((layer, measured))
     }
 
-    /// Shows every pair of a group once, in tiles of the upper triangle, to `visit`.
+    /// Calls `visit` with tiles that cover the upper triangle of a group, so that every pair is seen once.
     ///
     /// # Errors
     ///
     /// The first one of a visit, or of the GPU.
     pub(in super::super) fn for_each_tile(
         &self,
-        group: &Group<'_>,
+        group: &GroupRows<'_>,
         visit: &(dyn Fn(&mut dyn Tile) -> Result<(), SimilarityError> + Sync),
     ) -> Result<(), SimilarityError> {
         let _working = self.device.clock.working.run();
@@ -159,7 +104,7 @@ impl Layer {
         };
         let others = self.plan.lanes.min(tiles.len()).saturating_sub(1);
         std::thread::scope(|scope| {
-            // Where a thread cannot be started, the lanes that there are do its tiles.
+            // If a thread cannot be started, the other lanes do its tiles.
             let others = (0..others).map_while(|_| {
                 let thread = std::thread::Builder::new();
                 thread.spawn_scoped(scope, run_lane).ok()
@@ -175,7 +120,7 @@ impl Layer {
 
     fn visit_tile(
         &self,
-        group: &Group<'_>,
+        group: &GroupRows<'_>,
         rows: Range<usize>,
         columns: Range<usize>,
         lane: &Lane,
@@ -185,29 +130,29 @@ impl Layer {
         let number = |kernels: &Range<usize>| kernels.start / self.plan.panel;
         let row_panel = self.panel(number(&rows), group.rows, lane)?;
         let column_panel = self.panel(number(&columns), group.rows, lane)?;
-        let parts = [
-            self.part(&row_panel, rows.clone()),
-            self.part(&column_panel, columns.clone()),
+        let slices = [
+            row_panel.slice(rows.clone()),
+            column_panel.slice(columns.clone()),
         ];
         lane.blas
             .products(
-                self.precision,
-                self.stride,
-                &parts[0].units,
-                &parts[1].units,
+                self.format.precision,
+                self.format.stride,
+                &slices[0].units,
+                &slices[1].units,
                 &mut buffers.values,
             )
             .map_err(|cause| self.device.error("multiplying", cause))?;
-        let mut tile = DeviceTile::new(self, group, [rows, columns], parts, lane, buffers);
+        let mut tile = DeviceTile::new(&self.device, group, [rows, columns], slices, lane, buffers);
         let visited = visit(&mut tile);
-        // Panels may be dropped now, whatever came of the visit.
+        // Panels may be dropped from here on, even if the visit failed.
         let waited = lane.stream.synchronize();
         visited?;
         Ok(waited.map_err(|error| self.device.error("finishing a tile", error))?)
     }
 
-    /// The group's kernels in pieces of which each is within one panel and no longer than a tile's side.
-    fn pieces(&self, group: &Group<'_>) -> Vec<Range<usize>> {
+    /// The group's kernels in pieces, each within one panel and no longer than a tile's side.
+    fn pieces(&self, group: &GroupRows<'_>) -> Vec<Range<usize>> {
         let end = group.start + group.len;
         let mut pieces = Vec::new();
         let mut start = group.start;
@@ -220,47 +165,27 @@ impl Layer {
         pieces
     }
 
-    /// Some kernels of a panel.
-    fn part<'p>(&self, panel: &'p Panel, kernels: Range<usize>) -> Part<'p> {
-        let places = kernels.start - panel.start..kernels.end - panel.start;
-        let bytes = |size: usize| places.start * size..places.end * size;
-        Part {
-            rows: panel.rows.slice(bytes(self.d * self.float.size())),
-            units: UnitRows {
-                bytes: panel
-                    .units
-                    .slice(bytes(self.stride * self.precision.size())),
-                count: places.len(),
-            },
-            errors: panel.errors.slice(places),
-        }
-    }
-
-    /// A panel, copied to the GPU if it is not there; then that which was not asked for longest makes room.
+    /// A panel, copied to the GPU if it is not there; the one that was asked for longest ago makes room for it.
     fn panel(&self, number: usize, rows: &Rows<'_>, lane: &Lane) -> Result<Arc<Panel>, Error> {
         let mut resident = self.lock();
-        let panel = match resident
+        let index = resident
             .iter()
-            .position(|&(resident, _)| resident == number)
-        {
-            Some(place) => resident.remove(place).map(|(_, panel)| panel),
-            None => None,
-        };
-        let panel = match panel {
-            Some(panel) => panel,
+            .position(|&(resident, _)| resident == number);
+        let panel = match index.and_then(|index| resident.remove(index)) {
+            Some((_, panel)) => panel,
             None => {
                 while resident.len() >= self.plan.resident
                     && let Some((_, oldest)) = resident.pop_front()
                 {
-                    // Memory comes back in the order of the stream that it was taken on: before more is taken on this one.
-                    let stream = Arc::clone(oldest.rows.stream());
+                    // The stream that the memory was allocated on frees it in order: that must happen before this one allocates.
+                    let stream = oldest.stream();
                     drop(oldest);
                     let waited = stream.synchronize();
                     waited.map_err(|error| self.device.error("making room", error))?;
                 }
                 let start = number * self.plan.panel;
                 let kernels = start..self.kernels.min(start + self.plan.panel);
-                let panel = self.copy(kernels, rows, lane);
+                let panel = Panel::copy(&self.device, self.format, rows, kernels, lane);
                 Arc::new(panel.map_err(|cause| self.device.error("copying kernels to it", cause))?)
             }
         };
@@ -270,96 +195,5 @@ impl Layer {
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<(usize, Arc<Panel>)>> {
         self.resident.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Copies kernels to the GPU, measures them and writes their unit vectors.
-    fn copy(&self, kernels: Range<usize>, rows: &Rows<'_>, lane: &Lane) -> Result<Panel, Cause> {
-        let (stream, functions) = (&lane.stream, &self.device.functions);
-        let count = kernels.len();
-        let start = kernels.start;
-        let stored = rows.bytes(kernels);
-        let _wait = lane.wait_at_the_end();
-        let copying = self.device.clock.copying.run();
-        let bytes = stream.clone_htod(&*stored)?;
-        drop(copying);
-        // SAFETY: all three are written in full by the kernels below before anything reads them.
-        let (mut units, mut errors, mut squares) = unsafe {
-            (
-                stream.alloc::<u8>(count * self.stride * self.precision.size())?,
-                stream.alloc::<f32>(count)?,
-                stream.alloc::<f64>(count)?,
-            )
-        };
-        let type_code = type_code(self.float);
-        let (n, d, stride) = (count as u64, self.d as u64, self.stride as u64);
-        let mut measure = stream.launch_builder(&functions.measure);
-        measure
-            .arg(&bytes)
-            .arg(&type_code)
-            .arg(&n)
-            .arg(&d)
-            .arg(&mut squares);
-        // SAFETY: the arguments are those of `measure` in kernels/; it reads `count` rows of d numbers, which `bytes` holds,
-        // and writes as many squares.
-        unsafe { measure.launch(blocks(count.div_ceil(ROWS_A_BLOCK), 256)) }?;
-        let (precision, share) = (self.precision.code(), self.precision.share(self.d));
-        let mut write_units = stream.launch_builder(&functions.write_units);
-        write_units
-            .arg(&bytes)
-            .arg(&type_code)
-            .arg(&n)
-            .arg(&d)
-            .arg(&stride)
-            .arg(&squares);
-        write_units
-            .arg(&precision)
-            .arg(&share)
-            .arg(&mut units)
-            .arg(&mut errors);
-        // SAFETY: the arguments are those of `write_units` in kernels/; it reads what `measure` did and its squares, and writes
-        // `count` rows of `stride` numbers of this precision, and as many errors.
-        unsafe { write_units.launch(blocks(count, 128)) }?;
-        Ok(Panel {
-            start,
-            rows: bytes,
-            units,
-            errors,
-            squares,
-        })
-    }
-}
-
-/// Checks that the GPU has measured the first and the last of some kernels as the processor does.
-fn check_squares(rows: &Rows<'_>, start: usize, squares: &[f64]) -> Result<(), Cause> {
-    for place in [0, squares.len() - 1] {
-        let row = rows.row(start + place);
-        let square = with_element!(rows.float(), E => exact::dot::<E>(row, row));
-        if square.to_bits() != squares[place].to_bits()
-            && !(square.is_nan() && squares[place].is_nan())
-        {
-            return Err(Cause::Wrong(
-                "the norm of a kernel is another than the processor's",
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// So many blocks of so many threads, in one dimension.
-pub(super) fn blocks(blocks: usize, threads: u32) -> LaunchConfig {
-    LaunchConfig {
-        grid_dim: (blocks as u32, 1, 1),
-        block_dim: (threads, 1, 1),
-        shared_mem_bytes: 0,
-    }
-}
-
-/// As the kernels number the types of stored numbers.
-pub(super) fn type_code(float: FloatType) -> u32 {
-    match float {
-        FloatType::F32 => 0,
-        FloatType::F64 => 1,
-        FloatType::F16 => 2,
-        FloatType::Bf16 => 3,
     }
 }

@@ -2,26 +2,25 @@
 
 use super::device::LANES;
 
-/// Kernels in a panel and along a side of a tile. 2048² float32 are 16 MiB, which stay in the second-level cache of large
-/// GPUs while they are read; smaller tiles would keep fewer multiprocessors busy.
+/// Kernels in a panel and along a side of a tile. 2048² float32 are 16 MiB, which stay in the L2 cache of large GPUs while they
+/// are read; smaller tiles would keep fewer multiprocessors busy.
 const SIDE: usize = 2048;
 
-/// Pairs that a tile may leave open before it is looked at in strips.
+/// Pairs that a tile may leave open before it is evaluated in strips.
 const OPEN: usize = 1 << 18;
 
-/// Bytes for one of them: its places and its similarity.
+/// Bytes for an open pair: its places and its similarity.
 const OPEN_BYTES: usize = 24;
 
-/// Bytes for each place along a side of a tile: what is asked of its kernel and what is found, twice over.
+/// Bytes for each place along a side of a tile: bounds, keys and words, for rows and columns.
 const PLACE_BYTES: usize = 160;
 
 /// Bytes for each kernel beside its numbers: error bound and square.
 const KERNEL_BYTES: usize = 16;
 
-/// What a layer is made of.
+/// The extents of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
-    /// Kernels.
     pub kernels: usize,
     /// Kernels that are compared with each other.
     pub group: usize,
@@ -41,17 +40,16 @@ pub(super) struct MemoryPlan {
     pub resident: usize,
     /// Places along a side of a tile at most.
     pub side: usize,
-    /// Lanes.
     pub lanes: usize,
     /// Open pairs that a lane has room for; at least a row of a tile.
     pub open: usize,
 }
 
 impl MemoryPlan {
-    /// A plan within so many bytes, for a host with so many threads; `None` where there is none.
+    /// A plan within this many bytes, for a host with this many threads; `None` if there is none.
     ///
-    /// Tiles are as large as they can be: first with all panels resident and several lanes, so that some compute while
-    /// others are looked at, then with one lane, for which two panels must be resident.
+    /// Tiles are as large as possible: first with all panels resident and several lanes, so that some compute while others are
+    /// evaluated, then with one lane, for which two panels must be resident.
     pub fn new(bytes: usize, shape: Shape, threads: usize) -> Option<Self> {
         let mut panel = SIDE.min(shape.kernels);
         loop {

@@ -1,120 +1,74 @@
-//! Tiles that a GPU computes and looks at: only what comes of it is copied back.
+//! Tiles that a GPU computes and evaluates: only the results are copied back.
 //!
-//! Copies from and to memory that is not pinned may go on when the call returns (CUDA's *API synchronization behavior*
-//! promises nothing for good). So each question ends with a wait for its lane, before anything copied is read and while
-//! everything copied from is there, whether it succeeds or not.
+//! A copy from or to memory that is not pinned may still be running when the call returns (CUDA's *API synchronization
+//! behavior* promises nothing). So each method ends with a wait for its lane, whether it succeeds or not: before anything that
+//! was copied is read, and before any memory that is copied from is freed.
 
 use std::ops::Range;
 
-use cudarc::driver::{
-    CudaFunction, CudaSlice, DeviceRepr, LaunchArgs, LaunchConfig, PushKernelArg,
-};
+use cudarc::driver::PushKernelArg;
 
 use crate::splitmix::Stream;
-use crate::weight::with_element;
+use crate::weight::{Rows, with_element};
 
 use super::super::Error as SimilarityError;
 use super::super::exact;
 use super::super::tile::{
-    CellSum, Counted, Found, OpenPair, Preference, Preferred, Reached, Screened, Search, Tile,
-    Wanted,
+    CellSum, Counted, Found, LossBound, OpenPair, PairBounds, Preference, Preferred, Reached,
+    Screened, Tile,
 };
-use super::device::Lane;
+use super::buffers::{Buffers, OPEN_COUNTER, RawPair, number};
+use super::device::{Device, Lane};
 use super::error::Cause;
-use super::layer::{Group, Layer, Part, ROWS_A_BLOCK, blocks, type_code};
-use super::memory::MemoryPlan;
+use super::frame::{Frame, Listing};
+use super::launch::{ROWS_A_BLOCK, blocks, type_code};
+use super::panel::PanelSlice;
 
-/// Columns that a block looks at, one a thread, and rows that each thread goes through.
-const BLOCK: (usize, usize) = (256, 64);
-
-/// Where the histogram's counter of open pairs is: after as many places as make every byte one.
-const OPEN_COUNTER: usize = 256;
-
-/// What a lane keeps on the GPU for one tile at a time.
-pub(super) struct Buffers {
-    /// The screened similarities, row by row.
-    pub values: CudaSlice<f32>,
-    open: CudaSlice<RawPair>,
-    dots: CudaSlice<f64>,
-    counts: CudaSlice<u64>,
-    /// By row and by column: what pairs must reach.
-    bounds: [CudaSlice<f32>; 2],
-    /// What they surely reach, or, in thirds, what losses do.
-    keys: [CudaSlice<u32>; 2],
-    /// What ranks candidates, and the least ranks; of the cells of a map, their sums.
-    words: [CudaSlice<u64>; 4],
-}
-
-/// A pair as the kernels write it.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
-struct RawPair {
-    row: u32,
-    column: u32,
-    at_most: f32,
-    undecided: u32,
-}
-
-// SAFETY: it is laid out as `OpenPair` in kernels/types.cuh, four 32-bit numbers, of which every bit pattern is one.
-unsafe impl DeviceRepr for RawPair {}
-
-impl Buffers {
-    pub fn new(lane: &Lane, plan: &MemoryPlan) -> Result<Self, Cause> {
-        let (stream, side) = (&lane.stream, plan.side);
-        let words = || stream.alloc_zeros::<u64>(side);
-        // SAFETY: what is read of all these was written before: values by cuBLAS, pairs as many as are counted, their
-        // products by `dots`.
-        let (values, open, dots) = unsafe {
-            (
-                stream.alloc(side * side)?,
-                stream.alloc(plan.open)?,
-                stream.alloc(plan.open)?,
-            )
-        };
-        Ok(Self {
-            values,
-            open,
-            dots,
-            counts: stream.alloc_zeros(OPEN_COUNTER + 1)?,
-            bounds: [stream.alloc_zeros(side)?, stream.alloc_zeros(side)?],
-            keys: [stream.alloc_zeros(3 * side)?, stream.alloc_zeros(side)?],
-            words: [words()?, words()?, words()?, words()?],
-        })
-    }
+/// Kernels that are compared with each other.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupRows<'g> {
+    /// The layer's kernels.
+    pub rows: &'g Rows<'g>,
+    /// Their norms.
+    pub norms: &'g [f64],
+    /// The number of the group's first kernel.
+    pub start: usize,
+    /// How many there are.
+    pub len: usize,
 }
 
 /// A tile on a GPU.
 pub(super) struct DeviceTile<'t> {
-    layer: &'t Layer,
-    group: &'t Group<'t>,
+    device: &'t Device,
+    group: &'t GroupRows<'t>,
     /// Kernels of the layer.
     rows: Range<usize>,
     columns: Range<usize>,
-    row_part: Part<'t>,
-    column_part: Part<'t>,
+    row_slice: PanelSlice<'t>,
+    column_slice: PanelSlice<'t>,
     lane: &'t Lane,
     buffers: &'t mut Buffers,
-    /// The values, once they were asked for.
+    /// The values, once they have been asked for.
     copy: Vec<f32>,
 }
 
 impl<'t> DeviceTile<'t> {
     /// The tile whose values are in the buffers.
     pub fn new(
-        layer: &'t Layer,
-        group: &'t Group<'t>,
+        device: &'t Device,
+        group: &'t GroupRows<'t>,
         [rows, columns]: [Range<usize>; 2],
-        [row_part, column_part]: [Part<'t>; 2],
+        [row_slice, column_slice]: [PanelSlice<'t>; 2],
         lane: &'t Lane,
         buffers: &'t mut Buffers,
     ) -> Self {
         Self {
-            layer,
+            device,
             group,
             rows,
             columns,
-            row_part,
-            column_part,
+            row_slice,
+            column_slice,
             lane,
             buffers,
             copy: Vec::new(),
@@ -122,11 +76,11 @@ impl<'t> DeviceTile<'t> {
     }
 
     fn error(&self, doing: &'static str) -> impl Fn(Cause) -> SimilarityError + use<'t> {
-        let layer = self.layer;
-        move |cause| layer.device.error(doing, cause).into()
+        let device = self.device;
+        move |cause| device.error(doing, cause).into()
     }
 
-    /// The facts with which the arguments of every kernel for tiles begin.
+    /// The first arguments of every kernel for tiles.
     fn frame(&self) -> Frame {
         Frame {
             rows: self.rows.len() as u32,
@@ -145,8 +99,8 @@ impl<'t> DeviceTile<'t> {
         } = &mut *self.buffers;
         stream.memset_zeros(row_keys)?;
         stream.memset_zeros(column_keys)?;
-        let mut launch = stream.launch_builder(&self.layer.device.functions.reached);
-        frame.begin(&mut launch, values, &self.row_part, &self.column_part);
+        let mut launch = stream.launch_builder(&self.device.functions.reached);
+        frame.begin(&mut launch, values, &self.row_slice, &self.column_slice);
         launch.arg(&mut *row_keys).arg(&mut *column_keys);
         // SAFETY: the arguments are those of `reached` in kernels/; there are as many keys as rows and as columns.
         unsafe { launch.launch(frame.blocks(self.rows.len())) }?;
@@ -167,7 +121,7 @@ impl<'t> DeviceTile<'t> {
         })
     }
 
-    /// Goes through the tile in strips whose open pairs fit the buffer: in one where they do.
+    /// Goes through the tile in strips whose open pairs fit the buffer, in a single one if possible.
     fn in_strips(
         &mut self,
         listing: &Listing<'_>,
@@ -213,7 +167,7 @@ impl<'t> DeviceTile<'t> {
         stream.memset_zeros(counts)?;
         let (first, end, capacity) = (strip.start as u32, strip.end as u32, open.len() as u32);
         let mut launch = stream.launch_builder(listing.function);
-        frame.begin(&mut launch, values, &self.row_part, &self.column_part);
+        frame.begin(&mut launch, values, &self.row_slice, &self.column_slice);
         launch.arg(&first).arg(&end);
         if listing.has_bounds {
             launch.arg(&*rows).arg(&*columns);
@@ -229,19 +183,19 @@ impl<'t> DeviceTile<'t> {
         Ok(())
     }
 
-    /// The open pairs, of which there are so many in the buffer, with their similarities by the definition.
+    /// The first `count` pairs in the buffer, with their similarities by the definition.
     fn compared(&mut self, count: usize) -> Result<Vec<(OpenPair, f64)>, Cause> {
         if count == 0 {
             return Ok(Vec::new());
         }
         let stream = &self.lane.stream;
         let Buffers { open, dots, .. } = &mut *self.buffers;
-        let type_code = type_code(self.layer.float);
-        let (d, pairs) = (self.layer.d as u64, count as u32);
-        let mut launch = stream.launch_builder(&self.layer.device.functions.dots);
+        let type_code = type_code(self.group.rows.float());
+        let (d, pairs) = (self.group.rows.row_len() as u64, count as u32);
+        let mut launch = stream.launch_builder(&self.device.functions.dots);
         launch
-            .arg(&self.row_part.rows)
-            .arg(&self.column_part.rows)
+            .arg(&self.row_slice.rows)
+            .arg(&self.column_slice.rows)
             .arg(&type_code)
             .arg(&d);
         launch.arg(&*open).arg(&pairs).arg(&mut *dots);
@@ -269,23 +223,24 @@ impl<'t> DeviceTile<'t> {
         Ok(pairs.into_iter().zip(dots).map(compared).collect())
     }
 
-    /// Checks that the GPU has multiplied the kernels of a pair as the processor does.
+    /// Checks the GPU's product of two kernels against the CPU's.
     fn check_dot(&self, pair: RawPair, dot: f64) -> Result<(), Cause> {
         let rows = self.group.rows;
         let x = rows.row(self.rows.start + pair.row as usize);
         let y = rows.row(self.columns.start + pair.column as usize);
         let expected = with_element!(rows.float(), E => exact::dot::<E>(x, y));
-        match expected.to_bits() == dot.to_bits() {
-            true => Ok(()),
-            false => Err(Cause::Wrong(
+        if expected.to_bits() == dot.to_bits() {
+            Ok(())
+        } else {
+            Err(Cause::Wrong(
                 "the product of two kernels is another than the processor's",
-            )),
+            ))
         }
     }
 
     fn find_pairs(
         &mut self,
-        search: &Search<'_>,
+        bounds: &PairBounds,
         take: &mut dyn FnMut(Found),
     ) -> Result<(), Cause> {
         let stream = &self.lane.stream;
@@ -294,12 +249,12 @@ impl<'t> DeviceTile<'t> {
             ..
         } = &mut *self.buffers;
         let _wait = self.lane.wait_at_the_end();
-        stream.memcpy_htod(search.rows, rows)?;
-        stream.memcpy_htod(search.columns, columns)?;
+        stream.memcpy_htod(&bounds.rows, rows)?;
+        stream.memcpy_htod(&bounds.columns, columns)?;
         let listing = Listing {
-            function: &self.layer.device.functions.open_pairs,
+            function: &self.device.functions.open_pairs,
             has_bounds: true,
-            numbers: &[search.pair, search.tau],
+            numbers: &[bounds.pair, bounds.tau],
             open_counter: 1,
         };
         self.in_strips(&listing, |counts, open| {
@@ -333,7 +288,7 @@ impl<'t> DeviceTile<'t> {
             words: [row_states, column_states, row_best, column_best],
             ..
         } = &mut *self.buffers;
-        // Kernels that choose nobody have any state: their choice is not looked at.
+        // Kernels that choose no partner have an arbitrary state: their choice is ignored.
         let states = |streams: &[Option<Stream>]| -> Vec<u64> {
             streams
                 .iter()
@@ -349,8 +304,8 @@ impl<'t> DeviceTile<'t> {
         stream.memcpy_htod(&none[..columns.len()], column_best)?;
         let first_row = (start + rows.start) as u64;
         let first_column = (start + columns.start) as u64;
-        let mut launch = stream.launch_builder(&self.layer.device.functions.best_ranked);
-        frame.begin(&mut launch, values, &self.row_part, &self.column_part);
+        let mut launch = stream.launch_builder(&self.device.functions.best_ranked);
+        frame.begin(&mut launch, values, &self.row_slice, &self.column_slice);
         launch
             .arg(&tau)
             .arg(&*row_states)
@@ -388,8 +343,8 @@ impl<'t> DeviceTile<'t> {
         let none = vec![u32::MAX; count];
         let _wait = self.lane.wait_at_the_end();
         stream.memcpy_htod(&none, keys)?;
-        let mut launch = stream.launch_builder(&self.layer.device.functions.least_losses);
-        frame.begin(&mut launch, values, &self.row_part, &self.column_part);
+        let mut launch = stream.launch_builder(&self.device.functions.least_losses);
+        frame.begin(&mut launch, values, &self.row_slice, &self.column_slice);
         launch.arg(&mut *keys);
         // SAFETY: the arguments are those of `least_losses` in kernels/; there are three keys for every row.
         unsafe { launch.launch(frame.blocks(self.rows.len())) }?;
@@ -405,7 +360,7 @@ impl<'t> DeviceTile<'t> {
 
     fn count(&mut self, losses: [f32; 3], take: &mut dyn FnMut(Counted)) -> Result<(), Cause> {
         let listing = Listing {
-            function: &self.layer.device.functions.intervals,
+            function: &self.device.functions.intervals,
             has_bounds: false,
             numbers: &losses,
             open_counter: OPEN_COUNTER,
@@ -438,12 +393,12 @@ impl<'t> DeviceTile<'t> {
         let mut pairs = stream.alloc_zeros::<u32>(count)?;
         let mut maxima = stream.clone_htod(&none)?;
         let width = width as u32;
-        let mut launch = stream.launch_builder(&self.layer.device.functions.cells);
+        let mut launch = stream.launch_builder(&self.device.functions.cells);
         frame.begin(
             &mut launch,
             &self.buffers.values,
-            &self.row_part,
-            &self.column_part,
+            &self.row_slice,
+            &self.column_slice,
         );
         launch.arg(&row_cells).arg(&column_cells).arg(&width);
         launch.arg(&mut sums).arg(&mut pairs).arg(&mut maxima);
@@ -478,10 +433,10 @@ impl Tile for DeviceTile<'_> {
 
     fn find(
         &mut self,
-        search: &Search<'_>,
+        bounds: &PairBounds,
         take: &mut dyn FnMut(Found),
     ) -> Result<Screened, SimilarityError> {
-        self.find_pairs(search, take)
+        self.find_pairs(bounds, take)
             .map_err(self.error("looking for pairs"))?;
         Ok(Screened::Whole)
     }
@@ -496,13 +451,13 @@ impl Tile for DeviceTile<'_> {
             .map_err(self.error("choosing partners"))
     }
 
-    fn least_losses(&mut self, wanted: [Wanted; 3]) -> Result<[Vec<f32>; 3], SimilarityError> {
+    fn least_losses(&mut self, wanted: [LossBound; 3]) -> Result<[Vec<f32>; 3], SimilarityError> {
         let losses = self
             .least_by_row()
             .map_err(self.error("looking for extremes"))?;
-        // Of each row one, so those of different pairs.
+        // One of each row, so they are of different pairs.
         let mut of_relation = losses.chunks_exact(self.rows.len());
-        Ok(wanted.map(|Wanted { below, count }| {
+        Ok(wanted.map(|LossBound { below, count }| {
             let losses = of_relation.next().unwrap_or_default();
             let mut least: Vec<f32> = losses
                 .iter()
@@ -539,79 +494,5 @@ impl Tile for DeviceTile<'_> {
         let copy = self.lane.read(&values);
         self.copy = copy.map_err(self.error("copying similarities from it"))?;
         Ok(&self.copy)
-    }
-}
-
-/// A kernel that counts the pairs of a strip and lists those that are open, and what it takes between the two.
-struct Listing<'l> {
-    function: &'l CudaFunction,
-    /// Whether it takes the bounds of rows and columns.
-    has_bounds: bool,
-    numbers: &'l [f32],
-    /// Which of its counters is that of the open pairs; the last.
-    open_counter: usize,
-}
-
-/// The facts with which the arguments of every kernel for tiles begin.
-#[derive(Clone, Copy)]
-struct Frame {
-    rows: u32,
-    columns: u32,
-    diagonal: u32,
-}
-
-impl Frame {
-    fn begin<'l>(
-        &'l self,
-        launch: &mut LaunchArgs<'l>,
-        values: &'l CudaSlice<f32>,
-        rows: &'l Part<'_>,
-        columns: &'l Part<'_>,
-    ) {
-        launch.arg(values).arg(&self.rows).arg(&self.columns);
-        launch
-            .arg(&rows.errors)
-            .arg(&columns.errors)
-            .arg(&self.diagonal);
-    }
-
-    /// The blocks for so many of the rows, and all columns.
-    fn blocks(self, rows: usize) -> LaunchConfig {
-        LaunchConfig {
-            grid_dim: (
-                self.columns.div_ceil(BLOCK.0 as u32),
-                rows.div_ceil(BLOCK.1) as u32,
-                1,
-            ),
-            block_dim: (BLOCK.0 as u32, 1, 1),
-            shared_mem_bytes: 0,
-        }
-    }
-}
-
-/// The number that a key stands for: keys are ordered like the numbers.
-fn number(key: u32) -> f32 {
-    f32::from_bits(if key >> 31 == 1 {
-        key ^ (1 << 31)
-    } else {
-        !key
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_are_numbers_in_their_order() {
-        let key = |number: f32| match number.to_bits() {
-            bits if bits >> 31 == 1 => !bits,
-            bits => bits | 1 << 31,
-        };
-        let numbers = [f32::NEG_INFINITY, -1.5, -1e-40, -0.0, 0.0, 1e-40, 0.25, 3.0];
-        assert!(numbers.map(key).is_sorted());
-        for x in numbers {
-            assert_eq!(number(key(x)).to_bits(), x.to_bits());
-        }
     }
 }

@@ -1,0 +1,168 @@
+//! Taking entries over from a folder that is to be replaced.
+//!
+//! Hard links are safe and free here: the old folder is removed, so no file keeps two names. Between an input and an output that
+//! both stay they would be a trap: programs that write a file in place, such as safetensors' `save_file`, would change both.
+
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+
+use crate::files::{self, CopyError, Identity, Version, copy_to_new, retried};
+
+use super::inventory::{Entry, Inventory};
+use super::{Durability, Problem, attributes};
+
+/// Takes entries of `old` over into `new`, and adds them to the inventory.
+#[derive(Debug)]
+pub(crate) struct Keeper<'a> {
+    old: &'a Path,
+    new: &'a Path,
+    /// The disk that `old` is on.
+    device: u64,
+    durability: Durability,
+    inventory: &'a mut Inventory,
+}
+
+impl<'a> Keeper<'a> {
+    /// From one folder to another.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not tell which disk the old one is on.
+    pub fn new(
+        old: &'a Path,
+        new: &'a Path,
+        durability: Durability,
+        inventory: &'a mut Inventory,
+    ) -> Result<Self, Problem> {
+        let status = retried(|| fs::metadata(old)).map_err(not_kept(old))?;
+        Ok(Self {
+            old,
+            new,
+            device: status.dev(),
+            durability,
+            inventory,
+        })
+    }
+
+    /// Takes every entry over, subfolders included. Files that the new folder has already stay.
+    ///
+    /// # Errors
+    ///
+    /// If an entry can be neither linked nor copied, another disk is mounted in one, or one is a folder and its namesake is not.
+    pub fn keep_all(&mut self) -> Result<(), Problem> {
+        self.keep_entries(Path::new(""))
+    }
+
+    fn keep_entries(&mut self, folder: &Path) -> Result<(), Problem> {
+        let from = self.old.join(folder);
+        for name in files::names(&from).map_err(not_kept(&from))? {
+            self.keep(&folder.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// As [`Keeper::keep_all`], for the entry at this path within the folders.
+    pub fn keep(&mut self, path: &Path) -> Result<(), Problem> {
+        let (from, to) = (self.old.join(path), self.new.join(path));
+        // If it is gone, it was a temporary file of another program.
+        let Some(status) = files::entry(&from).map_err(not_kept(&from))? else {
+            return Ok(());
+        };
+        let namesake = files::entry(&to).map_err(Problem::writing)?;
+        if !status.is_dir() {
+            return match namesake {
+                None => self.keep_file(path, &status),
+                Some(new) if !new.is_dir() && (status.is_file() || status.is_symlink()) => Ok(()),
+                Some(_) => Err(Problem::InTheWay(from)),
+            };
+        }
+        if status.dev() != self.device {
+            return Err(Problem::Mount);
+        }
+        match namesake {
+            None => files::create_folder(&to).map_err(Problem::writing)?,
+            Some(new) if new.is_dir() => {}
+            Some(_) => return Err(Problem::InTheWay(from)),
+        }
+        self.inventory.add_folder(path);
+        self.keep_entries(path)?;
+        let folder = retried(|| File::open(&to)).map_err(Problem::writing)?;
+        attributes::take_over(&folder, &status).map_err(Problem::writing)?;
+        self.durability.sync(&folder)
+    }
+
+    /// Takes over an entry that is not a folder and that the new folder does not have: a symbolic link is copied, anything else gets
+    /// a hard link.
+    fn keep_file(&mut self, path: &Path, status: &Metadata) -> Result<(), Problem> {
+        let (from, to) = (self.old.join(path), self.new.join(path));
+        let entry = if status.is_symlink() {
+            let target = retried(|| fs::read_link(&from)).map_err(not_kept(&from))?;
+            retried(|| symlink(&target, &to)).map_err(Problem::writing)?;
+            copied(status, &to)?
+        } else {
+            match files::hard_link(&from, &to) {
+                Ok(()) => {
+                    // Of what was linked, which another program may have put there since it was looked at.
+                    let linked = files::entry(&to).and_then(|status| status.ok_or_else(gone));
+                    Entry::Linked(Identity::of(&linked.map_err(Problem::writing)?))
+                }
+                Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                    return Err(Problem::Mount);
+                }
+                // Not every file system has hard links, nor may everybody make one of any file.
+                Err(error) if status.is_file() && cannot_link(&error) => {
+                    self.copy(&from, &to)?;
+                    copied(status, &to)?
+                }
+                Err(error) => return Err(not_kept(&from)(error)),
+            }
+        };
+        self.inventory.add(path.to_owned(), entry);
+        Ok(())
+    }
+
+    fn copy(&self, from: &Path, to: &Path) -> Result<(), Problem> {
+        let source = File::open(from).map_err(not_kept(from))?;
+        let copy = copy_to_new(&source, to).map_err(|error| match error {
+            CopyError::Reading(error) => not_kept(from)(error),
+            CopyError::Writing(error) => Problem::writing(error),
+        })?;
+        self.durability.sync(&copy)
+    }
+}
+
+/// What the inventory says of a copy.
+fn copied(from: &Metadata, to: &Path) -> Result<Entry, Problem> {
+    let copy = files::entry(to).and_then(|status| status.ok_or_else(gone));
+    Ok(Entry::Copied {
+        from: Version::of(from),
+        to: Version::of(&copy.map_err(Problem::writing)?),
+    })
+}
+
+/// What file systems without hard links answer, or those that do not allow one of this file (link(2)).
+fn cannot_link(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let answers = [
+        Errno::PERM,
+        Errno::ACCESS,
+        Errno::MLINK,
+        Errno::NOSYS,
+        Errno::OPNOTSUPP,
+        Errno::NOTSUP,
+    ];
+    files::is_one_of(error, &answers)
+}
+
+fn gone() -> io::Error {
+    io::ErrorKind::NotFound.into()
+}
+
+fn not_kept(entry: &Path) -> impl FnOnce(io::Error) -> Problem + '_ {
+    move |error| Problem::NotKept {
+        entry: entry.to_owned(),
+        error,
+    }
+}

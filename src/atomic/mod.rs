@@ -1,0 +1,35 @@
+//! Putting files and folders in place in one step.
+//!
+//! An output is written under a temporary name, or none, on the same disk, and then put in place as a whole: nobody ever sees a
+//! half-written one, and if writing fails, whatever was there before is untouched.
+
+mod attributes;
+mod claim;
+mod durability;
+mod error;
+mod exchange;
+mod file;
+mod folder;
+mod inventory;
+mod keep;
+mod leftovers;
+mod link;
+mod replaced;
+mod temporary_file;
+mod temporary_folder;
+mod warning;
+
+pub use durability::Durability;
+pub use error::{Error, Problem};
+pub use file::FileDestination;
+pub use warning::Warning;
+
+pub(crate) use attributes::take_over;
+pub(crate) use folder::{FolderPlace, Standing, or_here, refuse_deleted_here};
+pub(crate) use inventory::{Entry, Inventory};
+pub(crate) use keep::Keeper;
+pub(crate) use leftovers::moved_away;
+pub(crate) use link::missing_target;
+pub(crate) use replaced::Replaced;
+pub(crate) use temporary_file::{TemporaryFile, remove_abandoned};
+pub(crate) use temporary_folder::TemporaryFolder;

@@ -1,0 +1,64 @@
+//! The loop over a tile for the cells of a heatmap.
+
+use crate::simd::Loop;
+
+use super::super::tile::CellSum;
+use super::values::TileValues;
+
+/// The sums over the part of each cell that lies in a tile.
+pub(super) struct SumCells<'t, 'v> {
+    pub tile: &'t TileValues<'v>,
+    /// The cell of each row.
+    pub rows: &'t [usize],
+    /// The cell of each column.
+    pub columns: &'t [usize],
+}
+
+impl Loop for SumCells<'_, '_> {
+    type Output = Vec<CellSum>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<CellSum> {
+        let width = self.columns[self.columns.len() - 1] - self.columns[0] + 1;
+        let height = self.rows[self.rows.len() - 1] - self.rows[0] + 1;
+        let mut blocks = vec![CellSum::EMPTY; height * width];
+        let first_column = self.tile.columns.start;
+        let runs: Vec<_> = self.columns.chunk_by(|a, b| a == b).collect();
+        for (row, cell) in self.tile.by_row().zip(self.rows) {
+            // The row's kernel takes no part.
+            if row.error.is_nan() {
+                continue;
+            }
+            let blocks = &mut blocks[(cell - self.rows[0]) * width..][..width];
+            let mut end = 0;
+            let skipped = row.first - first_column;
+            for run in &runs {
+                let start = end.max(skipped);
+                end += run.len();
+                if start >= end {
+                    continue;
+                }
+                let part = start - skipped..end - skipped;
+                let block = sum(&row.values[part.clone()], &row.errors[part]);
+                blocks[run[0] - self.columns[0]].add(block);
+            }
+        }
+        blocks
+    }
+}
+
+/// Some pairs of one cell, with their error bounds.
+#[inline(always)]
+fn sum(values: &[f32], errors: &[f32]) -> CellSum {
+    let mut block = CellSum::EMPTY;
+    for (value, error) in values.iter().zip(errors) {
+        let is_compared = !error.is_nan();
+        let fixed = (value.clamp(-1.0, 1.0) * CellSum::ONE) as i32;
+        block.add(CellSum {
+            sum: if is_compared { fixed.into() } else { 0 },
+            pairs: is_compared.into(),
+            max: if is_compared { fixed } else { i32::MIN },
+        });
+    }
+    block
+}
