@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
-use super::cost::{BreakEven, Choice, CpuSpeed, GpuSpeed, LayerCost, LayerSize, START};
+use super::cost::{BreakEven, CpuSpeed, GpuSpeed, LayerSize, START, Speeds};
 use super::cuda::inventory::{self, NoGpu};
 use super::cuda::{self, Device, DevicePrecision, DeviceTimes, libraries};
 use super::{Engine, Error, Precision};
@@ -105,21 +105,8 @@ struct InUse {
     precision: DevicePrecision,
     ordinal: usize,
     /// For `auto`: the CPU then takes the layers that it is faster at, and all of them if the GPU fails.
-    rates: Option<Rates>,
+    speeds: Option<Speeds>,
     failure: OnceLock<cuda::Error>,
-}
-
-/// How fast the CPU and the GPU are.
-#[derive(Clone, Copy, Debug)]
-struct Rates {
-    cpu: CpuSpeed,
-    gpu: GpuSpeed,
-}
-
-impl Rates {
-    fn is_faster_on_gpu(&self, layer: &LayerSize) -> bool {
-        LayerCost::new(layer, &self.cpu, &self.gpu).is_less_on_gpu()
-    }
 }
 
 impl Backend {
@@ -170,7 +157,7 @@ impl Backend {
     ) -> Result<R, Error> {
         if let Some(device) = self.device.as_ref().filter(|device| device.takes(&size)) {
             match work(Engine::Device(&device.device, device.precision)) {
-                Err(Error::Device(error)) if device.rates.is_some() => {
+                Err(Error::Device(error)) if device.speeds.is_some() => {
                     // If several layers fail at once, the first error is kept.
                     let _ = device.failure.set(error);
                 }
@@ -203,8 +190,7 @@ impl Backend {
 
     /// From which size on layers go to the GPU that `auto` chose.
     pub fn break_even(&self) -> Option<BreakEven> {
-        let rates = self.device.as_ref()?.rates?;
-        Some(BreakEven::between(&rates.cpu, &rates.gpu))
+        Some(self.device.as_ref()?.speeds?.break_even())
     }
 
     /// The time that layers took on the GPU so far; `None` without a GPU, or once it has failed.
@@ -247,14 +233,14 @@ impl fmt::Display for Backend {
         let Some(InUse {
             device,
             precision,
-            rates,
+            speeds,
             ..
         }) = &self.device
         else {
             return write!(f, "the processor, screened in {}", self.cpu);
         };
         write!(f, "{}, screened in {precision}", device.name())?;
-        match rates {
+        match speeds {
             Some(_) => write!(f, ", small layers on the processor in {}", self.cpu),
             None => Ok(()),
         }
@@ -272,14 +258,14 @@ impl InUse {
             precision: device.precision(precision)?,
             device: Arc::new(device),
             ordinal,
-            rates: None,
+            speeds: None,
             failure: OnceLock::new(),
         })
     }
 
     fn takes(&self, size: &LayerSize) -> bool {
-        let is_faster = |rates: Rates| rates.is_faster_on_gpu(size);
-        self.failure.get().is_none() && self.rates.is_none_or(is_faster)
+        let is_faster = |speeds: Speeds| speeds.is_faster_on_gpu(size);
+        self.failure.get().is_none() && self.speeds.is_none_or(is_faster)
     }
 }
 
@@ -300,7 +286,7 @@ fn faster_gpu(
     let gpu = gpus.into_iter().find(inventory::Gpu::is_recent);
     let gpu = gpu.ok_or(Reason::NoRecentGpu)?;
     let precision_there = precision.unwrap_or_else(|| gpu.best_precision());
-    let rates = Rates {
+    let speeds = Speeds {
         cpu: *cpu,
         gpu: GpuSpeed::new(
             gpu.multiprocessors,
@@ -309,12 +295,12 @@ fn faster_gpu(
             precision_there,
         ),
     };
-    if !Choice::new(layers, &rates.cpu, &rates.gpu).uses_gpu() {
+    if !speeds.makes_up_for_start(layers) {
         return Err(Reason::FasterOnCpu);
     }
     let device = InUse::open(gpu.ordinal, precision, at_once).map_err(Reason::GpuFailed)?;
     Ok(InUse {
-        rates: Some(rates),
+        speeds: Some(speeds),
         ..device
     })
 }

@@ -155,60 +155,39 @@ impl GpuSpeed {
     }
 }
 
-/// The time that a layer takes on each.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LayerCost {
-    /// Seconds on the CPU.
-    pub cpu: f64,
-    /// Seconds on the GPU, once it has been started.
-    pub gpu: f64,
+/// How fast the CPU and a GPU are.
+#[derive(Clone, Copy, Debug)]
+pub struct Speeds {
+    /// The CPU, which computes if the GPU does not.
+    pub cpu: CpuSpeed,
+    /// The GPU.
+    pub gpu: GpuSpeed,
 }
 
-impl LayerCost {
-    /// Estimates both.
-    pub fn new(layer: &LayerSize, cpu: &CpuSpeed, gpu: &GpuSpeed) -> Self {
-        Self {
-            cpu: cpu.seconds(layer),
-            gpu: gpu.seconds(layer),
+impl Speeds {
+    /// Whether the GPU, once started, is faster for a layer.
+    pub fn is_faster_on_gpu(&self, layer: &LayerSize) -> bool {
+        self.gpu.seconds(layer) < self.cpu.seconds(layer)
+    }
+
+    /// Whether the time that the GPU saves on the layers of a run makes up for starting it.
+    pub fn makes_up_for_start(&self, layers: &[LayerSize]) -> bool {
+        let on_cpu = |layer| self.cpu.seconds(layer);
+        let fastest = |layer| self.gpu.seconds(layer).min(on_cpu(layer));
+        START + layers.iter().map(fastest).sum::<f64>() < layers.iter().map(on_cpu).sum()
+    }
+
+    /// Tries the multiples of 8 up to [`LARGEST`].
+    pub fn break_even(&self) -> BreakEven {
+        let first = |wins: &dyn Fn(&LayerSize) -> bool| {
+            (8..=LARGEST)
+                .step_by(8)
+                .find(|&kernels| wins(&LayerSize::square(kernels)))
+        };
+        BreakEven {
+            layer: first(&|layer| self.is_faster_on_gpu(layer)),
+            run: first(&|layer| self.makes_up_for_start(&[*layer])),
         }
-    }
-
-    /// Whether a GPU that has been started is faster.
-    pub fn is_less_on_gpu(&self) -> bool {
-        self.gpu < self.cpu
-    }
-}
-
-/// The times of all layers of a run, by which a backend is chosen.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Choice {
-    /// By layer, in their order.
-    pub layers: Vec<LayerCost>,
-}
-
-impl Choice {
-    /// Compares the two for every layer of a run.
-    pub fn new(layers: &[LayerSize], cpu: &CpuSpeed, gpu: &GpuSpeed) -> Self {
-        let cost = |layer| LayerCost::new(layer, cpu, gpu);
-        Self {
-            layers: layers.iter().map(cost).collect(),
-        }
-    }
-
-    /// Seconds that the run takes without the GPU.
-    pub fn without_gpu(&self) -> f64 {
-        self.layers.iter().map(|layer| layer.cpu).sum()
-    }
-
-    /// Seconds that it takes if the GPU computes the layers that it is faster at, including the GPU's start.
-    pub fn with_gpu(&self) -> f64 {
-        let fastest = self.layers.iter().map(|layer| layer.gpu.min(layer.cpu));
-        START + fastest.sum::<f64>()
-    }
-
-    /// Whether the time saved on the GPU makes up for starting it.
-    pub fn uses_gpu(&self) -> bool {
-        self.with_gpu() < self.without_gpu()
     }
 }
 
@@ -222,21 +201,6 @@ pub struct BreakEven {
     pub layer: Option<usize>,
     /// In a run of this one layer, which has to make up for the GPU's start.
     pub run: Option<usize>,
-}
-
-impl BreakEven {
-    /// Tries the multiples of 8 up to [`LARGEST`].
-    pub fn between(cpu: &CpuSpeed, gpu: &GpuSpeed) -> Self {
-        let first = |wins: &dyn Fn(&Choice) -> bool| {
-            (8..=LARGEST)
-                .step_by(8)
-                .find(|&kernels| wins(&Choice::new(&[LayerSize::square(kernels)], cpu, gpu)))
-        };
-        Self {
-            layer: first(&|choice| choice.layers[0].is_less_on_gpu()),
-            run: first(&Choice::uses_gpu),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -317,39 +281,42 @@ mod tests {
         assert!((ratio - 32.0).abs() < 1e-6, "{ratio}");
     }
 
+    /// An A100 beside two threads.
+    fn speeds() -> Speeds {
+        Speeds {
+            cpu: CpuSpeed::new(Precision::Int8, 2),
+            gpu: a100(DevicePrecision::Tf32),
+        }
+    }
+
     #[test]
     fn small_layers_stay_and_small_runs_do_not_start_a_gpu() {
-        let cpu = CpuSpeed::new(Precision::Int8, 2);
-        let gpu = a100(DevicePrecision::Tf32);
+        let speeds = speeds();
         let (small, large) = (float32(64, 576, 1), float32(8192, 2304, 1));
-        let choice = Choice::new(&[small, large, large], &cpu, &gpu);
-        assert!(choice.uses_gpu());
-        let on_gpu = choice.layers.iter().map(LayerCost::is_less_on_gpu);
-        assert!(on_gpu.eq([false, true, true]));
-        assert!(choice.with_gpu() < choice.without_gpu());
+        assert!(speeds.makes_up_for_start(&[small, large, large]));
+        assert!(!speeds.is_faster_on_gpu(&small) && speeds.is_faster_on_gpu(&large));
 
         // Alone, a layer of 512 kernels is faster on the GPU by less than it takes to start it.
-        let choice = Choice::new(&[float32(512, 4608, 1)], &cpu, &gpu);
-        assert!(choice.layers[0].is_less_on_gpu());
-        assert!(!choice.uses_gpu());
-        assert!(!Choice::new(&[], &cpu, &gpu).uses_gpu());
+        let layer = float32(512, 4608, 1);
+        assert!(speeds.is_faster_on_gpu(&layer));
+        assert!(!speeds.makes_up_for_start(&[layer]));
+        assert!(!speeds.makes_up_for_start(&[]));
     }
 
     #[test]
     fn break_even_is_the_first_size_that_wins() {
-        let cpu = CpuSpeed::new(Precision::Int8, 2);
-        let gpu = a100(DevicePrecision::Tf32);
-        let even = BreakEven::between(&cpu, &gpu);
+        let speeds = speeds();
+        let even = speeds.break_even();
         let (layer, run) = (even.layer.unwrap(), even.run.unwrap());
         assert!(layer < run, "{even:?}");
-        let cost = |n: usize| Choice::new(&[float32(n, 9 * n, 1)], &cpu, &gpu);
-        assert!(cost(layer).layers[0].is_less_on_gpu());
-        assert!(!cost(layer - 8).layers[0].is_less_on_gpu());
-        assert!(cost(run).uses_gpu() && !cost(run - 8).uses_gpu());
+        assert!(speeds.is_faster_on_gpu(&LayerSize::square(layer)));
+        assert!(!speeds.is_faster_on_gpu(&LayerSize::square(layer - 8)));
+        assert!(speeds.makes_up_for_start(&[LayerSize::square(run)]));
+        assert!(!speeds.makes_up_for_start(&[LayerSize::square(run - 8)]));
 
         // A GPU that hardly computes never wins.
-        let slow = GpuSpeed::new(1, 1_000_000, (7, 5), DevicePrecision::F32);
-        assert_eq!(BreakEven::between(&cpu, &slow).run, None);
+        let gpu = GpuSpeed::new(1, 1_000_000, (7, 5), DevicePrecision::F32);
+        assert_eq!(Speeds { gpu, ..speeds }.break_even().run, None);
     }
 
     #[test]
