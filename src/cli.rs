@@ -8,8 +8,8 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+use crate::atomic::Durability;
 use crate::layers::Kind;
-use crate::place::Durability;
 use crate::plan::{Fraction, Parameters, Partner, Threshold};
 use crate::sensitivity::{Evaluator, InvalidSweep, Series, Shard, Variations, Vary};
 use crate::settings::PartialSettings;

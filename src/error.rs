@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::{
-    blas, checkpoint, layers, place, plan, report, sensitivity, settings, similarity, watch,
+    atomic, blas, checkpoint, layers, plan, report, sensitivity, settings, similarity, watch,
 };
 
 /// What stopped a command, in one sentence that names the file, tensor or flag and the remedy.
@@ -13,7 +13,7 @@ pub enum Error {
     #[error(transparent)]
     Checkpoint(#[from] checkpoint::Error),
     #[error(transparent)]
-    Place(#[from] place::Error),
+    Place(#[from] atomic::Error),
     #[error(transparent)]
     Report(#[from] report::folder::Error),
     #[error(transparent)]

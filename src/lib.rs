@@ -16,6 +16,7 @@ extern crate self as inmerge_ckpt;
 
 pub mod analysis;
 pub mod apply;
+pub mod atomic;
 pub mod blas;
 pub mod checkpoint;
 pub mod cli;
@@ -29,7 +30,6 @@ mod json_lines;
 pub mod layers;
 pub mod limits;
 pub mod meter;
-pub mod place;
 pub mod plan;
 pub mod report;
 pub mod schedule;

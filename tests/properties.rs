@@ -6,11 +6,11 @@ use std::path::Path;
 
 use clap::Parser;
 use inmerge_ckpt::apply::apply;
+use inmerge_ckpt::atomic::Durability;
 use inmerge_ckpt::checkpoint::{Checkpoint, Destination, Draft};
 use inmerge_ckpt::cli::Cli;
 use inmerge_ckpt::commands;
 use inmerge_ckpt::layers::Kind;
-use inmerge_ckpt::place::Durability;
 use inmerge_ckpt::plan::{
     Cosine, Decision, Fraction, LayerParameters, Merge, Parameters, Partner, Plan, PlannedLayer,
     Recipe, Rules, SourceId, Task, Threshold,

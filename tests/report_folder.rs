@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Mounted, skipped};
-use inmerge_ckpt::place::{self, Durability};
+use inmerge_ckpt::atomic::{self, Durability};
 use inmerge_ckpt::report::folder::{Error, Problem, ReportFolder};
 use tempfile::TempDir;
 
@@ -565,7 +565,7 @@ fn where_nothing_can_be_written_the_folder_is_named() {
     let error = refused(disk.0.path(), true, &["a disk is mounted", "inside it"]);
     assert!(matches!(
         *error.problem,
-        Problem::Place(place::Problem::Mount)
+        Problem::Place(atomic::Problem::Mount)
     ));
     write(&path, false, &FIRST).unwrap();
     let remounted = Command::new("mount")

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::place::FileDestination;
+use crate::atomic::FileDestination;
 
 use super::folder::FolderDestination;
 use super::index::is_index;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::{files, place};
+use crate::{atomic, files};
 
 use super::names::Names;
 
@@ -220,7 +220,7 @@ pub enum Problem {
     )]
     ReadBackDiffers { at: u64 },
     #[error(transparent)]
-    Place(#[from] place::Problem),
+    Place(#[from] atomic::Problem),
     #[error(
         "cannot be written, as no thread can be started for that ({0}); end other programs, or raise the limit on processes and threads (ulimit -u) or on memory (ulimit -v); nothing was replaced"
     )]
@@ -287,7 +287,7 @@ impl Problem {
     /// Attaches the file. If it is missing, it may be a link whose target is missing; the error then says so.
     pub fn of(self, file: &Path) -> Error {
         let target = match self {
-            Self::Missing | Self::ShardMissing { .. } => place::missing_target(file),
+            Self::Missing | Self::ShardMissing { .. } => atomic::missing_target(file),
             _ => None,
         };
         Error {
@@ -324,12 +324,12 @@ impl Problem {
 
     /// The problem behind a failure to write.
     pub(super) fn writing(error: io::Error) -> Self {
-        place::Problem::writing(error).into()
+        atomic::Problem::writing(error).into()
     }
 }
 
-impl From<place::Error> for Error {
-    fn from(error: place::Error) -> Self {
+impl From<atomic::Error> for Error {
+    fn from(error: atomic::Error) -> Self {
         Problem::from(*error.problem).of(&error.path)
     }
 }

@@ -15,8 +15,8 @@ use std::time::SystemTime;
 
 use serde_json::value::RawValue;
 
+use crate::atomic::or_here;
 use crate::files::{self, Version, retried};
-use crate::place::or_here;
 
 use super::object::for_each_entry;
 use super::{Error, MAX_HEADER_BYTES, Problem, Recognised};

@@ -6,8 +6,8 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
+use crate::atomic::or_here;
 use crate::files;
-use crate::place::or_here;
 
 use super::index::is_index;
 use super::{Error, Index, Problem};

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::atomic::moved_away;
 use crate::files;
-use crate::place::moved_away;
 
 use super::shard::Shard;
 use super::{Error, Index, Piece, Problem, Tensor, lone_shard, sharded};

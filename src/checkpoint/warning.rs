@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::place;
+use crate::atomic;
 
 use super::names::Names;
 
@@ -19,5 +19,5 @@ pub enum Warning {
         total: u64,
     },
     #[error(transparent)]
-    Place(#[from] place::Warning),
+    Place(#[from] atomic::Warning),
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use crate::atomic::FileDestination;
 use crate::checkpoint::{Checkpoint, Destination, Draft};
 use crate::cli::Merge;
 use crate::error::Error;
-use crate::place::FileDestination;
 use crate::plan::{Plan, PlannedLayer};
 use crate::report::FinishedRun;
 use crate::report::folder::ReportFolder;

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::atomic::or_here;
 use crate::checkpoint::{Checkpoint, Destination};
 use crate::cli::Writing;
 use crate::error::Error;
 use crate::files;
-use crate::place::or_here;
 use crate::report::{FinishedRun, MergeReport};
 
 use super::{Outcome, Session};

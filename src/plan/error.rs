@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::place::missing_target;
+use crate::atomic::missing_target;
 
 /// A plan could not be read or does not fit.
 #[derive(Debug, thiserror::Error)]

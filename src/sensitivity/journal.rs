@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::atomic::or_here;
 use crate::files;
 use crate::json_lines;
-use crate::place::or_here;
 
 use super::{Error, FinishedPoint, Hold, Shard};
 

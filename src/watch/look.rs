@@ -6,8 +6,8 @@ use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::atomic::missing_target;
 use crate::files;
-use crate::place::missing_target;
 
 use super::{Error, Status, is_checkpoint, natural};
 

@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::atomic::Durability;
 use crate::files::{self, Identity};
 use crate::json_lines;
-use crate::place::Durability;
 
 use super::{Error, Stamp};
 

@@ -6,9 +6,9 @@ use std::os::unix::fs::FileExt;
 
 use rayon::prelude::*;
 
+use crate::atomic::TemporaryFile;
 use crate::checkpoint::{Checkpoint, Destination, Error, Piece, Problem, Shard, Tensor};
 use crate::files::{self, CopyError, retried};
-use crate::place::TemporaryFile;
 
 use super::copy::Copier;
 

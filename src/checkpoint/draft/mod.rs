@@ -8,8 +8,8 @@ mod writer;
 
 use std::fs::Metadata;
 
+use crate::atomic::{Durability, FileDestination};
 use crate::meter::Meter;
-use crate::place::{Durability, FileDestination};
 
 use super::folder::NewFolder;
 use super::{Checkpoint, Destination, Error, Problem, Tensor, Warning};

@@ -6,12 +6,12 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::atomic::Durability;
 use crate::checkpoint::Problem;
 use crate::checkpoint::index::{Index, is_index};
 use crate::checkpoint::names::Names;
 use crate::checkpoint::warning::Warning;
 use crate::files::{self, CopyError, copy_to_new, retried};
-use crate::place::Durability;
 
 /// The size up to which a file is copied.
 const MAX_BYTES: u64 = 64 << 20;

@@ -9,8 +9,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::atomic::{self, FolderPlace, Standing, or_here};
 use crate::files::{self, retried};
-use crate::place::{self, FolderPlace, Standing, or_here};
 
 use super::index::{Index, WeightMap, is_index};
 use super::{Error, Problem};
@@ -56,16 +56,16 @@ impl FolderDestination {
                     index: index.name().to_string_lossy().into_owned(),
                 });
             }
-            Standing::Special => return Err(place::Problem::Special.into()),
-            Standing::Folder(_) if !replace => return Err(place::Problem::Exists.into()),
+            Standing::Special => return Err(atomic::Problem::Special.into()),
+            Standing::Folder(_) if !replace => return Err(atomic::Problem::Exists.into()),
             Standing::Folder(status) => Some(status),
             Standing::Nothing => None,
         };
         let parent = place.parent();
-        if !files::is_folder(parent).map_err(place::Problem::Unwritable)? {
-            return Err(place::Problem::FolderMissing(parent.to_owned()).into());
+        if !files::is_folder(parent).map_err(atomic::Problem::Unwritable)? {
+            return Err(atomic::Problem::FolderMissing(parent.to_owned()).into());
         }
-        let whole_parent = files::canonical(parent).map_err(place::Problem::Unwritable)?;
+        let whole_parent = files::canonical(parent).map_err(atomic::Problem::Unwritable)?;
         let input = files::canonical(index.folder()).map_err(Problem::reading)?;
         let old = match status {
             Some(status) => {
@@ -119,7 +119,7 @@ impl FolderDestination {
 
 /// The folder at a path, or around the index there.
 fn folder_meant<'a>(index: &Index, path: &'a Path) -> Result<&'a Path, Problem> {
-    if files::is_folder(path).map_err(place::Problem::Unwritable)? {
+    if files::is_folder(path).map_err(atomic::Problem::Unwritable)? {
         return Ok(path);
     }
     if path.file_name() == Some(index.name()) {
@@ -144,8 +144,8 @@ fn disposable(
     let mut entries = BTreeSet::new();
     let mut others = Vec::new();
     let mut old_indexes = Vec::new();
-    for name in files::names(folder).map_err(place::Problem::Unwritable)? {
-        let entry = files::entry(&folder.join(&name)).map_err(place::Problem::Unwritable)?;
+    for name in files::names(folder).map_err(atomic::Problem::Unwritable)? {
+        let entry = files::entry(&folder.join(&name)).map_err(atomic::Problem::Unwritable)?;
         // If it is gone, it was a temporary file of another program.
         let Some(entry) = entry else {
             continue;

@@ -5,13 +5,13 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::atomic::{
+    self, Durability, Entry, Inventory, Keeper, TemporaryFile, TemporaryFolder, take_over,
+};
 use crate::checkpoint::index::Index;
 use crate::checkpoint::warning::Warning;
 use crate::checkpoint::{Problem, Shard};
 use crate::files::{self, Version, retried};
-use crate::place::{
-    self, Durability, Entry, Inventory, Keeper, TemporaryFile, TemporaryFolder, take_over,
-};
 
 use super::{FolderDestination, Old};
 
@@ -99,7 +99,7 @@ impl<'a> NewFolder<'a> {
         }
     }
 
-    fn keeper(&mut self, durability: Durability) -> Result<Keeper<'_>, place::Problem> {
+    fn keeper(&mut self, durability: Durability) -> Result<Keeper<'_>, atomic::Problem> {
         Keeper::new(
             self.destination.folder(),
             self.folder.path(),

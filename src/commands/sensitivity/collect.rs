@@ -4,8 +4,8 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
+use crate::atomic::{Durability, FileDestination};
 use crate::error::Error;
-use crate::place::{Durability, FileDestination};
 use crate::report::figures::{self, Figure};
 use crate::report::page::sensitivity_page;
 use crate::report::sensitivity::{SensitivitySummary, results_csv, results_json};

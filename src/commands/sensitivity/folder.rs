@@ -4,9 +4,9 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
+use crate::atomic::{Durability, FileDestination, refuse_deleted_here, remove_abandoned};
 use crate::error::Error;
 use crate::files;
-use crate::place::{Durability, FileDestination, refuse_deleted_here, remove_abandoned};
 use crate::sensitivity::{self, Hold, Sweep, is_at_work};
 
 /// The file that says what the sweep is.

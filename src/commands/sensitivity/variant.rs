@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::apply::{Change, squares};
+use crate::atomic::Durability;
 use crate::checkpoint::{Checkpoint, Destination, Draft, Tensor};
 use crate::error::Error;
 use crate::files;
-use crate::place::Durability;
 use crate::plan::{Rules, Task};
 use crate::schedule::{Load, work_on_layers};
 use crate::sensitivity::{self, MergedAtPoint, Point, Series, Sweep, SweptLayer};

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::atomic::{self, Durability, or_here, remove_abandoned};
 use crate::checkpoint::{self, Checkpoint};
 use crate::cli::Watch;
 use crate::error::Error;
 use crate::files;
 use crate::layers::Declared;
-use crate::place::{self, Durability, or_here, remove_abandoned};
 use crate::settings::Settings;
 use crate::similarity;
 use crate::watch::{self, LOOKS_BEFORE_A_WARNING, Looks, Record, Stamp, Unchanged};
@@ -285,9 +285,9 @@ fn see_to_folders(args: &Watch) -> Result<(), Error> {
     let look = || {
         let problem = |error: io::Error| match error.kind() {
             io::ErrorKind::NotADirectory => {
-                place::Problem::NotInFolder(or_here(out.parent()).to_owned())
+                atomic::Problem::NotInFolder(or_here(out.parent()).to_owned())
             }
-            _ => place::Problem::Unwritable(error),
+            _ => atomic::Problem::Unwritable(error),
         };
         files::target(out).map_err(|error| problem(error).of(out))
     };
@@ -307,16 +307,16 @@ fn see_to_folders(args: &Watch) -> Result<(), Error> {
     Ok(())
 }
 
-fn make_folder(folder: &Path, durability: Durability) -> Result<(), place::Problem> {
+fn make_folder(folder: &Path, durability: Durability) -> Result<(), atomic::Problem> {
     let parent = or_here(folder.parent());
     match files::create_folder(folder) {
         // By another process, since.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            place::refuse_deleted_here(folder)?;
-            Err(place::Problem::FolderMissing(parent.to_owned()))
+            atomic::refuse_deleted_here(folder)?;
+            Err(atomic::Problem::FolderMissing(parent.to_owned()))
         }
-        Err(error) => Err(place::Problem::Unwritable(error)),
+        Err(error) => Err(atomic::Problem::Unwritable(error)),
         Ok(()) => durability.sync_at(parent),
     }
 }

@@ -7,10 +7,10 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::files::{self, retried};
-use crate::place::{
+use crate::atomic::{
     self, Durability, Inventory, Keeper, Replaced, TemporaryFolder, Warning, take_over,
 };
+use crate::files::{self, retried};
 
 use super::files::{Files, LIST};
 use super::parents::Parents;
@@ -144,11 +144,11 @@ fn put(
         sync_folders(folder.path(), files, durability)?;
         match folder.put_at_new(&report.place, durability) {
             // Another run was ahead.
-            Err(place::Problem::Exists) => {}
+            Err(atomic::Problem::Exists) => {}
             put => return Ok(put.map(|()| None)?),
         }
     }
-    let old = report.standing()?.ok_or(place::Problem::Exists)?;
+    let old = report.standing()?.ok_or(atomic::Problem::Exists)?;
     let inventory = take_over_all(report, folder, files, &old, durability)?;
     sync_folders(folder.path(), files, durability)?;
     Ok(Some(folder.replace(

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::atomic;
 use crate::checkpoint::Names;
-use crate::place;
 
 /// A report could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,7 @@ pub enum Problem {
     #[error("cannot hold a file called {name:?}, which is no plain name or taken already")]
     FileName { name: String },
     #[error(transparent)]
-    Place(#[from] place::Problem),
+    Place(#[from] atomic::Problem),
 }
 
 impl Problem {
@@ -57,6 +57,6 @@ impl Problem {
 
     /// What a failed attempt to write means.
     pub(super) fn writing(error: io::Error) -> Self {
-        place::Problem::writing(error).into()
+        atomic::Problem::writing(error).into()
     }
 }

@@ -9,8 +9,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
+use crate::atomic::{Entry, Inventory};
 use crate::files::entry;
-use crate::place::{Entry, Inventory};
 
 /// The file with the list.
 pub(super) const LIST: &str = "report.files";

@@ -14,9 +14,9 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::atomic::{self, FolderPlace, Standing};
 use crate::checkpoint::Names;
 use crate::files::{self as disk, Identity, retried};
-use crate::place::{self, FolderPlace, Standing};
 
 use super::{DOCUMENT, LAYERS, PAGE, PAIRS};
 pub(crate) use files::Files;
@@ -131,7 +131,7 @@ impl ReportFolder {
             // Else another run has put its report there meanwhile, of which the list of the one before knows nothing.
             if self.identity()? == folder {
                 let found = found.map_err(|error| match error.kind() {
-                    io::ErrorKind::CrossesDevices => place::Problem::Mount.into(),
+                    io::ErrorKind::CrossesDevices => atomic::Problem::Mount.into(),
                     _ => Problem::writing(error),
                 });
                 return Ok((found?, folder));

@@ -4,8 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::atomic::{Durability, or_here};
 use crate::files::{self, retried};
-use crate::place::{Durability, or_here};
 
 use super::Problem;
 
