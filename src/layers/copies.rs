@@ -8,11 +8,11 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::Selection;
 use super::candidates::{self, Candidate, Companions};
 use super::name::Segment;
 use super::order::networks::Networks;
 use super::pattern::NamePattern;
+use super::select::Selection;
 use crate::checkpoint::{Dtype, Tensor};
 
 /// Which tensors of a checkpoint hold the same weight.

@@ -4,11 +4,15 @@ use std::collections::HashMap;
 
 use super::candidates::{Candidate, Companions, Layout};
 use super::declared::Resolved;
-use super::groups::{self, Verdict};
-use super::known::KnownLayer;
-use super::order::structure::Step;
-use super::select::{self, Facts, Globs};
-use super::{Evidence, Kind, Layer, Selection, Warning, gate, head};
+use super::evidence::Evidence;
+use super::groups::{self, KindAndGroups};
+use super::kind::Kind;
+use super::known::{KnownLayer, KnownNetwork};
+use super::layer::Layer;
+use super::order::Step;
+use super::select::{self, Facts, Globs, Selection};
+use super::warning::Warning;
+use super::{gate, head};
 use crate::checkpoint::Tensor;
 
 /// Describes the layers of a file one network at a time, collecting warnings.
@@ -17,7 +21,7 @@ pub(super) struct Describer<'a> {
     candidates: &'a [Candidate<'a>],
     companions: &'a Companions<'a>,
     /// What is known of layers, by candidate.
-    known: &'a HashMap<usize, KnownLayer>,
+    known: HashMap<usize, KnownLayer>,
     globs: &'a Globs,
     selection: &'a Selection,
     has_linear: bool,
@@ -32,7 +36,7 @@ impl<'a> Describer<'a> {
         tensors: &'a [Tensor],
         candidates: &'a [Candidate<'a>],
         companions: &'a Companions<'a>,
-        known: &'a HashMap<usize, KnownLayer>,
+        known: &[KnownNetwork],
         globs: &'a Globs,
         selection: &'a Selection,
         declared: &'a Resolved,
@@ -41,7 +45,10 @@ impl<'a> Describer<'a> {
             tensors,
             candidates,
             companions,
-            known,
+            known: known
+                .iter()
+                .flat_map(|network| network.layers.iter().copied())
+                .collect(),
             globs,
             selection,
             has_linear: candidates
@@ -59,27 +66,28 @@ impl<'a> Describer<'a> {
 
     /// The layers of a network, in its order.
     pub fn network(&mut self, network: &[Step]) -> Vec<Layer> {
-        let verdicts = groups::verdicts(network, self.candidates, self.companions);
+        let verdicts = groups::kinds_and_groups(network, self.candidates, self.companions);
         let steps = network.iter().zip(verdicts).enumerate();
         steps
             .map(|(at, (step, verdict))| {
                 let candidate = &self.candidates[step.candidate];
-                let known = self.known.get(&step.candidate);
+                let known = self.known.get(&step.candidate).copied();
                 let told = match known {
-                    Some(known) => Verdict::of_known(known, candidate),
+                    Some(known) => KindAndGroups::of_known(&known, candidate),
                     None => verdict,
                 };
                 let verdict = self.settle(told, step.candidate);
                 let (kind, groups) = match verdict {
-                    Verdict::Known(kind, groups) => (kind, groups),
-                    Verdict::Ambiguous { kind, .. } | Verdict::MaybeTransposed(kind) => (kind, 1),
+                    KindAndGroups::Known(kind, groups) => (kind, groups),
+                    KindAndGroups::MaybeGrouped { kind, .. }
+                    | KindAndGroups::MaybeTransposed(kind) => (kind, 1),
                 };
                 let kernels = match kind {
                     Kind::Transposed => candidate.shape[1].saturating_mul(groups),
                     _ => candidate.out(),
                 };
                 let said = self.declared.said_of(step.candidate);
-                let is_supported = self.check(candidate, known, Some(verdict));
+                let is_supported = self.check(candidate, known.is_some(), Some(verdict));
                 let names = self.names(candidate);
                 let facts = Facts {
                     names: &names,
@@ -99,7 +107,7 @@ impl<'a> Describer<'a> {
                 let kind_from = match (known, verdict) {
                     _ if said.settles_kind() => Evidence::Declared,
                     (Some(_), _) => Evidence::Known,
-                    (None, Verdict::Known(..)) => Evidence::Shapes,
+                    (None, KindAndGroups::Known(..)) => Evidence::Shapes,
                     (None, _) => Evidence::Guessed,
                 };
                 Layer {
@@ -160,7 +168,7 @@ impl<'a> Describer<'a> {
             kind,
             depth: None,
             kernels: candidate.out(),
-            supported: self.check(candidate, None, None),
+            supported: self.check(candidate, false, None),
             gate: false,
             head: false,
         };
@@ -169,14 +177,14 @@ impl<'a> Describer<'a> {
 
     /// What is said of a layer comes first. One that may be dense is, if the one listed right before it gives just the
     /// channels that it reads.
-    fn settle(&self, verdict: Verdict, index: usize) -> Verdict {
+    fn settle(&self, verdict: KindAndGroups, index: usize) -> KindAndGroups {
         let candidate = &self.candidates[index];
         let reads = candidate.reads();
         let told = match verdict {
-            Verdict::Ambiguous { kind, .. }
+            KindAndGroups::MaybeGrouped { kind, .. }
                 if reads > 1 && self.listed_before.get(&index) == Some(&reads) =>
             {
-                Verdict::Known(kind, 1)
+                KindAndGroups::Known(kind, 1)
             }
             _ => verdict,
         };
@@ -218,14 +226,14 @@ impl<'a> Describer<'a> {
     fn check(
         &mut self,
         candidate: &Candidate<'_>,
-        known: Option<&KnownLayer>,
-        verdict: Option<Verdict>,
+        is_known: bool,
+        verdict: Option<KindAndGroups>,
     ) -> bool {
         let name = self.name(candidate).to_owned();
         let warning = match (candidate.layout, verdict) {
-            (Layout::Undecided, _) if known.is_some() => return true,
+            (Layout::Undecided, _) if is_known => return true,
             (Layout::Parametrised | Layout::Part, _) => Warning::Parametrised { name },
-            (Layout::Undecided, _) | (_, Some(Verdict::MaybeTransposed(_))) => {
+            (Layout::Undecided, _) | (_, Some(KindAndGroups::MaybeTransposed(_))) => {
                 Warning::AmbiguousTransposed { name }
             }
             // There may be hundreds of these: `candidates::warnings` has one warning for each sort.
@@ -235,7 +243,7 @@ impl<'a> Describer<'a> {
             _ if self.tensors[candidate.tensor].float_type().is_none() => return false,
             (Layout::Misfit(bias), _) => Warning::BiasMismatch { name, bias },
             (Layout::Empty, _) => Warning::Empty { name },
-            (_, Some(Verdict::Ambiguous { channels, .. })) => Warning::AmbiguousGroups {
+            (_, Some(KindAndGroups::MaybeGrouped { channels, .. })) => Warning::AmbiguousGroups {
                 name,
                 channels,
                 per_kernel: candidate.reads(),

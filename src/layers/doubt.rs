@@ -7,14 +7,17 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::candidates::{Candidate, MOST_COLOURS};
-use super::order::structure::{Network, OpenOrder};
-use super::{Evidence, Kind, Layer, Warning};
+use super::evidence::Evidence;
+use super::kind::Kind;
+use super::layer::Layer;
+use super::order::{OpenOrder, OrderedNetwork};
+use super::warning::Warning;
 
 /// Sums of earlier widths that are looked at, at most: concatenations of many branches.
 const MOST_SUMS: usize = 1 << 12;
 
 /// The layers of a network whose place is a guess, by candidate.
-pub(super) fn guessed(network: &Network<'_>) -> HashSet<usize> {
+pub(super) fn guessed(network: &OrderedNetwork<'_>) -> HashSet<usize> {
     // Where ranges begin and end, so that many that overlap cost no more than few.
     let mut edges = vec![0_isize; network.steps.len() + 1];
     for open in network.open.iter().filter(|open| !open.places.is_empty()) {
@@ -35,7 +38,7 @@ pub(super) fn guessed(network: &Network<'_>) -> HashSet<usize> {
 
 /// What of a network's order is in doubt, for a cut behind the first `shallow` layers. `layers` are by candidate.
 pub(super) fn of_order(
-    network: &Network<'_>,
+    network: &OrderedNetwork<'_>,
     candidates: &[Candidate<'_>],
     layers: &[Layer],
     shallow: usize,
@@ -91,7 +94,7 @@ pub(super) fn of_order(
 
 /// The first layer before the cut whose channels no layer before it gives, alone, together with others, or in part.
 fn unfed(
-    network: &Network<'_>,
+    network: &OrderedNetwork<'_>,
     candidates: &[Candidate<'_>],
     layers: &[Layer],
     shallow: usize,

@@ -2,15 +2,19 @@
 
 use thiserror::Error;
 
-use super::Kind;
-use super::declared::{Contradiction, FLAGS};
+use super::contradiction::Contradiction;
+use super::kind::UnknownKind;
+use super::near::hint;
+
+/// What errors call the lists that flags name.
+pub(super) const LIST_FLAGS: [&str; 2] = ["--order", "--layers"];
 
 /// Why no layer model could be made. Each message names what to change.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum Error {
     /// A name that is no kind's.
-    #[error("`{0}` is no kind of layer; the kinds are {kinds}", kinds = Kind::ALL.map(Kind::name).join(", "))]
-    UnknownKind(String),
+    #[error(transparent)]
+    UnknownKind(#[from] UnknownKind),
     /// A glob beyond all need.
     #[error("{origin} is of {bytes} bytes, beyond the limit of 65536; give several shorter globs")]
     LongGlob {
@@ -98,29 +102,16 @@ impl Error {
             | Self::Contradiction { origin, .. }
             | Self::OrderUnknown { origin, .. }
             | Self::OrderNotALayer { origin, .. }
-            | Self::OrderTwice { origin, .. } => FLAGS.contains(origin),
+            | Self::OrderTwice { origin, .. } => LIST_FLAGS.contains(origin),
             _ => false,
         }
     }
 }
 
 fn remedy(origin: &str) -> &'static str {
-    if FLAGS.contains(&origin) {
+    if LIST_FLAGS.contains(&origin) {
         "correct it"
     } else {
         "correct it, or pass `--layers FILE`"
     }
-}
-
-pub(super) fn hint(near: &[String]) -> String {
-    if near.is_empty() {
-        return String::new();
-    }
-    format!(
-        " (near: {})",
-        near.iter()
-            .map(|name| format!("`{name}`"))
-            .collect::<Vec<_>>()
-            .join(", ")
-    )
 }

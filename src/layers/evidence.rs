@@ -1,4 +1,4 @@
-//! How sure the layer model is of what it says.
+//! Where what the layer model says comes from, and so how sure it is.
 
 use std::fmt;
 
@@ -16,6 +16,24 @@ pub enum Evidence {
     Shapes,
     /// Names and shapes that contradict each other or leave a choice; a warning names the layer.
     Guessed,
+}
+
+/// Where the depth order came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OrderSource {
+    /// The file's own metadata, key `inmerge.layers`.
+    Metadata,
+    /// `--order FILE`.
+    File,
+    /// `--layers FILE`.
+    Declared,
+    /// The networks are known from their libraries.
+    Known,
+    /// Names and shapes.
+    Structure,
+    /// Names and shapes, which leave the order open where the cut falls; a warning says where.
+    Natural,
 }
 
 impl fmt::Display for Evidence {

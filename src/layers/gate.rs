@@ -2,7 +2,8 @@
 
 use super::candidates::Candidate;
 use super::name::Segment;
-use super::order::structure::Step;
+use super::order::Step;
+use super::roles;
 
 /// Whether the layer at `at` of a network is part of a gate on channels. Three signs are taken:
 ///
@@ -69,5 +70,5 @@ fn in_attention(candidate: &Candidate<'_>) -> bool {
     parent(candidate)
         .rsplit('.')
         .next()
-        .is_some_and(|last| Segment::parse(last).has(&["attn"]))
+        .is_some_and(|last| roles::is_attention(&Segment::parse(last)))
 }

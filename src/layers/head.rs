@@ -2,25 +2,8 @@
 
 use super::candidates::{Candidate, Companions};
 use super::name::Segment;
-use super::order::structure::Step;
-
-/// Words of modules that give an output beside the network's last layer: deep supervision's and detectors' lists.
-const OUTPUTS: [&str; 14] = [
-    "seg",
-    "segmentation",
-    "supervision",
-    "logit",
-    "logits",
-    "pred",
-    "predict",
-    "predictor",
-    "score",
-    "scores",
-    "bbox",
-    "heatmap",
-    "output",
-    "outputs",
-];
+use super::order::Step;
+use super::roles;
 
 /// Whether the convolution at `at` of a network is a head: nothing reads or normalises what it gives, and it is the network's
 /// last, or a module around it is called an output.
@@ -37,10 +20,8 @@ pub(super) fn is_head(
     let step = &network[at];
     let candidate = &candidates[step.candidate];
     let is_last = !has_linear && is_last(at, network, candidates);
-    let is_called_output = candidate.module.rsplit('.').take(3).any(|part| {
-        let segment = Segment::parse(part);
-        segment.has(&OUTPUTS) && !segment.has(&["encoder"])
-    });
+    let mut around = candidate.module.rsplit('.').take(3).map(Segment::parse);
+    let is_called_output = around.any(|segment| roles::is_output(&segment));
     let is_named = step.in_head || (!has_linear && step.in_final) || is_called_output;
     let gives_few = candidate.out() < candidate.reads();
     let may_be = step.in_head

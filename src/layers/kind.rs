@@ -4,8 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-
-use super::Error;
+use thiserror::Error;
 
 /// The sort of a layer. Ordered as `--kinds` lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -58,6 +57,11 @@ impl Kind {
     }
 }
 
+/// A name that is no kind's.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("`{0}` is no kind of layer; the kinds are {kinds}", kinds = Kind::ALL.map(Kind::name).join(", "))]
+pub struct UnknownKind(pub String);
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
@@ -65,13 +69,13 @@ impl fmt::Display for Kind {
 }
 
 impl FromStr for Kind {
-    type Err = Error;
+    type Err = UnknownKind;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
+    fn from_str(text: &str) -> Result<Self, UnknownKind> {
         Kind::ALL
             .into_iter()
             .find(|kind| kind.name() == text)
-            .ok_or_else(|| Error::UnknownKind(text.to_owned()))
+            .ok_or_else(|| UnknownKind(text.to_owned()))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use super::words::{self, DIMENSIONED, Meaning, Meanings};
+
 /// Deeper paths are cut here and the rest is kept as one segment, so that nothing recurses further than this.
 /// The deepest of 150 architectures looked at (MONAI's nested U-Net) has 14.
 pub(super) const MAX_SEGMENTS: usize = 48;
@@ -20,6 +22,8 @@ pub(super) struct Segment {
     pub stem: String,
     /// Numbers, each with the letter that directly follows it (`5b`); or one letter alone (`conv_a`).
     pub ordinal: Vec<(u64, char)>,
+    /// What its words say.
+    meanings: Meanings,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -28,9 +32,6 @@ enum Token<'a> {
     Word(&'a str),
 }
 
-/// Words that carry a dimension as part of themselves: `Conv2d_1a`, `norm3d`.
-const DIMENSIONED: [&str; 5] = ["conv", "norm", "pool", "dropout", "unet"];
-
 impl Segment {
     /// Read one step of a path.
     pub fn parse(text: &str) -> Self {
@@ -38,6 +39,7 @@ impl Segment {
         let mut ordinal: Vec<(u64, char)> = Vec::new();
         let mut stem_end = text.len();
         let mut words = Vec::new();
+        let mut meanings = Meanings::default();
         let mut number_end = None;
         for (from, token) in &tokens {
             match token {
@@ -60,6 +62,7 @@ impl Segment {
                             ordinal.push((0, letter));
                         }
                     }
+                    meanings = meanings.or(words::meanings(&lower));
                     words.push(lower);
                 }
             }
@@ -72,6 +75,7 @@ impl Segment {
             words,
             stem,
             ordinal,
+            meanings,
         }
     }
 
@@ -80,9 +84,19 @@ impl Segment {
         !self.text.is_empty() && self.text.bytes().all(|byte| byte.is_ascii_digit())
     }
 
+    /// Its first number.
+    pub fn number(&self) -> Option<u64> {
+        self.ordinal.first().map(|first| first.0)
+    }
+
     /// Whether one of its words is in the list.
     pub fn has(&self, words: &[&str]) -> bool {
         self.words.iter().any(|word| words.contains(&word.as_str()))
+    }
+
+    /// Whether one of its words means this.
+    pub fn means(&self, meaning: Meaning) -> bool {
+        self.meanings.contain(meaning)
     }
 
     /// Natural order: by stem, then by number rather than digit by digit, then as written.

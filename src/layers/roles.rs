@@ -1,9 +1,8 @@
-//! The vocabulary: what a module's name says about when it runs among its siblings.
-//!
-//! One table of words, from torchvision 0.28, timm 1.0, MONAI 1.6 and hand-written U-Nets. A word stands for a role,
-//! never for a model: whatever is not decided by a role is decided by shapes.
+//! What a module's name says by itself: its role among its siblings, and what else it may be. One function a rule, with the
+//! architectures that ask for it; the words that stand for each other are in [`words`](super::words).
 
 use super::name::Segment;
+use super::words::Meaning;
 
 /// When a module runs, relative to its siblings. Ordered: a later role runs after an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,118 +25,29 @@ pub(super) enum Role {
     Aux,
 }
 
-const STEM: &[&str] = &[
-    "stem", "inc", "input", "initial", "init", "first", "inconv", "convin", "in", "entry", "patch",
-    "start",
-];
-const BACKBONE: &[&str] = &["backbone", "vit", "trunk", "visual"];
-const BOTTLENECK: &[&str] = &[
-    "bottleneck",
-    "bottom",
-    "bridge",
-    "middle",
-    "mid",
-    "center",
-    "centre",
-    "latent",
-    "intermediate",
-];
-const DECODER: &[&str] = &[
-    "dec",
-    "decoder",
-    "decoders",
-    "decode",
-    "up",
-    "ups",
-    "upconv",
-    "upcat",
-    "upsample",
-    "upsamples",
-    "upsampling",
-    "deconv",
-    "upblock",
-    "uplayer",
-    "upscale",
-    "expansive",
-    "transp",
-    "tconv",
-    "decs",
-    "upconvs",
-    "deconvs",
-    "upblocks",
-    "uplayers",
-];
-const FINAL: &[&str] = &[
-    "final", "outc", "out", "output", "last", "outconv", "tail", "exit", "mlp", "ffn", "end",
-    "side",
-];
-const HEAD: &[&str] = &[
-    "classifier",
-    "fc",
-    "head",
-    "heads",
-    "linear",
-    "logits",
-    "prelogits",
-    "cls",
-    "predictor",
-    "prediction",
-    "classification",
-];
-const AUX: &[&str] = &["aux", "auxiliary", "supervision"];
-/// Joins what its siblings give, so it runs after them.
-const MERGE: &[&str] = &["merge", "concat", "cat", "fuse", "fusion", "root"];
-const CHANNEL_GATE: &[&str] = &[
-    "se",
-    "eca",
-    "cbam",
-    "squeezeexcite",
-    "excitation",
-    "selayer",
-    "seblock",
-];
-/// Around a block's main path; run last, as PyTorch's own ResNet does (`out += self.downsample(x)`).
-const SHORTCUT: &[&str] = &[
-    "downsample",
-    "shortcut",
-    "shortcuts",
-    "skip",
-    "skips",
-    "identity",
-];
-/// Around a block's main path; run first (torchvision RegNet and MaxViT: `self.proj(x) + self.f(x)`; MONAI's
-/// ResidualUnit: `res = self.residual(x)`; timm DLA's `project`).
-const SHORTCUT_FIRST: &[&str] = &["proj", "residual", "project"];
-/// Joins two stages: after the stage of the same number (DenseNet's and HRNet's `transition1`).
-const JOINT: &[&str] = &["transition", "pool", "down", "downsample"];
-/// Lists whose members run side by side on one input.
-const PARALLEL: &[&str] = &[
-    "branch", "branches", "convs", "heads", "fuse", "paths", "path", "lateral", "fpn", "inner",
-    "loc", "conf", "aspp", "towers", "tower",
-];
 impl Role {
     /// The role a name gives; [`Role::Body`] without one.
     pub fn of(segment: &Segment) -> Self {
-        let has = |words| segment.has(words);
+        let means = |meaning| segment.means(meaning);
         // `conv_head` (EfficientNet) is the last feature convolution; `conv_stem` the first.
-        let conv_head = has(&["head"]) && has(&["conv"]);
-        let embedding = segment.words.iter().any(|word| word.starts_with("embed"));
+        let is_conv_head = segment.has(&["head"]) && segment.has(&["conv"]);
         // `finaldeconv1` and `firstconv` (LinkNet).
         let starts = |with: &str| segment.words.iter().any(|word| word.starts_with(with));
-        let (is_first, is_final) = (starts("first"), starts("final"));
-        if has(AUX) {
+        // `patch_embed` (ViT) reads the image, `patch_merging` (Swin) does not.
+        let is_other_patch = segment.has(&["patch"]) && !is_embedding(segment);
+        if means(Meaning::Auxiliary) {
             Role::Aux
-        } else if has(HEAD) && !conv_head {
+        } else if means(Meaning::Head) && !is_conv_head {
             Role::Head
-        } else if has(FINAL) || conv_head || is_final {
+        } else if means(Meaning::Final) || is_conv_head || starts("final") {
             Role::Final
-        } else if is_first || (has(STEM) && (!has(&["patch"]) || embedding)) {
+        } else if starts("first") || (means(Meaning::Stem) && !is_other_patch) {
             Role::Stem
-        } else if has(DECODER) && !has(&["down"]) {
+        } else if means(Meaning::Decoder) && !segment.has(&["down"]) {
             Role::Decoder
-        } else if has(BOTTLENECK) {
+        } else if means(Meaning::Bottleneck) {
             Role::Bottleneck
-        } else if has(BACKBONE) {
+        } else if means(Meaning::Backbone) {
             Role::Backbone
         } else {
             Role::Body
@@ -145,68 +55,219 @@ impl Role {
     }
 }
 
-/// Whether a name says squeeze-and-excite or another gate on channels.
-pub(super) fn is_channel_gate(segment: &Segment) -> bool {
-    segment.has(CHANNEL_GATE)
-        || (segment.has(&["squeeze"]) && segment.has(&["excitation", "excite"]))
+/// When a shortcut runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ShortcutTurn {
+    /// Before the main path: torchvision RegNet's and MaxViT's `proj`, MONAI ResidualUnit's `residual`, timm DLA's `project`.
+    First,
+    /// Behind the main path: PyTorch's own ResNet.
+    Last,
 }
 
-/// Whether a name says that the module weighs what it is given: a channel gate, or attention of any kind.
-pub(super) fn is_gate(segment: &Segment) -> bool {
-    is_channel_gate(segment) || segment.has(&["attn"])
-}
-
-/// Whether a name says that the module tells the convolution of its number where to look: it runs before that (deformable
-/// convolution's `conv2_offset`).
-pub(super) fn steers(segment: &Segment) -> bool {
-    segment.has(&["offset", "offsets"])
-}
-
-/// Whether a name says that the module joins what several others give.
-pub(super) fn is_merge(segment: &Segment) -> bool {
-    segment.has(MERGE)
-        || (segment.has(&["transition"]) && segment.ordinal.iter().all(|part| part.0 == 0))
-}
-
-/// Whether a name says that the module opens an inverted bottleneck: a narrowing one closes it.
-pub(super) fn is_widening(segment: &Segment) -> bool {
-    (segment.has(&["pw"]) && !segment.has(&["proj"])) || segment.words == ["conv", "exp"]
-}
-
-/// Whether a name says that the module closes an inverted bottleneck.
-pub(super) fn is_narrowing(segment: &Segment) -> bool {
-    segment.has(&["pwl"]) || (segment.has(&["pw"]) && segment.has(&["proj"]))
-}
-
-/// Whether a name says attention gate: in a decoder it weighs the skip connection.
-pub(super) fn is_attention(segment: &Segment) -> bool {
-    segment.has(&["attention", "att"])
-}
-
-/// Whether a name says that the module makes attention's queries; a `proj` beside it comes after.
-pub(super) fn is_query(segment: &Segment) -> bool {
-    segment.has(&["qkv", "q", "query"])
-}
-
-/// Whether a name says shortcut, and if so whether that runs before the main path.
-pub(super) fn shortcut(segment: &Segment) -> Option<bool> {
-    if segment.has(SHORTCUT) {
-        Some(false)
-    } else if segment.words.len() == 1 && segment.has(SHORTCUT_FIRST) {
-        Some(true)
+/// When the module runs, if its name says shortcut.
+pub(super) fn shortcut(segment: &Segment) -> Option<ShortcutTurn> {
+    if segment.means(Meaning::Shortcut) {
+        Some(ShortcutTurn::Last)
+    } else if segment.words.len() == 1 && segment.means(Meaning::FirstShortcut) {
+        Some(ShortcutTurn::First)
     } else {
         None
     }
 }
 
-/// Whether a name says that the module joins two stages.
-pub(super) fn is_joint(segment: &Segment) -> bool {
-    segment.has(JOINT)
+/// A shortcut called as in PyTorch's own ResNets (`downsample`) or the usual CIFAR ResNet (`shortcut`), whose order it has.
+pub(super) fn is_usual_shortcut(segment: &Segment) -> bool {
+    segment.has(&["downsample", "shortcut"])
 }
 
-/// Whether a name says that its members run side by side.
+/// Scales channels: squeeze-and-excite (SENet, EfficientNet) and its like.
+pub(super) fn is_channel_gate(segment: &Segment) -> bool {
+    segment.means(Meaning::ChannelGate) || (segment.has(&["squeeze"]) && segment.has(&["excite"]))
+}
+
+/// Weighs what it is given: a channel gate, or attention of any kind.
+pub(super) fn is_gate(segment: &Segment) -> bool {
+    is_channel_gate(segment) || is_attention(segment)
+}
+
+/// Attention in a block (timm's `attn`).
+pub(super) fn is_attention(segment: &Segment) -> bool {
+    segment.has(&["attn"])
+}
+
+/// An attention gate: in a decoder it weighs the skip connection (Attention U-Net's `Att4`, MONAI's `attention`).
+pub(super) fn is_attention_gate(segment: &Segment) -> bool {
+    segment.has(&["attention", "att"])
+}
+
+/// Makes attention's queries; a `proj` beside it comes after (ViT).
+pub(super) fn is_query(segment: &Segment) -> bool {
+    segment.has(&["qkv", "q", "query"])
+}
+
+/// Closes attention behind its queries (ViT).
+pub(super) fn is_projection(segment: &Segment) -> bool {
+    segment.words == ["proj"]
+}
+
+/// Tells the convolution of its number where to look, and runs before that (deformable convolution's `conv2_offset`).
+pub(super) fn steers(segment: &Segment) -> bool {
+    segment.has(&["offset", "offsets"])
+}
+
+/// Joins what several others give (DLA's `root`, CSPNet's unnumbered `conv_transition`).
+pub(super) fn is_merge(segment: &Segment) -> bool {
+    segment.means(Meaning::Merge)
+        || (is_transition(segment) && segment.ordinal.iter().all(|part| part.0 == 0))
+}
+
+/// Stands between two stages (DenseNet's `transition1`): waits for the stage of its number.
+pub(super) fn is_transition(segment: &Segment) -> bool {
+    segment.has(&["transition"])
+}
+
+/// Opens an inverted bottleneck, which a narrowing one closes (timm EfficientNet's `conv_pw`, `conv_exp`).
+pub(super) fn is_widening(segment: &Segment) -> bool {
+    (segment.has(&["pw"]) && !segment.has(&["proj"])) || segment.words == ["conv", "exp"]
+}
+
+/// Closes an inverted bottleneck (timm EfficientNet's `conv_pwl`, MobileNetV4's `pw_proj`).
+pub(super) fn is_narrowing(segment: &Segment) -> bool {
+    segment.has(&["pwl"]) || (segment.has(&["pw"]) && segment.has(&["proj"]))
+}
+
+/// The blocks of a stage (ConvNeXt, timm's CSP networks).
+pub(super) fn is_blocks(segment: &Segment) -> bool {
+    segment.words == ["blocks"]
+}
+
+/// The blocks or layers of a stage (ConvNeXt, Swin): a `downsample` beside them is no shortcut around them.
+pub(super) fn is_stage_body(segment: &Segment) -> bool {
+    segment.has(&["blocks", "layers"])
+}
+
+/// Opens a stage, if the blocks read what it gives (ConvNeXt).
+pub(super) fn is_downsample(segment: &Segment) -> bool {
+    segment.words == ["downsample"]
+}
+
+/// Opens a stage of blocks (timm's CSP networks' `conv_down`, `conv_exp`).
+pub(super) fn opens_blocks(segment: &Segment) -> bool {
+    segment.has(&["exp", "down"])
+}
+
+/// One of the branches of an Inception block.
+pub(super) fn is_branch(segment: &Segment) -> bool {
+    segment.has(&["branch"])
+}
+
+/// A branch that begins with pooling: the last of an Inception block.
+pub(super) fn is_pooled(segment: &Segment) -> bool {
+    segment.has(&["pool"])
+}
+
+/// Called a convolution and no more, with or without a number.
+pub(super) fn is_plain_convolution(segment: &Segment) -> bool {
+    segment.words == ["conv"]
+}
+
+/// Called a convolution first of all (`conv_body`, `conv2d`, `convs`).
+pub(super) fn is_convolution(segment: &Segment) -> bool {
+    let mut words = segment.words.iter();
+    words.next().is_some_and(|word| word.starts_with("conv"))
+}
+
+/// A convolution without a number, which beside branches joins them (Inception-ResNet's `conv2d`).
+pub(super) fn joins_branches(segment: &Segment) -> bool {
+    is_unnumbered(segment, &["conv", "conv1d", "conv2d", "conv3d"])
+}
+
+/// A convolution without a number, which beside encoders and decoders is the output (`conv`, `Conv_1x1` of Attention U-Net).
+pub(super) fn ends_phases(segment: &Segment) -> bool {
+    is_unnumbered(segment, &["conv", "conv2d", "conv3d", "1x1"])
+}
+
+fn is_unnumbered(segment: &Segment, words: &[&str]) -> bool {
+    let mut own = segment.words.iter();
+    segment.ordinal.is_empty()
+        && !segment.words.is_empty()
+        && own.all(|word| words.contains(&word.as_str()))
+}
+
+/// Joins two stages (DenseNet's and HRNet's `transition1`).
+pub(super) fn is_joint(segment: &Segment) -> bool {
+    segment.means(Meaning::Joint)
+}
+
+/// Its members run side by side on one input (HRNet's branches, feature pyramids, ASPP).
 pub(super) fn is_parallel(segment: &Segment) -> bool {
-    segment.has(PARALLEL)
+    segment.means(Meaning::Parallel)
+}
+
+/// Runs before what shares its number: SqueezeNet's `squeeze`, BN-Inception's `3x3_reduce`, MobileOne's `conv_scale`.
+pub(super) fn opens_pair(segment: &Segment) -> bool {
+    segment.has(&["reduce", "squeeze", "scale"])
+}
+
+/// A step of a decoder, rather than the upsampling that opens it (hand-written U-Nets' `dec4` behind `upconv4`).
+pub(super) fn is_decoder_step(segment: &Segment) -> bool {
+    segment.has(&["dec", "decoder"])
+}
+
+/// A head at the top of a network only: further in, `fc` and `linear` are parts of blocks (squeeze-and-excite, transformers).
+pub(super) fn is_head_at_top_only(segment: &Segment) -> bool {
+    segment.has(&["fc", "linear"])
+}
+
+/// Gives an output (detectors, deep supervision), unless it is called an encoder as well.
+pub(super) fn is_output(segment: &Segment) -> bool {
+    segment.means(Meaning::Output) && !segment.has(&["encoder"])
+}
+
+/// Makes something from noise, rather than reading an input (a GAN's generator).
+pub(super) fn is_generator(segment: &Segment) -> bool {
+    segment.has(&["generator", "gen", "netg", "g"])
+}
+
+/// A transposed convolution: the words say so (MONAI's `transp_conv`), or parts of them, whatever stands around those
+/// (`convTranspose2d`, `transpconvs`, FCN's `upscore8`).
+pub(super) fn is_transposed(segment: &Segment) -> bool {
+    const PARTS: [&str; 6] = [
+        "deconv",
+        "convtrans",
+        "transpos",
+        "transpconv",
+        "upconv",
+        "upscore",
+    ];
+    let text = segment.text.to_lowercase();
+    segment.means(Meaning::Transposed) || PARTS.iter().any(|part| text.contains(part))
+}
+
+/// May be short for depthwise as well as for deconvolution (ShuffleNet's `dconv`).
+pub(super) fn may_be_depthwise(segment: &Segment) -> bool {
+    segment.has(&["dconv"])
+}
+
+/// An embedding, by the beginning of a word (`patch_embed`, `embeddings`).
+pub(super) fn is_embedding(segment: &Segment) -> bool {
+    segment.words.iter().any(|word| word.starts_with("embed"))
+}
+
+/// An embedding, by any part of a word (`wordembeddings`).
+pub(super) fn holds_embedding(segment: &Segment) -> bool {
+    segment.words.iter().any(|word| word.contains("embedding"))
+}
+
+/// A LayerNorm (GPT-2's `ln_1`, ViT's `ln1`).
+pub(super) fn is_layer_norm(segment: &Segment) -> bool {
+    segment.words.first().is_some_and(|word| word == "ln")
+}
+
+/// A capsule network's layer (`primary_capsules`, `digit_caps`).
+pub(super) fn is_capsule(segment: &Segment) -> bool {
+    let is_capsule = |word: &String| word.contains("capsule") || word.ends_with("caps");
+    segment.words.iter().any(is_capsule)
 }
 
 #[cfg(test)]
@@ -243,8 +304,9 @@ mod tests {
 
     #[test]
     fn shortcuts_know_their_turn() {
-        assert_eq!(shortcut(&Segment::parse("downsample")), Some(false));
-        assert_eq!(shortcut(&Segment::parse("proj")), Some(true));
-        assert_eq!(shortcut(&Segment::parse("conv_proj")), None);
+        let turn = |name: &str| shortcut(&Segment::parse(name));
+        assert_eq!(turn("downsample"), Some(ShortcutTurn::Last));
+        assert_eq!(turn("proj"), Some(ShortcutTurn::First));
+        assert_eq!(turn("conv_proj"), None);
     }
 }

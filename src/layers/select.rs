@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::error::Error;
 use super::kind::Kind;
 use super::pattern::NamePattern;
-use super::{Error, Reason};
+use super::reason::Reason;
 
 /// What the user asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1847,6 +1847,17 @@ fn channels_outrank_words_and_numbers() {
             vec!["convs.0", "downs.0", "convs.1", "downs.1"],
         ),
         (
+            "a shortcut that is one layer beside lists",
+            vec![
+                ("convs.0", vec![8, 3, 3, 3]),
+                ("convs.1", vec![8, 8, 3, 3]),
+                ("layers.0", vec![8, 8, 3, 3]),
+                ("layers.1", vec![8, 8, 3, 3]),
+                ("skip", vec![8, 3, 1, 1]),
+            ],
+            vec!["convs.0", "convs.1", "layers.0", "layers.1", "skip"],
+        ),
+        (
             "shortcuts beside a list of blocks",
             vec![
                 ("blocks.0.0", vec![16, 3, 3, 3]),

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use crate::checkpoint::Tensor;
 
-use super::{Candidate, adapters};
+use super::adapters;
+use super::candidate::Candidate;
 
 /// Lengths of the vectors beside the weights: biases and norms, by module path.
 pub(in crate::layers) struct Companions<'a> {

@@ -2,45 +2,13 @@
 
 use crate::checkpoint::Tensor;
 use crate::layers::name::Segment;
+use crate::layers::roles;
+use crate::layers::words::Meaning;
 
 use super::axes::{Axes, AxisOrder, seems_kernels_last};
+use super::candidate::Layout;
 use super::companions::Companions;
-use super::{Layout, unnamed};
-
-/// Names that say "transposed" of themselves.
-const TRANSPOSED: [&str; 4] = ["tconv", "convt", "transp", "dconv"];
-
-/// Parts of names that say so, whatever stands around them: `convTranspose2d`, `transpconvs`, `upscore8`.
-const TRANSPOSED_PARTS: [&str; 6] = [
-    "deconv",
-    "convtrans",
-    "transpos",
-    "transpconv",
-    "upconv",
-    "upscore",
-];
-
-/// Names that say so only if the kernel fits a stride of 2: an upsampling followed by a convolution has them too.
-const UPWARD: [&str; 6] = [
-    "up",
-    "ups",
-    "upsample",
-    "upsampling",
-    "upscale",
-    "upsamples",
-];
-
-/// Names under which an even kernel is a strided convolution's.
-const DOWNWARD: [&str; 8] = [
-    "down",
-    "downs",
-    "downsample",
-    "stem",
-    "patch",
-    "enc",
-    "encoder",
-    "proj",
-];
+use super::unnamed;
 
 /// How a weight is to be read in a file whose weights have this order of axes.
 pub(super) fn layout(
@@ -80,16 +48,10 @@ pub(super) fn included(tensor: &Tensor, companions: &Companions<'_>, axes: &Axes
     layout(tensor, &tensor.name, companions, axes)
 }
 
-/// Whether a name says transposed.
-fn says_transposed(segment: &Segment) -> bool {
-    let text = segment.text.to_lowercase();
-    segment.has(&TRANSPOSED) || TRANSPOSED_PARTS.iter().any(|part| text.contains(part))
-}
-
 /// Whether one of the last two parts of a module's path says so.
 fn path_says_transposed(module: &str) -> bool {
     let mut path = module.rsplit('.').take(2).map(Segment::parse);
-    path.any(|segment| says_transposed(&segment))
+    path.any(|segment| roles::is_transposed(&segment))
 }
 
 /// Tells PyTorch's convolutions from its transposed ones.
@@ -116,10 +78,8 @@ fn kernels_first(
     }
     let mut path = module.rsplit('.').map(Segment::parse);
     let (own, parent) = (path.next(), path.next());
-    let says = |words: &[&str]| {
-        let near = [own.as_ref(), parent.as_ref()];
-        near.into_iter().flatten().any(|segment| segment.has(words))
-    };
+    let near = || [own.as_ref(), parent.as_ref()].into_iter().flatten();
+    let means = |meaning| near().any(|segment| segment.means(meaning));
     // Even kernels are what a stride takes; odd ones are an ordinary convolution's as well.
     let strided = shape[2..].iter().all(|&extent| extent.is_multiple_of(2));
     let follower = own
@@ -133,10 +93,9 @@ fn kernels_first(
     }
     // `double_conv` below an `up1` is a pair of plain convolutions: the nearer name decides.
     let [is_own, is_parents] =
-        [&own, &parent].map(|segment| segment.as_ref().is_some_and(says_transposed));
-    // `dconv` may be short for depthwise.
-    let is_depthwise = second == 1 && says(&["dconv"]);
-    if ((is_own || is_parents) && !is_depthwise) || (says(&UPWARD) && strided) {
+        [&own, &parent].map(|segment| segment.as_ref().is_some_and(roles::is_transposed));
+    let is_depthwise = second == 1 && near().any(roles::may_be_depthwise);
+    if ((is_own || is_parents) && !is_depthwise) || (means(Meaning::Upward) && strided) {
         return Layout::Transposed(1);
     }
     if first != second {
@@ -144,10 +103,13 @@ fn kernels_first(
     }
     // A square weight reads the same either way, and an even kernel is more often than not a stride's.
     let upward = own.as_ref().is_some_and(|own| {
-        own.has(&UPWARD)
-            || (own.is_number() && parent.as_ref().is_some_and(|parent| parent.has(&UPWARD)))
+        own.means(Meaning::Upward)
+            || (own.is_number()
+                && parent
+                    .as_ref()
+                    .is_some_and(|parent| parent.means(Meaning::Upward)))
     });
-    let downward = says(&DOWNWARD);
+    let downward = means(Meaning::Downward);
     if upward || (strided && !downward) {
         Layout::Undecided
     } else {

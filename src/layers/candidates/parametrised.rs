@@ -1,6 +1,6 @@
 //! Weights that PyTorch stores in parts: pruning, weight norm, spectral norm, parametrisations.
 
-use super::Layout;
+use super::candidate::Layout;
 
 /// Last parts of names that belong to a parametrised weight; `true` marks the one that has the weight's shape.
 const PARTS: [(&str, bool); 5] = [

@@ -5,32 +5,10 @@ use std::collections::HashMap;
 
 use crate::checkpoint::Tensor;
 use crate::layers::name::Segment;
+use crate::layers::roles;
+use crate::layers::words::Meaning;
 
 use super::companions::Companions;
-
-/// Words of modules whose weight is a table or a recurrent cell, not a layer with kernels.
-const TABLES: [&str; 16] = [
-    "embedding",
-    "embeddings",
-    "embed",
-    "token",
-    "tokens",
-    "pos",
-    "position",
-    "positional",
-    "wte",
-    "wpe",
-    "rel",
-    "lstm",
-    "gru",
-    "rnn",
-    "norm",
-    "layernorm",
-];
-
-/// Words with which a module that is called a table is a layer after all: `patch_embed` may itself be the convolution that
-/// cuts the patches.
-const LAYERS: [&str; 5] = ["patch", "patches", "proj", "projection", "conv"];
 
 /// Squares from this size on are a capsule's matrix, not a kernel: capsules' own convolutions have 9×9.
 const CAPSULE_SIDE: usize = 12;
@@ -85,43 +63,30 @@ fn is_named(module: &str, shape: &[usize]) -> bool {
     let Some(last) = path.next() else {
         return false;
     };
-    if shape.len() >= 3 && last.has(&LAYERS) {
+    if shape.len() >= 3 && last.means(Meaning::Layer) {
         return false;
     }
     // No table is of rank 4: `embed_data` may well be a convolution.
-    let is_embedding = last.words.iter().any(|word| word.starts_with("embed"));
-    if shape.len() >= 4 && is_embedding && !last.has(&["pos", "position", "positional", "rel"]) {
+    if shape.len() >= 4 && roles::is_embedding(&last) && !last.means(Meaning::Position) {
         return false;
     }
-    if last.has(&TABLES) || last.words.iter().any(|word| word.contains("embedding")) {
-        return true;
-    }
-    // `ln1` of rank 2 is no convolution anyway.
-    if shape.len() >= 3 && last.words.first().is_some_and(|word| word == "ln") {
-        return true;
-    }
-    if shape.len() == 3 && last.has(&["bilinear", "bilin", "biaffine"]) {
-        return true;
-    }
     let parent = path.next();
-    shape.len() >= 4
-        && [Some(&last), parent.as_ref()]
-            .into_iter()
-            .flatten()
-            .any(is_capsule)
-        && {
-            let (height, width) = (shape[shape.len() - 2], shape[shape.len() - 1]);
-            // A matrix for each pair of capsules; the convolutions among them have square kernels, or are 1 high or wide.
-            (height != width && height > 1 && width > 1)
-                || (height == width && width >= CAPSULE_SIDE)
-        }
+    last.means(Meaning::Table)
+        || roles::holds_embedding(&last)
+        // `ln1` of rank 2 is no convolution anyway.
+        || (shape.len() >= 3 && roles::is_layer_norm(&last))
+        || (shape.len() == 3 && last.means(Meaning::Bilinear))
+        || (is_capsule_shaped(shape)
+            && (roles::is_capsule(&last) || parent.as_ref().is_some_and(roles::is_capsule)))
 }
 
-fn is_capsule(segment: &Segment) -> bool {
-    segment
-        .words
-        .iter()
-        .any(|word| word.contains("capsule") || word.ends_with("caps"))
+/// A matrix for each pair of capsules; the convolutions among them have square kernels, or are 1 high or wide.
+fn is_capsule_shaped(shape: &[usize]) -> bool {
+    match *shape {
+        [_, _, .., height, width] if height == width => width >= CAPSULE_SIDE,
+        [_, _, .., height, width] => height > 1 && width > 1,
+        _ => false,
+    }
 }
 
 #[cfg(test)]

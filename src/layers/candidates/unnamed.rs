@@ -1,11 +1,12 @@
 //! Tensors that look like the kernels of convolutions but have other names than PyTorch gives them.
 
 use crate::checkpoint::Tensor;
-use crate::layers::Warning;
 use crate::layers::name::Segment;
+use crate::layers::warning::Warning;
+use crate::layers::words::Meaning;
 
-use super::Candidate;
 use super::axes::seems_kernels_last;
+use super::candidate::Candidate;
 
 /// How many names a warning gives.
 const SHOWN: usize = 3;
@@ -27,37 +28,6 @@ const PROJECTIONS: [&str; 9] = [
     "v",
     "q_proj",
     "attention",
-];
-
-/// Words of names that say of a tensor that it is something else.
-const OTHERS: [&str; 27] = [
-    "embedding",
-    "embeddings",
-    "embed",
-    "token",
-    "tokens",
-    "pos",
-    "position",
-    "positional",
-    "rel",
-    "relative",
-    "table",
-    "index",
-    "bias",
-    "mask",
-    "anchor",
-    "anchors",
-    "grid",
-    "running",
-    "mean",
-    "std",
-    "var",
-    "cache",
-    "buffer",
-    "scale",
-    "prompt",
-    "queue",
-    "norm",
 ];
 
 /// What to say of a file in which more convolutions seem to have other names than are named `*.weight`.
@@ -144,7 +114,7 @@ fn is_shaped(tensor: &Tensor) -> bool {
     let own = module.rsplit(['.', '/']).next().unwrap_or(module);
     let says_other = [last, own]
         .iter()
-        .any(|part| Segment::parse(part).has(&OTHERS));
+        .any(|part| Segment::parse(part).means(Meaning::NoKernels));
     let kernel = &shape[2..];
     let fits = kernel
         .iter()

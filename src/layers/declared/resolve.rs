@@ -3,11 +3,17 @@
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 
-use super::{Contradiction, Declared, DeclaredLayer};
+use super::list::{Declared, DeclaredLayer};
 use crate::checkpoint::Tensor;
 use crate::layers::candidates::{Candidate, Companions, Layout};
-use crate::layers::groups::{Verdict, dense};
-use crate::layers::{Error, Kind, Layer, Reason, Warning, pattern};
+use crate::layers::contradiction::Contradiction;
+use crate::layers::error::Error;
+use crate::layers::groups::{KindAndGroups, dense};
+use crate::layers::kind::Kind;
+use crate::layers::layer::Layer;
+use crate::layers::near::near;
+use crate::layers::reason::Reason;
+use crate::layers::warning::Warning;
 
 /// A list whose names have been found; layers are indices into the candidates.
 #[derive(Debug, Default)]
@@ -41,13 +47,13 @@ impl Declared {
         let places = self.places(tensors, candidates)?;
         let copies = self.copies_by_original()?;
         let mut resolved = Resolved::default();
-        for layer in self.layers.iter().filter(|layer| layer.copy_of.is_none()) {
+        for layer in self.layers().iter().filter(|layer| layer.copy_of.is_none()) {
             let name = layer.name.as_str();
             let copies = copies.get(name).into_iter().flatten();
             let names = [name].into_iter().chain(copies.copied());
             let mut present = names.filter_map(|name| Some((name, *places.get(name)?)));
             let Some((_, index)) = present.next() else {
-                let near = pattern::near(name, candidates.iter().map(name_in(tensors)));
+                let near = near(name, candidates.iter().map(name_in(tensors)));
                 let name = name.to_owned();
                 return Err(Error::OrderUnknown { origin, name, near });
             };
@@ -111,7 +117,7 @@ impl Declared {
             .collect();
         let mut places = HashMap::new();
         let mut seen = HashSet::new();
-        for name in self.layers.iter().map(|layer| layer.name.as_str()) {
+        for name in self.layers().iter().map(|layer| layer.name.as_str()) {
             if !seen.insert(name) {
                 let name = name.to_owned();
                 return Err(Error::OrderTwice { origin, name });
@@ -131,21 +137,21 @@ impl Declared {
     /// (safetensors' `save_model` keeps one): the first that is there stands for the layer.
     fn copies_by_original(&self) -> Result<HashMap<&str, Vec<&str>>, Error> {
         let listed: HashMap<&str, &DeclaredLayer> = self
-            .layers
+            .layers()
             .iter()
             .map(|layer| (layer.name.as_str(), layer))
             .collect();
         let mut copies: HashMap<&str, Vec<&str>> = HashMap::new();
-        for layer in &self.layers {
+        for layer in self.layers() {
             let Some(original) = &layer.copy_of else {
                 continue;
             };
             let contradiction = match listed.get(original.as_str()) {
                 None => Contradiction::OriginalUnlisted {
                     original: original.clone(),
-                    near: pattern::near(
+                    near: near(
                         original,
-                        self.layers.iter().map(|layer| layer.name.as_str()),
+                        self.layers().iter().map(|layer| layer.name.as_str()),
                     ),
                 },
                 Some(first) if first.copy_of.is_some() => Contradiction::OriginalIsCopy {
@@ -238,10 +244,23 @@ impl Said {
             // Its extents are not those of which kinds and groups speak.
             return Ok(said);
         }
+        said.settle_groups(candidate, bias)?;
+        match said.groups {
+            Some(groups @ 2..) if candidate.linear() => Err(Contradiction::LinearGroups { groups }),
+            _ if candidate.linear() => Ok(said),
+            _ => said.check_groups(candidate, bias).map(|()| said),
+        }
+    }
+
+    /// The groups that a kind brings with it, if the weight can be of that kind.
+    fn settle_groups(
+        &mut self,
+        candidate: &Candidate<'_>,
+        bias: Option<usize>,
+    ) -> Result<(), Contradiction> {
         let shape = candidate.shape;
-        let is_linear = candidate.linear();
-        match said.kind {
-            Some(kind) if (kind == Kind::Linear) != is_linear => {
+        match self.kind {
+            Some(kind) if (kind == Kind::Linear) != candidate.linear() => {
                 return Err(Contradiction::Rank {
                     kind,
                     shape: shape.to_vec(),
@@ -256,57 +275,58 @@ impl Said {
                 if shape[1] != 1 {
                     return Err(Contradiction::NotDepthwise { reads: shape[1] });
                 }
-                if said.groups == Some(1) && shape[0] > 1 {
+                if self.groups == Some(1) && shape[0] > 1 {
                     return Err(Contradiction::OneGroup);
                 }
-                said.groups = said.groups.or(Some(shape[0]));
+                self.groups = self.groups.or(Some(shape[0]));
             }
             Some(Kind::Transposed) => {
                 let by_bias = bias.filter(|bias| bias.is_multiple_of(shape[1]));
-                let groups = said.groups.or(by_bias.map(|bias| bias / shape[1]));
-                said.groups = Some(groups.unwrap_or(1).max(1));
+                let groups = self.groups.or(by_bias.map(|bias| bias / shape[1]));
+                self.groups = Some(groups.unwrap_or(1).max(1));
             }
             _ => {}
         }
-        if is_linear {
-            return match said.groups {
-                Some(groups @ 2..) => Err(Contradiction::LinearGroups { groups }),
-                _ => Ok(said),
-            };
-        }
-        let transposed = match (said.kind, candidate.layout) {
+        Ok(())
+    }
+
+    /// Whether a convolution's shape and bias allow its groups.
+    fn check_groups(
+        &self,
+        candidate: &Candidate<'_>,
+        bias: Option<usize>,
+    ) -> Result<(), Contradiction> {
+        let transposed = match (self.kind, candidate.layout) {
             (Some(kind), _) => kind == Kind::Transposed,
             (None, Layout::Transposed(_)) => true,
             // Nothing is known that the groups could contradict.
-            (None, Layout::Undecided | Layout::Misfit(_) | Layout::Parametrised) => {
-                return Ok(said);
-            }
-            (None, _) if said.groups.is_none() => return Ok(said),
+            (None, Layout::Undecided | Layout::Misfit(_) | Layout::Parametrised) => return Ok(()),
+            (None, _) if self.groups.is_none() => return Ok(()),
             (None, _) => false,
         };
-        let groups = match (said.groups, candidate.layout) {
+        let groups = match (self.groups, candidate.layout) {
             (Some(groups), _) => groups,
             (None, Layout::Transposed(groups)) if transposed => groups,
             (None, _) => 1,
         };
-        if !shape[0].is_multiple_of(groups) {
-            let extent = shape[0];
+        let (first, second) = (candidate.shape[0], candidate.shape[1]);
+        if !first.is_multiple_of(groups) {
             return Err(if transposed {
                 Contradiction::Inputs {
                     groups,
-                    channels: extent,
+                    channels: first,
                 }
             } else {
                 Contradiction::Kernels {
                     groups,
-                    kernels: extent,
+                    kernels: first,
                 }
             });
         }
         let kernels = if transposed {
-            shape[1].saturating_mul(groups)
+            second.saturating_mul(groups)
         } else {
-            shape[0]
+            first
         };
         match bias {
             Some(bias) if bias != kernels => Err(Contradiction::Bias {
@@ -314,7 +334,7 @@ impl Said {
                 kernels,
                 transposed,
             }),
-            _ => Ok(said),
+            _ => Ok(()),
         }
     }
 
@@ -333,13 +353,13 @@ impl Said {
     }
 
     /// Kind and groups, from what is said and, for what is not, from what names and shapes told.
-    pub fn over(self, told: Verdict, candidate: &Candidate<'_>) -> Verdict {
+    pub fn over(self, told: KindAndGroups, candidate: &Candidate<'_>) -> KindAndGroups {
         if matches!(candidate.layout, Layout::Foreign | Layout::Empty) {
             return told;
         }
-        let (Verdict::Known(told_kind, _)
-        | Verdict::MaybeTransposed(told_kind)
-        | Verdict::Ambiguous {
+        let (KindAndGroups::Known(told_kind, _)
+        | KindAndGroups::MaybeTransposed(told_kind)
+        | KindAndGroups::MaybeGrouped {
             kind: told_kind, ..
         }) = told;
         match (self.kind, self.groups) {
@@ -356,21 +376,21 @@ impl Said {
                     }
                     other => other,
                 };
-                Verdict::Known(kind, groups)
+                KindAndGroups::Known(kind, groups)
             }
             (Some(Kind::Conv | Kind::Pointwise), None) => match told {
-                Verdict::Ambiguous { channels, .. } if candidate.shape[1] > 1 => {
-                    Verdict::Ambiguous {
+                KindAndGroups::MaybeGrouped { channels, .. } if candidate.shape[1] > 1 => {
+                    KindAndGroups::MaybeGrouped {
                         kind: dense(candidate),
                         channels,
                     }
                 }
-                Verdict::Known(Kind::Conv | Kind::Pointwise, groups) => {
-                    Verdict::Known(dense(candidate), groups)
+                KindAndGroups::Known(Kind::Conv | Kind::Pointwise, groups) => {
+                    KindAndGroups::Known(dense(candidate), groups)
                 }
-                _ => Verdict::Known(dense(candidate), 1),
+                _ => KindAndGroups::Known(dense(candidate), 1),
             },
-            (Some(kind), None) => Verdict::Known(kind, 1),
+            (Some(kind), None) => KindAndGroups::Known(kind, 1),
         }
     }
 }

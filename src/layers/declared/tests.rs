@@ -1,6 +1,9 @@
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+
 use super::*;
 use crate::checkpoint::{Dtype, Tensor};
-use crate::layers::{Copies, Layer, Layers, Reason, Selection};
+use crate::layers::{Copies, Kind, Layer, Layers, OrderSource, Reason, Selection};
 
 fn metadata(text: &str) -> BTreeMap<String, String> {
     BTreeMap::from([(METADATA_KEY.to_owned(), text.to_owned())])

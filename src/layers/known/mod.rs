@@ -8,7 +8,8 @@ mod fit;
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::Recognised;
+use serde::Serialize;
+
 use super::candidates::Candidate;
 use atlas::{Entry, Fact, Fingerprint, Sort};
 
@@ -17,6 +18,17 @@ const MIN_LAYERS: usize = 8;
 
 /// With names that hold letters, so few are enough if they are all that the file has.
 const MIN_NAMED_LAYERS: usize = 3;
+
+/// A network of the file, or a part of one, that is known from its library.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Recognised {
+    /// Path of its root module, empty for the file's own.
+    pub root: String,
+    /// Library and model: `torchvision resnet50`. Where several models have the same layers, one of them.
+    pub title: String,
+    /// How many of the file's convolutions are its.
+    pub convolutions: usize,
+}
 
 /// A known network in the file.
 #[derive(Clone, Debug)]

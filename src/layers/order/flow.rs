@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 /// What a module reads and gives, as far as the shapes of its weights tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::layers) struct Ends {
+pub(super) struct Ends {
     /// Channels its first layer reads. Two values where a depthwise kernel may be a dense one on a single channel.
     pub entry: [usize; 2],
     /// Channels it may give, the likeliest first: its last layer's; the sum over its branches; that sum and its
@@ -12,9 +12,9 @@ pub(in crate::layers) struct Ends {
     pub exits: Vec<usize>,
 }
 
-/// What is at hand where the next module is to be chosen.
+/// The channels that reach the next module.
 #[derive(Clone, Debug, Default)]
-pub(in crate::layers) struct Flow {
+pub(super) struct Flow {
     /// Channels the module before may have given, the likeliest first.
     pub latest: Vec<usize>,
     /// Channels the enclosing module was given.
@@ -23,12 +23,32 @@ pub(in crate::layers) struct Flow {
     pub at_input: bool,
 }
 
-/// Channel counts that any layer so far has given.
-pub(in crate::layers) type Seen = HashSet<usize>;
+impl Flow {
+    /// Into a module that is given these channels.
+    pub fn into_module(given: Vec<usize>, at_input: bool) -> Self {
+        Self {
+            latest: given.clone(),
+            input: given,
+            at_input,
+        }
+    }
 
-/// How well a module fits what is at hand; higher is better.
+    /// The flow behind a module.
+    pub fn after(&self, module: &Ends) -> Self {
+        Self {
+            latest: module.exits.clone(),
+            input: self.input.clone(),
+            at_input: false,
+        }
+    }
+}
+
+/// Channel counts that layers have given.
+pub(super) type Widths = HashSet<usize>;
+
+/// How well a module fits what it can be given; higher is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::layers) enum Fit {
+pub(super) enum Fit {
     /// Nothing has given as many channels as it reads.
     None,
     /// The enclosing module's input or something earlier has.
@@ -41,49 +61,67 @@ pub(in crate::layers) enum Fit {
     Latest,
 }
 
-impl Flow {
-    /// How well a module with this entry fits here.
-    pub fn fit(&self, entry: [usize; 2], seen: &Seen) -> Fit {
-        if let Some(at) = self
-            .latest
-            .iter()
-            .position(|channels| entry.contains(channels))
-        {
-            return if at == 0 || self.at_input {
+/// All that the next module can be given: the flow that reaches it, and what any layer has given so far.
+#[derive(Clone, Debug)]
+pub(super) struct Supply<'a> {
+    pub flow: Flow,
+    /// Widths given before the enclosing module.
+    before: &'a Widths,
+    /// Widths given within it so far.
+    within: Widths,
+}
+
+impl<'a> Supply<'a> {
+    /// At the beginning of a module.
+    pub fn new(flow: Flow, before: &'a Widths) -> Self {
+        Self {
+            flow,
+            before,
+            within: Widths::new(),
+        }
+    }
+
+    /// Moves behind a module.
+    pub fn advance(&mut self, module: &Ends) {
+        self.within.extend(&module.exits);
+        self.flow = self.flow.after(module);
+    }
+
+    /// How well a module fits here.
+    pub fn fit(&self, module: &Ends) -> Fit {
+        self.fit_at(&self.flow, module)
+    }
+
+    /// How well a module would fit if this flow reached it.
+    pub fn fit_at(&self, flow: &Flow, module: &Ends) -> Fit {
+        let entry = module.entry;
+        let mut latest = flow.latest.iter();
+        if let Some(at) = latest.position(|channels| entry.contains(channels)) {
+            return if at == 0 || flow.at_input {
                 Fit::Latest
             } else {
                 Fit::Guess
             };
         }
+        let is_given =
+            |channels: &usize| self.before.contains(channels) || self.within.contains(channels);
         let channels = entry[0];
-        let with_earlier = |&latest: &usize| {
-            channels > latest && latest > 0 && seen.contains(&(channels - latest))
+        let is_combined = |&latest: &usize| {
+            let with_earlier = channels > latest && latest > 0 && is_given(&(channels - latest));
+            let half = channels > 1 && latest == channels.saturating_mul(2);
+            // Together with a skip connection of the same width.
+            let twice = latest > 0 && channels == latest.saturating_mul(2);
+            with_earlier || half || twice
         };
-        let half = |&latest: &usize| channels > 1 && latest == channels.saturating_mul(2);
-        // Together with a skip connection of the same width.
-        let twice = |&latest: &usize| latest > 0 && channels == latest.saturating_mul(2);
-        if self
-            .latest
-            .iter()
-            .any(|latest| with_earlier(latest) || half(latest) || twice(latest))
-        {
+        if flow.latest.iter().any(is_combined) {
             Fit::Combined
         } else if entry
             .iter()
-            .any(|channels| self.input.contains(channels) || seen.contains(channels))
+            .any(|channels| flow.input.contains(channels) || is_given(channels))
         {
             Fit::Earlier
         } else {
             Fit::None
-        }
-    }
-
-    /// The flow after a module with these exits.
-    pub fn after(&self, exits: &[usize]) -> Self {
-        Self {
-            latest: exits.to_vec(),
-            input: self.input.clone(),
-            at_input: false,
         }
     }
 }
@@ -99,13 +137,20 @@ mod tests {
             input: vec![3],
             at_input: false,
         };
-        let seen = Seen::from([3, 32, 64]);
-        assert_eq!(flow.fit([64, 64], &seen), Fit::Latest);
-        assert_eq!(flow.fit([256, 256], &seen), Fit::Guess);
-        assert_eq!(flow.fit([96, 96], &seen), Fit::Combined);
-        assert_eq!(flow.fit([32, 32], &seen), Fit::Combined);
-        assert_eq!(flow.fit([3, 3], &seen), Fit::Earlier);
-        assert_eq!(flow.fit([7, 7], &seen), Fit::None);
-        assert_eq!(flow.fit([usize::MAX, usize::MAX], &seen), Fit::None);
+        let before = Widths::from([3, 32, 64]);
+        let supply = Supply::new(flow, &before);
+        let fit = |channels: usize| {
+            supply.fit(&Ends {
+                entry: [channels; 2],
+                exits: Vec::new(),
+            })
+        };
+        assert_eq!(fit(64), Fit::Latest);
+        assert_eq!(fit(256), Fit::Guess);
+        assert_eq!(fit(96), Fit::Combined);
+        assert_eq!(fit(32), Fit::Combined);
+        assert_eq!(fit(3), Fit::Earlier);
+        assert_eq!(fit(7), Fit::None);
+        assert_eq!(fit(usize::MAX), Fit::None);
     }
 }

@@ -1,16 +1,15 @@
-//! Chains of modules, merged by what they read and give.
+//! The chains of one role, merged by what their modules read and give.
 //!
-//! Modules of one stem form a chain (`conv1`, `conv2`, …) whose inner order is given by its numbers. The head of a
-//! chain runs next if it reads what was last given. That is what puts a DenseNet's `transition1` after `denseblock1`,
-//! an Xception's `conv3` after its blocks and a U-Net's `dec4` before `dec1`, whatever they are called.
+//! The head of a chain, its first module that has no place yet, runs next if it reads what was last given. That is what puts
+//! a DenseNet's `transition1` after `denseblock1`, an Xception's `conv3` after its blocks and a U-Net's `dec4` before `dec1`,
+//! whatever they are called.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
-use super::arrange::{Arrangement, Arranger, Part, Placed, Tie};
-use super::flow::{Ends, Fit, Flow, Seen};
+use super::arrangement::{Arrangement, FlowPath, Placed, Tie};
+use super::flow::{Ends, Fit, Supply};
 use super::items::{Chain, Item, MAX_WORK};
-use super::sketch::Sketch;
+use super::modules::Modules;
 use super::turn::Turn;
 use crate::layers::candidates::MOST_COLOURS;
 use crate::layers::name::Segment;
@@ -20,397 +19,271 @@ use crate::layers::roles::{self, Role};
 /// Of 150 architectures none has more than 19.
 const MAX_CHAINS: usize = 32;
 
-/// Channel counts seen before this module, and so far within it.
-struct Known<'a> {
-    before: &'a Seen,
-    within: Seen,
+/// Chains merged, and how well the modules fit each other in that order.
+#[derive(Default)]
+pub(super) struct Merged {
+    pub arrangement: Arrangement,
+    pub score: usize,
 }
 
-impl Arranger<'_> {
-    /// An unnumbered module beside `conv1` and `conv3` stands where `conv2` would (Res2Net, bottleneck attention).
-    fn fill_gap<'s>(&'s self, chains: &mut BTreeMap<(Role, usize, &'s str), Vec<Item>>) {
-        let body: Vec<_> = chains
-            .keys()
-            .copied()
-            .filter(|(role, ..)| *role == Role::Body)
-            .collect();
-        let &[first, second] = body.as_slice() else {
-            return;
+/// Merges the chains of one role. `backward` says that they run from their last numbers to their first.
+pub(super) fn merge(
+    modules: &Modules<'_>,
+    chains: &[Chain],
+    backward: bool,
+    supply: &Supply<'_>,
+) -> Merged {
+    let total: usize = chains.iter().map(|chain| chain.items.len()).sum();
+    if chains.len() > MAX_CHAINS || chains.len().saturating_mul(total) > MAX_WORK {
+        return merge_by_names(modules, chains);
+    }
+    let mut merger = Merger {
+        modules,
+        chains,
+        backward,
+        in_step: in_step(modules, chains),
+        at: vec![0; chains.len()],
+        supply: supply.clone(),
+        merged: Merged::default(),
+    };
+    while let Some(next) = merger.pick() {
+        merger.place(next);
+    }
+    merger.merged
+}
+
+/// Merges by names alone: the first and the last are then in doubt.
+fn merge_by_names(modules: &Modules<'_>, chains: &[Chain]) -> Merged {
+    // The turns are taken once: sorting asks for them some twenty times.
+    let mut all: Vec<(Turn, &Segment, Placed)> = Vec::new();
+    for chain in chains {
+        for item in &chain.items {
+            let segment = modules.segment(item.node);
+            let turn = Turn::of(segment, chain.items.len());
+            all.push((turn, segment, on_main_path(chain, item)));
+        }
+    }
+    all.sort_by(|(turn, segment, _), (other_turn, other, _)| {
+        turn.cmp(other_turn).then_with(|| segment.natural(other))
+    });
+    let placed: Vec<Placed> = all.into_iter().map(|(.., placed)| placed).collect();
+    let edges = placed.first().zip(placed.last());
+    let tie = edges.map(|(first, last)| Tie {
+        first: first.node,
+        second: last.node,
+    });
+    let ties = tie.into_iter().collect();
+    Merged {
+        arrangement: Arrangement { placed, ties },
+        score: 0,
+    }
+}
+
+/// Whether chains go in step by their numbers, as a decoder's do: `upconv4`, `dec4`, `upconv3`, `dec3`.
+fn in_step(modules: &Modules<'_>, chains: &[Chain]) -> bool {
+    let mut firsts = chains.iter().filter_map(|chain| chain.items.first());
+    firsts.any(|item| match item.role {
+        Role::Decoder => true,
+        Role::Body => Role::of(modules.segment(item.node)) == Role::Decoder,
+        _ => false,
+    })
+}
+
+fn on_main_path(chain: &Chain, item: &Item) -> Placed {
+    Placed {
+        node: item.node,
+        path: FlowPath::Main,
+        role: item.role,
+        chain: chain.number,
+    }
+}
+
+/// A merge under way. Its chains are called by their index.
+struct Merger<'a> {
+    modules: &'a Modules<'a>,
+    chains: &'a [Chain],
+    backward: bool,
+    /// See [`in_step`].
+    in_step: bool,
+    /// How many modules of each chain have their place.
+    at: Vec<usize>,
+    supply: Supply<'a>,
+    merged: Merged,
+}
+
+/// The module that runs next.
+struct Next {
+    chain: usize,
+    fit: Fit,
+    /// Chains whose heads may as well run now.
+    rivals: Vec<usize>,
+}
+
+impl Merger<'_> {
+    /// Chooses the module that runs next, in four steps: of the heads that are ready those that fit best, of these those that
+    /// keep most of the others possible, of these the first by name. `None` if all have their place.
+    fn pick(&self) -> Option<Next> {
+        let ready = self.ready();
+        let fit = ready.iter().map(|&chain| self.fit(chain)).max()?;
+        let mut fitting = ready.clone();
+        fitting.retain(|&chain| self.fit(chain) == fit);
+        let mut left = fitting.clone();
+        if left.len() > 1 {
+            let outlook = |chain: usize| self.outlook(chain, &fitting, fit);
+            let brightest = left.iter().map(|&chain| outlook(chain)).max();
+            left.retain(|&chain| Some(outlook(chain)) == brightest);
+        }
+        let chain = left.into_iter().min_by(|&a, &b| self.by_name(a, b))?;
+        let may_be_grouped = |&other: &usize| self.fit(other) < fit && self.may_be_grouped(other);
+        let grouped = ready.into_iter().filter(may_be_grouped);
+        let rivals = fitting.into_iter().chain(grouped);
+        Some(Next {
+            chain,
+            fit,
+            rivals: rivals
+                .filter(|&other| self.is_rival(other, chain))
+                .collect(),
+        })
+    }
+
+    /// The chains whose heads need not wait for others, by their numbers.
+    fn ready(&self) -> Vec<usize> {
+        let open = || (0..self.chains.len()).filter_map(|chain| Some((chain, self.head(chain)?)));
+        let stages = open().filter(|(_, head)| !roles::is_transition(head));
+        let first_stage = stages.filter_map(|(_, head)| head.number()).min();
+        // A transition waits for the stage of its number (DenseNet).
+        let waits = |head: &Segment| {
+            roles::is_transition(head) && first_stage.is_some() && head.number() >= first_stage
         };
-        let lone = |key| matches!(chains[&key].as_slice(), [item] if self.segment(item.node).ordinal.is_empty());
-        let gapped = |key| match chains[&key].as_slice() {
-            [a, b] => self.segment(a.node).text == "conv1" && self.segment(b.node).text == "conv3",
-            _ => false,
-        };
-        let (numbered, filler) = if gapped(first) && lone(second) {
-            (first, second)
-        } else if gapped(second) && lone(first) {
-            (second, first)
+        let numbers = open().filter_map(|(_, head)| head.number());
+        let turn = if self.backward {
+            numbers.max()
         } else {
-            return;
+            numbers.min()
         };
-        let filler = chains.remove(&filler).unwrap_or_default();
-        if let Some(chain) = chains.get_mut(&numbered) {
-            chain.splice(1..1, filler);
-        }
-    }
-
-    /// Arrange the modules of the main path, role by role.
-    pub fn merge_roles(
-        &self,
-        items: &[Item],
-        flow: &Flow,
-        seen: &Seen,
-        sketches: &[Sketch],
-    ) -> Arrangement {
-        let mut chains: BTreeMap<(Role, usize, &str), Vec<Item>> = BTreeMap::new();
-        for &item in items {
-            chains
-                .entry((item.role, item.list, self.segment(item.node).stem.as_str()))
-                .or_default()
-                .push(item);
-        }
-        for chain in chains.values_mut() {
-            // `conv_transition_b` closes a branch, `conv_transition` all.
-            let whole = |item: &Item| {
-                roles::is_merge(self.segment(item.node))
-                    && self.segment(item.node).ordinal.is_empty()
-            };
-            chain.sort_by(|a, b| {
-                let (first, second) = (self.segment(a.node), self.segment(b.node));
-                let steers = |segment: &Segment| !roles::steers(segment);
-                // `conv_h` and `conv_w` beside `conv1` come behind it.
-                let is_lettered =
-                    |segment: &Segment| matches!(segment.ordinal[..], [(0, letter)] if letter != '\0');
-                whole(a)
-                    .cmp(&whole(b))
-                    .then_with(|| is_lettered(first).cmp(&is_lettered(second)))
-                    .then_with(|| first.ordinal.cmp(&second.ordinal))
-                    .then_with(|| steers(first).cmp(&steers(second)))
-                    .then_with(|| first.natural(second))
-            });
-        }
-        self.fill_gap(&mut chains);
-        for chain in chains.values_mut() {
-            self.sort_grid(chain, flow, seen, sketches);
-        }
-        let mut by_role: BTreeMap<Role, Vec<Chain>> = BTreeMap::new();
-        for (number, ((role, ..), chain)) in chains.into_iter().enumerate() {
-            by_role.entry(role).or_default().push((number, chain));
-        }
-        let mut known = Known {
-            before: seen,
-            within: Seen::new(),
-        };
-        let mut flow = flow.clone();
-        let mut result = Arrangement::default();
-        let start = flow.clone();
-        for mut chains in by_role.into_values() {
-            let mut merged = self.merge(&chains, false, &flow, &known, sketches);
-            // Decoders are numbered either way: the way whose channels fit is taken.
-            if self.may_run_backward(&chains, &flow, sketches) {
-                chains.iter_mut().for_each(|(_, chain)| self.reverse(chain));
-                let backward = self.merge(&chains, true, &flow, &known, sketches);
-                let is_mirrored = chains
-                    .iter()
-                    .any(|(_, chain)| chain.iter().any(|item| item.is_mirrored));
-                if is_mirrored || backward.1 > merged.1 {
-                    merged = backward;
-                }
-            }
-            let (arranged, _) = merged;
-            if let Some(last) = arranged.placed.last() {
-                flow = flow.after(&sketches[last.node].ends.exits);
-            }
-            known.within.extend(
-                arranged
-                    .placed
-                    .iter()
-                    .flat_map(|placed| &sketches[placed.node].ends.exits),
-            );
-            result.ties.extend(arranged.ties);
-            result.placed.extend(arranged.placed);
-        }
-        let rivals = self.rivals_of_roles(&result.placed, &start, seen, sketches);
-        result.ties.extend(rivals);
-        result
-    }
-
-    /// A role is a word: the first module of a later role may run where one of an earlier role does, if it could.
-    fn rivals_of_roles(
-        &self,
-        placed: &[Placed],
-        start: &Flow,
-        seen: &Seen,
-        sketches: &[Sketch],
-    ) -> Vec<Tie> {
-        let opens_role = |at: usize| {
-            at > 0 && placed[at].role != placed[at - 1].role && placed[at].role <= Role::Decoder
-        };
-        let opening: Vec<&Placed> = (0..placed.len())
-            .filter(|&at| opens_role(at))
-            .map(|at| &placed[at])
+        let is_early =
+            |head: &Segment| self.in_step && head.number().is_some() && head.number() != turn;
+        let ready: Vec<usize> = open()
+            .filter(|(_, head)| !waits(head) && !is_early(head))
+            .map(|(chain, _)| chain)
             .collect();
-        let known = Known {
-            before: seen,
-            within: Seen::new(),
-        };
-        let mut ties = Vec::new();
-        let mut flow = start.clone();
-        for earlier in placed {
-            let could_run = |later: &&&Placed| {
-                later.role > earlier.role
-                    && known.fit(&flow, &sketches[later.node].ends) == Fit::Latest
-            };
-            ties.extend(opening.iter().filter(could_run).map(|later| Tie {
-                first: earlier.node,
-                second: later.node,
-            }));
-            flow = flow.after(&sketches[earlier.node].ends.exits);
+        if ready.is_empty() {
+            // They wait for each other.
+            return open().map(|(chain, _)| chain).collect();
         }
-        ties
+        ready
     }
 
-    /// Merge the chains of one role; also how well the result fits, for comparing directions.
-    fn merge(
-        &self,
-        chains: &[Chain],
-        backward: bool,
-        flow: &Flow,
-        known: &Known<'_>,
-        sketches: &[Sketch],
-    ) -> (Arrangement, usize) {
-        let total = chains.iter().map(|(_, chain)| chain.len()).sum();
-        let mut result = Arrangement {
-            placed: Vec::with_capacity(total),
-            ties: Vec::new(),
-        };
-        let place = |chain: &Chain, at: usize| Placed {
-            node: chain.1[at].node,
-            part: Part::Main,
-            role: chain.1[at].role,
-            chain: chain.0,
-        };
-        if chains.len() > MAX_CHAINS || chains.len().saturating_mul(total) > MAX_WORK {
-            // The turns are taken once: sorting asks for them some twenty times.
-            let mut all: Vec<(Turn, &Segment, Placed)> = chains
-                .iter()
-                .flat_map(|chain| (0..chain.1.len()).map(move |at| (chain, at)))
-                .map(|(chain, at)| {
-                    let segment = self.segment(chain.1[at].node);
-                    (Turn::of(segment, chain.1.len()), segment, place(chain, at))
-                })
-                .collect();
-            all.sort_by(|(turn, segment, _), (other_turn, other, _)| {
-                turn.cmp(other_turn).then_with(|| segment.natural(other))
-            });
-            result.placed = all.into_iter().map(|(.., placed)| placed).collect();
-            let (first, last) = (result.placed.first(), result.placed.last());
-            result.ties.extend(first.zip(last).map(|(first, last)| Tie {
-                first: first.node,
-                second: last.node,
-            }));
-            return (result, 0);
+    /// How well the head of a chain fits what can be given now.
+    fn fit(&self, chain: usize) -> Fit {
+        let ends = self.ends(chain);
+        let fit = self.supply.fit(ends);
+        // Twins on one input (an attention gate's `W_g`, `W_x`) run in a row.
+        let follows_twin = self.merged.arrangement.placed.last().is_some_and(|last| {
+            last.chain == self.chains[chain].number && self.modules.ends(last.node) == ends
+        });
+        let is_unnumbered = |head: &Segment| head.ordinal.iter().all(|part| part.0 == 0);
+        if follows_twin && fit > Fit::None && self.head(chain).is_some_and(is_unnumbered) {
+            Fit::Latest
+        } else {
+            fit
         }
-        let in_step = chains
-            .iter()
-            .flat_map(|(_, chain)| chain.first())
-            .any(|item| {
-                item.role == Role::Decoder
-                    || (item.role == Role::Body
-                        && Role::of(self.segment(item.node)) == Role::Decoder)
-            });
-        let mut local = Known {
-            before: known.before,
-            within: known.within.clone(),
+    }
+
+    /// How well the other heads that fit equally well would fit after this one.
+    fn outlook(&self, chain: usize, fitting: &[usize], fit: Fit) -> usize {
+        if matches!(fit, Fit::Earlier | Fit::Combined) {
+            // Side by side on earlier outputs: none waits for another.
+            return 0;
+        }
+        let after = self.supply.flow.after(self.ends(chain));
+        let others = fitting.iter().filter(|&&other| other != chain);
+        others
+            .map(|&other| self.supply.fit_at(&after, self.ends(other)) as usize)
+            .sum()
+    }
+
+    /// Which of two heads runs first where shapes leave it open.
+    fn by_name(&self, a: usize, b: usize) -> Ordering {
+        let turn = |chain| Turn::of(self.segment(chain), self.chains[chain].items.len());
+        turn(a)
+            .cmp(&turn(b))
+            .then_with(|| self.segment(a).natural(self.segment(b)))
+    }
+
+    /// Whether a head that could run now could run before the chosen one: names put it first, or they say nothing and the
+    /// chosen one does not feed it alone.
+    fn is_rival(&self, chain: usize, chosen: usize) -> bool {
+        let is_fed = |chain: usize, by: usize| {
+            let after = self.supply.flow.after(self.ends(by));
+            self.supply.fit_at(&after, self.ends(chain)) == Fit::Latest
         };
-        let mut flow = flow.clone();
-        let mut heads = vec![0; chains.len()];
-        let mut score = 0;
-        while result.placed.len() < total {
-            let head = |chain: usize| {
-                chains[chain]
-                    .1
-                    .get(heads[chain])
-                    .map(|item| self.segment(item.node))
-            };
-            // A transition waits for the stage of its number.
-            let number = |segment: &Segment| segment.ordinal.first().map(|first| first.0);
-            let stage = |chain: usize| {
-                head(chain)
-                    .filter(|segment| !segment.has(&["transition"]))
-                    .and_then(number)
-            };
-            let least = (0..chains.len()).filter_map(stage).min();
-            let waits = |segment: &Segment| {
-                segment.has(&["transition"]) && number(segment) >= least && least.is_some()
-            };
-            // A decoder's chains go in step: `upconv4`, `dec4`, `upconv3`, `dec3`.
-            let numbers = (0..chains.len()).filter_map(|chain| head(chain).and_then(number));
-            let turn = if backward {
-                numbers.max()
-            } else {
-                numbers.min()
-            };
-            let early =
-                |segment: &Segment| in_step && number(segment).is_some() && number(segment) != turn;
-            let ready =
-                |&chain: &usize| head(chain).is_some_and(|head| !waits(head) && !early(head));
-            let mut open: Vec<usize> = (0..chains.len()).filter(ready).collect();
-            if open.is_empty() {
-                // They wait for each other.
-                open = (0..chains.len())
-                    .filter(|&chain| head(chain).is_some())
-                    .collect();
+        chain != chosen
+            && match self.by_more_than_alphabet(chosen, chain) {
+                Ordering::Less => false,
+                Ordering::Equal => !is_fed(chain, chosen) || is_fed(chosen, chain),
+                Ordering::Greater => true,
             }
-            let ends = |chain: usize| &sketches[chains[chain].1[heads[chain]].node].ends;
-            let fit = |chain: usize| {
-                let twin = result.placed.last().is_some_and(|last: &Placed| {
-                    last.chain == chains[chain].0 && sketches[last.node].ends == *ends(chain)
-                });
-                let fit = local.fit(&flow, ends(chain));
-                // Twins on one input (an attention gate's `W_g`, `W_x`) run in a row.
-                if twin
-                    && fit > Fit::None
-                    && head(chain)
-                        .is_some_and(|segment| segment.ordinal.iter().all(|part| part.0 == 0))
-                {
-                    Fit::Latest
-                } else {
-                    fit
-                }
-            };
-            let best = open
-                .iter()
-                .map(|&chain| fit(chain))
-                .max()
-                .unwrap_or(Fit::None);
-            let tied: Vec<usize> = open
-                .iter()
-                .copied()
-                .filter(|&chain| fit(chain) == best)
-                .collect();
-            // Of those that could run now, first the one after which the others still can.
-            let outlook = |chain: usize| -> usize {
-                if matches!(best, Fit::Earlier | Fit::Combined) {
-                    // Side by side on earlier outputs: none waits for another.
-                    return 0;
-                }
-                let after = flow.after(&ends(chain).exits);
-                tied.iter()
-                    .filter(|&&other| other != chain)
-                    .map(|&other| local.fit(&after, ends(other)) as usize)
-                    .sum()
-            };
-            let brightest = if tied.len() > 1 {
-                tied.iter().map(|&chain| outlook(chain)).max().unwrap_or(0)
-            } else {
-                0
-            };
-            let left: Vec<usize> = tied
-                .iter()
-                .copied()
-                .filter(|&chain| tied.len() == 1 || outlook(chain) == brightest)
-                .collect();
-            let Some(&next) = left
-                .iter()
-                .min_by(|&&a, &&b| self.preference(&chains[a], heads[a], &chains[b], heads[b]))
-            else {
-                break;
-            };
-            let node = |chain: usize| chains[chain].1[heads[chain]].node;
-            // One that the chosen one feeds, and that does not feed the chosen one, is no rival unless names put it first.
-            let is_fed = |chain: usize, by: usize| {
-                local.fit(&flow.after(&ends(by).exits), ends(chain)) == Fit::Latest
-            };
-            let is_rival = |&chain: &usize| {
-                chain != next
-                    && match self.by_names(&chains[next], heads[next], &chains[chain], heads[chain])
-                    {
-                        Ordering::Less => false,
-                        Ordering::Equal => !is_fed(chain, next) || is_fed(next, chain),
-                        Ordering::Greater => true,
-                    }
-            };
-            // What may be grouped fits wherever its groups divide what is given.
-            let may_be_grouped = |&chain: &usize| {
-                let entry = ends(chain).entry[0];
-                let divides = |&given: &usize| given > entry && given.is_multiple_of(entry);
-                fit(chain) < best
-                    && entry > MOST_COLOURS
-                    && flow.latest.first().is_some_and(divides)
-            };
-            let grouped = open.iter().copied().filter(may_be_grouped);
-            let rivals: Vec<usize> = tied
-                .iter()
-                .copied()
-                .chain(grouped)
-                .filter(is_rival)
-                .collect();
-            // Had the rival run first, the rest of its chain might have followed.
-            let last = |chain: usize| chains[chain].1.last().map_or(node(chain), |item| item.node);
-            result.ties.extend(rivals.into_iter().map(|chain| Tie {
-                first: node(next),
-                second: last(chain),
-            }));
-            let exits = &ends(next).exits;
-            score += best as usize;
-            local.within.extend(exits);
-            flow = flow.after(exits);
-            result.placed.push(place(&chains[next], heads[next]));
-            heads[next] += 1;
-        }
-        (result, score)
     }
 
-    /// Which of two modules runs first where shapes leave it open.
-    fn preference(&self, a: &Chain, at: usize, b: &Chain, bt: usize) -> Ordering {
-        let (first, second) = (self.segment(a.1[at].node), self.segment(b.1[bt].node));
-        Turn::of(first, a.1.len())
-            .cmp(&Turn::of(second, b.1.len()))
-            .then_with(|| first.natural(second))
-    }
-
-    /// Which of two modules names put first, by more than the alphabet, the bare fact that one is called a convolution, or the
+    /// Which of two heads names put first, by more than the alphabet, the bare fact that one is called a convolution, or the
     /// numbers of different lists.
-    fn by_names(&self, a: &Chain, at: usize, b: &Chain, bt: usize) -> Ordering {
-        let (first, second) = (&a.1[at], &b.1[bt]);
-        let turn = |item: &Item, chain: &Chain| {
-            let mut turn = Turn::of(self.segment(item.node), chain.1.len());
-            turn.class = turn.class.min(1);
-            if first.list != second.list {
-                turn.number.clear();
+    fn by_more_than_alphabet(&self, a: usize, b: usize) -> Ordering {
+        let list = |chain: usize| self.item(chain).list;
+        let turn = |chain: usize| {
+            let turn = Turn::of(self.segment(chain), self.chains[chain].items.len());
+            let turn = turn.without_class();
+            if list(a) == list(b) {
+                turn
+            } else {
+                turn.without_number()
             }
-            turn
         };
-        turn(first, a).cmp(&turn(second, b))
+        turn(a).cmp(&turn(b))
     }
 
-    /// How well modules fit each other in this order.
-    pub fn score(&self, nodes: &[usize], flow: &Flow, seen: &Seen, sketches: &[Sketch]) -> usize {
-        let mut known = Known {
-            before: seen,
-            within: Seen::new(),
-        };
-        let mut flow = flow.clone();
-        let mut score = 0;
-        for &node in nodes {
-            let ends = &sketches[node].ends;
-            score += known.fit(&flow, ends) as usize;
-            known.within.extend(&ends.exits);
-            flow = flow.after(&ends.exits);
-        }
-        score
+    /// Whether a head may be grouped: then it fits wherever its groups divide what is given.
+    fn may_be_grouped(&self, chain: usize) -> bool {
+        let entry = self.ends(chain).entry[0];
+        let divides = |&given: &usize| given > entry && given.is_multiple_of(entry);
+        entry > MOST_COLOURS && self.supply.flow.latest.first().is_some_and(divides)
     }
-}
 
-impl Known<'_> {
-    fn fit(&self, flow: &Flow, ends: &Ends) -> Fit {
-        let within = flow.fit(ends.entry, &self.within);
-        if within == Fit::Latest {
-            within
-        } else {
-            within.max(flow.fit(ends.entry, self.before))
-        }
+    /// Gives the chosen head its place, and notes its rivals.
+    fn place(&mut self, next: Next) {
+        let (chain, item) = (&self.chains[next.chain], *self.item(next.chain));
+        let arrangement = &mut self.merged.arrangement;
+        // Had the rival run first, the rest of its chain might have followed.
+        arrangement
+            .ties
+            .extend(next.rivals.into_iter().filter_map(|rival| {
+                Some(Tie {
+                    first: item.node,
+                    second: self.chains[rival].items.last()?.node,
+                })
+            }));
+        arrangement.placed.push(on_main_path(chain, &item));
+        self.merged.score += next.fit as usize;
+        self.supply.advance(self.modules.ends(item.node));
+        self.at[next.chain] += 1;
+    }
+
+    /// The head of a chain that is not at its end.
+    fn item(&self, chain: usize) -> &Item {
+        &self.chains[chain].items[self.at[chain]]
+    }
+
+    fn segment(&self, chain: usize) -> &Segment {
+        self.modules.segment(self.item(chain).node)
+    }
+
+    fn ends(&self, chain: usize) -> &Ends {
+        self.modules.ends(self.item(chain).node)
+    }
+
+    /// The name of a chain's head; `None` at its end.
+    fn head(&self, chain: usize) -> Option<&Segment> {
+        let item = self.chains[chain].items.get(self.at[chain])?;
+        Some(self.modules.segment(item.node))
     }
 }

@@ -6,62 +6,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::layers::candidates::Candidate;
 use crate::layers::name::Segment;
+use crate::layers::roles;
 use crate::layers::tree::Tree;
-
-/// Words of modules that hold a second copy of the weights.
-const COPY: &[&str] = &[
-    "ema",
-    "model",
-    "models",
-    "module",
-    "teacher",
-    "student",
-    "target",
-    "online",
-    "swa",
-    "averaged",
-    "shadow",
-    "momentum",
-    "net",
-    "nets",
-    "networks",
-    "unet",
-    "generator",
-    "ensemble",
-    "members",
-    "estimators",
-    "fold",
-    "folds",
-];
-
-/// Words of modules that are networks of their own beside others: of a training set-up, of a pipeline, of a loss.
-const NETWORK: &[&str] = &[
-    "ema",
-    "shadow",
-    "swa",
-    "averaged",
-    "teacher",
-    "student",
-    "target",
-    "online",
-    "momentum",
-    "generator",
-    "gen",
-    "netg",
-    "discriminator",
-    "disc",
-    "netd",
-    "critic",
-    "vae",
-    "unet",
-    "loss",
-    "lpips",
-    "perceptual",
-    "criterion",
-];
-
-/// Words that come in pairs, too short to mean anything alone: MoCo's `encoder_q` and `encoder_k`, a GAN's `G` and `D`.
-const PAIRS: [[&str; 2]; 3] = [["q", "k"], ["query", "key"], ["g", "d"]];
+use crate::layers::words::{Meaning, PAIRED};
 
 /// A numbered pair of equal modules is two stages unless each is large enough to be a network by itself.
 const MIN_COPY_LAYERS: usize = 6;
@@ -243,17 +190,22 @@ impl<'t, 'a> Parts<'t, 'a> {
             return None;
         }
         let same_shapes = parts.clone().all(|part| shapes(part).eq(shapes(0)));
-        let list = self.tree.nodes[self.top].segment.has(COPY);
-        let named = parts
-            .clone()
-            .all(|part| self.segment(part).has(COPY) || (list && self.segment(part).is_number()));
+        let list = self.tree.nodes[self.top]
+            .segment
+            .means(Meaning::NetworkCopy);
+        let named = parts.clone().all(|part| {
+            self.segment(part).means(Meaning::NetworkCopy)
+                || (list && self.segment(part).is_number())
+        });
         let numbered = parts
             .clone()
             .all(|part| !self.segment(part).ordinal.is_empty());
         let read_input = parts.clone().all(|part| self.children[part].is_whole());
         // What a linear layer joins is one network's branches, unless names say otherwise.
-        let is_joined =
-            self.is_joined && !parts.clone().any(|part| self.segment(part).has(NETWORK));
+        let is_joined = self.is_joined
+            && !parts
+                .clone()
+                .any(|part| self.segment(part).means(Meaning::Network));
         let are_copies = !is_joined
             && ((named && !numbered && same_shapes)
                 || (named && read_input)
@@ -265,7 +217,7 @@ impl<'t, 'a> Parts<'t, 'a> {
     /// an input of its own, or make something from noise.
     fn networks(&self) -> Split {
         let parts = 0..self.children.len();
-        let pairs: Vec<&str> = PAIRS
+        let pairs: Vec<&str> = PAIRED
             .iter()
             .filter(|pair| {
                 let has = |word: &str| parts.clone().any(|part| self.segment(part).has(&[word]));
@@ -274,11 +226,12 @@ impl<'t, 'a> Parts<'t, 'a> {
             .flatten()
             .copied()
             .collect();
-        let is_named =
-            |part: usize| self.segment(part).has(NETWORK) || self.segment(part).has(&pairs);
+        let is_named = |part: usize| {
+            self.segment(part).means(Meaning::Network) || self.segment(part).has(&pairs)
+        };
         let (named, rest): (Vec<usize>, Vec<usize>) = parts.partition(|&part| is_named(part));
         let weights = !self.tree.nodes[self.top].weights.is_empty();
-        let makes = |part: usize| self.segment(part).has(&["generator", "gen", "netg", "g"]);
+        let makes = |part: usize| roles::is_generator(self.segment(part));
         let complete = |part: usize| {
             let own = &self.children[part];
             own.layers.len() >= MIN_LAYERS && (own.reads_input() || makes(part))

@@ -1,7 +1,7 @@
 //! What a module's name says of when it runs among modules that could all run now.
 
 use crate::layers::name::Segment;
-use crate::layers::roles::{self, Role};
+use crate::layers::roles::{self, Role, ShortcutTurn};
 
 /// The turn of a module: the lesser runs first.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -11,8 +11,8 @@ pub(super) struct Turn {
     /// An upsampling opens its step of a decoder: all else is later.
     is_later: bool,
     /// Numbered convolutions, then numbered stages, then the rest, convolutions with a further word last.
-    pub class: u8,
-    pub number: Vec<(u64, char)>,
+    class: u8,
+    number: Vec<(u64, char)>,
     /// Of branches the pooled one is last and the longer ones are later (all Inceptions).
     branch: (bool, usize),
     /// A joint follows the stage of its number; an upsampling comes before it.
@@ -22,42 +22,55 @@ pub(super) struct Turn {
 impl Turn {
     /// The turn that a name gives; `length` is that of the module's chain.
     pub fn of(segment: &Segment, length: usize) -> Self {
-        let convolution = segment
-            .words
-            .first()
-            .is_some_and(|word| word.starts_with("conv"));
-        let side = roles::is_parallel(segment);
-        let class = match (convolution, segment.ordinal.is_empty()) {
-            _ if side => 2,
+        let is_parallel = roles::is_parallel(segment);
+        let is_numbered = !segment.ordinal.is_empty();
+        let class = match (roles::is_convolution(segment), is_numbered) {
+            _ if is_parallel => 2,
             // `conv_body` and `conv_hr` run behind the `body` (ESRGAN): before it they would be called a stem.
-            (true, true) if segment.words.len() > 1 => 3,
-            (true, false) => 0,
-            (true, true) | (false, false) => 1,
-            (false, true) => 2,
+            (true, false) if segment.words.len() > 1 => 3,
+            (true, true) => 0,
+            (true, false) | (false, true) => 1,
+            (false, false) => 2,
         };
-        let step = if segment.has(&["reduce", "squeeze", "scale"]) {
+        let opens_decoder_step =
+            Role::of(segment) == Role::Decoder && !roles::is_decoder_step(segment);
+        let step = if roles::opens_pair(segment) {
             -2
-        } else if roles::is_joint(segment) && !segment.ordinal.is_empty() {
+        } else if roles::is_joint(segment) && is_numbered {
             1
+        } else if opens_decoder_step {
+            -1
         } else {
-            i8::from(Role::of(segment) != Role::Decoder || segment.has(&["dec", "decoder"])) - 1
+            0
         };
-        let branch = if side {
-            (segment.has(&["pool"]), length)
+        let (number, branch) = if is_parallel {
+            (Vec::new(), (roles::is_pooled(segment), length))
         } else {
-            (false, 0)
+            (segment.ordinal.clone(), (false, 0))
         };
         Self {
-            is_shortcut: roles::shortcut(segment) == Some(false),
+            is_shortcut: roles::shortcut(segment) == Some(ShortcutTurn::Last),
             is_later: step != -1,
             class,
-            number: if side {
-                Vec::new()
-            } else {
-                segment.ordinal.clone()
-            },
+            number,
             branch,
             step,
+        }
+    }
+
+    /// Without the bare fact that the module is called a convolution or not.
+    pub fn without_class(self) -> Self {
+        Self {
+            class: self.class.min(1),
+            ..self
+        }
+    }
+
+    /// Without its number, which says nothing about a module of another list.
+    pub fn without_number(self) -> Self {
+        Self {
+            number: Vec::new(),
+            ..self
         }
     }
 }

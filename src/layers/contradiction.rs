@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::layers::Kind;
+use super::kind::Kind;
+use super::near::hint;
 
 /// Why a layer cannot be what is said of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,7 +134,7 @@ impl fmt::Display for Contradiction {
             Self::OriginalUnlisted { original, near } => write!(
                 f,
                 "`{original}`, of which it is to be a copy, is not in the list{}; add it or correct `copy_of`",
-                crate::layers::error::hint(near)
+                hint(near)
             ),
             Self::OriginalIsCopy { original } => write!(
                 f,
