@@ -67,7 +67,7 @@ pub mod cli;
 pub mod commands;
 pub mod compute;
 mod console;
-pub mod diff;
+mod diff;
 pub mod error;
 pub(crate) mod files;
 #[doc(hidden)]
@@ -80,7 +80,7 @@ pub mod merge;
 pub mod meter;
 pub mod plan;
 pub mod report;
-pub mod schedule;
+mod schedule;
 pub mod selection;
 pub mod sensitivity;
 pub mod settings;

@@ -20,15 +20,22 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-pub use curve::{Curve, THRESHOLDS, threshold};
-pub use evolution::{EpochPoint, Evolution, LayerEvolution};
-pub use extremes::{Pair, Relation};
-pub use health::Health;
-pub use hint::{SHARES, ThresholdHint};
-pub use layer::{LayerDrawings, LayerNumbers, LayerTask};
-pub use map::{CELLS, SimilarityMap};
-pub use net::NetNumbers;
-pub use picture::{KernelPicture, PairPicture};
+pub use curve::THRESHOLDS;
+pub(crate) use curve::{Curve, threshold};
+pub(crate) use evolution::{EpochPoint, Evolution, LayerEvolution};
+pub use extremes::Pair;
+pub(crate) use extremes::Relation;
+pub(crate) use health::Health;
+#[cfg(test)]
+pub(crate) use hint::SHARES;
+pub(crate) use hint::ThresholdHint;
+pub(crate) use layer::LayerDrawings;
+pub use layer::{LayerNumbers, LayerTask};
+#[cfg(test)]
+pub(crate) use map::CELLS;
+pub(crate) use map::SimilarityMap;
+pub(crate) use net::NetNumbers;
+pub(crate) use picture::{KernelPicture, PairPicture};
 pub(crate) use rounded::rounded;
 pub use spectrum::Spectrum;
-pub use spread::Spread;
+pub(crate) use spread::Spread;

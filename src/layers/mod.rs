@@ -46,13 +46,12 @@ mod words;
 
 use std::collections::{BTreeMap, HashSet};
 
-pub use contradiction::Contradiction;
 pub use copies::Copies;
-pub use declared::{Declared, DeclaredLayer, METADATA_KEY};
+pub use declared::{Declared, METADATA_KEY};
 pub use error::Error;
 pub use evidence::{Evidence, OrderSource};
-pub use kind::{Kind, UnknownKind};
-pub use known::Recognised;
+pub use kind::Kind;
+pub(crate) use known::Recognised;
 pub use layer::Layer;
 pub use pattern::NamePattern;
 pub use reason::Reason;

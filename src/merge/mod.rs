@@ -18,9 +18,9 @@ use crate::similarity::NonFinite;
 
 pub use apply::{ApplyRequest, apply, read_plan};
 pub use error::Error;
-pub use job::{Decided, Job};
+pub(crate) use job::{Decided, Job};
 pub use merged::Merged;
-pub use nothing_merged::NothingMerged;
+pub(crate) use nothing_merged::NothingMerged;
 
 /// What is to be merged, and how.
 #[derive(Clone, Copy, Debug)]

@@ -11,9 +11,9 @@ mod recipe;
 
 pub use decide::{Decision, Rules, Task};
 pub use document::{Merge, Plan, PlannedLayer, SkippedLayer, SourceId};
-pub use draws::{Draws, PartnerDraw};
+pub use draws::Draws;
+pub(crate) use draws::PartnerDraw;
 pub use error::{Error, Problem};
-pub use parameters::{
-    Cosine, Fraction, InvalidParameter, LayerParameters, Parameters, Partner, Percent, Threshold,
-};
+pub(crate) use parameters::InvalidParameter;
+pub use parameters::{Cosine, Fraction, LayerParameters, Parameters, Partner, Percent, Threshold};
 pub use recipe::{LayerRecipe, Recipe};

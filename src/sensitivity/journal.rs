@@ -27,7 +27,6 @@ struct Line {
 pub struct Part {
     file: File,
     path: PathBuf,
-    shard: Option<Shard>,
     base: String,
 }
 
@@ -67,22 +66,12 @@ impl Part {
             file.seek(SeekFrom::End(0))
         });
         whole.map_err(failed(&path, "cannot be mended"))?;
-        Ok(Self {
-            file,
-            path,
-            shard,
-            base,
-        })
+        Ok(Self { file, path, base })
     }
 
     /// The folder it is in.
     pub fn folder(&self) -> &Path {
         or_here(self.path.parent())
-    }
-
-    /// The share of the points that it is for; `None`: all.
-    pub fn shard(&self) -> Option<Shard> {
-        self.shard
     }
 
     /// A folder for what only lives as long as a run on this part; what a run that was killed left in it is removed.

@@ -30,7 +30,6 @@ pub enum Vary {
 
 /// What is wrong with what is to vary.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[expect(missing_docs, reason = "every variant's message says what it means")]
 pub enum InvalidVary {
     #[error(
         "`{0}` cannot vary; use layers, or tau, alpha, prob or skip-shallow with values, as in tau=0.1:0.9:0.1"

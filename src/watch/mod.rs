@@ -16,10 +16,10 @@ mod seed;
 mod stamp;
 
 pub use error::Error;
-pub use look::{Found, LOOKS_BEFORE_A_WARNING, Looks, Unchanged};
-pub use name::{is_checkpoint, natural};
+pub(crate) use look::{LOOKS_BEFORE_A_WARNING, Looks, Unchanged};
+pub(crate) use name::{is_checkpoint, natural};
 pub(crate) use record::parse as parse_record;
-pub use record::{Entry, RECORD_NAME, Record};
+pub(crate) use record::{Entry, RECORD_NAME, Record};
 pub use run::{OnMerged, WatchRequest, run};
-pub use seed::seed;
-pub use stamp::{Stamp, Status};
+pub(crate) use seed::seed;
+pub(crate) use stamp::{Stamp, Status};

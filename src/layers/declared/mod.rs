@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use super::error::Error;
 use super::warning::Warning;
 
-pub use list::{Declared, DeclaredLayer, METADATA_KEY};
+pub use list::{Declared, METADATA_KEY};
 pub(super) use resolve::Resolved;
 
 /// The list that applies: the user's, or that of the metadata. A warning where the metadata says otherwise than the user.

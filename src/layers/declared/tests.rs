@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
+use super::list::DeclaredLayer;
 use super::*;
 use crate::checkpoint::{Dtype, Tensor};
 use crate::layers::{Copies, Kind, Layer, Layers, OrderSource, Reason, Selection};
