@@ -165,7 +165,6 @@ struct LastRound<'r> {
     recipe: &'r LayerRecipe<'r>,
     /// The kernels as they are before it.
     rows: &'r Rows<'r>,
-    /// By kernel.
     partners: &'r [Option<usize>],
     meter: &'r dyn Meter,
 }

@@ -14,11 +14,8 @@ pub enum Difference {
     OnlyInA,
     /// Only the second has it.
     OnlyInB,
-    /// The shapes differ.
     Shape,
-    /// The dtypes differ.
     Dtype,
-    /// Values differ.
     Changed(Values),
 }
 

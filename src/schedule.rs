@@ -27,7 +27,6 @@ pub struct Load<'a> {
     pub copies: &'a [&'a Tensor],
     /// Time, in any unit.
     pub work: u64,
-    /// Memory, in bytes.
     pub memory: usize,
     /// Bytes of memory that layers in parallel may take together where this one is among them. At least `memory`, and at least
     /// its unit vectors in float32, so that a small layer can be computed while another one is written.

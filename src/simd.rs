@@ -5,7 +5,6 @@
 
 /// A loop that is worth compiling several times.
 pub(crate) trait Loop {
-    /// What it computes.
     type Output;
 
     /// Runs it. Must be `#[inline(always)]`, and so must be what it calls, to be compiled along with it.

@@ -8,10 +8,7 @@ const SECOND: u64 = 0x94D0_49BB_1331_11EB;
 
 /// The numbers that follow from a state. No two within 2⁶⁴ steps are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stream(
-    /// The state.
-    pub u64,
-);
+pub struct Stream(pub u64);
 
 impl Stream {
     /// The number after `counter` steps and one more.

@@ -119,7 +119,6 @@ impl Writer<'_> {
 struct Branch {
     /// The dissimilarity at which it came together; infinite for a leaf, which is not tight by any merit of its own.
     height: f32,
-    /// The lowest leaf.
     lowest: usize,
     /// The branches that met; those of a leaf are none.
     parts: Option<[usize; 2]>,

@@ -44,7 +44,6 @@ impl Curve {
     }
 }
 
-/// Of nothing.
 impl Default for Curve {
     fn default() -> Self {
         Self(vec![0; THRESHOLDS])

@@ -18,7 +18,6 @@ pub struct LayerEvolution {
     pub name: String,
     /// Its depth, from 1.
     pub depth: Option<usize>,
-    /// By epoch.
     pub points: Vec<EpochPoint>,
 }
 

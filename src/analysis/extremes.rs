@@ -24,11 +24,9 @@ impl Pair {
 /// Which extreme a pair is an example of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// Of greatest similarity.
     Similar,
     /// Of similarity nearest to 0.
     Orthogonal,
-    /// Of least similarity.
     Opposite,
 }
 

@@ -150,7 +150,6 @@ fn mixed(hash: u64, bits: u64) -> u64 {
 
 /// Kernels that are the same but for the sign of all their numbers.
 struct Alike {
-    /// One of them.
     member: usize,
     /// The first with each sign.
     first: [Option<usize>; 2],

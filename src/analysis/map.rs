@@ -21,7 +21,6 @@ pub struct SimilarityMap {
     pub cells: usize,
     /// Row-major, symmetric; NaN where no pair of the cell is compared.
     pub mean: Vec<f32>,
-    /// As the mean.
     pub max: Vec<f32>,
 }
 

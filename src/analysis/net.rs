@@ -20,7 +20,6 @@ pub struct NetNumbers {
 }
 
 impl NetNumbers {
-    /// Sums up.
     pub fn of<'n>(layers: impl Iterator<Item = &'n LayerNumbers>) -> Self {
         let mut net = Self {
             kernels: 0,

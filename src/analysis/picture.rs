@@ -31,9 +31,7 @@ pub struct KernelPicture {
 pub struct PairPicture {
     /// What they are an example of.
     pub relation: Relation,
-    /// Which they are.
     pub pair: Pair,
-    /// Their pictures.
     pub pictures: [KernelPicture; 2],
     /// What a pixel shows, for the caption: for example `mean over 64 input channels`.
     pub shows: String,
@@ -125,7 +123,6 @@ impl Camera {
         })
     }
 
-    /// The pixels' numbers.
     fn values(&self, rows: &Rows<'_>, kernel: usize) -> Vec<f64> {
         let row = rows.row(kernel);
         let numbers: Vec<f64> = with_element!(rows.float(), E => row

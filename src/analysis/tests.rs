@@ -180,7 +180,6 @@ fn assert_as_by_definition(layer: &Layer) {
     }
 }
 
-/// Numbers without structure.
 fn noise(count: usize) -> Vec<f32> {
     let mut state = 1u32;
     let mut next = || {

@@ -44,7 +44,6 @@ impl FolderPlace {
         })
     }
 
-    /// The folder's path.
     pub fn path(&self) -> &Path {
         &self.path
     }

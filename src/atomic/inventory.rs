@@ -27,12 +27,7 @@ pub(crate) enum Entry {
     /// The new folder has the same file by another link.
     Linked(Identity),
     /// The new folder has a copy.
-    Copied {
-        /// What was copied.
-        from: Version,
-        /// The copy.
-        to: Version,
-    },
+    Copied { from: Version, to: Version },
 }
 
 impl Entry {

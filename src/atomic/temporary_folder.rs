@@ -44,12 +44,10 @@ impl TemporaryFolder {
         })
     }
 
-    /// Its temporary path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The open folder.
     pub fn as_file(&self) -> &File {
         self.folder.as_ref().expect("a draft is held open")
     }

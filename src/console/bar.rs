@@ -26,7 +26,6 @@ pub(crate) struct WorkBar<'c, 'a> {
     products_per_unit: u64,
 }
 
-/// The work behind.
 #[derive(Debug, Default)]
 struct Done {
     bytes: AtomicU64,

@@ -22,7 +22,6 @@ const WARNINGS_SHOWN: usize = 5;
 /// How much to say, and in what form.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Manner {
-    /// Results as JSON.
     pub json: bool,
     /// Errors and warnings only.
     pub quiet: bool,

@@ -135,7 +135,6 @@ pub(crate) fn missing_folders(path: &Path) -> io::Result<Vec<&Path>> {
     Ok(missing)
 }
 
-/// Removes a file.
 pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
     retried(|| fs::remove_file(path))
 }

@@ -10,14 +10,12 @@ use super::near::hint;
 pub enum Contradiction {
     /// The groups do not divide the outputs of an ordinary convolution.
     Kernels {
-        /// Groups said.
         groups: usize,
         /// Kernels that there are.
         kernels: usize,
     },
     /// The groups do not divide the inputs of a transposed convolution.
     Inputs {
-        /// Groups said.
         groups: usize,
         /// Input channels that there are.
         channels: usize,
@@ -30,25 +28,13 @@ pub enum Contradiction {
     /// In one group all kernels read the same channel.
     OneGroup,
     /// Pointwise kernels have no extent in space.
-    NotPointwise {
-        /// The weight's shape.
-        shape: Vec<usize>,
-    },
+    NotPointwise { shape: Vec<usize> },
     /// A linear layer's weight has rank 2, and only that.
-    Rank {
-        /// Kind said.
-        kind: Kind,
-        /// The weight's shape.
-        shape: Vec<usize>,
-    },
+    Rank { kind: Kind, shape: Vec<usize> },
     /// A linear layer has no groups.
-    LinearGroups {
-        /// Groups said.
-        groups: usize,
-    },
+    LinearGroups { groups: usize },
     /// The bias has another length than there would be outputs.
     Bias {
-        /// Its length.
         bias: usize,
         /// Kernels of the layer as it is said to be.
         kernels: usize,
@@ -57,26 +43,16 @@ pub enum Contradiction {
     },
     /// The layer of which it is said to be a copy is not in the list.
     OriginalUnlisted {
-        /// Its name.
         original: String,
         /// Listed names that resemble it.
         near: Vec<String>,
     },
     /// The layer of which it is said to be a copy is said to be one as well.
-    OriginalIsCopy {
-        /// Its name.
-        original: String,
-    },
+    OriginalIsCopy { original: String },
     /// The layer of which it is said to be a copy has another dtype or shape.
-    UnlikeOriginal {
-        /// Its name.
-        original: String,
-    },
+    UnlikeOriginal { original: String },
     /// Something else is said of it than of the layer of which it is said to be a copy.
-    SaidOtherwise {
-        /// That layer's name.
-        original: String,
-    },
+    SaidOtherwise { original: String },
 }
 
 impl fmt::Display for Contradiction {

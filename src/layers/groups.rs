@@ -20,7 +20,6 @@ const MOST_MULTIPLES: usize = 4;
 /// What names and shapes, or a network's library, say of a layer's kind and groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KindAndGroups {
-    /// Both are known.
     Known(Kind, usize),
     /// It may be this or transposed: its shape reads either way, and transposed ones of such kernels stand before it.
     MaybeTransposed(Kind),

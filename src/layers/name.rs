@@ -14,7 +14,6 @@ pub(super) const MAX_SEGMENTS: usize = 48;
 /// the members of one sequence share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Segment {
-    /// As written.
     pub text: String,
     /// Its words in lower case: parts between separators, digits and camelCase humps. `3x3` and `2d` stay words.
     pub words: Vec<String>,
@@ -84,7 +83,6 @@ impl Segment {
         !self.text.is_empty() && self.text.bytes().all(|byte| byte.is_ascii_digit())
     }
 
-    /// Its first number.
     pub fn number(&self) -> Option<u64> {
         self.ordinal.first().map(|first| first.0)
     }

@@ -7,7 +7,6 @@ use super::words::Meaning;
 /// When a module runs, relative to its siblings. Ordered: a later role runs after an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Role {
-    /// Reads the input.
     Stem,
     /// A network that feeds the others: a segmentation model's classifier, UNETR's convolutional encoders.
     Backbone,
@@ -15,7 +14,6 @@ pub(super) enum Role {
     Body,
     /// Between encoder and decoder.
     Bottleneck,
-    /// Decoders.
     Decoder,
     /// After the last stage, before the head.
     Final,

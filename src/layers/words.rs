@@ -45,11 +45,9 @@ pub(super) enum Meaning {
     Layer,
     /// A table of positions.
     Position,
-    /// A bilinear form.
     Bilinear,
     /// A tensor that is not named `weight` and holds no kernels.
     NoKernels,
-    /// A transposed convolution.
     Transposed,
     /// Transposed if the kernel fits a stride of 2: an upsampling followed by a convolution is called so too.
     Upward,

@@ -24,9 +24,7 @@ pub struct Job<'a> {
 /// What was decided on each layer, and what came of it.
 #[derive(Debug)]
 pub struct Decided {
-    /// By layer.
     pub decisions: Vec<Decision>,
-    /// By layer.
     pub changes: Vec<Change>,
 }
 

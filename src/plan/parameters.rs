@@ -11,7 +11,6 @@ use crate::layers::Selection;
 /// A value that is out of its range, or no value at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidParameter {
-    /// Not a number.
     #[error("`{0}` is not a number")]
     NotANumber(String),
     /// A number outside the range of its kind.

@@ -23,7 +23,6 @@ pub(super) struct Partners {
     pub pairs_above: Option<u64>,
 }
 
-/// A partner.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Chosen {
     pub kernel: usize,

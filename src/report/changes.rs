@@ -23,7 +23,6 @@ pub struct DiffReport {
 /// One tensor of a [`DiffReport`].
 #[derive(Clone, Debug, Serialize)]
 pub struct TensorDifference {
-    /// Its name.
     pub name: String,
     /// `changed`, `only-in-a`, `only-in-b`, `shape` or `dtype`.
     pub status: &'static str,

@@ -13,15 +13,11 @@ use super::table::{Align, bytes, count, counted, name_with_copies, optional, sha
 /// What `inspect --json` prints.
 #[derive(Clone, Debug, Serialize)]
 pub struct InspectReport<'s> {
-    /// The checkpoint.
     pub file: String,
-    /// Its size.
     pub bytes: u64,
-    /// Number of tensors.
     pub tensors: usize,
     /// Elements of all tensors.
     pub parameters: u64,
-    /// Tensors by dtype.
     pub dtypes: BTreeMap<String, usize>,
     /// The file's own metadata.
     pub metadata: &'s BTreeMap<String, String>,
@@ -46,19 +42,15 @@ pub struct InspectedLayer {
     pub copies: Vec<String>,
     /// Place among the convolutions, from 1; `None` for what is no convolution.
     pub depth: Option<usize>,
-    /// Its kind.
     pub kind: Kind,
     /// Parts of the kernels that see different input channels.
     pub groups: usize,
     /// Shape of the weight.
     pub shape: Vec<usize>,
-    /// Element type.
     pub dtype: String,
-    /// Number of kernels.
     pub kernels: usize,
     /// Whether it takes part.
     pub selected: bool,
-    /// Why not.
     pub reason: Option<Reason>,
     /// Path of the network it belongs to, where the file holds several.
     pub network: Option<String>,

@@ -15,7 +15,6 @@ use super::table::{Align, bytes, count, counted, name_with_copies, optional, sha
 /// What `merge --json` and `apply --json` print.
 #[derive(Clone, Debug, Serialize)]
 pub struct MergeReport {
-    /// The checkpoint read.
     pub input: String,
     /// The checkpoint written; `None` after a dry run, and where nothing merged and merges were required.
     pub output: Option<String>,
@@ -24,11 +23,9 @@ pub struct MergeReport {
     pub report: Option<String>,
     /// Where similarities were computed.
     pub backend: String,
-    /// The plan's parameters.
     pub parameters: Parameters,
     /// The layers that took part.
     pub layers: Vec<MergedLayer>,
-    /// Sums over them.
     pub totals: Totals,
     /// What the user should know.
     pub warnings: Vec<String>,
@@ -49,17 +46,14 @@ pub struct MergedLayer {
     pub copies: Vec<String>,
     /// Place among the convolutions, from 1.
     pub depth: Option<usize>,
-    /// Its kind.
     pub kind: Kind,
     /// Shape of the weight.
     pub shape: Vec<usize>,
-    /// Number of kernels.
     pub kernels: usize,
     /// Kernels merged, in one round or several.
     pub merged: usize,
     /// The greatest similarity of two kernels before merging.
     pub max_similarity: Option<f64>,
-    /// The layer's threshold.
     pub tau: Option<f64>,
     /// ‖ΔW‖ / ‖W‖.
     pub relative_change: Option<f64>,
@@ -70,9 +64,7 @@ pub struct MergedLayer {
 pub struct Totals {
     /// Layers that took part.
     pub layers: usize,
-    /// Their kernels.
     pub kernels: usize,
-    /// Their merged kernels.
     pub merged: usize,
     /// Unordered pairs above the threshold; `None` where they were not counted.
     pub pairs_above_tau: Option<u64>,

@@ -33,7 +33,6 @@ pub(crate) use summary::AnalysisSummary;
 /// The page of a report.
 pub(crate) const PAGE: &str = "index.html";
 
-/// All its numbers.
 pub(crate) const DOCUMENT: &str = "report.json";
 
 /// The folder of the figures, with a slash after it.

@@ -11,7 +11,6 @@ use super::figures::{FigureKind, LayerStem};
 /// The analysis of a checkpoint.
 #[derive(Clone, Debug)]
 pub struct Redundancy {
-    /// The checkpoint.
     pub source: SourceId,
     /// Layers left alone as shallow, L_s.
     pub skip_shallow: usize,
@@ -41,7 +40,6 @@ pub struct ReportedLayer {
     pub merges: Option<LayerMerges>,
     /// What the names of its figures begin with.
     pub stem: LayerStem,
-    /// Its figures.
     pub figures: Vec<FigureKind>,
     /// Its section of the page, made while its drawings were at hand.
     pub section: String,
@@ -54,15 +52,12 @@ pub struct LayerFacts {
     pub name: String,
     /// Its place among the convolutions, from 1.
     pub depth: Option<usize>,
-    /// Its kind.
     pub kind: Kind,
     /// Parts of the kernels that see different input channels.
     pub groups: usize,
     /// Shape of its weight.
     pub shape: Vec<usize>,
-    /// Element type.
     pub dtype: String,
-    /// Number of kernels.
     pub kernels: usize,
     /// Why it would not be merged: `None`, or shallow (other layers are not analysed).
     pub reason: Option<Reason>,

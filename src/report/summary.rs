@@ -20,7 +20,6 @@ impl<'a> AnalysisSummary<'a> {
         Self { report, folder }
     }
 
-    /// For a terminal.
     pub fn to_text(&self) -> String {
         let columns = [
             ("depth", Align::Right),

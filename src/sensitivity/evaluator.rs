@@ -20,9 +20,7 @@ const LAG: Duration = Duration::from_millis(100);
 /// What a program said of a checkpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// Its number.
     Score(f64),
-    /// None.
     Failure {
         /// How it failed, in a sentence.
         why: String,

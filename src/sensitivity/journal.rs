@@ -12,7 +12,6 @@ use crate::json_lines;
 
 use super::{Error, FinishedPoint, Hold, Shard};
 
-/// A line.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
@@ -134,7 +133,6 @@ pub fn remove_abandoned_scratch(hold: &Hold) {
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.0
     }

@@ -31,7 +31,6 @@ impl FinishedPoint {
 pub struct MergedAtPoint {
     /// Layers that took part.
     pub layers: usize,
-    /// Their kernels.
     pub kernels: usize,
     /// How many of these merged.
     pub merged: usize,
@@ -51,10 +50,7 @@ impl MergedAtPoint {
 #[serde(tag = "status", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Outcome {
     /// The evaluator gave it a number.
-    Scored {
-        /// The number.
-        score: f64,
-    },
+    Scored { score: f64 },
     /// Its weights were measured, as there is no evaluator.
     Measured {
         /// Sum of the layers' effective ranks by the sum of their kernels.
@@ -62,7 +58,6 @@ pub enum Outcome {
         /// Mean over all kernels of the similarity to the nearest other; `None` where there is no pair.
         mean_nearest: Option<f64>,
     },
-    /// The evaluator failed.
     Failed {
         /// How, in a sentence.
         why: String,

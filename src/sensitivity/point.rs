@@ -15,7 +15,6 @@ pub enum Series {
     Baseline,
     /// Which single layer merges (the paper's Figure 3a).
     Layer,
-    /// Which stage merges.
     Stage,
     /// Past which depth layers merge.
     Past,
@@ -80,7 +79,6 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// The depths.
     pub fn depths(&self) -> RangeInclusive<usize> {
         self.first..=self.last
     }
@@ -99,7 +97,6 @@ pub struct Variation {
     /// α.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alpha: Option<Fraction>,
-    /// p.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prob: Option<Fraction>,
     /// L_s.

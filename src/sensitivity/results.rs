@@ -57,7 +57,6 @@ fn in_order(a: &Point, b: &Point) -> Ordering {
 }
 
 impl Measure {
-    /// All.
     pub const ALL: [Self; 5] = [
         Self::Score,
         Self::MergedShare,
@@ -106,11 +105,9 @@ pub struct Setting<'a> {
 /// Mean and spread of some numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Average {
-    /// Arithmetic mean.
     pub mean: f64,
     /// Sample standard deviation; `None` of a single number.
     pub deviation: Option<f64>,
-    /// How many numbers.
     pub count: usize,
 }
 
@@ -137,7 +134,6 @@ impl Setting<'_> {
         Average::of(values)
     }
 
-    /// Repetitions that failed.
     pub fn failed(&self) -> impl Iterator<Item = &FinishedPoint> {
         let points = self.points.iter();
         points.filter(|point| point.has_failed())

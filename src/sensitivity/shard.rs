@@ -10,7 +10,6 @@ pub struct Shard {
     count: usize,
 }
 
-/// Not a share.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it is not i/n with 1 <= i <= n, as in 2/8")]
 pub struct InvalidShard;

@@ -57,9 +57,7 @@ impl FromStr for BackendRequest {
 /// The precision in which the user wants similarities screened; `None` for the fastest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Screens {
-    /// On the CPU.
     pub cpu: Option<Precision>,
-    /// On a GPU.
     pub device: Option<DevicePrecision>,
 }
 

@@ -39,7 +39,6 @@ use super::cuda::DevicePrecision;
 /// The size of a layer, the only thing that its estimated time depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayerSize {
-    /// Number of kernels.
     pub kernels: usize,
     /// Numbers of each kernel.
     pub length: usize,
@@ -160,7 +159,6 @@ impl GpuSpeed {
 pub struct Speeds {
     /// The CPU, which computes if the GPU does not.
     pub cpu: CpuSpeed,
-    /// The GPU.
     pub gpu: GpuSpeed,
 }
 

@@ -83,9 +83,7 @@ pub struct PairBounds {
     pub tau: f32,
     /// By row, for pairs of its kernel; infinite where nobody asks.
     pub rows: Vec<f32>,
-    /// By column.
     pub columns: Vec<f32>,
-    /// For any pair.
     pub pair: f32,
 }
 

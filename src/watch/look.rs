@@ -37,11 +37,8 @@ struct Seen {
 /// A file that is as it was at the last look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unchanged {
-    /// Its name.
     pub name: OsString,
-    /// Where it is.
     pub path: PathBuf,
-    /// Its state.
     pub status: Status,
     /// Looks in a row at which it was as at the one before; at least 1.
     pub looks: u32,

@@ -57,13 +57,11 @@ struct Known {
 pub struct Entry {
     /// The file's name, the same in both folders.
     pub name: String,
-    /// The checkpoint.
     pub source: Stamp,
     /// SHA-256 of its header's JSON, as in a plan.
     pub header_sha256: String,
     /// The seed it was merged with.
     pub seed: u64,
-    /// The output.
     pub output: Stamp,
 }
 

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stamp {
-    /// Its size.
     pub bytes: u64,
     /// The time of its last change, in nanoseconds since 1970.
     pub modified_ns: i64,

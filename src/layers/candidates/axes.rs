@@ -91,7 +91,6 @@ impl Readings {
 }
 
 impl Axes {
-    /// PyTorch's.
     pub const PYTORCH: Self = Self {
         order: AxisOrder::KernelsFirst,
         contradicted: false,

@@ -38,7 +38,6 @@ pub(in crate::layers) struct Candidate<'a> {
     pub tensor: usize,
     /// Path of the module it belongs to.
     pub module: &'a str,
-    /// Extents.
     pub shape: &'a [usize],
     /// How the extents are to be read.
     pub layout: Layout,

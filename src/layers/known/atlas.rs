@@ -8,7 +8,6 @@ use std::io::Read;
 use flate2::read::ZlibDecoder;
 use sha2::{Digest, Sha256};
 
-/// The committed atlas.
 static ATLAS: &[u8] = include_bytes!("atlas.bin");
 
 const MAGIC: &[u8; 8] = b"INMATLS1";
@@ -35,9 +34,7 @@ impl Fingerprint {
 pub(super) enum Sort {
     /// An ordinary, pointwise or grouped convolution.
     Convolution,
-    /// A depthwise one.
     Depthwise,
-    /// A transposed one.
     Transposed,
 }
 
@@ -58,7 +55,6 @@ pub(super) struct Fact {
     pub point: bool,
 }
 
-/// A known network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     /// Library and model: `torchvision resnet50`.

@@ -35,7 +35,6 @@ pub struct Recognised {
 pub(super) struct KnownNetwork {
     /// Path of its root, empty for the file's.
     pub root: String,
-    /// Library and model.
     pub title: String,
     /// Its layers by candidate, in order of execution; those that a forward pass does not run come last.
     pub layers: Vec<(usize, KnownLayer)>,

@@ -57,7 +57,6 @@ pub(super) enum Fit {
     Combined,
     /// One of the less likely guesses at the latest output (see [`Ends::exits`]).
     Guess,
-    /// The latest output.
     Latest,
 }
 

@@ -58,7 +58,6 @@ pub(super) fn walk(
 /// What the modules around one say of its layers.
 #[derive(Clone, Default)]
 struct Context {
-    /// Branchings above it.
     levels: usize,
     in_head: bool,
     in_final: bool,

@@ -14,7 +14,6 @@ pub(super) struct Axis {
     pub range: Range<f64>,
     /// Where there is a tick, and its label.
     pub ticks: Vec<(f64, String)>,
-    /// What it measures.
     pub title: String,
     /// Whether its labels stand upright, to be read from below.
     pub upright: bool,

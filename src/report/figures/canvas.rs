@@ -21,7 +21,6 @@ use super::{Figure, FigureKind};
 /// How a text looks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Type {
-    /// Size in pixels.
     pub size: f64,
     pub weight: Weight,
     pub colour: RGBColor,
@@ -39,13 +38,11 @@ pub(super) const LABEL: Type = Type {
     weight: Weight::Regular,
     colour: INK,
 };
-/// What explains.
 pub(super) const NOTE: Type = Type {
     size: 12.0,
     weight: Weight::Regular,
     colour: SOFT,
 };
-/// Numbers along axes.
 pub(super) const TICK: Type = Type {
     size: 11.0,
     weight: Weight::Regular,
@@ -79,7 +76,6 @@ impl Rect {
 pub(super) enum Lines {
     /// Level ones at the ticks of the y axis.
     Grid,
-    /// Ticks only.
     Ticks,
 }
 
@@ -88,7 +84,6 @@ pub(super) type Chart<'c> = ChartContext<'c, Sheet, Cartesian2d<Axis, Axis>>;
 
 /// What is drawn on.
 pub(super) struct Canvas {
-    /// In pixels.
     size: (u32, u32),
     sheet: Rc<RefCell<Sheet>>,
     area: DrawingArea<Sheet, Shift>,

@@ -32,11 +32,8 @@ pub(super) enum LegendKey {
     Line(RGBColor, f64),
     Dashed(RGBColor),
     Dot(RGBColor),
-    /// A filled box.
     Bar(RGBColor, f64),
-    /// A hollow dot.
     Ring(RGBColor),
-    /// A hollow box.
     Frame(RGBColor),
     Cross(RGBColor),
 }
@@ -200,7 +197,6 @@ fn draw_key(canvas: &Canvas, key: LegendKey, (x, y): (f64, f64)) {
     }
 }
 
-/// A hollow dot.
 pub(super) fn ring(canvas: &Canvas, middle: (f64, f64), radius: f64, colour: RGBColor) {
     canvas.circle(middle, radius, PAPER.filled());
     canvas.circle(middle, radius, line(colour, RIM));

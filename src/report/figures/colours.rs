@@ -10,9 +10,7 @@ pub(super) const SOFT: RGBColor = RGBColor(0x65, 0x6d, 0x76);
 pub(super) const GRID: RGBColor = RGBColor(0xe4, 0xe7, 0xeb);
 /// What a figure is drawn on.
 pub(super) const PAPER: RGBColor = RGBColor(0xff, 0xff, 0xff);
-/// Data.
 pub(super) const ACCENT: RGBColor = RGBColor(0x35, 0x78, 0xc2);
-/// Data beside it.
 pub(super) const SECOND: RGBColor = RGBColor(0x7f, 0xb0, 0x8a);
 /// Thresholds, and what was merged.
 pub(super) const MARK: RGBColor = RGBColor(0xe8, 0x71, 0x0a);

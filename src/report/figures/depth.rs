@@ -29,7 +29,6 @@ const DOTS: usize = 60;
 /// The layers in the order in which they are drawn: those without depth last.
 struct Row<'p, 'a> {
     layers: Vec<&'p DepthPoint<'a>>,
-    /// Between the paddings.
     width: f64,
 }
 

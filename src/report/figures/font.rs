@@ -19,7 +19,6 @@ const HEIGHT: f64 = (1984.0 + 494.0) / 2048.0;
 /// Measured at this size, since `plotters` gives whole numbers.
 const MEASURED: f64 = 1000.0;
 
-/// Weight of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Weight {
     /// 400.

@@ -23,7 +23,6 @@ const TOP: f64 = 0.73;
 
 /// A drawing being written, 10 units a pixel.
 pub(super) struct Sheet {
-    /// In pixels.
     size: (u32, u32),
     drawing: Drawing,
     /// The path that is open, and its data.
@@ -90,7 +89,6 @@ impl Sheet {
         ));
     }
 
-    /// What was drawn.
     pub fn finish(&mut self) -> Drawing {
         self.end_path();
         std::mem::take(&mut self.drawing)

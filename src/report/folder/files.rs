@@ -15,7 +15,6 @@ use crate::files::entry;
 /// The file with the list.
 pub(super) const LIST: &str = "report.files";
 
-/// Its first line.
 const TITLE: &str = "inmerge-ckpt report: its files, which go when another report takes its place";
 
 /// What a list may have at most: some hundred thousand files.

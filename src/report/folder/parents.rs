@@ -51,7 +51,6 @@ impl Parents {
         Ok(())
     }
 
-    /// Lets them stay.
     pub fn keep(mut self) {
         self.made.clear();
     }

@@ -138,7 +138,6 @@ pub fn tiles(report: &Redundancy) -> Markup {
     }
 }
 
-/// Of rising numbers.
 fn median(rising: &[f64]) -> Option<f64> {
     let upper = *rising.get(rising.len() / 2)?;
     Some(match rising.len() % 2 {

@@ -184,7 +184,6 @@ impl NumberFormat {
         }
     }
 
-    /// A standard deviation.
     pub fn write_deviation(self, deviation: f64) -> String {
         Self { digits: 2, ..self }.write(deviation)
     }

@@ -12,7 +12,6 @@ use crate::sensitivity::{
 /// Kernels of a layer.
 const KERNELS: usize = 64;
 
-/// What is swept.
 pub struct Sample {
     evaluator: bool,
     layers: Vec<String>,

@@ -20,7 +20,6 @@ impl<'a> SensitivitySummary<'a> {
         Self { results, folder }
     }
 
-    /// For a terminal.
     pub fn to_text(&self) -> String {
         let results = self.results;
         // The first is the one to be read; without an evaluator the others fit beside it.

@@ -6,7 +6,6 @@ use super::super::tau_bins::{INTERVALS, intervals};
 use super::super::tile::{Counted, LossBound};
 use super::values::TileValues;
 
-/// Columns evaluated together.
 const LANES: usize = 32;
 
 /// Histograms that neighbouring pairs use in turn: increments of the same counter would have to wait for each other.

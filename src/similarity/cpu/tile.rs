@@ -30,9 +30,7 @@ const MANY_OPEN: usize = 16;
 /// The data that tiles are computed from.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Source<'v> {
-    /// The layer's kernels.
     pub rows: &'v Rows<'v>,
-    /// Their norms.
     pub norms: &'v [f64],
     /// The number of the group's first kernel.
     pub start: usize,

@@ -10,7 +10,6 @@ pub(in super::super) struct TileValues<'v> {
     pub columns: Range<usize>,
     pub errors_of_rows: Cow<'v, [f32]>,
     pub errors_of_columns: Cow<'v, [f32]>,
-    /// Row-major.
     pub values: &'v mut [f32],
 }
 

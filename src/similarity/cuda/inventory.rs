@@ -11,7 +11,6 @@ use super::libraries::{Missing, Survey};
 /// The lowest compute capability that the kernels are built for.
 pub const LOWEST_CAPABILITY: (u32, u32) = (7, 5);
 
-/// A GPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gpu {
     /// The driver's number for it, from 0; N of `--backend cuda:N`.
@@ -20,7 +19,6 @@ pub struct Gpu {
     pub name: String,
     /// Bytes of its memory.
     pub memory: u64,
-    /// Its compute capability.
     pub capability: (u32, u32),
     /// Number of its multiprocessors.
     pub multiprocessors: u32,

@@ -27,9 +27,7 @@ use super::panel::PanelSlice;
 /// Kernels that are compared with each other.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupRows<'g> {
-    /// The layer's kernels.
     pub rows: &'g Rows<'g>,
-    /// Their norms.
     pub norms: &'g [f64],
     /// The number of the group's first kernel.
     pub start: usize,

@@ -22,7 +22,6 @@ use super::{DrawnMeasure, is_tau_share};
 const SIDES: [f64; 2] = [560.0, 400.0];
 const LEAST_CELL: f64 = 3.0;
 const LARGEST_CELL: [f64; 2] = [104.0, 56.0];
-/// Between cells.
 const GAP: f64 = 1.0;
 /// From the map to the colour bar, and its steps.
 const BAR_GAP: f64 = 28.0;

@@ -27,13 +27,11 @@ pub struct Mark {
     pub x: f64,
     /// The mean, if any repetition has a value.
     pub mean: Option<f64>,
-    /// The standard deviation.
     pub deviation: Option<f64>,
     /// Values of several repetitions, and whether each merged nothing.
     repeats: Vec<(f64, bool)>,
     /// The share of kernels that merged, in percent.
     pub share: f64,
-    /// Whether nothing merged.
     pub hollow: bool,
     /// Whether a repetition failed.
     failed: bool,
@@ -91,7 +89,6 @@ pub struct MarksIn<'a> {
 }
 
 impl<'a> MarksIn<'a> {
-    /// Between these axes.
     pub fn new(place: Rect, [x, y]: [&'a Axis; 2], marks: &'a [Mark]) -> Self {
         let gaps = marks
             .windows(2)
@@ -131,7 +128,6 @@ impl<'a> MarksIn<'a> {
         }
     }
 
-    /// Error bars.
     pub fn spreads(&self, canvas: &Canvas) {
         let cap = CAP.min(self.each * 0.25);
         for mark in self.marks {
