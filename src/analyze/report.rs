@@ -7,12 +7,13 @@ use rayon::prelude::*;
 
 use crate::analysis::{LayerDrawings, LayerNumbers, NetNumbers};
 use crate::compute::Compute;
+use crate::layers::Layer;
 use crate::meter::Meter;
 use crate::plan::{Parameters, Plan, PlannedLayer, SourceId};
 use crate::report::figures::{self, Figure, LayerStem};
 use crate::report::folder::ReportDraft;
 use crate::report::page;
-use crate::report::redundancy::{LayerFacts, LayerMerges, Redundancy, ReportedLayer};
+use crate::report::redundancy::{LayerMerges, Redundancy, ReportedLayer};
 use crate::report::tables;
 use crate::report::{self, document};
 
@@ -64,17 +65,7 @@ pub(super) fn draw_layers(
         mut warnings,
     } = about;
     let layers = subject.analyse(compute, meter, |place, numbers, drawings| {
-        let (layer, task) = &subject.layers[place];
-        let facts = LayerFacts {
-            name: layer.name.clone(),
-            depth: layer.depth,
-            kind: layer.kind,
-            groups: layer.groups,
-            shape: layer.shape.clone(),
-            dtype: task.weight.tensor().dtype.to_string(),
-            kernels: layer.kernels,
-            reason: layer.reason,
-        };
+        let layer = subject.layers[place].0;
         let merges = merging
             .as_ref()
             .and_then(|(_, merges)| merges.get(&layer.name));
@@ -82,7 +73,7 @@ pub(super) fn draw_layers(
         report_layer(
             draft,
             LayerStem::new(place + 1, &layer.name),
-            facts,
+            layer.clone(),
             numbers,
             &drawings,
             merges,
@@ -117,7 +108,7 @@ pub(super) fn draw_layers(
 fn report_layer(
     draft: &ReportDraft<'_>,
     stem: LayerStem,
-    facts: LayerFacts,
+    facts: Layer,
     numbers: LayerNumbers,
     drawings: &LayerDrawings,
     merges: Option<&LayerMerges>,

@@ -214,6 +214,7 @@ impl<'a> Describer<'a> {
             depth: facts.depth,
             kernels: facts.kernels,
             shape: candidate.shape.to_vec(),
+            dtype: self.tensors[candidate.tensor].dtype,
             channels_last: matches!(candidate.layout, Layout::ChannelsLast { .. }),
             reason: select::reason(facts, self.selection, self.globs),
             network: None,

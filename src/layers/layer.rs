@@ -1,5 +1,8 @@
 //! What the layer model says of one layer.
 
+use safetensors::Dtype;
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
 use super::evidence::Evidence;
 use super::kind::Kind;
 use super::reason::Reason;
@@ -27,6 +30,8 @@ pub struct Layer {
     pub kernels: usize,
     /// Shape of its weight.
     pub shape: Vec<usize>,
+    /// Element type of its weight.
+    pub dtype: Dtype,
     /// Whether the weight's last axis is that of the input channels, as MLX lays weights out: `[out, k…, in/groups]`.
     pub channels_last: bool,
     /// Why it is not merged; `None` if it is.
@@ -49,5 +54,53 @@ impl Layer {
     /// Whether its kernels are merged.
     pub fn selected(&self) -> bool {
         self.reason.is_none()
+    }
+
+    /// The equal parts within which its kernels are compared.
+    pub(crate) fn groups_compared(&self) -> usize {
+        self.kind.groups_compared(self.groups)
+    }
+
+    /// A convolution in the middle of a network, for tests.
+    #[cfg(test)]
+    pub(crate) fn sample(name: &str, kind: Kind, shape: &[usize]) -> Self {
+        Self {
+            name: name.to_owned(),
+            copies: Vec::new(),
+            tensor: 0,
+            copy_tensors: Vec::new(),
+            kind,
+            groups: 1,
+            depth: Some(1),
+            kernels: shape[0],
+            shape: shape.to_vec(),
+            dtype: Dtype::F32,
+            channels_last: false,
+            reason: None,
+            network: None,
+            place_from: Evidence::Shapes,
+            kind_from: Evidence::Shapes,
+        }
+    }
+}
+
+/// As `inspect --json` prints it.
+impl Serialize for Layer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut layer = serializer.serialize_struct("Layer", 13)?;
+        layer.serialize_field("name", &self.name)?;
+        layer.serialize_field("copies", &self.copies)?;
+        layer.serialize_field("depth", &self.depth)?;
+        layer.serialize_field("kind", &self.kind)?;
+        layer.serialize_field("groups", &self.groups)?;
+        layer.serialize_field("shape", &self.shape)?;
+        layer.serialize_field("dtype", &self.dtype.to_string())?;
+        layer.serialize_field("kernels", &self.kernels)?;
+        layer.serialize_field("selected", &self.selected())?;
+        layer.serialize_field("reason", &self.reason)?;
+        layer.serialize_field("network", &self.network)?;
+        layer.serialize_field("place_from", &self.place_from)?;
+        layer.serialize_field("kind_from", &self.kind_from)?;
+        layer.end()
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::checkpoint::Checkpoint;
-use crate::layers::{Evidence, Kind, Layers, OrderSource, Reason, Recognised};
+use crate::layers::{Layer, Layers, OrderSource, Recognised};
 
 use super::printable;
 use super::table::{Align, bytes, count, counted, name_with_copies, optional, shape, table};
@@ -26,43 +26,16 @@ pub struct InspectReport<'s> {
     /// The networks, or parts of them, that are known from their libraries.
     pub recognised: Vec<Recognised>,
     /// The layers in depth order.
-    pub layers: Vec<InspectedLayer>,
+    pub layers: &'s [Layer],
     /// What the user should know.
     pub warnings: Vec<String>,
     #[serde(skip)]
     skip_shallow: usize,
 }
 
-/// One layer of an [`InspectReport`].
-#[derive(Clone, Debug, Serialize)]
-pub struct InspectedLayer {
-    /// Name of the weight.
-    pub name: String,
-    /// Its other names: tensors that hold the same bytes.
-    pub copies: Vec<String>,
-    /// Place among the convolutions, from 1; `None` for what is no convolution.
-    pub depth: Option<usize>,
-    pub kind: Kind,
-    /// Parts of the kernels that see different input channels.
-    pub groups: usize,
-    /// Shape of the weight.
-    pub shape: Vec<usize>,
-    pub dtype: String,
-    pub kernels: usize,
-    /// Whether it takes part.
-    pub selected: bool,
-    pub reason: Option<Reason>,
-    /// Path of the network it belongs to, where the file holds several.
-    pub network: Option<String>,
-    /// Where its place comes from.
-    pub place_from: Evidence,
-    /// Where its kind and groups come from.
-    pub kind_from: Evidence,
-}
-
 impl<'s> InspectReport<'s> {
     /// Reports on the layers found in a checkpoint.
-    pub fn new(source: &'s Checkpoint, layers: &Layers, skip_shallow: usize) -> Self {
+    pub fn new(source: &'s Checkpoint, layers: &'s Layers, skip_shallow: usize) -> Self {
         let tensors = source.tensors();
         let mut dtypes = BTreeMap::new();
         for tensor in tensors {
@@ -77,25 +50,7 @@ impl<'s> InspectReport<'s> {
             metadata: source.metadata(),
             order_source: layers.source,
             recognised: layers.recognised.clone(),
-            layers: layers
-                .layers
-                .iter()
-                .map(|layer| InspectedLayer {
-                    name: layer.name.clone(),
-                    copies: layer.copies.clone(),
-                    depth: layer.depth,
-                    kind: layer.kind,
-                    groups: layer.groups,
-                    shape: layer.shape.clone(),
-                    dtype: tensors[layer.tensor].dtype.to_string(),
-                    kernels: layer.kernels,
-                    selected: layer.selected(),
-                    reason: layer.reason,
-                    network: layer.network.clone(),
-                    place_from: layer.place_from,
-                    kind_from: layer.kind_from,
-                })
-                .collect(),
+            layers: &layers.layers,
             warnings: layers.warnings.iter().map(ToString::to_string).collect(),
             skip_shallow,
         }
@@ -108,7 +63,7 @@ impl<'s> InspectReport<'s> {
             .iter()
             .map(|(dtype, tensors)| format!("{tensors} {dtype}"))
             .collect();
-        let selected = self.layers.iter().filter(|layer| layer.selected).count();
+        let selected = self.layers.iter().filter(|layer| layer.selected()).count();
         let mut text = format!(
             "{}: {}, {} ({}), {}\n",
             printable(&self.file),
@@ -151,7 +106,7 @@ impl<'s> InspectReport<'s> {
                 layer.kind.to_string(),
                 layer.groups.to_string(),
                 shape(&layer.shape),
-                layer.dtype.clone(),
+                layer.dtype.to_string(),
                 count(layer.kernels as u64),
                 layer.place_from.to_string(),
                 layer.kind_from.to_string(),

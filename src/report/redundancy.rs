@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::analysis::{Evolution, LayerNumbers, NetNumbers};
-use crate::layers::{Kind, Reason};
+use crate::layers::Layer;
 use crate::plan::{Parameters, SourceId};
 
 use super::figures::{FigureKind, LayerStem};
@@ -32,8 +32,7 @@ pub struct Redundancy {
 /// One layer of the analysis.
 #[derive(Clone, Debug)]
 pub struct ReportedLayer {
-    /// What the layer is.
-    pub facts: LayerFacts,
+    pub facts: Layer,
     /// What was found out.
     pub numbers: LayerNumbers,
     /// What was merged in it, where the report is part of a merge and the layer takes part.
@@ -43,31 +42,6 @@ pub struct ReportedLayer {
     pub figures: Vec<FigureKind>,
     /// Its section of the page, made while its drawings were at hand.
     pub section: String,
-}
-
-/// What a layer is.
-#[derive(Clone, Debug)]
-pub struct LayerFacts {
-    /// Name of its weight.
-    pub name: String,
-    /// Its place among the convolutions, from 1.
-    pub depth: Option<usize>,
-    pub kind: Kind,
-    /// Parts of the kernels that see different input channels.
-    pub groups: usize,
-    /// Shape of its weight.
-    pub shape: Vec<usize>,
-    pub dtype: String,
-    pub kernels: usize,
-    /// Why it would not be merged: `None`, or shallow (other layers are not analysed).
-    pub reason: Option<Reason>,
-}
-
-impl LayerFacts {
-    /// The equal parts within which its kernels are compared.
-    pub fn groups_compared(&self) -> usize {
-        self.kind.groups_compared(self.groups)
-    }
 }
 
 /// What was merged in a layer.

@@ -14,7 +14,8 @@ use super::figures::{self, LayerStem};
 use super::page;
 use crate::plan::{Parameters, SourceId};
 
-use super::redundancy::{LayerFacts, LayerMerges, Redundancy, ReportedLayer};
+use super::redundancy::{LayerMerges, Redundancy, ReportedLayer};
+use crate::layers::Layer;
 
 /// What a network of the sample is.
 pub struct Net {
@@ -234,15 +235,11 @@ impl Net {
             .map(|depth| {
                 let kernels = (self.kernels)(depth);
                 let (numbers, drawings) = layer(kernels, depth as u64);
-                let facts = LayerFacts {
-                    name: (self.name)(depth),
+                let kind = [Kind::Conv, Kind::Pointwise][depth % 3 / 2];
+                let facts = Layer {
                     depth: Some(depth),
-                    kind: [Kind::Conv, Kind::Pointwise][depth % 3 / 2],
-                    groups: 1,
-                    shape: vec![kernels, 24],
-                    dtype: "F32".to_owned(),
-                    kernels,
                     reason: (depth <= self.skip_shallow).then_some(Reason::Shallow),
+                    ..Layer::sample(&(self.name)(depth), kind, &[kernels, 24])
                 };
                 let stem = LayerStem::new(depth, &facts.name);
                 let figures = figures::of_layer(&facts, &numbers, &drawings, None);

@@ -17,7 +17,7 @@ const LAYERS: &[Column<ReportedLayer>] = &[
     ("kind", |layer| layer.facts.kind.to_string()),
     ("groups", |layer| layer.facts.groups.to_string()),
     ("shape", shape),
-    ("dtype", |layer| layer.facts.dtype.clone()),
+    ("dtype", |layer| layer.facts.dtype.to_string()),
     ("kernels", |layer| layer.facts.kernels.to_string()),
     ("selected", |layer| layer.facts.reason.is_none().to_string()),
     ("reason", |layer| cell(layer.facts.reason)),

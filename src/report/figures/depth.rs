@@ -5,8 +5,8 @@ use plotters::series::LineSeries;
 use plotters::style::{Color, RGBColor};
 
 use crate::analysis::{Spectrum, Spread};
+use crate::layers::Layer;
 use crate::layers::Reason;
-use crate::report::redundancy::LayerFacts;
 
 use super::axis::Axis;
 use super::canvas::{Chart, TICK, drawn, line};
@@ -106,7 +106,7 @@ impl<'p, 'a> Row<'p, 'a> {
     }
 }
 
-fn is_shallow(layer: &LayerFacts) -> bool {
+fn is_shallow(layer: &Layer) -> bool {
     layer.reason == Some(Reason::Shallow)
 }
 
@@ -205,7 +205,7 @@ fn draw_boxes(
 
 /// The greatest rank that a layer's kernels can have: of kernels of d numbers, as many as there are kernels, and no more
 /// than d in each group.
-fn greatest_rank(layer: &LayerFacts) -> f64 {
+fn greatest_rank(layer: &Layer) -> f64 {
     let numbers: f64 = layer.shape.iter().map(|&extent| extent as f64).product();
     let kernels = layer.kernels as f64;
     kernels.min(layer.groups_compared() as f64 * numbers / kernels)
@@ -288,15 +288,9 @@ mod tests {
     #[test]
     fn no_rank_is_greater_than_kernels_and_numbers_allow() {
         let greatest = |kind, groups, shape: &[usize]| {
-            greatest_rank(&LayerFacts {
-                name: "w".to_owned(),
-                depth: Some(1),
-                kind,
+            greatest_rank(&Layer {
                 groups,
-                shape: shape.to_vec(),
-                dtype: "F32".to_owned(),
-                kernels: shape[0],
-                reason: None,
+                ..Layer::sample("w", kind, shape)
             })
         };
         assert_eq!(greatest(Kind::Conv, 1, &[64, 2, 3, 3]), 18.0);

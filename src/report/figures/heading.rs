@@ -1,16 +1,16 @@
 //! Which layer a figure is of.
 
-use crate::report::redundancy::LayerFacts;
+use crate::layers::Layer;
 
 use super::text::{name, things};
 
 /// A layer's name, for a title.
-pub(super) fn title(layer: &LayerFacts) -> String {
+pub(super) fn title(layer: &Layer) -> String {
     name(&layer.name)
 }
 
 /// The line below the title: what is shown of a layer, and what the layer is.
-pub(super) fn subtitle(what: &str, layer: &LayerFacts) -> String {
+pub(super) fn subtitle(what: &str, layer: &Layer) -> String {
     let shape: Vec<String> = layer.shape.iter().map(usize::to_string).collect();
     // Not broken across lines.
     let shape = shape.join("\u{a0}\u{d7}\u{a0}");

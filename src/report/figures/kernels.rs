@@ -3,7 +3,7 @@
 use plotters::style::text_anchor::HPos;
 
 use crate::analysis::{KernelPicture, PairPicture, Relation};
-use crate::report::redundancy::LayerFacts;
+use crate::layers::Layer;
 
 use super::canvas::{Canvas, LABEL, Rect, TICK};
 use super::chart::{Caption, LEADING, PADDING, empty, frame};
@@ -32,7 +32,7 @@ const RELATIONS: [(Relation, &str); 3] = [
 ];
 
 /// Kernels of similar, orthogonal and opposite pairs, in the manner of the paper's Figure 1.
-pub(super) fn kernels(layer: &LayerFacts, pairs: &[PairPicture]) -> Figure {
+pub(super) fn kernels(layer: &Layer, pairs: &[PairPicture]) -> Figure {
     let pair_width = 2.0 * SIDE + GAP;
     let width = NAMES + ROW as f64 * pair_width + (ROW - 1) as f64 * BETWEEN;
     let mut notes = Vec::new();

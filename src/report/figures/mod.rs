@@ -34,7 +34,8 @@ use resvg::usvg::{Options, Tree};
 use crate::analysis::{LayerDrawings, LayerNumbers};
 
 use super::bitmap::{self, Colours};
-use super::redundancy::{LayerFacts, LayerMerges, Redundancy};
+use super::redundancy::{LayerMerges, Redundancy};
+use crate::layers::Layer;
 use depth::{nearest_over_depth, ranks_over_depth};
 use drawing::Drawing;
 use evolution::evolution;
@@ -119,7 +120,7 @@ impl Figure {
 
 /// The figures of a layer: what can be drawn of it.
 pub(crate) fn of_layer(
-    layer: &LayerFacts,
+    layer: &Layer,
     numbers: &LayerNumbers,
     drawings: &LayerDrawings,
     merges: Option<&LayerMerges>,
@@ -159,6 +160,6 @@ pub(crate) fn overviews(report: &Redundancy) -> Vec<Figure> {
 /// A layer as the overviews over depth show it.
 #[derive(Clone, Copy, Debug)]
 struct DepthPoint<'a> {
-    facts: &'a LayerFacts,
+    facts: &'a Layer,
     numbers: &'a LayerNumbers,
 }

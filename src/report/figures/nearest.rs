@@ -4,7 +4,7 @@ use plotters::element::Rectangle;
 use plotters::style::Color;
 
 use crate::analysis::Spread;
-use crate::report::redundancy::LayerFacts;
+use crate::layers::Layer;
 use crate::similarity::Nearest;
 
 use super::axis::Axis;
@@ -35,7 +35,7 @@ fn edge(bin: i32) -> f64 {
 }
 
 /// A histogram of the kernels' greatest similarities.
-pub(super) fn nearest(layer: &LayerFacts, nearest: &Nearest) -> Figure {
+pub(super) fn nearest(layer: &Layer, nearest: &Nearest) -> Figure {
     let neighbours = nearest.by_kernel();
     let similarities: Vec<f64> = neighbours.iter().flatten().map(|n| n.similarity).collect();
     let bins: Vec<i32> = similarities.iter().map(|&s| bin(s)).collect();

@@ -4,7 +4,8 @@ use plotters::style::Color;
 use plotters::style::text_anchor::HPos;
 
 use crate::analysis::{LayerDrawings, SimilarityMap};
-use crate::report::redundancy::{LayerFacts, LayerMerges};
+use crate::layers::Layer;
+use crate::report::redundancy::LayerMerges;
 
 use super::axis::Axis;
 use super::canvas::{Canvas, LABEL, Lines, Rect, TICK, TICK_LENGTH, Type};
@@ -168,7 +169,7 @@ fn ticks(side: f64) -> usize {
 
 /// A layer's similarity matrix in file order and, beside it, clustered; with the colour bar.
 pub(super) fn similarity(
-    layer: &LayerFacts,
+    layer: &Layer,
     drawings: &LayerDrawings,
     merges: Option<&LayerMerges>,
 ) -> Figure {
@@ -218,11 +219,7 @@ pub(super) fn similarity(
     canvas.finish(FigureKind::Similarity, caption.aloud())
 }
 
-fn notes(
-    layer: &LayerFacts,
-    drawings: &LayerDrawings,
-    merges: Option<&LayerMerges>,
-) -> Vec<String> {
+fn notes(layer: &Layer, drawings: &LayerDrawings, merges: Option<&LayerMerges>) -> Vec<String> {
     let map = &drawings.in_file_order;
     let mut notes = Vec::new();
     let mut say = |note: String| notes.push(note);

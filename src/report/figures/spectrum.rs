@@ -3,7 +3,7 @@
 use plotters::series::LineSeries;
 
 use crate::analysis::Spectrum;
-use crate::report::redundancy::LayerFacts;
+use crate::layers::Layer;
 
 use super::axis::Axis;
 use super::canvas::{drawn, line};
@@ -20,7 +20,7 @@ const DRAWN: usize = 1000;
 const DOTS: usize = 40;
 
 /// A layer's eigenvalues in falling order, on a logarithmic scale, with its ranks marked.
-pub(super) fn spectrum(layer: &LayerFacts, spectrum: &Spectrum) -> Figure {
+pub(super) fn spectrum(layer: &Layer, spectrum: &Spectrum) -> Figure {
     let eigenvalues = &spectrum.eigenvalues;
     let positive = eigenvalues.partition_point(|&eigenvalue| eigenvalue > 0.0);
     let every = positive.div_ceil(DRAWN).max(1);

@@ -4,7 +4,8 @@ use plotters::series::{DashedLineSeries, LineSeries};
 use plotters::style::{Color, RGBColor};
 
 use crate::analysis::{Curve, LayerNumbers, NetNumbers, ThresholdHint, threshold};
-use crate::report::redundancy::{LayerFacts, LayerMerges};
+use crate::layers::Layer;
+use crate::report::redundancy::LayerMerges;
 
 use super::axis::Axis;
 use super::canvas::{Chart, drawn, line};
@@ -34,7 +35,7 @@ struct Counts<'a> {
 
 /// The shares of a layer's pairs and kernels above τ, over τ.
 pub(super) fn layer_thresholds(
-    layer: &LayerFacts,
+    layer: &Layer,
     numbers: &LayerNumbers,
     merges: Option<&LayerMerges>,
 ) -> Figure {

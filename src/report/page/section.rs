@@ -3,9 +3,10 @@
 use maud::{Markup, html};
 
 use crate::analysis::{Health, LayerDrawings, LayerNumbers, SimilarityMap};
+use crate::layers::Layer;
 use crate::report::FIGURES;
 use crate::report::figures::{Figure, FigureKind, LayerStem};
-use crate::report::redundancy::{LayerFacts, LayerMerges};
+use crate::report::redundancy::LayerMerges;
 use crate::report::table::{count, counted, shape};
 
 use super::text::{anchor, decimals, name, percent, significant};
@@ -34,7 +35,7 @@ const CAPTIONS: [(FigureKind, &str); 4] = [
 /// A layer's section of the page, with small versions of its drawings. `figures` are the layer's, whose files begin with
 /// `stem`.
 pub fn section(
-    layer: &LayerFacts,
+    layer: &Layer,
     numbers: &LayerNumbers,
     drawings: &LayerDrawings,
     merges: Option<&LayerMerges>,
@@ -73,7 +74,7 @@ pub fn section(
     markup.into_string()
 }
 
-fn facts(layer: &LayerFacts, numbers: &LayerNumbers, merges: Option<&LayerMerges>) -> Markup {
+fn facts(layer: &Layer, numbers: &LayerNumbers, merges: Option<&LayerMerges>) -> Markup {
     let kernels = layer.kernels as f64;
     html! {
         p.now hidden {
@@ -263,15 +264,9 @@ mod tests {
     fn section_of(change: impl FnOnce(&mut LayerNumbers)) -> String {
         let (mut numbers, drawings) = sample::layer(16, 3);
         change(&mut numbers);
-        let facts = LayerFacts {
-            name: "a.b".to_owned(),
+        let facts = Layer {
             depth: Some(12),
-            kind: Kind::Conv,
-            groups: 1,
-            shape: vec![16, 3, 3, 3],
-            dtype: "F32".to_owned(),
-            kernels: 16,
-            reason: None,
+            ..Layer::sample("a.b", Kind::Conv, &[16, 3, 3, 3])
         };
         let pair = numbers.closest[0].kernels;
         let merges = LayerMerges {

@@ -7,8 +7,9 @@ use crate::analysis::{
     LayerNumbers, NetNumbers, Pair, PairPicture, Relation, SHARES, SimilarityMap, Spectrum, Spread,
     THRESHOLDS, ThresholdHint, threshold,
 };
+use crate::layers::Layer;
 use crate::layers::{Kind, Reason};
-use crate::report::redundancy::{LayerFacts, LayerMerges};
+use crate::report::redundancy::LayerMerges;
 use crate::similarity::{Nearest, Neighbour};
 
 /// Cells of a map at most.
@@ -16,7 +17,7 @@ const CELLS: usize = 512;
 
 /// A layer with all that is drawn of it.
 pub struct Sample {
-    pub facts: LayerFacts,
+    pub facts: Layer,
     pub numbers: LayerNumbers,
     pub drawings: LayerDrawings,
     pub merges: LayerMerges,
@@ -241,15 +242,10 @@ impl Sample {
             .filter(|&i| i % 2 == 0 && neighbours[i].is_some_and(|n| n.similarity > tau))
             .collect();
         Self {
-            facts: LayerFacts {
-                name: name.to_owned(),
+            facts: Layer {
                 depth: Some(7),
-                kind: Kind::Conv,
                 groups,
-                shape: vec![n, 64 / groups, 3, 3],
-                dtype: "F32".to_owned(),
-                kernels: n,
-                reason: None,
+                ..Layer::sample(name, Kind::Conv, &[n, 64 / groups, 3, 3])
             },
             numbers: LayerNumbers {
                 norms: vec![1.0; n],
