@@ -5,16 +5,73 @@
 #[path = "integration/common/skip.rs"]
 mod skip;
 
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use clap::Parser;
 use inmerge_ckpt::cli::Cli;
 use inmerge_ckpt::commands::{self, Outcome};
 use safetensors::tensor::{Dtype, TensorView};
 
+/// The system's allocator, which counts the bytes that are in use.
+struct Counting {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
 #[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+static ALLOCATOR: Counting = Counting {
+    now: AtomicUsize::new(0),
+    most: AtomicUsize::new(0),
+};
+
+impl Counting {
+    fn add(&self, bytes: usize) {
+        let now = self.now.fetch_add(bytes, Relaxed) + bytes;
+        self.most.fetch_max(now, Relaxed);
+    }
+
+    fn subtract(&self, bytes: usize) {
+        self.now.fetch_sub(bytes, Relaxed);
+    }
+
+    /// Counts the most from here on, and returns what is in use.
+    fn restart(&self) -> usize {
+        let now = self.now.load(Relaxed);
+        self.most.store(now, Relaxed);
+        now
+    }
+}
+
+// SAFETY: all is left to the system's allocator, whose contract is this one's.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        self.add(layout.size());
+        // SAFETY: the caller's contract is the system's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        self.add(layout.size());
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        self.subtract(layout.size());
+        // SAFETY: as above.
+        unsafe { System.dealloc(memory, layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        self.subtract(layout.size());
+        self.add(size);
+        // SAFETY: as above.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+}
 
 const MIB: usize = 1 << 20;
 
@@ -132,11 +189,10 @@ fn taken(line: Vec<&str>, threads: usize) -> Taken {
 fn taken_by(line: Vec<&str>) -> Taken {
     let cli = Cli::try_parse_from(line).expect("a valid command line");
     let before = transferred();
-    let profiler = dhat::Profiler::builder().testing().build();
+    let in_use = ALLOCATOR.restart();
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let outcome = commands::run(&cli, &mut out, &mut err, false).expect("a run that succeeds");
-    let memory = dhat::HeapStats::get().max_bytes;
-    drop(profiler);
+    let memory = ALLOCATOR.most.load(Relaxed) - in_use;
     assert_eq!(outcome, Outcome::Done);
     let (read, written) = match (before, transferred()) {
         (Some(before), Some(after)) => (after.0 - before.0, after.1 - before.1),
