@@ -19,7 +19,7 @@ pub struct Layer {
     pub tensor: usize,
     /// The same of each of its copies.
     pub copy_tensors: Vec<usize>,
-    /// Its sort.
+    /// Its kind.
     pub kind: Kind,
     /// Groups of its input channels; kernels of different groups read different channels.
     pub groups: usize,

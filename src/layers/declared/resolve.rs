@@ -22,12 +22,12 @@ pub(in crate::layers) struct Resolved {
     pub order: Vec<usize>,
     /// Copies, each with the layer of which it is one.
     copies: Vec<(usize, usize)>,
-    said: HashMap<usize, Said>,
+    said: HashMap<usize, Statement>,
 }
 
 /// What is said of a layer, as far as its weight's shape allows.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::layers) struct Said {
+pub(in crate::layers) struct Statement {
     kind: Option<Kind>,
     groups: Option<usize>,
     pub head: Option<bool>,
@@ -76,7 +76,7 @@ impl Declared {
                 continue;
             }
             let candidate = &mut candidates[index];
-            let said = Said::of(layer, candidate, companions.bias(candidate.module));
+            let said = Statement::of(layer, candidate, companions.bias(candidate.module));
             let said = said.map_err(|contradiction| self.contradiction(name, contradiction))?;
             said.settle_layout(candidate);
             resolved.said.insert(index, said);
@@ -214,12 +214,12 @@ impl Resolved {
     }
 
     /// What is said of a layer: of one that is not listed, nothing.
-    pub fn said_of(&self, index: usize) -> Said {
+    pub fn said_of(&self, index: usize) -> Statement {
         self.said.get(&index).copied().unwrap_or_default()
     }
 }
 
-impl Said {
+impl Statement {
     /// Whether it says what sort of layer it is.
     pub fn settles_kind(self) -> bool {
         self.kind.is_some() || self.groups.is_some()

@@ -31,7 +31,7 @@ impl Fingerprint {
 
 /// What sort of layer a weight of a known network belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sort {
+pub(super) enum AtlasKind {
     /// An ordinary, pointwise or grouped convolution.
     Convolution,
     Depthwise,
@@ -43,7 +43,7 @@ pub(super) enum Sort {
 pub(super) struct Fact {
     /// Its turn among the network's convolutions, from 0; `None` if a forward pass does not run it.
     pub place: Option<usize>,
-    pub sort: Sort,
+    pub sort: AtlasKind,
     pub groups: usize,
     /// The first two extents of the stored weight.
     pub extents: [usize; 2],
@@ -151,9 +151,9 @@ fn fact(line: &str) -> Option<Fact> {
     let mut fields = line.split('\t');
     let place = fields.next()?;
     let sort = match fields.next()? {
-        "c" => Sort::Convolution,
-        "d" => Sort::Depthwise,
-        "t" => Sort::Transposed,
+        "c" => AtlasKind::Convolution,
+        "d" => AtlasKind::Depthwise,
+        "t" => AtlasKind::Transposed,
         _ => return None,
     };
     let mut number = || fields.next()?.parse().ok();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::atlas::{Entry, Fact, Sort};
+use super::atlas::{AtlasKind, Entry, Fact};
 
 /// A weight of the file: its shape, whose rank is at least 3.
 pub(super) type Shape<'a> = &'a [usize];
@@ -21,9 +21,9 @@ pub(super) fn groups(entry: &Entry, shapes: &[Shape<'_>]) -> Option<Vec<usize>> 
             return None;
         }
         groups.push(match fact.sort {
-            Sort::Convolution if fact.groups == 1 => 1,
-            Sort::Transposed => fact.groups,
-            Sort::Depthwise => {
+            AtlasKind::Convolution if fact.groups == 1 => 1,
+            AtlasKind::Transposed => fact.groups,
+            AtlasKind::Depthwise => {
                 // As many kernels a channel as are known.
                 let multiple = fact.extents[0].checked_div(fact.groups)?.max(1);
                 if shape[1] != 1 || !shape[0].is_multiple_of(multiple) {
@@ -32,7 +32,7 @@ pub(super) fn groups(entry: &Entry, shapes: &[Shape<'_>]) -> Option<Vec<usize>> 
                 shape[0] / multiple
             }
             // Set below, once the widths are known.
-            Sort::Convolution => 0,
+            AtlasKind::Convolution => 0,
         });
     }
     // The dense layers say what the widths are; from those follow the groups of the others.
@@ -76,27 +76,27 @@ pub(super) fn groups_by_names(entries: &[Entry], shapes: &[Shape<'_>]) -> Option
         match fact.sort {
             _ if !agree => None,
             _ if fact.point != is_point => None,
-            Sort::Depthwise => {
+            AtlasKind::Depthwise => {
                 let multiple = fact.extents[0].checked_div(fact.groups)?.max(1);
                 (shape[1] == 1 && shape[0].is_multiple_of(multiple)).then(|| shape[0] / multiple)
             }
-            Sort::Convolution if fact.groups == 1 => {
+            AtlasKind::Convolution if fact.groups == 1 => {
                 (shape[1] > 1 || shape[0] == 1 || fact.at_input || fact.extents[1] == 1)
                     .then_some(1)
             }
-            Sort::Transposed if fact.groups == 1 => Some(1),
-            Sort::Convolution | Sort::Transposed => None,
+            AtlasKind::Transposed if fact.groups == 1 => Some(1),
+            AtlasKind::Convolution | AtlasKind::Transposed => None,
         }
     });
     groups.collect()
 }
 
 /// Channels that a layer reads and gives.
-fn channels(sort: Sort, extents: [usize; 2], groups: usize) -> Option<[usize; 2]> {
+fn channels(sort: AtlasKind, extents: [usize; 2], groups: usize) -> Option<[usize; 2]> {
     let [first, second] = extents;
     let second = second.checked_mul(groups)?;
     Some(match sort {
-        Sort::Transposed => [first, second],
+        AtlasKind::Transposed => [first, second],
         _ => [second, first],
     })
 }
@@ -126,7 +126,7 @@ impl Widths {
 mod tests {
     use super::*;
 
-    fn fact(sort: Sort, groups: usize, extents: [usize; 2]) -> Fact {
+    fn fact(sort: AtlasKind, groups: usize, extents: [usize; 2]) -> Fact {
         Fact {
             place: Some(0),
             sort,
@@ -142,20 +142,20 @@ mod tests {
     fn entry() -> Entry {
         let stem = Fact {
             at_input: true,
-            ..fact(Sort::Convolution, 1, [64, 3])
+            ..fact(AtlasKind::Convolution, 1, [64, 3])
         };
         let head = Fact {
             head: true,
-            ..fact(Sort::Convolution, 1, [10, 128])
+            ..fact(AtlasKind::Convolution, 1, [10, 128])
         };
         Entry {
             title: "a net".to_owned(),
             facts: vec![
                 stem,
-                fact(Sort::Depthwise, 64, [64, 1]),
-                fact(Sort::Convolution, 32, [128, 2]),
-                fact(Sort::Transposed, 1, [128, 64]),
-                fact(Sort::Convolution, 1, [128, 64]),
+                fact(AtlasKind::Depthwise, 64, [64, 1]),
+                fact(AtlasKind::Convolution, 32, [128, 2]),
+                fact(AtlasKind::Transposed, 1, [128, 64]),
+                fact(AtlasKind::Convolution, 1, [128, 64]),
                 head,
             ],
         }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use super::candidates::Candidate;
-use atlas::{Entry, Fact, Fingerprint, Sort};
+use atlas::{AtlasKind, Entry, Fact, Fingerprint};
 
 /// Fewer layers are too little to know a network by: `0`, `2` and `4` are the convolutions of many.
 const MIN_LAYERS: usize = 8;
@@ -79,7 +79,8 @@ pub(super) fn find(
         .collect();
     members.sort_by_key(|&index| candidates[index].module);
     let mut found: Vec<KnownNetwork> = Vec::new();
-    let mut sets: Vec<Set<'_>> = sets(candidates, &members).into_values().collect();
+    let mut sets: Vec<PrefixGroup<'_>> =
+        prefix_groups(candidates, &members).into_values().collect();
     sets.sort_by_key(|set| (std::cmp::Reverse(set.members.len()), set.root));
     for set in sets {
         let is_inside = |network: &KnownNetwork| network.holds(set.root);
@@ -92,7 +93,7 @@ pub(super) fn find(
 }
 
 /// The layers below one prefix.
-struct Set<'a> {
+struct PrefixGroup<'a> {
     root: &'a str,
     fingerprint: Fingerprint,
     /// In byte order of their module paths.
@@ -100,8 +101,11 @@ struct Set<'a> {
 }
 
 /// The sets of layers below every prefix.
-fn sets<'a>(candidates: &[Candidate<'a>], members: &[usize]) -> BTreeMap<&'a str, Set<'a>> {
-    let mut sets: HashMap<&'a str, Set<'a>> = HashMap::new();
+fn prefix_groups<'a>(
+    candidates: &[Candidate<'a>],
+    members: &[usize],
+) -> BTreeMap<&'a str, PrefixGroup<'a>> {
+    let mut sets: HashMap<&'a str, PrefixGroup<'a>> = HashMap::new();
     for &index in members {
         let module = candidates[index].module;
         let dots = module.match_indices('.').map(|(at, _)| (at, at + 1));
@@ -110,7 +114,7 @@ fn sets<'a>(candidates: &[Candidate<'a>], members: &[usize]) -> BTreeMap<&'a str
             .take(super::name::MAX_SEGMENTS)
         {
             let root = &module[..end];
-            let set = sets.entry(root).or_insert_with(|| Set {
+            let set = sets.entry(root).or_insert_with(|| PrefixGroup {
                 root,
                 fingerprint: Fingerprint::default(),
                 members: Vec::new(),
@@ -122,7 +126,7 @@ fn sets<'a>(candidates: &[Candidate<'a>], members: &[usize]) -> BTreeMap<&'a str
     sets.into_iter().collect()
 }
 
-impl Set<'_> {
+impl PrefixGroup<'_> {
     fn is_large_enough(&self, candidates: &[Candidate<'_>], all: usize) -> bool {
         let count = self.members.len();
         let mut members = self.members.iter();
@@ -207,7 +211,7 @@ impl Set<'_> {
                 .into_iter()
                 .map(|(fact, index, groups)| {
                     let layer = KnownLayer {
-                        is_transposed: fact.sort == Sort::Transposed,
+                        is_transposed: fact.sort == AtlasKind::Transposed,
                         groups,
                         is_gate: fact.gate,
                         is_head: fact.head,

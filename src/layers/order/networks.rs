@@ -74,7 +74,7 @@ pub(in crate::layers) fn split(
 ) -> Networks {
     let tree = &Tree::of(candidates, &chosen);
     let top = tree.unwrap(0);
-    let parts = Parts::of(tree, candidates, top);
+    let parts = TopModules::of(tree, candidates, top);
     let Some((groups, are_copies)) = parts.copies().or_else(|| parts.networks()) else {
         let all = candidates.iter().map(|candidate| (candidate.tensor, 0));
         return Networks {
@@ -103,7 +103,7 @@ pub(in crate::layers) fn split(
 /// Groups of parts, each a network, and whether those are copies of one.
 type Split = Option<(Vec<Vec<usize>>, bool)>;
 
-struct Layer<'a> {
+struct NamedLayer<'a> {
     /// Below the module, wrappers left out.
     name: &'a str,
     /// Below the module that holds all.
@@ -115,28 +115,28 @@ struct Layer<'a> {
 }
 
 /// A module at the top.
-struct Part<'a> {
+struct TopModule<'a> {
     node: usize,
     /// In order of their names.
-    layers: Vec<Layer<'a>>,
+    layers: Vec<NamedLayer<'a>>,
 }
 
 /// The modules at the top.
-struct Parts<'t, 'a> {
+struct TopModules<'t, 'a> {
     tree: &'t Tree,
     top: usize,
-    children: Vec<Part<'a>>,
+    children: Vec<TopModule<'a>>,
     /// A linear layer stands outside them.
     is_joined: bool,
 }
 
-impl<'t, 'a> Parts<'t, 'a> {
+impl<'t, 'a> TopModules<'t, 'a> {
     fn of(tree: &'t Tree, candidates: &[Candidate<'a>], top: usize) -> Self {
         let mut nodes = tree.nodes[top].children.clone();
         nodes.sort_by(|&a, &b| tree.nodes[a].segment.natural(&tree.nodes[b].segment));
-        let children: Vec<Part<'a>> = nodes
+        let children: Vec<TopModule<'a>> = nodes
             .into_iter()
-            .map(|node| Part {
+            .map(|node| TopModule {
                 node,
                 layers: layers(tree, candidates, top, node),
             })
@@ -268,7 +268,7 @@ impl<'t, 'a> Parts<'t, 'a> {
     }
 }
 
-impl Part<'_> {
+impl TopModule<'_> {
     fn reads_input(&self) -> bool {
         self.layers.iter().any(|layer| {
             layer.reads <= MOST_CHANNELS && layer.reads < layer.shape[0] && layer.shape.len() > 2
@@ -298,7 +298,7 @@ fn layers<'a>(
     candidates: &[Candidate<'a>],
     top: usize,
     module: usize,
-) -> Vec<Layer<'a>> {
+) -> Vec<NamedLayer<'a>> {
     let below = tree.path(tree.unwrap(module), candidates).len();
     let top = tree.path(top, candidates).len();
     let mut found = BTreeMap::new();
@@ -318,7 +318,7 @@ fn layers<'a>(
         open.extend(&tree.nodes[node].children);
     }
     let layers = found.into_iter();
-    let layers = layers.map(|(name, (path, shape, candidate))| Layer {
+    let layers = layers.map(|(name, (path, shape, candidate))| NamedLayer {
         name,
         path,
         shape,
