@@ -39,7 +39,7 @@ pub struct LayerNumbers {
     pub kernels_above: Curve,
     /// Every kernel's nearest neighbour.
     pub nearest: Nearest,
-    /// Thresholds that merge [`SHARES`](super::SHARES) of the layer's kernels, where there are any.
+    /// Thresholds that merge `SHARES` of the layer's kernels, where there are any.
     pub hints: Vec<ThresholdHint>,
     /// The pairs of greatest similarity, falling; ties go to the lowest numbers.
     pub closest: Vec<Pair>,

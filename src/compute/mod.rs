@@ -51,7 +51,7 @@ pub struct Compute {
     /// The threads.
     pub pool: ThreadPool,
     /// Where similarities are computed.
-    pub backend: Backend,
+    pub(crate) backend: Backend,
 }
 
 impl From<DeviceError> for Error {

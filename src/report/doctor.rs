@@ -290,7 +290,7 @@ impl GpuReport {
 }
 
 impl AutoReport {
-    /// Of the backend that was chosen for the [largest layer](crate::similarity::LayerSize::largest).
+    /// Of the backend that was chosen for the largest layer.
     pub fn new(backend: &Backend) -> Self {
         Self::of(
             backend.name(),

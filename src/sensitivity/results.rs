@@ -13,7 +13,7 @@ use super::{FinishedPoint, Outcome, Point, Series, Sweep, Variation};
 pub struct Results {
     /// What was swept.
     pub sweep: Sweep,
-    /// What is known, in the order of [`Series::ALL`], within a series in that of depth or of the number that varies, then
+    /// What is known, in the order of `Series::ALL`, within a series in that of depth or of the number that varies, then
     /// by repetition. Those of earlier sweeps with the same base are among them.
     pub points: Vec<FinishedPoint>,
     /// Points of the sweep that are not finished.

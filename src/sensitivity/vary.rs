@@ -16,7 +16,7 @@ const MOST_DECIMALS: usize = 18;
 /// One parameter and the values it takes, rising, or the ways in which layers are chosen.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Vary {
-    /// [`Series::Layer`], [`Series::Stage`] or [`Series::Past`].
+    /// `Series::Layer`, `Series::Stage` or `Series::Past`.
     Layers(BTreeSet<Series>),
     /// τ: all of them similarities, or all of them shares.
     Tau(Vec<Threshold>),

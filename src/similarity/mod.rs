@@ -4,8 +4,8 @@
 //! ([`Precision`], [`DevicePrecision`]), with a proven error bound; a pair that lies closer to a decision than the bound is
 //! decided by the definition. So the decisions are the same on every machine, BLAS, GPU and thread count.
 //!
-//! A run has one [`Backend`], which gives each layer an [`Engine`]. Callers see [`Tile`]s, which answer questions in the memory
-//! that they are in: the CPU's (`cpu`) or a GPU's ([`cuda`]). One [`Scan`] collects the answers of both.
+//! A run has one `Backend`, which gives each layer an [`Engine`]. Callers see `Tile`s, which answer questions in the memory
+//! that they are in: the CPU's (`cpu`) or a GPU's (`cuda`). One `Scan` collects the answers of both.
 
 mod backend;
 mod bound;

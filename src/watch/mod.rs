@@ -2,7 +2,7 @@
 //! seed of each.
 //!
 //! The folder is looked at from time to time: network file systems tell nobody of what another machine writes. A file that
-//! is the same at two [`Looks`] and whose header fits its size is complete; the [`Record`] says what was merged, so that
+//! is the same at two `Looks` and whose header fits its size is complete; the `Record` says what was merged, so that
 //! a watch that ends at any moment, by whatever cause, goes on where it was.
 
 mod error;

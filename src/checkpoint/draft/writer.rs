@@ -45,7 +45,7 @@ pub struct Sink<'w> {
 }
 
 impl Sink<'_> {
-    /// An empty buffer of [`PIECE_BYTES`] to fill for [`Sink::write`]; waits until one is free. It must be handed in
+    /// An empty buffer of `PIECE_BYTES` to fill for [`Sink::write`]; waits until one is free. It must be handed in
     /// before the same thread asks for another.
     pub fn buffer(&self) -> Vec<u8> {
         let empty = self.empty.lock().unwrap_or_else(PoisonError::into_inner);

@@ -46,7 +46,7 @@ pub struct SweepFigure {
 
 impl FigureKind {
     /// The name of its files without their ending; for a figure of a layer, what follows the layer's own name there
-    /// ([`LayerStem`]).
+    /// (`LayerStem`).
     pub fn stem(self) -> String {
         let name = match self {
             Self::Similarity => "similarity",
