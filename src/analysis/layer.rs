@@ -75,7 +75,7 @@ pub struct LayerDrawings {
 }
 
 /// What is seen of a layer's similarities on one way through them.
-struct Seen {
+struct Comparisons {
     nearest: Nearest,
     tally: Tally,
     /// In file order, where it is to be drawn.
@@ -164,12 +164,12 @@ impl LayerTask<'_> {
         let kernels = self.kernels(self.weight.rows(values), engine)?;
         let n = kernels.len();
         let norms = kernels.norms();
-        let Seen {
+        let Comparisons {
             nearest,
             tally,
             map,
             order,
-        } = self.see(&kernels, meter)?;
+        } = self.compare(&kernels, meter)?;
         let tallied = tally.finish(&norms);
         let health = Health::of(&kernels);
         let map = map.map(|map| map.finish((0..n).collect(), |kernel| kernels.is_live(kernel)));
@@ -201,9 +201,9 @@ impl LayerTask<'_> {
     }
 
     /// Goes through the tiles of all groups once.
-    fn see(&self, kernels: &Kernels<'_>, meter: &dyn Meter) -> Result<Seen, Error> {
+    fn compare(&self, kernels: &Kernels<'_>, meter: &dyn Meter) -> Result<Comparisons, Error> {
         let n = kernels.len();
-        let mut seen = Seen {
+        let mut seen = Comparisons {
             nearest: Nearest::of_none(n),
             tally: Tally::new(),
             map: self.drawings.then(|| MapOfTiles::new(n)),

@@ -58,20 +58,20 @@ pub(crate) enum Screen {
 }
 
 impl Common {
-    /// Refuses a screen that the backend does not have.
+    /// Refuses a screen that the backend does not have, and says which it has.
     pub fn check(&self) -> Result<(), String> {
         let Self {
             backend, screen, ..
         } = *self;
         let (what, other) = match (backend, screen) {
             (BackendRequest::Cpu, Screen::Tf32 | Screen::Bf16) => ("a GPU", "f32 or int8"),
-            (BackendRequest::Cuda(_), Screen::Int8) => ("the processor", "f32, tf32 or bf16"),
+            (BackendRequest::Cuda(_), Screen::Int8) => ("the CPU", "f32, tf32 or bf16"),
             _ => return Ok(()),
         };
         let screen = screen.to_possible_value();
         let screen = screen.as_ref().map_or("", |screen| screen.get_name());
         let problem = format!(
-            "--screen {screen} is for {what}, and --backend {backend} is another; take --screen {other}"
+            "--screen {screen} needs {what}, but --backend {backend} was given; use --screen {other}"
         );
         Err(problem)
     }

@@ -19,7 +19,7 @@ const LAG: Duration = Duration::from_millis(100);
 
 /// What a program said of a checkpoint.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Verdict {
+pub enum Evaluation {
     Score(f64),
     Failure {
         /// How it failed, in a sentence.
@@ -75,7 +75,7 @@ impl Evaluator {
         &self,
         checkpoint: &Path,
         is_stopped: &dyn Fn() -> bool,
-    ) -> Result<Option<Verdict>, Error> {
+    ) -> Result<Option<Evaluation>, Error> {
         let words = self.words(checkpoint);
         let (program, arguments) = words
             .split_first()
@@ -91,7 +91,7 @@ impl Evaluator {
         let (out, err) = (ended.out, ended.err);
         let failure = |why: String| {
             let printed = if err.trim().is_empty() { &out } else { &err };
-            Verdict::Failure {
+            Evaluation::Failure {
                 why,
                 output: end(printed),
             }
@@ -104,14 +104,14 @@ impl Evaluator {
             }
             Ending::ByItself(status) if !status.success() => failure(describe(status)),
             Ending::ByItself(_) => match self.number(&out) {
-                Ok(score) => Verdict::Score(score),
-                Err(why) => Verdict::Failure {
+                Ok(score) => Evaluation::Score(score),
+                Err(why) => Evaluation::Failure {
                     why,
                     output: end(&format!("{out}{err}")),
                 },
             },
         };
-        let has_failed = matches!(verdict, Verdict::Failure { .. });
+        let has_failed = matches!(verdict, Evaluation::Failure { .. });
         Ok((!has_failed || !becomes_true(is_stopped, LAG)).then_some(verdict))
     }
 
@@ -207,7 +207,7 @@ mod tests {
         }
     }
 
-    fn shell(script: &str, metric: Option<&str>) -> Verdict {
+    fn shell(script: &str, metric: Option<&str>) -> Evaluation {
         let command = format!("sh -c {} _ {{checkpoint}}", shell_words::quote(script));
         let evaluator = evaluator(&command, metric, 60);
         evaluator.check().unwrap();
@@ -215,10 +215,10 @@ mod tests {
         verdict.unwrap().unwrap()
     }
 
-    fn why(verdict: Verdict) -> (String, String) {
+    fn why(verdict: Evaluation) -> (String, String) {
         match verdict {
-            Verdict::Failure { why, output } => (why, output),
-            Verdict::Score(score) => panic!("scored {score}"),
+            Evaluation::Failure { why, output } => (why, output),
+            Evaluation::Score(score) => panic!("scored {score}"),
         }
     }
 
@@ -226,22 +226,22 @@ mod tests {
     fn the_last_line_counts() {
         assert_eq!(
             shell("echo epoch 3; echo 0.5; echo", None),
-            Verdict::Score(0.5)
+            Evaluation::Score(0.5)
         );
-        assert_eq!(shell("echo -1e-3", None), Verdict::Score(-0.001));
+        assert_eq!(shell("echo -1e-3", None), Evaluation::Score(-0.001));
         let object = r#"echo 7; echo '{"auroc": 0.75, "name": "x"}'"#;
-        assert_eq!(shell(object, Some("auroc")), Verdict::Score(0.75));
+        assert_eq!(shell(object, Some("auroc")), Evaluation::Score(0.75));
         // More than is kept comes first.
         assert_eq!(
             shell("yes | head -c 3000000; echo 4", None),
-            Verdict::Score(4.0)
+            Evaluation::Score(4.0)
         );
     }
 
     #[test]
     fn the_path_is_one_word() {
         let verdict = shell(r#"test "$1" = "a b'\"\$x" && test $# = 1 && echo 1"#, None);
-        assert_eq!(verdict, Verdict::Score(1.0));
+        assert_eq!(verdict, Evaluation::Score(1.0));
     }
 
     #[test]
@@ -330,17 +330,17 @@ mod tests {
     fn a_child_that_lives_on_keeps_nobody_waiting_and_has_no_say() {
         assert_eq!(
             shell("setsid sleep 8 & echo 0.25", None),
-            Verdict::Score(0.25)
+            Evaluation::Score(0.25)
         );
         let late = "setsid sh -c 'sleep 0.5; echo 9; sleep 0.5; echo 9' & echo 0.25";
-        assert_eq!(shell(late, None), Verdict::Score(0.25));
+        assert_eq!(shell(late, None), Evaluation::Score(0.25));
     }
 
     #[test]
     fn what_a_bar_of_progress_leaves_is_no_part_of_the_last_line() {
         assert_eq!(
             shell(r"printf '50 %%\r100 %%\r0.5\n'", None),
-            Verdict::Score(0.5)
+            Evaluation::Score(0.5)
         );
     }
 

@@ -23,7 +23,7 @@ struct Line {
 
 /// The part of a journal that one run writes.
 #[derive(Debug)]
-pub struct Part {
+pub struct JournalPart {
     file: File,
     path: PathBuf,
     base: String,
@@ -37,7 +37,7 @@ fn failed<'p>(path: &'p Path, action: &'static str) -> impl FnOnce(io::Error) ->
     }
 }
 
-impl Part {
+impl JournalPart {
     /// The part of a run on all points, or on a share, for a sweep of this base. A line that a run which was killed left
     /// unfinished is removed.
     ///
@@ -219,7 +219,7 @@ fn add(points: &mut Vec<FinishedPoint>, new: FinishedPoint) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{MergedAtPoint, Outcome, Point, Series, Variation};
+    use super::super::{MergedAtPoint, Point, PointOutcome, Series, Variation};
     use super::*;
 
     fn finished(repeat: u32, score: Option<f64>) -> FinishedPoint {
@@ -237,8 +237,8 @@ mod tests {
                 relative_change: 0.1,
             },
             outcome: match score {
-                Some(score) => Outcome::Scored { score },
-                None => Outcome::Failed {
+                Some(score) => PointOutcome::Scored { score },
+                None => PointOutcome::Failed {
                     why: "it printed nothing".to_owned(),
                     output: "a\nb \u{fc}".to_owned(),
                 },
@@ -247,8 +247,8 @@ mod tests {
         }
     }
 
-    fn open(folder: &Path, shard: Option<Shard>) -> Result<Part, Error> {
-        Part::open(&Hold::on(folder), shard, "abc".to_owned())
+    fn open(folder: &Path, shard: Option<Shard>) -> Result<JournalPart, Error> {
+        JournalPart::open(&Hold::on(folder), shard, "abc".to_owned())
     }
 
     #[test]

@@ -9,14 +9,18 @@ use crate::schedule::{Load, for_each_layer};
 use crate::similarity::LayerSize;
 
 use super::variant::weights;
-use super::{Error, Outcome, Sweep};
+use super::{Error, PointOutcome, Sweep};
 
 /// Measures all layers of a sweep in a variant.
 ///
 /// # Errors
 ///
 /// Where it cannot be read, or its spectra not be computed.
-pub(super) fn measure(path: &Path, sweep: &Sweep, compute: &Compute) -> Result<Outcome, Error> {
+pub(super) fn measure(
+    path: &Path,
+    sweep: &Sweep,
+    compute: &Compute,
+) -> Result<PointOutcome, Error> {
     let checkpoint = Checkpoint::open(path)?;
     let task = |weight| LayerTask {
         weight,
@@ -41,7 +45,7 @@ pub(super) fn measure(path: &Path, sweep: &Sweep, compute: &Compute) -> Result<O
     Ok(summed(&numbers))
 }
 
-fn summed(layers: &[LayerNumbers]) -> Outcome {
+fn summed(layers: &[LayerNumbers]) -> PointOutcome {
     let ranked = layers.iter().filter_map(|layer| {
         let rank = layer.spectrum.as_ref()?.effective_rank;
         Some((rank, layer.norms.len()))
@@ -49,7 +53,7 @@ fn summed(layers: &[LayerNumbers]) -> Outcome {
     let (rank, kernels) = ranked.fold((0.0, 0), |sum, (rank, n)| (sum.0 + rank, sum.1 + n));
     let nearest = layers.iter().flat_map(|layer| layer.nearest.similarities());
     let (nearest, pairs) = nearest.fold((0.0, 0), |sum, nearest| (sum.0 + nearest, sum.1 + 1));
-    Outcome::Measured {
+    PointOutcome::Measured {
         // LAPACK's last digits differ between computes.
         effective_rank: rounded(rank / f64::from(kernels.max(1) as u32)),
         mean_nearest: (pairs > 0).then(|| nearest / f64::from(pairs)),

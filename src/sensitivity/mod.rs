@@ -24,14 +24,14 @@ mod variant;
 mod vary;
 
 pub use error::{Error, InvalidSweep};
-pub(crate) use evaluator::Verdict;
+pub(crate) use evaluator::Evaluation;
 pub use folder::{begin, sweep_of};
 pub use hold::Hold;
 pub(crate) use journal::parse as parse_part;
 pub use journal::read;
-pub(crate) use journal::{Part, is_at_work, remove_abandoned_scratch};
+pub(crate) use journal::{JournalPart, is_at_work, remove_abandoned_scratch};
 pub use outcome::FinishedPoint;
-pub(crate) use outcome::{MergedAtPoint, Outcome};
+pub(crate) use outcome::{MergedAtPoint, PointOutcome};
 pub use plan::{PlanRequest, plan};
 pub use point::Point;
 pub(crate) use point::{Scope, Series, Variation};

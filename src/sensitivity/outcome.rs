@@ -13,7 +13,7 @@ pub struct FinishedPoint {
     /// What was merged for it.
     pub merging: MergedAtPoint,
     /// What its variant came to.
-    pub outcome: Outcome,
+    pub outcome: PointOutcome,
     /// Seconds it took.
     pub seconds: f64,
 }
@@ -21,7 +21,7 @@ pub struct FinishedPoint {
 impl FinishedPoint {
     /// Whether it has no value.
     pub fn has_failed(&self) -> bool {
-        matches!(self.outcome, Outcome::Failed { .. })
+        matches!(self.outcome, PointOutcome::Failed { .. })
     }
 }
 
@@ -48,7 +48,7 @@ impl MergedAtPoint {
 /// What a variant came to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Outcome {
+pub enum PointOutcome {
     /// The evaluator gave it a number.
     Scored { score: f64 },
     /// Its weights were measured, as there is no evaluator.

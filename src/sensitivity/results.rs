@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::plan::Threshold;
 
-use super::{FinishedPoint, Outcome, Point, Series, Sweep, Variation};
+use super::{FinishedPoint, Point, PointOutcome, Series, Sweep, Variation};
 
 /// A sweep as far as it has come.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,13 +79,13 @@ impl Measure {
     /// Its value at a point, if it has one.
     pub fn of(self, point: &FinishedPoint) -> Option<f64> {
         match (self, &point.outcome) {
-            (Self::Score, Outcome::Scored { score }) => Some(*score),
+            (Self::Score, PointOutcome::Scored { score }) => Some(*score),
             (Self::MergedShare, _) => Some(point.merging.share()),
             (Self::RelativeChange, _) => Some(point.merging.relative_change),
-            (Self::EffectiveRank, Outcome::Measured { effective_rank, .. }) => {
+            (Self::EffectiveRank, PointOutcome::Measured { effective_rank, .. }) => {
                 Some(*effective_rank)
             }
-            (Self::MeanNearest, Outcome::Measured { mean_nearest, .. }) => *mean_nearest,
+            (Self::MeanNearest, PointOutcome::Measured { mean_nearest, .. }) => *mean_nearest,
             _ => None,
         }
     }

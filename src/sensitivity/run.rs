@@ -18,7 +18,8 @@ use crate::similarity::LayerSize;
 use super::measure::measure;
 use super::variant::{Original, weights};
 use super::{
-    Error, Evaluator, FinishedPoint, Hold, Outcome, Part, Point, Shard, Sweep, Verdict, read,
+    Error, Evaluation, Evaluator, FinishedPoint, Hold, JournalPart, Point, PointOutcome, Shard,
+    Sweep, read,
 };
 
 /// Which points of a sweep are to be made, and how many at a time.
@@ -117,7 +118,7 @@ pub fn run(
     meter: &dyn Meter,
 ) -> Result<Ran, Error> {
     let sweep = request.sweep;
-    let mut part = Part::open(&hold, request.shard, sweep.base())?;
+    let mut part = JournalPart::open(&hold, request.shard, sweep.base())?;
     drop(hold);
     let share: Vec<&Point> = match request.shard {
         Some(shard) => shard.of(sweep.points.iter()).collect(),
@@ -230,7 +231,7 @@ impl Work<'_> {
     fn append(
         &self,
         results: Receiver<Result<FinishedPoint, Error>>,
-        part: &mut Part,
+        part: &mut JournalPart,
         ran: &mut Ran,
         meter: &dyn Meter,
     ) -> Result<usize, Error> {
@@ -288,8 +289,8 @@ impl Work<'_> {
                     return Ok(None);
                 };
                 match verdict {
-                    Verdict::Score(score) => Outcome::Scored { score },
-                    Verdict::Failure { why, output } => Outcome::Failed { why, output },
+                    Evaluation::Score(score) => PointOutcome::Scored { score },
+                    Evaluation::Failure { why, output } => PointOutcome::Failed { why, output },
                 }
             }
             None => measure(&variant.path, sweep, self.compute)?,
@@ -307,11 +308,11 @@ impl Work<'_> {
 fn describe(finished: &FinishedPoint, evaluator: Option<&Evaluator>) -> String {
     let metric = evaluator.and_then(|evaluator| evaluator.metric.as_deref());
     let outcome = match &finished.outcome {
-        Outcome::Scored { score } => format!("{} {score}", metric.unwrap_or("score")),
-        Outcome::Measured { effective_rank, .. } => {
+        PointOutcome::Scored { score } => format!("{} {score}", metric.unwrap_or("score")),
+        PointOutcome::Measured { effective_rank, .. } => {
             format!("effective rank {:.1} %", 100.0 * effective_rank)
         }
-        Outcome::Failed { why, .. } => format!("FAILED: {why}"),
+        PointOutcome::Failed { why, .. } => format!("FAILED: {why}"),
     };
     let (point, merging) = (&finished.point, &finished.merging);
     let repeat = match point.repeat {

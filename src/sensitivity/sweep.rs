@@ -74,7 +74,7 @@ pub struct Evaluator {
 /// A sweep as a file holds it.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document {
+struct SweepFile {
     format: String,
     version: u64,
     tool: String,
@@ -99,7 +99,7 @@ struct Base<'s> {
 impl Sweep {
     /// As JSON.
     pub fn to_json(&self) -> Vec<u8> {
-        let document = Document {
+        let document = SweepFile {
             format: FORMAT.to_owned(),
             version: VERSION,
             tool: crate::TOOL.to_owned(),
@@ -117,7 +117,7 @@ impl Sweep {
     /// Where it is no sweep of this version, or its evaluator's command is none.
     pub fn from_json(json: &[u8]) -> Result<Self, serde_json::Error> {
         use serde::de::Error;
-        let document: Document = serde_json::from_slice(json)?;
+        let document: SweepFile = serde_json::from_slice(json)?;
         if document.format != FORMAT || document.version != VERSION {
             let found = format!("{} of version {}", document.format, document.version);
             return Err(Error::custom(format!(

@@ -22,11 +22,11 @@ const LOOKS_BETWEEN_ATTEMPTS: u32 = 30;
 #[derive(Debug)]
 pub struct Looks {
     folder: PathBuf,
-    seen: HashMap<OsString, Seen>,
+    seen: HashMap<OsString, LastLook>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Seen {
+struct LastLook {
     status: Status,
     /// Looks in a row at which it was as at the one before.
     unchanged: u32,
@@ -127,13 +127,13 @@ impl Looks {
         Ok(found)
     }
 
-    fn compare(&self, name: &OsStr, status: Status) -> Seen {
+    fn compare(&self, name: &OsStr, status: Status) -> LastLook {
         match self.seen.get(name) {
-            Some(&last) if last.status == status => Seen {
+            Some(&last) if last.status == status => LastLook {
                 unchanged: last.unchanged.saturating_add(1),
                 ..last
             },
-            _ => Seen {
+            _ => LastLook {
                 status,
                 unchanged: 0,
                 wanted: Some(1),

@@ -150,7 +150,7 @@ pub(super) struct Watcher<'a> {
 }
 
 /// What became of a file that was looked at.
-enum Seen {
+enum FileState {
     Merged,
     /// The record says so.
     MergedBefore,
@@ -208,14 +208,14 @@ impl<'a> Watcher<'a> {
     /// Does what is to be done with a file. Nothing that is wrong with it ends the watch.
     fn see(&mut self, file: &Unchanged, looks: &mut Looks) {
         match self.try_see(file) {
-            Ok(Seen::Merged) => {
+            Ok(FileState::Merged) => {
                 self.merged += 1;
                 looks.settle(file);
             }
-            Ok(Seen::MergedBefore) => looks.settle(file),
-            Ok(Seen::Changing) => {}
-            Ok(Seen::Incomplete(error)) => self.wait_for(file, &error),
-            Ok(Seen::Shard(error)) => {
+            Ok(FileState::MergedBefore) => looks.settle(file),
+            Ok(FileState::Changing) => {}
+            Ok(FileState::Incomplete(error)) => self.wait_for(file, &error),
+            Ok(FileState::Shard(error)) => {
                 self.warn(&format!("left alone: {error}"));
                 looks.settle(file);
             }
@@ -232,12 +232,12 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    fn try_see(&mut self, file: &Unchanged) -> Result<Seen, Error> {
+    fn try_see(&mut self, file: &Unchanged) -> Result<FileState, Error> {
         let nameless = || Error::Nameless(file.path.clone());
         let name = file.name.to_str().ok_or_else(nameless)?;
         let source = file.status.stamp;
         if self.record.is_done(name, source) {
-            return Ok(Seen::MergedBefore);
+            return Ok(FileState::MergedBefore);
         }
         self.record.see_in_place()?;
         let output = self.request.out.join(name);
@@ -247,7 +247,7 @@ impl<'a> Watcher<'a> {
                 self.record.done(&entry)?;
                 let note = format!("{name} was merged already, before the watch ended");
                 self.meter.say(Level::Detail, &note);
-                return Ok(Seen::MergedBefore);
+                return Ok(FileState::MergedBefore);
             }
             if !self.record.is_own(name, standing) {
                 return Err(Error::Foreign(output));
@@ -255,27 +255,27 @@ impl<'a> Watcher<'a> {
         }
         let checkpoint = match Checkpoint::open(&file.path) {
             Ok(checkpoint) if file.is_still_so()? => checkpoint,
-            Ok(_) => return Ok(Seen::Changing),
-            Err(error) if error.problem.is_lone_shard() => return Ok(Seen::Shard(error)),
+            Ok(_) => return Ok(FileState::Changing),
+            Err(error) if error.problem.is_lone_shard() => return Ok(FileState::Shard(error)),
             Err(error) => match *error.problem {
                 // It is gone again, or its link leads nowhere.
                 checkpoint::Problem::Missing | checkpoint::Problem::Dangling(_) => {
-                    return Ok(Seen::Changing);
+                    return Ok(FileState::Changing);
                 }
                 // Which says nothing of whether it is complete.
                 checkpoint::Problem::Unreadable(_) | checkpoint::Problem::TooManyOpen => {
                     return Err(merge::Error::from(error).into());
                 }
-                _ => return Ok(Seen::Incomplete(error)),
+                _ => return Ok(FileState::Incomplete(error)),
             },
         };
         match self.merge(&checkpoint, name, source, standing) {
             Err(Error::Merge(merge::Error::Checkpoint(error)))
                 if matches!(*error.problem, checkpoint::Problem::ChangedMeanwhile) =>
             {
-                Ok(Seen::Changing)
+                Ok(FileState::Changing)
             }
-            merged => merged.map(|()| Seen::Merged),
+            merged => merged.map(|()| FileState::Merged),
         }
     }
 

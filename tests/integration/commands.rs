@@ -29,6 +29,33 @@ fn keys(object: &Value) -> Vec<&str> {
 }
 
 #[test]
+fn a_screen_that_the_backend_lacks_is_refused_with_those_it_has() {
+    for (backend, screen, said) in [
+        (
+            "cpu",
+            "tf32",
+            "--screen tf32 needs a GPU, but --backend cpu was given; use --screen f32 or int8",
+        ),
+        (
+            "cuda:1",
+            "int8",
+            "--screen int8 needs the CPU, but --backend cuda:1 was given; use --screen f32, tf32 or bf16",
+        ),
+    ] {
+        let run = run(args![
+            "inspect",
+            demo(),
+            "--backend",
+            backend,
+            "--screen",
+            screen
+        ]);
+        assert_eq!(run.code, Some(2), "{run}");
+        assert!(run.stderr.contains(said), "{run}");
+    }
+}
+
+#[test]
 fn inspect_json_is_the_contract_s() {
     let report = run(args!["inspect", demo(), "--json"]).done().json();
     assert_eq!(

@@ -34,9 +34,9 @@ pub fn section(evolution: &Evolution, figures: &[Figure]) -> Markup {
                 table.sortable #epoch-table {
                     thead {
                         tr {
-                            (column("depth", "Place among the convolutions of the net", Sort::Place))
+                            (column("depth", "Place among the convolutions of the net", Sort::Row))
                             (column("layer", "Name of the weight", Sort::Text))
-                            (column("epoch", "The checkpoint; sorted as they were given", Sort::Place))
+                            (column("epoch", "The checkpoint; sorted as they were given", Sort::Row))
                             (column("median nearest", "Median of the kernels' similarities to their nearest neighbours", Sort::Number))
                             (column("max sim", "Greatest similarity of two kernels", Sort::Number))
                             (column("eff. rank", "Effective rank", Sort::Number))

@@ -16,7 +16,7 @@ pub enum Sort {
     /// By its cells' `data-v`, which are numbers; the greatest first.
     Number,
     /// The same, the least first.
-    Place,
+    Row,
     /// By its cells' text.
     Text,
     /// By the counts at the present τ.
@@ -27,7 +27,7 @@ pub enum Sort {
 pub fn column(label: &str, explained: &str, sort: Sort) -> Markup {
     let sort = match sort {
         Sort::Number => "number",
-        Sort::Place => "place",
+        Sort::Row => "place",
         Sort::Text => "text",
         Sort::Live => "live",
     };
@@ -70,7 +70,7 @@ pub fn layers(report: &Redundancy) -> Markup {
             table.sortable #layer-table {
                 thead {
                     tr {
-                        (column("depth", "Place among the convolutions of the net", Sort::Place))
+                        (column("depth", "Place among the convolutions of the net", Sort::Row))
                         (column("layer", "Name of the weight; leads to its section", Sort::Text))
                         (column("kind", "Sort of layer", Sort::Text))
                         (column("shape", "Shape of the weight; sorted by its number of elements", Sort::Number))

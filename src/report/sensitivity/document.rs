@@ -103,7 +103,7 @@ mod tests {
     use super::super::sample::Sample;
     use super::*;
     use crate::report::sample::documented;
-    use crate::sensitivity::Outcome;
+    use crate::sensitivity::PointOutcome;
 
     /// Every path to a value, lists as `[]`.
     fn keys(value: &Value, path: &str, found: &mut BTreeSet<String>) {
@@ -153,9 +153,9 @@ mod tests {
             .iter_mut()
             .zip([0.1, 0.2, 0.6, 0.7, 0.7, 0.7])
         {
-            point.outcome = Outcome::Scored { score };
+            point.outcome = PointOutcome::Scored { score };
         }
-        results.points[1].outcome = Outcome::Failed {
+        results.points[1].outcome = PointOutcome::Failed {
             why: "time is up".to_owned(),
             output: String::new(),
         };

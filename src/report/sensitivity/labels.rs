@@ -2,7 +2,9 @@
 
 use crate::plan::Parameters;
 use crate::report::table::{counted, significant};
-use crate::sensitivity::{FinishedPoint, Measure, Outcome, Results, Series, Setting, Variation};
+use crate::sensitivity::{
+    FinishedPoint, Measure, PointOutcome, Results, Series, Setting, Variation,
+};
 
 /// What a measure is called; an evaluator's number by the metric that was asked for, if it has a name.
 pub fn measure(results: &Results, measure: Measure) -> String {
@@ -128,7 +130,7 @@ pub fn settings(results: &Results) -> impl Iterator<Item = Setting<'_>> {
 pub fn failures(results: &Results) -> impl Iterator<Item = (&FinishedPoint, &str, &str)> {
     let points = results.points.iter();
     points.filter_map(|finished| match &finished.outcome {
-        Outcome::Failed { why, output } => Some((finished, &why[..], &output[..])),
+        PointOutcome::Failed { why, output } => Some((finished, &why[..], &output[..])),
         _ => None,
     })
 }

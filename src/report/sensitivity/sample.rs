@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::layers::Kind;
 use crate::plan::{Fraction, Parameters, SourceId, Threshold};
 use crate::sensitivity::{
-    Evaluator, FinishedPoint, MergedAtPoint, Outcome, Point, Results, Scope, Series, Sweep,
+    Evaluator, FinishedPoint, MergedAtPoint, Point, PointOutcome, Results, Scope, Series, Sweep,
     SweptLayer, Variation,
 };
 
@@ -222,14 +222,14 @@ impl Sample {
         let lost = merged as f64 / (self.layers.len() * KERNELS) as f64;
         let relative_change = lost.sqrt() * (1.0 - alpha);
         let outcome = if self.evaluator {
-            Outcome::Scored {
+            PointOutcome::Scored {
                 score: match merged {
                     0 => 0.9213,
                     _ => 0.9213 - 0.6 * relative_change + 0.01 * (noise - 0.5),
                 },
             }
         } else {
-            Outcome::Measured {
+            PointOutcome::Measured {
                 effective_rank: 0.83 - 0.4 * relative_change,
                 mean_nearest: (kernels != KERNELS || merged > 0).then_some(0.41 + 0.3 * lost),
             }
@@ -250,7 +250,7 @@ impl Sample {
 
 /// Makes a point one that failed.
 pub fn fail(point: &mut FinishedPoint) {
-    point.outcome = Outcome::Failed {
+    point.outcome = PointOutcome::Failed {
         why: "it ended with exit status 1".to_owned(),
         output: "Traceback (most recent call last):\n  File \"eval.py\", line 3\nRuntimeError: <out of memory> & more\n"
             .to_owned(),

@@ -153,7 +153,7 @@ fn row(setting: &Setting<'_>, measures: &[MeasureColumn]) -> Vec<String> {
 mod tests {
     use super::super::sample::Sample;
     use super::*;
-    use crate::sensitivity::Outcome;
+    use crate::sensitivity::PointOutcome;
 
     fn text(results: &Results) -> String {
         SensitivitySummary::new(results, Path::new("out dir")).to_text()
@@ -171,9 +171,9 @@ mod tests {
     fn every_setting_has_a_line() {
         let mut results = Sample::scored().taus(&["0.1", "0.9"]).repeats(2).results();
         for (point, score) in results.points.iter_mut().zip([0.9, 0.9, 0.7, 0.8]) {
-            point.outcome = Outcome::Scored { score };
+            point.outcome = PointOutcome::Scored { score };
         }
-        results.points[5].outcome = Outcome::Failed {
+        results.points[5].outcome = PointOutcome::Failed {
             why: "it ended with exit status 3\u{1b}[31m".to_owned(),
             output: String::new(),
         };

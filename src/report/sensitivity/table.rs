@@ -2,7 +2,7 @@
 
 use crate::plan::Parameters;
 use crate::report::tables::{Column, cell, csv};
-use crate::sensitivity::{FinishedPoint, Measure, Outcome, Results, Scope, Series, Variation};
+use crate::sensitivity::{FinishedPoint, Measure, PointOutcome, Results, Scope, Series, Variation};
 
 use super::labels;
 
@@ -39,9 +39,9 @@ fn columns<'a>() -> [Column<Row<'a>>; 21] {
         ("seed", |row| row.finished.point.seed.to_string()),
         ("status", |row| {
             let status = match row.finished.outcome {
-                Outcome::Scored { .. } => "scored",
-                Outcome::Measured { .. } => "measured",
-                Outcome::Failed { .. } => "failed",
+                PointOutcome::Scored { .. } => "scored",
+                PointOutcome::Measured { .. } => "measured",
+                PointOutcome::Failed { .. } => "failed",
             };
             status.to_owned()
         }),
@@ -56,7 +56,7 @@ fn columns<'a>() -> [Column<Row<'a>>; 21] {
         ("mean_nearest", |row| row.measured(Measure::MeanNearest)),
         ("seconds", |row| exact(row.finished.seconds)),
         ("error", |row| match &row.finished.outcome {
-            Outcome::Failed { why, .. } => why.clone(),
+            PointOutcome::Failed { why, .. } => why.clone(),
             _ => String::new(),
         }),
     ]
@@ -131,9 +131,9 @@ mod tests {
             .results();
         let scores = [1.0 / 3.0, -1e300, 5e-324, f64::MAX, 1e21, -0.0];
         for (point, score) in results.points.iter_mut().zip(scores) {
-            point.outcome = Outcome::Scored { score };
+            point.outcome = PointOutcome::Scored { score };
         }
-        results.points.last_mut().unwrap().outcome = Outcome::Failed {
+        results.points.last_mut().unwrap().outcome = PointOutcome::Failed {
             why: "exit status 1, \"no\"\nsuch file".to_owned(),
             output: "Traceback".to_owned(),
         };

@@ -7,7 +7,7 @@ use super::layout::check;
 use crate::report::figures::colours::{ACCENT, ALARM, INK, SECOND, depth, hex};
 use crate::report::figures::*;
 use crate::report::sensitivity::sample::{Sample, fail};
-use crate::sensitivity::{Measure, Outcome, Results, Series};
+use crate::sensitivity::{Measure, PointOutcome, Results, Series};
 
 const NINE: [&str; 9] = [
     "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9",
@@ -57,7 +57,7 @@ fn height(drawing: &Drawing, low: &str, high: &str) -> impl Fn(f64) -> f64 {
 
 fn set_scores(results: &mut Results, scores: &[f64]) {
     for (point, score) in results.points.iter_mut().zip(scores) {
-        point.outcome = Outcome::Scored { score: *score };
+        point.outcome = PointOutcome::Scored { score: *score };
     }
 }
 
@@ -438,7 +438,7 @@ proptest! {
         for (point, &(score, merged, fails)) in results.points.iter_mut().zip(scores.iter().cycle()) {
             point.merging.merged = merged.min(point.merging.kernels);
             match point.outcome {
-                Outcome::Scored { .. } => point.outcome = Outcome::Scored { score },
+                PointOutcome::Scored { .. } => point.outcome = PointOutcome::Scored { score },
                 _ => point.merging.relative_change = score.abs(),
             }
             if fails {

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
     use crate::report::figures::sensitivity;
     use crate::report::sensitivity::sample::{Sample, fail};
-    use crate::sensitivity::{Outcome, Series};
+    use crate::sensitivity::{PointOutcome, Series};
 
     fn page(results: &Results) -> String {
         sensitivity_page(results, &sensitivity(results))
@@ -166,7 +166,7 @@ mod tests {
         let evaluator = results.sweep.evaluator.as_mut().unwrap();
         evaluator.command = hostile.to_owned();
         evaluator.metric = Some(hostile.to_owned());
-        results.points[1].outcome = Outcome::Failed {
+        results.points[1].outcome = PointOutcome::Failed {
             why: hostile.to_owned(),
             output: format!("12%\r50%\r\n\tat {hostile}"),
         };

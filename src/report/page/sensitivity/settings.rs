@@ -34,7 +34,7 @@ pub fn table(results: &Results) -> Markup {
                 table.sortable #sweep-table {
                     thead {
                         tr {
-                            (column("no.", "In the order of depth or of the number that varies", Sort::Place))
+                            (column("no.", "In the order of depth or of the number that varies", Sort::Row))
                             (column("setting", "What differs from the base settings", Sort::Text))
                             (column("series", "The curve or map that it belongs to", Sort::Text))
                             @for (measure, _) in &shown {
