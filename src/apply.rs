@@ -36,7 +36,7 @@ impl Change {
 ///
 /// # Errors
 ///
-/// Where the source cannot be read or the draft not be written.
+/// Where the source cannot be read or the draft cannot be written.
 pub fn apply(
     source: &Checkpoint,
     recipe: &Recipe<'_>,

@@ -58,7 +58,7 @@ impl Interrupted {
         Ok(interrupted)
     }
 
-    /// Also what has a further signal end the process, and what becomes readable with the first.
+    /// Also the flag that lets a further signal end the process, and the stream that becomes readable with the first signal.
     fn register() -> io::Result<(Self, Arc<AtomicBool>, UnixStream)> {
         let [requested, overdue] = [(), ()].map(|()| Arc::new(AtomicBool::new(false)));
         let (wake, signalled) = UnixStream::pair()?;

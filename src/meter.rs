@@ -36,13 +36,13 @@ impl Sum for WorkEstimate {
 
 /// Is told of work as it is done, by several threads at once. Nothing depends on what it makes of that.
 pub trait Meter: Sync {
-    /// So much work is ahead, beyond what was announced before.
+    /// More work is ahead, besides what was announced before.
     fn expect(&self, _work: WorkEstimate) {}
 
     /// A stage of the work begins, whose name is a word such as "merging".
     fn stage(&self, _name: &'static str) {}
 
-    /// All work that was announced is done, or called off.
+    /// All announced work is done or was given up.
     fn finish(&self) {}
 
     /// Bytes of a checkpoint were copied as they are.
@@ -54,7 +54,7 @@ pub trait Meter: Sync {
     /// Multiply-adds of similarities were computed.
     fn multiplied(&self, _products: u64) {}
 
-    /// Of `all` points of a sweep `done` are finished; of the last one, what came of it, in a line. Told once before the first.
+    /// `done` of a sweep's `all` points are finished; `line` is the result of the last one. Told once before the first.
     fn point(&self, _done: usize, _all: usize, _line: &str) {}
 
     /// Something that the user may want to hear now.

@@ -210,7 +210,7 @@ impl Settings {
             .try_for_each(|(pattern, _)| pattern.require_match(names.clone()))
     }
 
-    /// All that decides what becomes of a checkpoint, by the flags' names: equal for settings that do the same.
+    /// Every setting that the result depends on, by the flags' names. Settings with the same effect have the same description.
     pub fn description(&self) -> Value {
         let globs = |globs: &[String]| globs.iter().cloned().collect::<BTreeSet<_>>();
         let tables = self.tables.iter().map(|(_, table)| {

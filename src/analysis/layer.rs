@@ -74,7 +74,7 @@ pub struct LayerDrawings {
     pub pairs: Vec<PairPicture>,
 }
 
-/// What is seen of a layer's similarities on one way through them.
+/// What one pass over a layer's similarities collects.
 struct Comparisons {
     nearest: Nearest,
     tally: Tally,
@@ -85,7 +85,7 @@ struct Comparisons {
 }
 
 impl LayerTask<'_> {
-    /// Multiply-adds that it takes, but for those few pairs that are compared again.
+    /// The multiply-adds it takes, without those of the few pairs that are computed again exactly.
     pub fn products(&self) -> u64 {
         let layout = self.weight.layout();
         let (n, d) = (layout.kernels() as u64, layout.kernel_len() as u64);
@@ -99,7 +99,7 @@ impl LayerTask<'_> {
         similarities.saturating_add(spectrum)
     }
 
-    /// What it takes to be worked on.
+    /// The time and memory it takes.
     pub fn load(&self) -> Load<'_> {
         let layout = self.weight.layout();
         let (n, d) = (layout.kernels(), layout.kernel_len());

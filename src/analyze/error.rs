@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::report::folder;
 use crate::{checkpoint, compute, selection};
 
-/// A checkpoint could not be analysed, or the report on it not be written: in one sentence that names the file and the remedy.
+/// A checkpoint could not be analysed, or its report could not be written. Each message names the file and the remedy.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "every variant's message says what it means")]
 pub enum Error {

@@ -1,4 +1,4 @@
-//! How the layers of a net came to be what they are, over the epochs of one run.
+//! How the layers of a network change over the epochs of one run.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! The report on a checkpoint that is merged, with what was merged marked in it.
+//! The report on a checkpoint that is merged, which marks the merged kernels.
 
 use crate::atomic::{Durability, Warning};
 use crate::checkpoint::Checkpoint;

@@ -24,7 +24,7 @@ pub use marked::MarkedReport;
 pub use report::About;
 pub use subject::Subject;
 
-/// What is to be analysed, and where the report goes.
+/// What to analyse, and where the report goes.
 #[derive(Debug)]
 pub struct AnalyzeRequest<'a> {
     /// Checkpoints of one run in the order of their epochs, the last of which is the one that the report is on: one at least.

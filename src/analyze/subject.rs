@@ -44,7 +44,7 @@ impl<'a> Subject<'a> {
         })
     }
 
-    /// The same layers of another checkpoint, of which nothing is to be drawn.
+    /// The same layers of another checkpoint, to be measured and not drawn.
     ///
     /// # Errors
     ///

@@ -14,6 +14,7 @@ mod watch;
 mod writing;
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -125,9 +126,39 @@ fn whole_number<T: FromStr>(text: &str) -> Result<T, String> {
         .map_err(|_| format!("it is not a whole number within [0, {}]", u64::MAX))
 }
 
+/// Parses a time such as 90s or 10m; a bare number is of seconds.
+fn duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    match text.parse() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        Err(_) => humantime::parse_duration(text).ok(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_have_one_grammar() {
+        let [second, minute] = [1, 60].map(Duration::from_secs);
+        for (text, time) in [
+            ("1", second),
+            (" 1s ", second),
+            ("0.5", second / 2),
+            ("500ms", second / 2),
+            ("1m", minute),
+            ("60", minute),
+        ] {
+            assert_eq!(duration(text), Some(time), "{text}");
+            assert_eq!(seconds(text), Ok(time), "{text}");
+        }
+        for text in ["", "-1", "nan", "inf", "1e30", "1 parsec", "s"] {
+            assert_eq!(duration(text), None, "{text}");
+        }
+        assert!(seconds("2d").is_err() && seconds("10ms").is_err());
+        assert!(time_limit("0.5").is_err() && time_limit("2d").is_ok());
+    }
 
     #[test]
     fn the_command_line_is_well_formed() {

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueHint};
 
 use crate::sensitivity::{Evaluator, InvalidSweep, Series, Shard, Variations, Vary};
 
-use super::{LayerFlags, Merging};
+use super::{LayerFlags, Merging, duration};
 
 /// Score variants of a checkpoint, and draw how sensitive the net is to merging.
 #[derive(Debug, Args)]
@@ -176,14 +176,9 @@ pub(crate) fn grid(text: &str) -> Result<(Series, Series), InvalidSweep> {
     one.zip(other).ok_or_else(cannot)
 }
 
-/// Parses a time of whole seconds, one at least; a bare number is of seconds.
+/// Parses a time of whole seconds, one at least.
 pub(crate) fn time_limit(text: &str) -> Result<Duration, String> {
-    let text = text.trim();
-    let limit = match text.parse::<u64>() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => humantime::parse_duration(text).ok(),
-    };
-    limit
+    duration(text)
         .filter(|limit| limit.as_secs() > 0 && limit.subsec_nanos() == 0)
         .ok_or_else(|| "it is not a time of whole seconds, such as 90s, 10m or 2h".to_owned())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
-use super::{LayerFlags, Merging};
+use super::{LayerFlags, Merging, duration};
 
 /// Merge each new checkpoint that a trainer saves in a folder.
 #[derive(Debug, Args)]
@@ -36,10 +36,10 @@ pub(crate) struct Watch {
     /// It takes two looks. Exits with 1 if a checkpoint could not be merged, or not be read.
     #[arg(long)]
     pub once: bool,
-    /// Time between two looks at DIR, in seconds
+    /// Time between two looks at DIR, e.g. 2, 500ms or 1m; a bare number is of seconds
     ///
-    /// On network file systems, which show changes late, take longer than that: for NFS 10.
-    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    /// On network file systems, which show changes late, take longer than that: for NFS 10s.
+    #[arg(long, value_name = "TIME", default_value = "2", value_parser = seconds)]
     pub poll: Duration,
     #[command(flatten)]
     pub merging: Merging,
@@ -54,8 +54,10 @@ pub(crate) struct Watch {
 
 /// Parses a time between looks.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok();
-    let seconds = seconds.filter(|seconds| (0.05..=86400.0).contains(seconds));
-    let seconds = seconds.ok_or("it is not a number of seconds within [0.05, 86400]")?;
-    Ok(Duration::from_secs_f64(seconds))
+    let bounds = Duration::from_millis(50)..=Duration::from_secs(86_400);
+    duration(text)
+        .filter(|time| bounds.contains(time))
+        .ok_or_else(|| {
+            "it is not a time within [0.05, 86400] seconds, such as 2, 500ms or 1m".to_owned()
+        })
 }

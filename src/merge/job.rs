@@ -21,7 +21,7 @@ pub struct Job<'a> {
     rules: Rules,
 }
 
-/// What was decided on each layer, and what came of it.
+/// The decision on each layer, and how the layer changed.
 #[derive(Debug)]
 pub struct Decided {
     pub decisions: Vec<Decision>,
@@ -108,7 +108,7 @@ impl<'a> Job<'a> {
     ///
     /// # Errors
     ///
-    /// Where the source cannot be read, kernels not be compared, or the draft not be written.
+    /// Where the source cannot be read, kernels cannot be compared, or the draft cannot be written.
     pub fn merge(
         &self,
         draft: Option<&mut Draft<'_>>,

@@ -1,4 +1,4 @@
-//! Merging one checkpoint: deciding who merges with whom, and writing what becomes of the kernels.
+//! Merging one checkpoint: deciding which kernels merge, and writing the result.
 //!
 //! [`run`] decides and drafts, [`apply`] follows a plan that was made before; both give a [`Merged`], and nothing is written
 //! in its place before [`Merged::publish`].
@@ -22,16 +22,16 @@ pub(crate) use job::{Decided, Job};
 pub use merged::Merged;
 pub(crate) use nothing_merged::NothingMerged;
 
-/// What is to be merged, and how.
+/// What to merge, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct MergeRequest<'a> {
     /// The checkpoint.
     pub source: &'a Checkpoint,
-    /// Its layers, of which some take part.
+    /// Its layers, selected and not.
     pub layers: &'a Layers,
     /// How they are merged.
     pub settings: &'a Settings,
-    /// What becomes of kernels that hold a NaN or an infinity.
+    /// What to do with kernels that hold a NaN or an infinity.
     pub non_finite: NonFinite,
     /// Where the result goes; `None` to decide only.
     pub destination: Option<&'a Destination>,

@@ -1,4 +1,4 @@
-//! The journal: what came of each point, a line each, written at once.
+//! The journal: the result of each point, one line each, written as soon as it is known.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -88,7 +88,7 @@ impl JournalPart {
         Ok(Scratch(path))
     }
 
-    /// Adds what came of a point, and waits until the disk holds it.
+    /// Appends the result of a point, and waits until the disk holds it.
     ///
     /// # Errors
     ///

@@ -15,7 +15,7 @@ use super::{Error, PointOutcome, Sweep};
 ///
 /// # Errors
 ///
-/// Where it cannot be read, or its spectra not be computed.
+/// Where it cannot be read, or its spectra cannot be computed.
 pub(super) fn measure(
     path: &Path,
     sweep: &Sweep,

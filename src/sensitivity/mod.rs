@@ -1,7 +1,7 @@
 //! How sensitive a net is to merging: variants of its checkpoint, each scored (the paper's Figures 2 and 3).
 //!
-//! A [`Sweep`] says all there is to do, resolved beforehand; what comes of each of its points is appended to a journal at
-//! once; [`Results`] are drawn from that.
+//! A [`Sweep`] lists every point, resolved beforehand. The result of each is appended to a journal as soon as it is known, and
+//! [`Results`] are drawn from the journal.
 
 mod error;
 mod evaluator;

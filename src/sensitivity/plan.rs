@@ -14,7 +14,7 @@ use crate::similarity::NonFinite;
 
 use super::{Error, Evaluator, Point, Sweep, SweptLayer, Variation, Variations};
 
-/// What a sweep is to be of.
+/// What to sweep over.
 #[derive(Debug)]
 pub struct PlanRequest<'a> {
     /// The checkpoint.
@@ -27,11 +27,11 @@ pub struct PlanRequest<'a> {
     pub variations: &'a Variations,
     /// How variants are scored; `None`: by measures of their weights.
     pub evaluator: Option<Evaluator>,
-    /// What becomes of kernels that hold a NaN or an infinity.
+    /// What to do with kernels that hold a NaN or an infinity.
     pub non_finite: NonFinite,
 }
 
-/// Plans a sweep: every point that is to be made, and all that is to be known for it.
+/// Plans a sweep: lists every point, and resolves all that a run needs to make it.
 ///
 /// # Errors
 ///

@@ -133,7 +133,7 @@ impl Program {
     }
 }
 
-/// What comes out of a pipe, of which the last part is kept.
+/// The output of a program; only its end is kept.
 struct Printed<P> {
     /// `None` once there is no more to come.
     pipe: Option<P>,

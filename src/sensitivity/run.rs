@@ -22,7 +22,7 @@ use super::{
     Sweep, read,
 };
 
-/// Which points of a sweep are to be made, and how many at a time.
+/// Which points of a sweep to make, and how many at a time.
 #[derive(Debug)]
 pub struct RunRequest<'a> {
     /// The sweep.
@@ -227,7 +227,7 @@ impl Work<'_> {
         Ok(results)
     }
 
-    /// Appends what comes of each point to the journal: how many were finished.
+    /// Appends each finished point to the journal. Returns how many there were.
     fn append(
         &self,
         results: Receiver<Result<FinishedPoint, Error>>,

@@ -1,4 +1,4 @@
-//! The stages of a net, read off its layers' names.
+//! The stages of a network, from the names of its layers.
 
 use std::collections::HashMap;
 

@@ -216,7 +216,7 @@ impl Sweep {
 pub(super) mod tests {
     use super::*;
 
-    /// A layer of a net.
+    /// A layer, for tests.
     pub fn layer(name: &str, depth: usize, kernels: usize) -> SweptLayer {
         let parameters = Parameters::default();
         SweptLayer {

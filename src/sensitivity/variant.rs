@@ -78,7 +78,7 @@ impl<'a> Original<'a> {
     ///
     /// # Errors
     ///
-    /// Where kernels cannot be compared or the variant not be written.
+    /// Where kernels cannot be compared or the variant cannot be written.
     pub fn variant(
         &self,
         point: &Point,

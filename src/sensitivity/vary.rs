@@ -28,7 +28,7 @@ pub enum Vary {
     SkipShallow(Vec<usize>),
 }
 
-/// What is wrong with what is to vary.
+/// What is wrong with a `--vary`.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum InvalidVary {
     #[error(

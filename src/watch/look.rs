@@ -47,7 +47,8 @@ pub struct Unchanged {
 /// What a look finds.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// The files that are as they were at the last look, but for the settled and the put off, in natural order of their names.
+    /// The files that have not changed since the last look, in natural order of their names, without those that are settled or
+    /// put off.
     pub unchanged: Vec<Unchanged>,
     /// What could not be looked at, each with its path and why, in the same order.
     pub unreachable: Vec<(PathBuf, Error)>,
@@ -97,7 +98,7 @@ impl Looks {
         let mut found = Found::default();
         for name in names {
             let path = self.folder.join(&name);
-            // What is not to be had now is new when it is again.
+            // A file that cannot be reached now counts as new once it can.
             let status = match status(&path) {
                 Ok(Some(status)) if status.is_file() => status,
                 Ok(Some(_)) => continue,

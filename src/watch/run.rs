@@ -19,7 +19,7 @@ use crate::similarity::{self, NonFinite};
 use super::folders::{see_to_folders, standing};
 use super::{Error, LOOKS_BEFORE_A_WARNING, Looks, Record, Unchanged};
 
-/// What is to be watched, and what becomes of the checkpoints that appear.
+/// The folder to watch, and how to merge the checkpoints that appear.
 #[derive(Clone, Debug)]
 pub struct WatchRequest {
     /// The folder in which checkpoints appear.
@@ -34,7 +34,7 @@ pub struct WatchRequest {
     pub settings: Settings,
     /// What a file says of the layers.
     pub declaration: Option<Declaration>,
-    /// What becomes of kernels that hold a NaN or an infinity.
+    /// What to do with kernels that hold a NaN or an infinity.
     pub non_finite: NonFinite,
     /// Whether outputs must survive a power cut.
     pub durability: Durability,
@@ -49,8 +49,8 @@ pub type OnMerged<'f> = &'f mut dyn FnMut(&Merged<'_>, Duration) -> std::io::Res
 ///
 /// # Errors
 ///
-/// Where a folder cannot be watched or written to, its record not be kept; with `once` also where a checkpoint could not be
-/// merged.
+/// Where a folder cannot be watched or written to, or its record cannot be kept; with `once` also where a checkpoint could not
+/// be merged.
 ///
 /// # Examples
 ///
@@ -205,7 +205,7 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// Does what is to be done with a file. Nothing that is wrong with it ends the watch.
+    /// Merges a file if it is new and complete. Whatever is wrong with it, the watch goes on.
     fn see(&mut self, file: &Unchanged, looks: &mut Looks) {
         match self.try_see(file) {
             Ok(FileState::Merged) => {

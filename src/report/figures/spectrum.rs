@@ -1,6 +1,7 @@
 //! Eigenvalues.
 
 use plotters::series::LineSeries;
+use plotters::style::RGBColor;
 
 use crate::analysis::Spectrum;
 use crate::layers::Layer;
@@ -19,6 +20,21 @@ const DRAWN: usize = 1000;
 /// Up to this many are dots as well.
 const DOTS: usize = 40;
 
+/// The ranks to mark: each with its colour, where it is and what the legend says.
+fn marks(spectrum: &Spectrum) -> [(RGBColor, f64, String); 3] {
+    let [for_90, for_99] = [spectrum.for_90_percent, spectrum.for_99_percent].map(|n| n as u64);
+    let rank = spectrum.effective_rank;
+    [
+        (MARK, rank, format!("effective rank {}", decimal(rank, 1))),
+        (
+            INK,
+            for_90 as f64,
+            format!("90\u{a0}% of the energy: {}", count(for_90)),
+        ),
+        (SOFT, for_99 as f64, format!("99\u{a0}%: {}", count(for_99))),
+    ]
+}
+
 /// A layer's eigenvalues in falling order, on a logarithmic scale, with its ranks marked.
 pub(super) fn spectrum(layer: &Layer, spectrum: &Spectrum) -> Figure {
     let eigenvalues = &spectrum.eigenvalues;
@@ -30,26 +46,7 @@ pub(super) fn spectrum(layer: &Layer, spectrum: &Spectrum) -> Figure {
         .filter(|(place, _)| place % every == 0 || place + 1 == positive)
         .map(|(place, eigenvalue)| ((place + 1) as f64, eigenvalue.log10()))
         .collect();
-    let marks = [
-        (
-            MARK,
-            spectrum.effective_rank,
-            format!("effective rank {}", decimal(spectrum.effective_rank, 1)),
-        ),
-        (
-            INK,
-            spectrum.for_90_percent as f64,
-            format!(
-                "90\u{a0}% of the energy: {}",
-                count(spectrum.for_90_percent as u64)
-            ),
-        ),
-        (
-            SOFT,
-            spectrum.for_99_percent as f64,
-            format!("99\u{a0}%: {}", count(spectrum.for_99_percent as u64)),
-        ),
-    ];
+    let marks = marks(spectrum);
     // Whole below and dashed above, since two may be in one place.
     let key = |colour| {
         if colour == MARK {
