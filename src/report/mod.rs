@@ -4,6 +4,7 @@ mod bitmap;
 mod changes;
 mod doctor;
 pub(crate) mod document;
+mod figure_kind;
 pub mod figures;
 pub mod folder;
 mod inspection;

@@ -6,7 +6,7 @@ use crate::analysis::{Evolution, LayerNumbers, NetNumbers};
 use crate::layers::Layer;
 use crate::plan::{Parameters, SourceId};
 
-use super::figures::{FigureKind, LayerStem};
+use super::figure_kind::{FigureKind, LayerStem};
 
 /// The analysis of a checkpoint.
 #[derive(Clone, Debug)]

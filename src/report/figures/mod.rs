@@ -14,7 +14,6 @@ mod evolution;
 mod font;
 mod heading;
 mod kernels;
-mod kind;
 mod nearest;
 mod raster;
 mod sensitivity;
@@ -45,9 +44,9 @@ use similarity::similarity;
 use spectrum::spectrum;
 use thresholds::{layer_thresholds, net_thresholds};
 
+pub(crate) use super::figure_kind::LayerStem;
+pub use super::figure_kind::{FigureKind, SweepFigure};
 pub(super) use colours::colour;
-pub(crate) use kind::LayerStem;
-pub use kind::{FigureKind, SweepFigure};
 pub use sensitivity::sensitivity;
 
 /// Pixels of a PNG in a pixel of the SVG, along each side.
