@@ -101,7 +101,7 @@ fn open_at_input(modules: &Modules<'_>, children: &[usize], roles: &mut [Role]) 
         };
     }
     if !readers.is_empty() {
-        let others = (0..children.len()).filter(|at| !readers.contains(at));
+        let others = (0..children.len()).filter(|at| readers.binary_search(at).is_err());
         for other in others {
             roles[other] = roles[other].max(Role::Body);
         }
