@@ -1,9 +1,10 @@
 //! Memory that runs out, in a sentence.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::fmt::{self, Write};
+use std::fmt::{self, Write as _};
+use std::io::{self, Write as _};
 use std::panic;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 
 use inmerge_ckpt::limits::MemoryLimits;
@@ -51,11 +52,29 @@ unsafe impl GlobalAlloc for OrExit {
     }
 }
 
-/// Whether the program has said why it ends.
+/// The thread that ends the program and says why; 0 while none does.
+static ENDING: AtomicI32 = AtomicI32::new(0);
+
+/// Whether it has said why.
 static HAS_SAID_WHY: AtomicBool = AtomicBool::new(false);
 
-/// Has memory that runs out from now on, as the program ends with an error that it has said, end it without another sentence.
-pub fn end_silently() {
+/// Waits for ever if another thread ends the program.
+fn become_the_one_that_ends() {
+    let own = rustix::thread::gettid().as_raw_nonzero().get();
+    let first = ENDING.compare_exchange(0, own, Ordering::SeqCst, Ordering::SeqCst);
+    if first.is_err_and(|other| other != own) {
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+}
+
+/// Says why the program ends, which it is to do next. Memory that runs out from now on, here or in another thread, adds no second
+/// sentence.
+pub fn say_why(why: &str) {
+    become_the_one_that_ends();
+    // There is nobody else to tell.
+    let _ = io::stderr().write_all(why.as_bytes());
     HAS_SAID_WHY.store(true, Ordering::SeqCst);
 }
 
@@ -76,13 +95,7 @@ pub fn exit_where_threads_find_none() {
 /// memory or locks.
 #[cold]
 fn exit(what: fmt::Arguments<'_>) -> ! {
-    static IS_ENDING: AtomicBool = AtomicBool::new(false);
-    if IS_ENDING.swap(true, Ordering::SeqCst) {
-        // Another thread has said so.
-        loop {
-            std::thread::sleep(Duration::from_secs(1));
-        }
-    }
+    become_the_one_that_ends();
     let mut line = Line::default();
     let limits = MemoryLimits::current();
     // The line is long enough for it.
@@ -119,7 +132,7 @@ impl Line {
     }
 }
 
-impl Write for Line {
+impl fmt::Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let end = self.length + text.len();
         let place = self.text.get_mut(self.length..end).ok_or(fmt::Error)?;

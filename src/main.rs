@@ -2,7 +2,7 @@
 
 mod allocator;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -29,9 +29,8 @@ fn main() -> ExitCode {
     match commands::run(&cli, &mut out, &mut err, bars) {
         Ok(outcome) => outcome.into(),
         Err(error) => {
-            let said = format!("error: {}\n", printable(&error.to_string()));
-            allocator::end_silently();
-            let _ = err.write_all(said.as_bytes());
+            let why = format!("error: {}\n", printable(&error.to_string()));
+            allocator::say_why(&why);
             ExitCode::FAILURE
         }
     }
