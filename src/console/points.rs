@@ -41,14 +41,15 @@ impl Meter for PointsBar<'_, '_> {
             }
             return;
         }
-        let mut ticker = self.ticker.lock().unwrap_or_else(PoisonError::into_inner);
-        ticker.get_or_insert_with(|| {
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
-            Ticker::start(&self.bar, Duration::from_millis(500))
-        });
         self.bar.set_length(all as u64);
         self.bar.set_message(line.to_owned());
         self.bar.set_position(done as u64);
+        let mut ticker = self.ticker.lock().unwrap_or_else(PoisonError::into_inner);
+        ticker.get_or_insert_with(|| {
+            self.bar.reset_elapsed();
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            Ticker::start(&self.bar, Duration::from_millis(500))
+        });
     }
 
     fn finish(&self) {
