@@ -100,8 +100,8 @@ impl FolderPlace {
     }
 }
 
-/// Puts back the folder that a killed run moved away from a place where nothing is now. If that is impossible, or there are
-/// several, [`clean`] reports them.
+/// Puts back the folder that a run, killed between the two steps of replacing it, moved away from a place where nothing is now.
+/// If that is impossible, or there are several, [`clean`] reports them.
 fn put_back(place: &FolderPlace) {
     if !matches!(files::entry(place.path()), Ok(None)) {
         return;
@@ -110,13 +110,14 @@ fn put_back(place: &FolderPlace) {
     let [(aside, Found::Dead(claim))] = &asides[..] else {
         return;
     };
-    let is_draft = match (claim.read(), files::entry(aside)) {
+    // The draft is still beside the place. If it is not, it was put there, and whoever removed it does not expect the old folder.
+    let is_between_steps = match (claim.read(), files::entry(&claim.draft())) {
         (Ok(Some((draft, _))), Ok(Some(status))) => {
-            !draft.is_unique() || Identity::of(&status) == draft
+            draft.is_unique() && Identity::of(&status) == draft
         }
-        _ => true,
+        _ => false,
     };
-    if !is_draft {
+    if is_between_steps {
         // The run's other leftovers are removed when the next folder is put there.
         let _ = exchange::put_at_new(aside, place.path());
     }
@@ -213,29 +214,48 @@ mod tests {
         (place, draft, inventory)
     }
 
+    /// The same after the draft has taken the folder's place.
+    fn replaced(desk: &Path) -> (FolderPlace, Replaced) {
+        let (place, mut draft, inventory) = half_way(desk);
+        let replaced = draft.replace(&place, inventory, Durability::Unsynced);
+        (place, replaced.unwrap())
+    }
+
+    /// The same as left by a run that is killed between the two steps, and where the folder was moved to.
+    fn between_steps(desk: &Path) -> (FolderPlace, PathBuf) {
+        let (place, draft, inventory) = half_way(desk);
+        let own = Identity::of(&draft.as_file().metadata().unwrap());
+        let path = draft.path().to_owned();
+        fs::rename(&path, desk.join("safe")).unwrap();
+        drop(draft);
+        fs::rename(desk.join("safe"), &path).unwrap();
+        fs::write(path.with_extension("run"), inventory.to_json(own)).unwrap();
+        let aside = path.with_extension("old");
+        fs::rename(place.path(), &aside).unwrap();
+        (place, aside)
+    }
+
+    fn file_in(folder: &Path) -> String {
+        fs::read_to_string(folder.join("file")).unwrap()
+    }
+
     #[test]
     fn what_a_run_left_that_was_killed_after_the_exchange_goes_but_for_what_came_since() {
         let desk = tempfile::tempdir().unwrap();
-        let (place, mut draft, inventory) = half_way(desk.path());
-        let replaced = draft
-            .replace(&place, inventory, Durability::Unsynced)
-            .unwrap();
+        let (place, replaced) = replaced(desk.path());
         fs::write(replaced.path().join("late"), "late").unwrap();
         replaced.forget();
         assert_eq!(names(desk.path()).len(), 3);
         assert!(clean(&place).is_empty());
         assert_eq!(names(desk.path()), ["out"]);
         assert_eq!(names(place.path()), ["file", "late"]);
-        assert_eq!(fs::read(place.path().join("file")).unwrap(), b"new");
+        assert_eq!(file_in(place.path()), "new");
     }
 
     #[test]
     fn what_was_replaced_is_the_only_copy_where_the_new_folder_never_came() {
         let desk = tempfile::tempdir().unwrap();
-        let (place, mut draft, inventory) = half_way(desk.path());
-        let replaced = draft
-            .replace(&place, inventory, Durability::Unsynced)
-            .unwrap();
+        let (place, replaced) = replaced(desk.path());
         let aside = replaced.path();
         // As it is between two steps; then the trainer makes the folder anew.
         fs::remove_dir_all(place.path()).unwrap();
@@ -250,7 +270,7 @@ mod tests {
         fs::create_dir(place.path()).unwrap();
         fs::write(place.path().join("file"), "another").unwrap();
         assert_eq!(clean(&place), [&*aside]);
-        assert_eq!(fs::read(aside.join("file")).unwrap(), b"old");
+        assert_eq!(file_in(&aside), "old");
     }
 
     #[test]
@@ -271,27 +291,41 @@ mod tests {
     #[test]
     fn a_folder_that_was_moved_away_comes_back_where_nothing_stands() {
         let desk = tempfile::tempdir().unwrap();
-        let (place, mut draft, inventory) = half_way(desk.path());
-        let replaced = draft
-            .replace(&place, inventory, Durability::Unsynced)
-            .unwrap();
+        let (place, _) = between_steps(desk.path());
+        put_back(&place);
+        assert_eq!(file_in(place.path()), "old");
+        assert!(clean(&place).is_empty());
+        assert_eq!(names(desk.path()), ["out"]);
+    }
+
+    #[test]
+    fn of_two_folders_that_were_moved_away_none_comes_back() {
+        let desk = tempfile::tempdir().unwrap();
+        let (place, aside) = between_steps(desk.path());
+        let other = desk.path().join(".out.inmerge-abc123.old");
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("file"), "?").unwrap();
+        put_back(&place);
+        assert!(!place.path().exists());
+        let mut left = [aside, other];
+        left.sort();
+        assert_eq!(clean(&place), left);
+    }
+
+    #[test]
+    fn what_was_replaced_does_not_come_back_where_the_new_folder_was_removed() {
+        let desk = tempfile::tempdir().unwrap();
+        let (place, replaced) = replaced(desk.path());
         let aside = replaced.path();
         put_back(&place);
-        assert_eq!(fs::read(place.path().join("file")).unwrap(), b"new");
+        assert_eq!(file_in(place.path()), "new");
         fs::remove_dir_all(place.path()).unwrap();
         put_back(&place);
         assert!(!place.path().exists(), "its run lives");
         replaced.forget();
         put_back(&place);
-        assert_eq!(fs::read(place.path().join("file")).unwrap(), b"old");
-        assert!(clean(&place).is_empty());
-        assert_eq!(names(desk.path()), ["out"]);
-
-        // Of two, nobody knows which one is meant; one without an inventory may be anything.
-        fs::remove_dir_all(place.path()).unwrap();
-        fs::create_dir(&aside).unwrap();
-        fs::write(aside.join("file"), "?").unwrap();
-        put_back(&place);
         assert!(!place.path().exists());
+        assert_eq!(clean(&place), [&*aside]);
+        assert_eq!(file_in(&aside), "old");
     }
 }

@@ -102,8 +102,9 @@ impl TemporaryFolder {
             .map_err(Problem::writing)?;
         if let Err(problem) = exchange::replace(self.as_file(), &self.path, place.path(), &aside) {
             if matches!(problem, Problem::Stranded { .. }) {
-                // The next run puts it back.
+                // The next run puts the old folder back, which it knows by the draft that is still there.
                 self.claim.as_mut().map(Claim::keep);
+                self.folder = None;
             }
             return Err(problem);
         }
