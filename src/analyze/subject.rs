@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::analysis::{LayerDrawings, LayerNumbers, LayerTask};
+use crate::analysis::{self, LayerDrawings, LayerNumbers, LayerTask};
 use crate::checkpoint::{Checkpoint, Tensor};
-use crate::compute::{self, Compute};
+use crate::compute::Compute;
 use crate::layers::{Layer, Layers, Reason};
 use crate::meter::{Meter, WorkEstimate};
-use crate::schedule::{Load, for_each_layer};
 use crate::selection;
 use crate::similarity::LayerSize;
 
@@ -104,19 +103,8 @@ impl<'a> Subject<'a> {
         meter: &dyn Meter,
         finish: impl Fn(usize, LayerNumbers, Option<LayerDrawings>) -> Result<R, Error> + Sync,
     ) -> Result<Vec<R>, Error> {
-        let loads: Vec<Load<'_>> = self.layers.iter().map(|(_, task)| task.load()).collect();
-        compute.pool.install(|| {
-            for_each_layer(self.source, None, &loads, meter, |layer, values, _| {
-                let task = &self.layers[layer].1;
-                let size = LayerSize::of(&task.weight);
-                let analysed = compute
-                    .backend
-                    .on_layer(size, |engine| task.analyse(values, engine, meter));
-                let (numbers, drawings) = analysed
-                    .map_err(|error| compute::Error::of_similarity(error, self.source.path()))?;
-                finish(layer, numbers, drawings)
-            })
-        })
+        let tasks: Vec<&LayerTask<'_>> = self.layers.iter().map(|(_, task)| task).collect();
+        analysis::run(self.source, &tasks, compute, meter, finish)
     }
 }
 

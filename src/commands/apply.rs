@@ -28,11 +28,13 @@ pub(super) fn run(
     };
     outputs::refuse_overwriting(&args.output, &[(Some(&args.plan), "plan")])?;
     let destination = outputs::destination(&source, &args.output, args.writing.force)?;
+    let plan = merge::read_plan(&args.plan, args.prefix.as_deref(), &source)?;
+    let is_written = !(plan.is_empty() && args.writing.require_merges);
     let request = ApplyRequest {
         source: &source,
-        plan: merge::read_plan(&args.plan, args.prefix.as_deref(), &source)?,
+        plan,
         plan_file: &args.plan,
-        destination: &destination,
+        destination: is_written.then_some(&destination),
     };
     let meter = console.work_bar(options.cpu_precision());
     let mut merged = merge::apply(request, options, &meter)?;

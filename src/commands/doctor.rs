@@ -11,7 +11,7 @@ use crate::similarity::cuda::{inventory, libraries};
 use super::Outcome;
 
 pub(super) fn run(options: &ComputeOptions, console: &Console<'_>) -> Result<Outcome, Error> {
-    let threads = options.start_threads(&console.points_bar())?;
+    let threads = options.start_threads(console)?;
     let threads = threads.current_num_threads();
     let survey = libraries::survey();
     let gpus = inventory::gpus(survey);

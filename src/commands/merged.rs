@@ -7,14 +7,14 @@ use crate::cli::Writing;
 use crate::console::Console;
 use crate::error::Error;
 use crate::merge::Merged;
-use crate::meter::Level;
+use crate::meter::{Level, Meter};
 use crate::report::MergeReport;
 
 use super::Outcome;
 
 /// How a run ends that merged this. Where nothing merges and merges are required, a warning says that nothing is written.
 pub(super) fn outcome(merged: &mut Merged<'_>, flags: &Writing) -> Outcome {
-    if !(merged.is_nothing() && flags.require_merges) {
+    if !(merged.plan.is_empty() && flags.require_merges) {
         return Outcome::Done;
     }
     let warning = "no checkpoint was written, as --require-merges asks".to_owned();

@@ -141,7 +141,7 @@ fn collect(
     remove_abandoned_scratch(&Hold::on(folder));
     let points = sensitivity::read(folder, &sweep.base())?;
     let results = Results::new(sweep, points);
-    let pool = options.start_threads(&console.points_bar())?;
+    let pool = options.start_threads(console)?;
     let json = write(folder, &results, &pool)?;
     console.document(&json, || {
         SensitivitySummary::new(&results, folder).to_text()

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use crate::meter::Level;
+use crate::meter::{Level, Meter};
 use crate::report::printable;
 use crate::similarity::Precision;
 
@@ -115,23 +115,6 @@ impl<'a> Console<'a> {
         }
     }
 
-    /// Says something if the user wants to hear it. Nothing depends on whether anybody listens.
-    pub fn say(&self, level: Level, message: &str) {
-        let is_wanted = match level {
-            Level::Detail => self.manner.verbose,
-            Level::Status => !self.manner.quiet,
-            Level::Warning => true,
-        };
-        let kind = if level == Level::Warning {
-            "warning: "
-        } else {
-            ""
-        };
-        if is_wanted {
-            let _ = writeln!(locked(&self.err), "{kind}{}", printable(message));
-        }
-    }
-
     /// A bar for work of which the CPU does the multiply-adds in this precision.
     pub fn work_bar(&self, precision: Precision) -> WorkBar<'_, 'a> {
         WorkBar::new(self, precision)
@@ -145,6 +128,26 @@ impl<'a> Console<'a> {
     /// Whether bars are drawn.
     fn has_bars(&self) -> bool {
         self.manner.bars && !self.manner.quiet
+    }
+}
+
+/// Without a bar.
+impl Meter for Console<'_> {
+    /// Says something if the user wants to hear it.
+    fn say(&self, level: Level, message: &str) {
+        let is_wanted = match level {
+            Level::Detail => self.manner.verbose,
+            Level::Status => !self.manner.quiet,
+            Level::Warning => true,
+        };
+        let kind = if level == Level::Warning {
+            "warning: "
+        } else {
+            ""
+        };
+        if is_wanted {
+            let _ = writeln!(locked(&self.err), "{kind}{}", printable(message));
+        }
     }
 }
 

@@ -22,8 +22,8 @@ pub struct ApplyRequest<'a> {
     pub plan: Plan,
     /// The file that it is from, for errors.
     pub plan_file: &'a Path,
-    /// Where the result goes.
-    pub destination: &'a Destination,
+    /// Where the result goes; `None` to find out what would change only.
+    pub destination: Option<&'a Destination>,
 }
 
 /// Reads a plan for a checkpoint, with another prefix of the layers' names where one is given.
@@ -70,23 +70,28 @@ pub fn apply<'a>(
         return Err(problem.of(plan_file).into());
     }
     let mut warnings = Vec::new();
-    if recipe.is_empty() {
+    if plan.is_empty() {
         warnings.push("NOTHING MERGED: the plan lists no merges".to_owned());
     }
     warnings.extend(unlisted_copies(&plan, source)?);
-    let mut draft = Draft::begin(source, destination)?;
+    let mut draft = destination
+        .map(|destination| Draft::begin(source, destination))
+        .transpose()?;
     let compute = options.start_without_blas(meter)?;
     let weights = || recipe.layers.iter().map(|layer| &layer.weight);
     meter.expect(WorkEstimate {
-        copied: apply::copied_bytes(recipe.fill(), source, weights()),
+        copied: if draft.is_some() {
+            apply::copied_bytes(recipe.fill(), source, weights())
+        } else {
+            0
+        },
         layers: weights().map(|weight| weight.bytes() as u64).sum(),
         products: 0,
     });
     meter.stage("applying");
-    let draft_of = Some(&mut draft);
     let changes = compute
         .pool
-        .install(|| apply::apply(source, &recipe, draft_of, meter))?;
+        .install(|| apply::apply(source, &recipe, draft.as_mut(), meter))?;
     let layers = plan.layers.iter();
     Ok(Merged {
         source,
@@ -97,7 +102,7 @@ pub fn apply<'a>(
         layer_warnings: Vec::new(),
         warnings,
         compute,
-        draft: Some((draft, destination)),
+        draft: draft.zip(destination),
         output: None,
     })
 }

@@ -29,12 +29,6 @@ pub struct Decided {
 }
 
 impl Decided {
-    /// Whether no kernel merges.
-    pub fn is_nothing(&self) -> bool {
-        let mut decisions = self.decisions.iter();
-        decisions.all(|decision| decision.merges.is_empty())
-    }
-
     /// Unordered pairs above the layers' thresholds; `None` where they were not counted.
     pub fn pairs_above_tau(&self) -> Option<u64> {
         let pairs = self.decisions.iter().map(|decision| decision.pairs_above);

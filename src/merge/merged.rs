@@ -34,11 +34,6 @@ pub struct Merged<'a> {
 }
 
 impl Merged<'_> {
-    /// Whether no kernel merges.
-    pub fn is_nothing(&self) -> bool {
-        self.plan.layers.iter().all(|layer| layer.merges.is_empty())
-    }
-
     /// The checkpoint that was written.
     pub fn output(&self) -> Option<&Path> {
         self.output

@@ -58,7 +58,7 @@ impl<'a> MergeRequest<'a> {
     }
 }
 
-/// Decides on every layer who merges with whom (paper, Equation 3 and Algorithm 1), and makes a draft of the result.
+/// Decides on every layer who merges with whom (InMerge, arXiv 2502.20516), and makes a draft of the result.
 ///
 /// # Errors
 ///
@@ -107,12 +107,13 @@ pub fn run<'a>(
     meter.stage("merging");
     let decided = job.merge(draft.as_mut(), &compute, meter)?;
 
-    let (is_nothing, pairs_above_tau) = (decided.is_nothing(), decided.pairs_above_tau());
+    let pairs_above_tau = decided.pairs_above_tau();
     let Decided { decisions, changes } = decided;
     let greatest = decisions.iter().map(|decision| decision.max_similarity);
     let mut max_similarities: Vec<Option<f64>> = greatest.collect();
     let mut warnings = Vec::new();
-    if is_nothing {
+    let plan = job.plan(layers, settings, decisions);
+    if plan.is_empty() {
         meter.stage("explaining");
         let nearest = job.nearest(&compute, meter)?;
         max_similarities = nearest
@@ -124,7 +125,7 @@ pub fn run<'a>(
     }
     Ok(Merged {
         source,
-        plan: job.plan(layers, settings, decisions),
+        plan,
         changes,
         max_similarities,
         pairs_above_tau,

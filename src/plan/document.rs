@@ -199,6 +199,11 @@ impl Plan {
         is_read && start.trim_start().starts_with('{') && start.contains(&format!("\"{FORMAT}\""))
     }
 
+    /// Whether no kernel merges.
+    pub fn is_empty(&self) -> bool {
+        self.layers.iter().all(|layer| layer.merges.is_empty())
+    }
+
     /// The plan as JSON.
     pub fn to_json(&self) -> Vec<u8> {
         let mut json = serde_json::to_vec_pretty(self).expect("a plan has string keys only");

@@ -94,11 +94,6 @@ impl Recipe<'_> {
         }
         Ok(None)
     }
-
-    /// Whether nothing is merged.
-    pub fn is_empty(&self) -> bool {
-        self.layers.iter().all(|layer| layer.rounds.is_empty())
-    }
 }
 
 fn check_source(plan: &Plan, source: &Checkpoint) -> Result<(), Problem> {

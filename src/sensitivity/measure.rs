@@ -2,11 +2,9 @@
 
 use std::path::Path;
 
-use crate::analysis::{LayerNumbers, LayerTask, rounded};
+use crate::analysis::{self, LayerNumbers, LayerTask, rounded};
 use crate::checkpoint::Checkpoint;
-use crate::compute::{self, Compute};
-use crate::schedule::{Load, for_each_layer};
-use crate::similarity::LayerSize;
+use crate::compute::Compute;
 
 use super::variant::weights;
 use super::{Error, PointOutcome, Sweep};
@@ -29,18 +27,9 @@ pub(super) fn measure(
     };
     let weights = weights(&checkpoint, sweep)?;
     let tasks: Vec<LayerTask<'_>> = weights.into_iter().map(task).collect();
-    let loads: Vec<Load<'_>> = tasks.iter().map(LayerTask::load).collect();
-    let numbers = compute.pool.install(|| {
-        for_each_layer(&checkpoint, None, &loads, &(), |layer, values, _| {
-            let task = &tasks[layer];
-            let size = LayerSize::of(&task.weight);
-            let analysed = compute
-                .backend
-                .on_layer(size, |engine| task.analyse(values, engine, &()));
-            let (numbers, _) =
-                analysed.map_err(|error| compute::Error::of_similarity(error, path))?;
-            Ok::<_, Error>(numbers)
-        })
+    let tasks: Vec<&LayerTask<'_>> = tasks.iter().collect();
+    let numbers = analysis::run(&checkpoint, &tasks, compute, &(), |_, numbers, _| {
+        Ok::<_, Error>(numbers)
     })?;
     Ok(summed(&numbers))
 }
