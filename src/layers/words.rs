@@ -1,8 +1,9 @@
 //! The words that names of modules are made of: one row a word, with all that it may mean and who uses it so.
 //!
 //! The architectures are those of torchvision 0.28, timm 1.0, MONAI 1.6, the other libraries in fixtures/architectures, and
-//! hand-written ones. A word has meanings, never a model: what follows from a meaning is a rule of [`roles`](super::roles)
-//! or, where siblings or shapes take part, of [`order`](super::order).
+//! hand-written ones. Who uses a word so is an example to look at, collected by hand; nothing depends on it. A word has
+//! meanings, never a model: what follows from a meaning is a rule of [`roles`](super::roles) or, where siblings or shapes take
+//! part, of [`order`](super::order).
 
 /// What a word may say of the module whose name holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

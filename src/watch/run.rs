@@ -207,7 +207,10 @@ impl<'a> Watcher<'a> {
 
     /// Merges a file if it is new and complete. Whatever is wrong with it, the watch goes on.
     fn see(&mut self, file: &Unchanged, looks: &mut Looks) {
-        match self.try_see(file) {
+        let state = self.try_see(file);
+        // A merge that failed leaves announced work behind.
+        self.meter.finish();
+        match state {
             Ok(FileState::Merged) => {
                 self.merged += 1;
                 looks.settle(file);
