@@ -1,4 +1,4 @@
-//! Mode and owner of a folder.
+//! The mode, owner and group of a folder.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -10,7 +10,7 @@ use crate::files;
 pub(crate) fn take_over(folder: &File, from: &Metadata) -> io::Result<()> {
     let own = files::status(folder)?;
     if (own.uid(), own.gid()) != (from.uid(), from.gid()) {
-        // For root, working in others' folders; other users own the folders that they make.
+        // Only root, at work in another user's folders, can do this; it may fail.
         let _ = fchown(folder, Some(from.uid()), Some(from.gid()));
     }
     folder.set_permissions(from.permissions())

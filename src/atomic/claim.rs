@@ -1,8 +1,8 @@
-//! The temporary names that a run uses beside the place of its output.
+//! The temporary names that a run uses beside its output.
 //!
-//! `.NAME.inmerge-RANDOM.run` is a file that is locked while its run is alive, and tells later what the run was doing;
-//! `.NAME.inmerge-RANDOM.tmp` is a folder that holds only what the run made, or no longer needs;
-//! `.NAME.inmerge-RANDOM.old` is the folder that was replaced, as long as it may hold the only copy of something.
+//! `.NAME.inmerge-RANDOM.run` is a file that is locked while its run is alive, and records what the run was doing;
+//! `.NAME.inmerge-RANDOM.tmp` is a folder that holds only files that the run made or no longer needs;
+//! `.NAME.inmerge-RANDOM.old` is the folder that was replaced, as long as it may hold the only copy of a file.
 //!
 //! A file is locked rather than a folder, because NFS locks only files that are open for writing.
 
@@ -16,42 +16,42 @@ use crate::files::{self, Identity, is_at, retried};
 
 use super::inventory::Inventory;
 
-/// The endings of the names.
+/// The extensions of the names.
 const RUN: &str = "run";
 const DRAFT: &str = "tmp";
 const ASIDE: &str = "old";
 
-/// Attempts to make a file that no other run takes for a dead run's in the moment before it is locked.
+/// Attempts to create and lock a file before another run takes it for that of a dead run.
 const ATTEMPTS: usize = 100;
 
-/// The maximum size of a run's file: the inventory of some hundred thousand files.
+/// The maximum size of a run's file, enough for an inventory of some hundred thousand files.
 const MAX_BYTES: u64 = 64 << 20;
 
 /// The names of one run, which no other run uses while this exists.
 #[derive(Debug)]
 pub(super) struct Claim {
-    /// The common path of all names, without their endings.
+    /// The common path of all names, without their extensions.
     stem: PathBuf,
     file: File,
-    /// Whether the file is to stay, for a later run to read.
+    /// Whether to leave the file for a later run.
     is_kept: bool,
 }
 
-/// The state of a run whose names were found.
+/// The state of another run, according to its file.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum RunState {
     /// The run is alive.
     Alive,
     /// It is dead, and this run has taken its names over.
     Dead(Claim),
-    /// It is dead, and had finished with the folder that it replaced.
+    /// It is dead, and had finished replacing the folder.
     Done,
-    /// Unknown, because the file system has no locks.
+    /// Unknown: the file system has no locks, or its file is not a regular one.
     Unknown,
 }
 
 impl Claim {
-    /// New names for a folder in `parent` that is to be called `name`.
+    /// Claims names for an output folder called `name` in `parent`.
     pub fn new(parent: &Path, name: &OsStr) -> io::Result<Self> {
         let (prefix, suffix) = (prefix(name), format!(".{RUN}"));
         for _ in 0..ATTEMPTS {
@@ -65,7 +65,7 @@ impl Claim {
                         .create_new(true)
                         .open(path)
                 });
-                // Without the temporary name that the error contains.
+                // Drops the temporary name that the error contains.
                 made.map_err(|error| io::Error::from(error.kind()))
             })?;
             let (file, path) = made.into_parts();
@@ -81,38 +81,38 @@ impl Claim {
         Err(io::ErrorKind::ResourceBusy.into())
     }
 
-    /// The state of the run whose names begin like this.
-    pub fn find(stem: &Path) -> io::Result<Found> {
+    /// The state of the run whose names have this stem.
+    pub fn find(stem: &Path) -> io::Result<RunState> {
         let path = with_end(stem, RUN);
         let Some(status) = files::entry(&path)? else {
-            return Ok(Found::Done);
+            return Ok(RunState::Done);
         };
         if !status.is_file() {
-            return Ok(Found::Unknown);
+            return Ok(RunState::Unknown);
         }
         let file = match retried(|| File::options().read(true).write(true).open(&path)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Done),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(RunState::Done),
             opened => opened?,
         };
         Ok(match files::is_locked(&file) {
-            Some(true) => Found::Alive,
-            Some(false) if is_at(&file, &path) => Found::Dead(Self {
+            Some(true) => RunState::Alive,
+            Some(false) if is_at(&file, &path) => RunState::Dead(Self {
                 stem: stem.to_owned(),
                 file,
                 is_kept: false,
             }),
             // Another run has cleaned up, and the name may be in use again.
-            Some(false) => Found::Alive,
-            None => Found::Unknown,
+            Some(false) => RunState::Alive,
+            None => RunState::Unknown,
         })
     }
 
-    /// The folder in the making, or the one for what is to be removed.
+    /// The folder that becomes the output; later the trash for entries that are about to be removed.
     pub fn draft(&self) -> PathBuf {
         draft(&self.stem)
     }
 
-    /// The folder that is replaced.
+    /// The path to which the folder that is replaced is moved.
     pub fn aside(&self) -> PathBuf {
         aside(&self.stem)
     }
@@ -122,7 +122,7 @@ impl Claim {
         self.file.write_all_at(&inventory.to_json(draft), 0)
     }
 
-    /// What [`Claim::write`] recorded; `None` if it recorded nothing, or was interrupted.
+    /// Reads what [`Claim::write`] recorded; `None` if it recorded nothing, or was interrupted.
     pub fn read(&self) -> io::Result<Option<(Identity, Inventory)>> {
         let bytes = files::status(&self.file)?.len();
         if bytes > MAX_BYTES {
@@ -133,7 +133,7 @@ impl Claim {
         Ok(Inventory::from_json(&json))
     }
 
-    /// Leaves the file for a later run to try again.
+    /// Leaves the file, so that a later run tries again.
     pub fn keep(&mut self) {
         self.is_kept = true;
     }
@@ -148,12 +148,12 @@ impl Drop for Claim {
     }
 }
 
-/// The path of the folder in the making.
+/// The path of [`Claim::draft`].
 pub(super) fn draft(stem: &Path) -> PathBuf {
     with_end(stem, DRAFT)
 }
 
-/// The path of the folder that is replaced.
+/// The path of [`Claim::aside`].
 pub(super) fn aside(stem: &Path) -> PathBuf {
     with_end(stem, ASIDE)
 }
@@ -192,7 +192,7 @@ mod tests {
         let desk = tempfile::tempdir().unwrap();
         let mut claim = Claim::new(desk.path(), OsStr::new("a.b")).unwrap();
         let stem = claim.stem.clone();
-        assert!(matches!(Claim::find(&stem).unwrap(), Found::Alive));
+        assert!(matches!(Claim::find(&stem).unwrap(), RunState::Alive));
         let name = claim.draft().file_name().unwrap().to_owned();
         assert_eq!(
             stem_of(&name, OsStr::new("a.b")),
@@ -201,9 +201,9 @@ mod tests {
         assert_eq!(stem_of(&name, OsStr::new("a")), None);
         claim.keep();
         drop(claim);
-        let found = Claim::find(&stem).unwrap();
-        assert!(matches!(&found, Found::Dead(claim) if claim.read().unwrap().is_none()));
-        drop(found);
-        assert!(matches!(Claim::find(&stem).unwrap(), Found::Done));
+        let state = Claim::find(&stem).unwrap();
+        assert!(matches!(&state, RunState::Dead(claim) if claim.read().unwrap().is_none()));
+        drop(state);
+        assert!(matches!(Claim::find(&stem).unwrap(), RunState::Done));
     }
 }

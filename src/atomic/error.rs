@@ -11,11 +11,11 @@ use crate::files;
 pub struct Error {
     /// The path of the output.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// Why it could not.
     pub problem: Box<Problem>,
 }
 
-/// What is wrong with an output's place.
+/// Why an output could not be put in place.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "every variant's message says what it means")]
 pub enum Problem {
@@ -33,7 +33,9 @@ pub enum Problem {
         "would go into the current folder, which was deleted; change to one that is there, or give the whole path of an output elsewhere"
     )]
     HereGone,
-    #[error("has no name that another folder could take; name the output folder by its own name")]
+    #[error(
+        "has no name of its own (`.`, `..` and `/` have none); name the output folder by its own name"
+    )]
     Nameless,
     #[error(
         "is where a disk is mounted, or holds such a place, and cannot be replaced in one step; name a folder inside it"
@@ -41,7 +43,7 @@ pub enum Problem {
     Mount,
     #[error("its folder does not exist; create {} first", .0.display())]
     FolderMissing(PathBuf),
-    #[error("cannot be there, for {} is no folder; name another output", .0.display())]
+    #[error("cannot be created, because {} is not a folder; name another output", .0.display())]
     NotInFolder(PathBuf),
     #[error("holds {}, where the output has something of another kind; move that elsewhere, or name another output", .0.display())]
     InTheWay(PathBuf),
@@ -52,7 +54,7 @@ pub enum Problem {
     )]
     TooLarge,
     #[error(
-        "cannot be written, for no more files can be open at once; raise that limit (ulimit -n; nothing was replaced)"
+        "cannot be written, because no more files can be open at once; raise that limit (ulimit -n; nothing was replaced)"
     )]
     TooManyOpen,
     #[error("cannot be written ({0}); check the folder's permissions (nothing was replaced)")]
@@ -74,7 +76,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// Attaches the place.
+    /// Attaches the output's path.
     pub fn of(self, path: &Path) -> Error {
         Error {
             path: path.to_owned(),
@@ -82,7 +84,7 @@ impl Problem {
         }
     }
 
-    /// What a link in the place of an output means: `/dev/stdout` is one, and so are all names in `/dev/fd`.
+    /// The problem with a link at an output's path. `/dev/stdout` is one, and so are all names in `/dev/fd`.
     pub(super) fn linked(path: &Path) -> Self {
         match files::target(path) {
             Ok(Some(target)) if !target.is_file() && !target.is_dir() => Self::Special,
@@ -90,7 +92,7 @@ impl Problem {
         }
     }
 
-    /// What a failed attempt to write means.
+    /// The problem that made a write fail.
     pub(crate) fn writing(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
@@ -100,7 +102,7 @@ impl Problem {
         }
     }
 
-    /// What a failed attempt to put something where nothing must stand means.
+    /// The problem that kept an output from a path that must be free.
     pub(super) fn putting_at_new(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::AlreadyExists => Self::Exists,

@@ -8,7 +8,7 @@ use crate::files::{self, is_at, retried};
 
 use super::Problem;
 
-/// Puts a folder at a free place; fails with `AlreadyExists` if the place is taken.
+/// Moves a folder to a free path; fails with `AlreadyExists` if the path is taken.
 pub(super) fn put_at_new(new: &Path, place: &Path) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     let put = retried(|| Ok(renameat_with(CWD, new, CWD, place, RenameFlags::NOREPLACE)?));
@@ -17,28 +17,28 @@ pub(super) fn put_at_new(new: &Path, place: &Path) -> io::Result<()> {
             if files::entry(place)?.is_some() {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
-            // If something appears in this moment, the system replaces it if it is an empty folder and refuses otherwise.
+            // If something appears at this moment, the system replaces an empty folder and refuses anything else.
             files::rename(new, place)
         }
         put => put,
     }
 }
 
-/// Replaces a folder by another, which is open as `draft`; the old one is then at `aside`. This is one step if the file system can
-/// exchange two names.
+/// Replaces a folder by another, which is open as `draft`; the old one is then at `aside`. This is one step if the file
+/// system can exchange two names.
 ///
-/// Others, such as NFS, need two steps: between them nothing is at the place, and a process that is killed in this moment leaves
-/// the old folder aside.
+/// Other file systems, such as NFS, need two steps. Between them nothing is at the place, and if the process is killed
+/// there, the old folder stays at `aside`.
 pub(super) fn replace(draft: &File, new: &Path, place: &Path, aside: &Path) -> Result<(), Problem> {
-    // So that the old folder never has the name of a draft, which any run may remove, not even for a moment.
+    // The old folder must never have the name of a draft, even for a moment, because any run may remove a draft.
     files::rename(new, aside).map_err(Problem::writing)?;
     let exchanged = exchange(aside, place);
-    // A file server's answer may be lost: what counts is what was done.
+    // A file server's reply may be lost, so look at what was done.
     if exchanged.is_ok() || is_at(draft, place) {
         return Ok(());
     }
     files::rename(aside, new).map_err(|error| {
-        // No run would look for the draft there.
+        // No later run would look for the draft there.
         if is_at(draft, aside) {
             let _ = files::remove_folder_and_all(aside);
         }
@@ -60,9 +60,9 @@ fn replace_in_two_steps(new: &Path, place: &Path, aside: &Path) -> Result<(), Pr
     files::rename(new, place).map_err(|error| put_back(aside, place, error))
 }
 
-/// Puts the old folder back after this error kept the new one from its place; returns the problem to report.
+/// Puts the old folder back after the new one could not be put in place; returns the problem to report.
 fn put_back(aside: &Path, place: &Path, error: io::Error) -> Problem {
-    // Anything that another program has put there meanwhile stays.
+    // Must not replace what another program has put there meanwhile.
     match put_at_new(aside, place) {
         Ok(()) => Problem::writing(error),
         Err(_) => Problem::Stranded {

@@ -1,4 +1,4 @@
-//! Where a file may be written, and how it gets there in one step.
+//! Writing a file in one step, to a destination that was checked beforehand.
 
 use std::fs::Permissions;
 use std::io::{self, Write};
@@ -11,23 +11,23 @@ use super::folder::{or_here, refuse_deleted_here};
 use super::temporary_file::{TemporaryFile, remove_abandoned};
 use super::{Durability, Error, Problem};
 
-/// A place where a file may be written, checked before anything is computed.
+/// A path where a file may be written, checked before anything is computed.
 #[derive(Debug)]
 pub struct FileDestination {
     path: PathBuf,
     folder: PathBuf,
-    /// Whether a file there is to be replaced.
+    /// Whether a file that exists may be replaced.
     may_replace: bool,
-    /// The permissions of the one that is.
+    /// The permissions of the file that is replaced.
     replaced: Option<Permissions>,
 }
 
 impl FileDestination {
-    /// Checks that a file may be written at `path`, which must be a regular file, with `replace`, or not exist.
+    /// Checks that a file may be written at `path`, which must not exist or, with `replace`, must be a regular file.
     ///
     /// # Errors
     ///
-    /// Where something stands in the way: a file without `replace`, a link, folder or device, a missing folder.
+    /// If `path` is a link, a folder, a device, or a file without `replace`, or its folder is missing.
     pub fn check(path: &Path, replace: bool) -> Result<Self, Error> {
         Self::try_check(path, replace).map_err(|problem| problem.of(path))
     }
@@ -61,16 +61,16 @@ impl FileDestination {
         })
     }
 
-    /// Where the file goes.
+    /// The path that was checked.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes a whole file, which appears complete or not at all.
+    /// Writes the file, which appears complete or not at all.
     ///
     /// # Errors
     ///
-    /// Where the folder cannot be written to or the disk is full.
+    /// If the folder cannot be written to or the disk is full.
     pub fn write(&self, bytes: &[u8], durability: Durability) -> Result<(), Error> {
         let written = self.temporary_file().and_then(|file| {
             file.as_file().write_all(bytes)?;
@@ -82,8 +82,8 @@ impl FileDestination {
             .map_err(|problem| problem.of(&self.path))
     }
 
-    /// A file in the destination's folder, with the mode that the destination is to have. What killed runs have left of others
-    /// like it there is removed.
+    /// Creates a temporary file in the destination's folder, with the mode of the file that it replaces, and removes those that
+    /// killed runs left there.
     pub(crate) fn temporary_file(&self) -> io::Result<TemporaryFile> {
         remove_abandoned(&self.folder);
         let file = TemporaryFile::create(&self.folder)?;
@@ -93,7 +93,7 @@ impl FileDestination {
         Ok(file)
     }
 
-    /// Makes the file the destination in one step, after and before which the disk holds what it should.
+    /// Moves the temporary file to the destination in one step, and syncs it and its folder, if required.
     pub(crate) fn put_in_place(
         &self,
         file: TemporaryFile,

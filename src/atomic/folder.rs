@@ -1,4 +1,4 @@
-//! The place of a folder: a name in its parent folder.
+//! The destination of a folder: a name in its parent folder.
 
 use std::env;
 use std::ffi::OsStr;
@@ -11,15 +11,15 @@ use crate::files::{self, retried};
 
 use super::Problem;
 
-/// A path by which a folder can be put in its place: it ends in the folder's own name.
+/// A path at which a folder can be put in place, because it ends in the folder's own name.
 #[derive(Debug)]
-pub(crate) struct FolderPlace {
+pub(crate) struct FolderDestination {
     path: PathBuf,
 }
 
-/// What is at a place now.
+/// What exists at a destination.
 #[derive(Debug)]
-pub(crate) enum Standing {
+pub(crate) enum Existing {
     Nothing,
     Folder(Metadata),
     File,
@@ -27,8 +27,8 @@ pub(crate) enum Standing {
     Special,
 }
 
-impl FolderPlace {
-    /// The place at a path.
+impl FolderDestination {
+    /// The destination at a path.
     ///
     /// # Errors
     ///
@@ -38,7 +38,7 @@ impl FolderPlace {
             return Err(Problem::Nameless);
         };
         refuse_deleted_here(path)?;
-        // Without a trailing slash, which would follow a link.
+        // Drops a trailing slash, which would follow a link.
         Ok(Self {
             path: or_here(path.parent()).join(name),
         })
@@ -48,30 +48,30 @@ impl FolderPlace {
         &self.path
     }
 
-    /// The folder around it.
+    /// The folder that contains it.
     pub fn parent(&self) -> &Path {
         or_here(self.path.parent())
     }
 
-    /// Its name in there.
+    /// Its name in the parent folder.
     pub fn name(&self) -> &OsStr {
-        self.path.file_name().expect("a place has a name")
+        self.path.file_name().expect("a destination has a name")
     }
 
-    /// What is there now.
+    /// What exists there now.
     ///
     /// # Errors
     ///
-    /// If it is a link, or cannot be looked at.
-    pub fn standing(&self) -> Result<Standing, Problem> {
+    /// If it is a link, or its metadata cannot be read.
+    pub fn existing(&self) -> Result<Existing, Problem> {
         let Some(status) = files::entry(&self.path).map_err(Problem::Unwritable)? else {
-            return Ok(Standing::Nothing);
+            return Ok(Existing::Nothing);
         };
         match status {
             status if status.is_symlink() => Err(Problem::linked(&self.path)),
-            status if status.is_dir() => Ok(Standing::Folder(status)),
-            status if status.is_file() => Ok(Standing::File),
-            _ => Ok(Standing::Special),
+            status if status.is_dir() => Ok(Existing::Folder(status)),
+            status if status.is_file() => Ok(Existing::File),
+            _ => Ok(Existing::Special),
         }
     }
 
@@ -99,7 +99,7 @@ fn is_mount_root(_: &Path) -> bool {
     false
 }
 
-/// The parent folder of a path, or `.` if it has no name.
+/// A parent folder, or `.` if it is missing or empty, as that of a bare name is.
 pub(crate) fn or_here(folder: Option<&Path>) -> &Path {
     folder
         .filter(|folder| !folder.as_os_str().is_empty())

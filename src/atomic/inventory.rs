@@ -1,10 +1,10 @@
 //! The entries of a folder about to be replaced that the new folder accounts for.
 //!
-//! Other programs may go on working in a folder while it is replaced, and even afterwards if it is their current folder. So no
-//! entry is removed with the old folder by its name alone: it must still be the one that was seen.
+//! Other programs may write to a folder while it is replaced, and even afterwards if it is their current folder. So an entry is
+//! not removed with the old folder by its name alone: it must still be the one that was seen.
 //!
-//! While the folder is replaced, the inventory lies in a file beside it, so that after a run was killed the next one can tell
-//! what it left.
+//! While the folder is replaced, a file beside it holds the inventory, so that if the run is killed, the next one knows what
+//! it may remove.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -20,11 +20,11 @@ use crate::files::{Identity, Version};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Entry {
-    /// It belongs to what is replaced, whatever it is.
+    /// It belongs to the output that is replaced, whatever it holds.
     Replaced,
-    /// It is replaced by another version, if it is still this one.
+    /// The new folder replaces this version of it.
     ReplacedVersion(Version),
-    /// The new folder has the same file by another link.
+    /// The new folder has a hard link to the same file.
     Linked(Identity),
     /// The new folder has a copy.
     Copied { from: Version, to: Version },
@@ -42,8 +42,8 @@ impl Entry {
         }
     }
 
-    /// Whether the entry of the new folder was taken over from the old one and not changed since, so that a later version from there
-    /// may replace it.
+    /// Whether the new folder's entry was taken over from the old folder and not changed since, so that a later version from
+    /// there may replace it.
     pub fn is_taken_over(self, status: &Metadata) -> bool {
         match self {
             Self::Replaced | Self::ReplacedVersion(_) => false,
@@ -75,7 +75,7 @@ impl Inventory {
         self.folders.extend(folders.map(Path::to_owned));
     }
 
-    /// What is known of an entry.
+    /// Why an entry may be removed; `None` if it is unknown.
     pub fn get(&self, path: &Path) -> Option<Entry> {
         self.entries.get(path).copied()
     }
@@ -86,7 +86,7 @@ impl Inventory {
     }
 }
 
-/// An inventory as stored in a file: paths are bytes, as they need not be UTF-8.
+/// An inventory as stored in a file. Paths are bytes, because they may not be UTF-8.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredInventory {
@@ -96,7 +96,7 @@ struct StoredInventory {
 }
 
 impl Inventory {
-    /// As JSON, with the identity of the folder that takes the place.
+    /// The JSON of this inventory and the identity of the new folder.
     pub fn to_json(&self, draft: Identity) -> Vec<u8> {
         let bytes = |path: &PathBuf| path.as_os_str().as_bytes().to_vec();
         let entries = self.entries.iter();
@@ -108,7 +108,7 @@ impl Inventory {
         serde_json::to_vec(&stored).expect("plain data")
     }
 
-    /// From JSON; `None` if it is not this program's, or its writer was killed while writing it.
+    /// Parses that JSON; `None` if it is not this program's, or was cut because its writer was killed.
     pub fn from_json(json: &[u8]) -> Option<(Identity, Self)> {
         let stored: StoredInventory = serde_json::from_slice(json).ok()?;
         let path = |bytes| PathBuf::from(OsString::from_vec(bytes));

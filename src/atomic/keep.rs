@@ -1,7 +1,7 @@
-//! Taking entries over from a folder that is to be replaced.
+//! Taking entries over from a folder that is about to be replaced.
 //!
-//! Hard links are safe and free here: the old folder is removed, so no file keeps two names. Between an input and an output that
-//! both stay they would be a trap: programs that write a file in place, such as safetensors' `save_file`, would change both.
+//! Hard links are safe here: the old folder is removed, so no file keeps two names. They would not be between an input and an
+//! output that both stay: programs that write a file in place, such as safetensors' `save_file`, would change both.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -25,11 +25,11 @@ pub(crate) struct Keeper<'a> {
 }
 
 impl<'a> Keeper<'a> {
-    /// From one folder to another.
+    /// Takes entries over from one folder to another.
     ///
     /// # Errors
     ///
-    /// If the system does not tell which disk the old one is on.
+    /// If the old folder's metadata cannot be read.
     pub fn new(
         old: &'a Path,
         new: &'a Path,
@@ -46,11 +46,12 @@ impl<'a> Keeper<'a> {
         })
     }
 
-    /// Takes every entry over, subfolders included. Files that the new folder has already stay.
+    /// Takes every entry over, including subfolders. Files that the new folder already has stay.
     ///
     /// # Errors
     ///
-    /// If an entry can be neither linked nor copied, another disk is mounted in one, or one is a folder and its namesake is not.
+    /// If an entry can be neither linked nor copied, another disk is mounted in the folder, or an entry and the new folder's
+    /// entry of the same name are of different kinds.
     pub fn keep_all(&mut self) -> Result<(), Problem> {
         self.keep_entries(Path::new(""))
     }
@@ -66,7 +67,7 @@ impl<'a> Keeper<'a> {
     /// As [`Keeper::keep_all`], for the entry at this path within the folders.
     pub fn keep(&mut self, path: &Path) -> Result<(), Problem> {
         let (from, to) = (self.old.join(path), self.new.join(path));
-        // If it is gone, it was a temporary file of another program.
+        // It may be gone again, as another program's temporary file.
         let Some(status) = files::entry(&from).map_err(not_kept(&from))? else {
             return Ok(());
         };
@@ -93,8 +94,8 @@ impl<'a> Keeper<'a> {
         self.durability.sync(&folder)
     }
 
-    /// Takes over an entry that is not a folder and that the new folder does not have: a symbolic link is copied, anything else gets
-    /// a hard link.
+    /// Takes over an entry that is not a folder and that the new folder does not have: a symbolic link is copied, anything
+    /// else gets a hard link.
     fn keep_file(&mut self, path: &Path, status: &Metadata) -> Result<(), Problem> {
         let (from, to) = (self.old.join(path), self.new.join(path));
         let entry = if status.is_symlink() {
@@ -104,14 +105,14 @@ impl<'a> Keeper<'a> {
         } else {
             match files::hard_link(&from, &to) {
                 Ok(()) => {
-                    // Of what was linked, which another program may have put there since it was looked at.
+                    // Another program may have replaced the file since its status was read, so record the one that was linked.
                     let linked = files::entry(&to).and_then(|status| status.ok_or_else(gone));
                     Entry::Linked(Identity::of(&linked.map_err(Problem::writing)?))
                 }
                 Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
                     return Err(Problem::Mount);
                 }
-                // Not every file system has hard links, nor may everybody make one of any file.
+                // Some file systems have no hard links, and not every user may link to any file.
                 Err(error) if status.is_file() && cannot_link(&error) => {
                     self.copy(&from, &to)?;
                     copied(status, &to)?
@@ -133,7 +134,7 @@ impl<'a> Keeper<'a> {
     }
 }
 
-/// What the inventory says of a copy.
+/// The inventory's entry for a copy.
 fn copied(from: &Metadata, to: &Path) -> Result<Entry, Problem> {
     let copy = files::entry(to).and_then(|status| status.ok_or_else(gone));
     Ok(Entry::Copied {
@@ -142,7 +143,7 @@ fn copied(from: &Metadata, to: &Path) -> Result<Entry, Problem> {
     })
 }
 
-/// What file systems without hard links answer, or those that do not allow one of this file (link(2)).
+/// Whether the file system has no hard links, or does not allow one to this file (link(2)).
 fn cannot_link(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let answers = [

@@ -1,7 +1,7 @@
-//! Leftovers of killed runs beside the place of their output.
+//! Leftovers of killed runs beside their output.
 //!
-//! What such a run made is removed. The folder that it replaced may hold the only copy of something: it is removed according to
-//! its inventory if that is known to apply, and reported otherwise.
+//! What such a run made is removed. The folder that it replaced may hold the only copy of a file: it is removed according to
+//! its inventory if that applies, and reported otherwise.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 
 use crate::files::{self, Identity};
 
-use super::claim::{self, Claim, Found, stem_of};
+use super::claim::{self, Claim, RunState, stem_of};
 use super::replaced::Replaced;
-use super::{FolderPlace, Problem, exchange, or_here};
+use super::{FolderDestination, Problem, exchange, or_here};
 
-/// Removes the leftovers of killed runs beside a place, as far as possible. Returns the folders that such runs replaced, or were
-/// about to, and that may hold the only copy of something.
-pub(super) fn clean(place: &FolderPlace) -> Vec<PathBuf> {
+/// Removes the leftovers of killed runs beside an output, as far as possible. Returns the folders that such runs replaced,
+/// or were about to replace, and that may hold the only copy of a file.
+pub(super) fn clean(place: &FolderDestination) -> Vec<PathBuf> {
     let found = files::names(place.parent()).unwrap_or_default();
     let stems = found.iter().filter_map(|name| stem_of(name, place.name()));
     let stems: BTreeSet<PathBuf> = stems.map(|stem| place.parent().join(stem)).collect();
@@ -25,74 +25,74 @@ pub(super) fn clean(place: &FolderPlace) -> Vec<PathBuf> {
 }
 
 /// Whether nothing is left of the folder that the run with these names replaced, or the run is alive and will remove it.
-fn is_clean(stem: &Path, place: &FolderPlace) -> bool {
+fn is_clean(stem: &Path, place: &FolderDestination) -> bool {
     let aside = claim::aside(stem);
-    // An empty folder holds nothing. If the state of its run is unknown, the run may be alive, and copes.
+    // Removes only an empty folder. A run of unknown state may be alive, but copes with that.
     let is_gone = || {
         let _ = files::remove_folder(&aside);
         matches!(files::entry(&aside), Ok(None))
     };
     match Claim::find(stem) {
-        Ok(Found::Alive) => true,
-        Ok(Found::Unknown) | Err(_) => is_gone(),
-        Ok(Found::Done) => {
+        Ok(RunState::Alive) => true,
+        Ok(RunState::Unknown) | Err(_) => is_gone(),
+        Ok(RunState::Done) => {
             let _ = files::remove_folder_and_all(&claim::draft(stem));
             is_gone()
         }
-        Ok(Found::Dead(mut claim)) => {
+        Ok(RunState::Dead(mut claim)) => {
             let draft = claim.draft();
             let _ = files::remove_folder_and_all(&draft);
-            let settled = if is_gone() {
+            let removed = if is_gone() {
                 Ok(true)
             } else {
-                is_settled(&claim, place)
+                try_remove_replaced(&claim, place)
             };
-            // A later run may succeed. If the inventory is useless, its file is removed.
-            if settled.is_err() || !matches!(files::entry(&draft), Ok(None)) {
+            // Keep the file if a later run may succeed. If the inventory does not apply, it is of no use.
+            if removed.is_err() || !matches!(files::entry(&draft), Ok(None)) {
                 claim.keep();
             }
-            settled.unwrap_or(false)
+            removed.unwrap_or(false)
         }
     }
 }
 
-/// Removes what a dead run replaced, as far as its inventory is known to apply; returns whether nothing is left.
-fn is_settled(claim: &Claim, place: &FolderPlace) -> io::Result<bool> {
+/// Removes the folder that a dead run replaced, if its inventory applies; returns whether nothing is left.
+fn try_remove_replaced(claim: &Claim, place: &FolderDestination) -> io::Result<bool> {
     let Some((draft, inventory)) = claim.read()? else {
         return Ok(false);
     };
     let is_draft = |status: &fs::Metadata| draft.is_unique() && Identity::of(status) == draft;
     let aside = claim.aside();
     if files::entry(&aside)?.is_some_and(|status| is_draft(&status)) {
-        // The run was killed before the draft came to the place.
+        // The run was killed before the draft was put in place.
         files::remove_folder_and_all(&aside)?;
         return Ok(true);
     }
     if files::entry(place.path())?.is_some_and(|there| is_draft(&there)) {
-        return Replaced::settle(claim, place, &inventory).map(|()| true);
+        return Replaced::try_remove(claim, place, &inventory).map(|()| true);
     }
-    // The draft never came there, or is gone again.
+    // The draft was never put in place, or is gone again.
     Ok(false)
 }
 
-/// The folders that runs moved away from a path before they were killed, so that nothing is there now.
+/// The folders that killed runs moved away from a path without putting another there.
 ///
 /// # Errors
 ///
 /// If the parent folder cannot be listed.
 pub(crate) fn moved_away(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut left = Vec::new();
-    for (aside, found) in asides(path)? {
+    for (aside, state) in asides(path)? {
         // A run that is alive is about to put another folder there.
-        if !matches!(found, Found::Alive) {
+        if !matches!(state, RunState::Alive) {
             left.push(aside);
         }
     }
     Ok(left)
 }
 
-impl FolderPlace {
-    /// As [`FolderPlace::of`], after putting back the folder that a run moved away from there before it was killed.
+impl FolderDestination {
+    /// As [`FolderDestination::of`], after putting back the folder that a killed run moved away from there.
     pub fn recovered(path: &Path) -> Result<Self, Problem> {
         let place = Self::of(path)?;
         put_back(&place);
@@ -100,17 +100,17 @@ impl FolderPlace {
     }
 }
 
-/// Puts back the folder that a run, killed between the two steps of replacing it, moved away from a place where nothing is now.
-/// If that is impossible, or there are several, [`clean`] reports them.
-fn put_back(place: &FolderPlace) {
+/// If nothing is at the place, puts back the folder that a run moved away before it was killed between the two steps of
+/// replacing it. If that is impossible, or there are several such folders, [`clean`] reports them.
+fn put_back(place: &FolderDestination) {
     if !matches!(files::entry(place.path()), Ok(None)) {
         return;
     }
     let asides = asides(place.path()).unwrap_or_default();
-    let [(aside, Found::Dead(claim))] = &asides[..] else {
+    let [(aside, RunState::Dead(claim))] = &asides[..] else {
         return;
     };
-    // The draft is still beside the place. If it is not, it was put there, and whoever removed it does not expect the old folder.
+    // If the draft is gone, it was put in place, and whoever removed it does not expect the old folder.
     let is_between_steps = match (claim.read(), files::entry(&claim.draft())) {
         (Ok(Some((draft, _))), Ok(Some(status))) => {
             draft.is_unique() && Identity::of(&status) == draft
@@ -118,13 +118,13 @@ fn put_back(place: &FolderPlace) {
         _ => false,
     };
     if is_between_steps {
-        // The run's other leftovers are removed when the next folder is put there.
+        // The next run that replaces the folder removes the other leftovers.
         let _ = exchange::put_at_new(aside, place.path());
     }
 }
 
-/// The folders that runs have moved away from a path, and the state of these runs; nothing is changed.
-fn asides(path: &Path) -> io::Result<Vec<(PathBuf, Found)>> {
+/// The folders that runs have moved away from a path, and the states of these runs. Changes nothing.
+fn asides(path: &Path) -> io::Result<Vec<(PathBuf, RunState)>> {
     let parent = or_here(path.parent());
     let Some(name) = path.file_name() else {
         return Ok(Vec::new());
@@ -136,11 +136,11 @@ fn asides(path: &Path) -> io::Result<Vec<(PathBuf, Found)>> {
     for stem in stems {
         let aside = claim::aside(&stem);
         if files::entry(&aside)?.is_some() {
-            let mut found = Claim::find(&stem)?;
-            if let Found::Dead(claim) = &mut found {
+            let mut state = Claim::find(&stem)?;
+            if let RunState::Dead(claim) = &mut state {
                 claim.keep();
             }
-            asides.push((aside, found));
+            asides.push((aside, state));
         }
     }
     Ok(asides)
@@ -163,7 +163,7 @@ mod tests {
     fn only_drafts_of_dead_runs_on_their_way_to_the_same_name_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let parent = folder.path();
-        let place = FolderPlace::of(&parent.join("out")).unwrap();
+        let place = FolderDestination::of(&parent.join("out")).unwrap();
         let replaced = ".out.inmerge-abc123.old";
         let kept = [
             ".other.inmerge-abc123.tmp",
@@ -182,7 +182,7 @@ mod tests {
         let dead = parent.join(".out.inmerge-abc123.tmp");
         fs::create_dir_all(dead.join("inner")).unwrap();
         fs::write(dead.join("inner/file"), "x").unwrap();
-        // Whether the folder itself is there or not: it may be another one by now.
+        // Whether the output exists or not: it may be another folder by now.
         for _ in 0..2 {
             let left = clean(&place);
             assert_eq!(left, [parent.join(replaced)]);
@@ -200,9 +200,9 @@ mod tests {
         assert_eq!(names(parent), kept);
     }
 
-    /// A folder that holds `file`, a draft of another on its way there, and its inventory.
-    fn half_way(desk: &Path) -> (FolderPlace, TemporaryFolder, Inventory) {
-        let place = FolderPlace::of(&desk.join("out")).unwrap();
+    /// A folder that holds `file`, a draft that is about to replace it, and its inventory.
+    fn half_way(desk: &Path) -> (FolderDestination, TemporaryFolder, Inventory) {
+        let place = FolderDestination::of(&desk.join("out")).unwrap();
         fs::create_dir(place.path()).unwrap();
         fs::write(place.path().join("file"), "old").unwrap();
         let draft = TemporaryFolder::create(&place).unwrap();
@@ -214,15 +214,15 @@ mod tests {
         (place, draft, inventory)
     }
 
-    /// The same after the draft has taken the folder's place.
-    fn replaced(desk: &Path) -> (FolderPlace, Replaced) {
+    /// The same after the draft has replaced the folder.
+    fn replaced(desk: &Path) -> (FolderDestination, Replaced) {
         let (place, mut draft, inventory) = half_way(desk);
         let replaced = draft.replace(&place, inventory, Durability::Unsynced);
         (place, replaced.unwrap())
     }
 
-    /// The same as left by a run that is killed between the two steps, and where the folder was moved to.
-    fn between_steps(desk: &Path) -> (FolderPlace, PathBuf) {
+    /// The same after the run was killed between the two steps, and the path to which the folder was moved.
+    fn between_steps(desk: &Path) -> (FolderDestination, PathBuf) {
         let (place, draft, inventory) = half_way(desk);
         let own = Identity::of(&draft.as_file().metadata().unwrap());
         let path = draft.path().to_owned();
@@ -257,7 +257,7 @@ mod tests {
         let desk = tempfile::tempdir().unwrap();
         let (place, replaced) = replaced(desk.path());
         let aside = replaced.path();
-        // As it is between two steps; then the trainer makes the folder anew.
+        // As it is between the two steps; then the trainer makes the folder anew.
         fs::remove_dir_all(place.path()).unwrap();
         assert!(
             moved_away(place.path()).unwrap().is_empty(),

@@ -1,4 +1,4 @@
-//! Links whose target is missing.
+//! Dangling links.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,15 +7,15 @@ use crate::files::{self, retried};
 
 use super::folder::or_here;
 
-/// Links that the system follows in a row, at most (path_resolution(7)).
-const MOST_LINKS: usize = 40;
+/// The maximum number of links that the system follows in a row (path_resolution(7)).
+const MAX_LINKS: usize = 40;
 
-/// The missing target of a link, through other links if need be; `None` if the path is no link or its target exists.
+/// The missing target of a link, or of the last in a chain of links; `None` if the path is not a link, or its target exists.
 pub(crate) fn missing_target(link: &Path) -> Option<PathBuf> {
     let mut path = link.to_owned();
-    for _ in 0..MOST_LINKS {
+    for _ in 0..MAX_LINKS {
         let target = retried(|| fs::read_link(&path)).ok()?;
-        // A relative target counts from the folder of the link.
+        // A relative target is relative to the link's folder.
         path = match or_here(path.parent()) {
             here if here == Path::new(".") => target,
             folder => folder.join(target),

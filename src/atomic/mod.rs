@@ -1,7 +1,7 @@
 //! Putting files and folders in place in one step.
 //!
-//! An output is written under a temporary name, or none, on the same disk, and then put in place as a whole: nobody ever sees a
-//! half-written one, and if writing fails, whatever was there before is untouched.
+//! An output is written to the same disk without a name or under a temporary one, and then put in place as a whole: nobody ever
+//! sees a half-written output, and if writing fails, whatever was there before is untouched.
 
 mod attributes;
 mod claim;
@@ -25,7 +25,7 @@ pub use file::FileDestination;
 pub use warning::Warning;
 
 pub(crate) use attributes::take_over;
-pub(crate) use folder::{FolderPlace, Standing, or_here, refuse_deleted_here};
+pub(crate) use folder::{Existing, FolderDestination, or_here, refuse_deleted_here};
 pub(crate) use inventory::{Entry, Inventory};
 pub(crate) use keep::Keeper;
 pub(crate) use leftovers::moved_away;

@@ -1,4 +1,4 @@
-//! Removing a folder that was replaced, without losing what was written into it meanwhile.
+//! Removing a folder that was replaced, without losing what other programs wrote to it meanwhile.
 
 use std::fs::Metadata;
 use std::io;
@@ -9,9 +9,9 @@ use crate::files::{self, Identity};
 
 use super::claim::Claim;
 use super::inventory::{Entry, Inventory};
-use super::{FolderPlace, Warning};
+use super::{FolderDestination, Warning};
 
-/// Attempts at a folder that others write into, or that another run removes too.
+/// Attempts to remove a folder to which others write, or which another run also removes.
 const ATTEMPTS: usize = 100;
 
 /// A folder that was replaced by another.
@@ -26,41 +26,41 @@ impl Replaced {
         Self { claim, inventory }
     }
 
-    /// The entries that the new folder accounts for; more may be added.
+    /// The entries that the new folder accounts for, to which more may be added.
     pub fn inventory(&mut self) -> &mut Inventory {
         &mut self.inventory
     }
 
-    /// Where it is now.
+    /// Its current path.
     pub fn path(&self) -> PathBuf {
         self.claim.aside()
     }
 
-    /// Leaves it there, and returns the warning that says so.
+    /// Leaves it there, and returns a warning that says so.
     pub fn left(mut self, error: io::Error) -> Warning {
         let folder = self.path();
         self.claim.keep();
         Warning::OldRemains { folder, error }
     }
 
-    /// Removes it. Entries that were added or replaced after the inventory was made are moved into the new folder; if that has a
+    /// Removes it. Entries that were added or replaced after the inventory was made are moved to the new folder. If that has a
     /// different version too, they stay, and the returned warning says so.
-    pub fn remove(self, place: &FolderPlace) -> Option<Warning> {
-        let error = Self::settle(&self.claim, place, &self.inventory).err()?;
+    pub fn remove(self, place: &FolderDestination) -> Option<Warning> {
+        let error = Self::try_remove(&self.claim, place, &self.inventory).err()?;
         Some(self.left(error))
     }
 
-    /// As [`Replaced::remove`], of the folder that a run replaced under these names.
-    pub(super) fn settle(
+    /// As [`Replaced::remove`], for the folder that the run with this claim replaced.
+    pub(super) fn try_remove(
         claim: &Claim,
-        place: &FolderPlace,
+        place: &FolderDestination,
         inventory: &Inventory,
     ) -> io::Result<()> {
         let (old, trash) = (claim.aside(), claim.draft());
-        // Entries are moved to the trash before they are removed, so that nothing that a program writes to the old folder in this
-        // moment is removed with them.
+        // Entries are moved to the trash before they are removed, so that a file that another program writes to the old
+        // folder at this moment is not removed with them.
         files::create_folder(&trash)?;
-        let mut turn = Settling {
+        let mut pass = RemovalPass {
             old: &old,
             new: place.path(),
             trash: &trash,
@@ -71,12 +71,12 @@ impl Replaced {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let settled = turn
-                .settle_folder(Path::new(""))
+            let removed = pass
+                .remove_contents(Path::new(""))
                 .and_then(|()| files::remove_folder(&old));
-            match settled {
+            match removed {
                 Ok(()) => break,
-                // Another run removes it too.
+                // Another run is also removing it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     if files::entry(&old)?.is_none() {
                         break;
@@ -85,7 +85,7 @@ impl Replaced {
                         return Err(error);
                     }
                 }
-                // Something was added.
+                // Another program has added an entry.
                 Err(error)
                     if error.kind() == io::ErrorKind::DirectoryNotEmpty && attempt < ATTEMPTS => {}
                 Err(error) => {
@@ -95,13 +95,13 @@ impl Replaced {
             }
         }
         match files::remove_folder_and_all(&trash) {
-            // NFS renames removed files that are still open until they are closed: the next run removes them.
+            // NFS only renames removed files while they are open; the next run removes those.
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
             removed => removed,
         }
     }
 
-    /// Leaves it as a killed run does.
+    /// Leaves it, as a killed run does.
     #[cfg(test)]
     pub fn forget(mut self) {
         self.claim.keep();
@@ -109,34 +109,34 @@ impl Replaced {
 }
 
 /// One pass through a replaced folder.
-struct Settling<'a> {
+struct RemovalPass<'a> {
     old: &'a Path,
     new: &'a Path,
     trash: &'a Path,
     /// The disk that the folder is on.
     device: Option<u64>,
-    /// Entries in the trash, which are their numbers there.
+    /// Number of entries in the trash, whose names there count up from 0.
     moved: usize,
     inventory: &'a Inventory,
 }
 
-impl Settling<'_> {
-    fn settle_folder(&mut self, folder: &Path) -> io::Result<()> {
+impl RemovalPass<'_> {
+    fn remove_contents(&mut self, folder: &Path) -> io::Result<()> {
         let path = self.old.join(folder);
         let status = files::entry(&path)?.ok_or(io::ErrorKind::NotFound)?;
         if *self.device.get_or_insert(status.dev()) != status.dev() {
             return Err(io::ErrorKind::CrossesDevices.into());
         }
-        // An entry that fails does not keep the others from being settled.
+        // If one entry fails, the others are still removed.
         let mut failed = Ok(());
         for name in files::names(&path)? {
-            let settled = self.settle(&folder.join(name));
-            failed = failed.and(settled);
+            let removed = self.remove_entry(&folder.join(name));
+            failed = failed.and(removed);
         }
         failed
     }
 
-    fn settle(&mut self, entry: &Path) -> io::Result<()> {
+    fn remove_entry(&mut self, entry: &Path) -> io::Result<()> {
         let (from, to) = (self.old.join(entry), self.new.join(entry));
         let Some(own) = files::entry(&from)? else {
             return Ok(());
@@ -146,23 +146,23 @@ impl Settling<'_> {
             let has_folder = there.as_ref().is_some_and(Metadata::is_dir);
             if !has_folder && !self.inventory.has_folder(entry) {
                 return match there {
-                    None => self.save(entry),
+                    None => self.move_to_new(entry),
                     Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
                 };
             }
-            self.settle_folder(entry)?;
+            self.remove_contents(entry)?;
             return files::remove_folder(&from);
         }
         match (self.inventory.get(entry), there) {
-            (Some(known), _) if known.accounts_for(&own) => self.discard(entry, known, &own),
-            (_, None) => self.save(entry),
+            (Some(known), _) if known.accounts_for(&own) => self.move_to_trash(entry, known, &own),
+            (_, None) => self.move_to_new(entry),
             (Some(known), Some(there)) if known.is_taken_over(&there) => files::rename(&from, &to),
             _ => Err(io::ErrorKind::AlreadyExists.into()),
         }
     }
 
     /// Moves an entry to the trash.
-    fn discard(&mut self, entry: &Path, known: Entry, own: &Metadata) -> io::Result<()> {
+    fn move_to_trash(&mut self, entry: &Path, known: Entry, own: &Metadata) -> io::Result<()> {
         let trash = self.trash.join(self.moved.to_string());
         self.moved += 1;
         files::rename(&self.old.join(entry), &trash)?;
@@ -171,13 +171,13 @@ impl Settling<'_> {
         if is_same || matches!(known, Entry::Replaced) {
             return Ok(());
         }
-        // Another file took its name between the two calls: it goes back, and the next attempt settles it.
+        // Another file took its name between the two calls: put it back for the next attempt.
         files::rename(&trash, &self.old.join(entry))?;
         Err(io::ErrorKind::DirectoryNotEmpty.into())
     }
 
-    /// Moves an entry, which may be a folder, into the new folder, which has none of its name.
-    fn save(&mut self, entry: &Path) -> io::Result<()> {
+    /// Moves a file or folder to the new folder, in which its name is free.
+    fn move_to_new(&mut self, entry: &Path) -> io::Result<()> {
         let to = self.new.join(entry);
         if let Some(folder) = to.parent() {
             files::create_folders(folder)?;
@@ -216,18 +216,18 @@ mod tests {
         found
     }
 
-    /// A folder, what takes its place and holds all of it but for a new `shard`, and the inventory.
+    /// A folder, the one that replaces it with everything but `shard` taken over, and the inventory.
     struct Desk {
         desk: tempfile::TempDir,
         old: PathBuf,
-        place: FolderPlace,
+        place: FolderDestination,
         replaced: Option<Replaced>,
     }
 
     impl Desk {
         fn new() -> Self {
             let desk = tempfile::tempdir().unwrap();
-            let place = FolderPlace::of(&desk.path().join("new")).unwrap();
+            let place = FolderDestination::of(&desk.path().join("new")).unwrap();
             let claim = Claim::new(place.parent(), place.name()).unwrap();
             let old = claim.aside();
             fs::create_dir_all(old.join("sub/deep")).unwrap();
@@ -256,7 +256,7 @@ mod tests {
             self.replaced.take().unwrap().remove(&self.place)
         }
 
-        /// How many entries stand beside the new folder.
+        /// The number of entries beside the new folder.
         fn beside(&self) -> usize {
             fs::read_dir(self.desk.path()).unwrap().count() - 1
         }
@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(all(new), taken);
         assert_eq!(fs::metadata(new.join("file")).unwrap().nlink(), 2);
 
-        // Other programs write, replace and add meanwhile.
+        // Other programs write, replace and add files meanwhile.
         fs::write(old.join("file"), "written").unwrap();
         fs::write(old.join("sub/fresh"), "replaced").unwrap();
         fs::rename(old.join("sub/fresh"), old.join("sub/deep/file")).unwrap();

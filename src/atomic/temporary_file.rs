@@ -1,4 +1,4 @@
-//! A file that has no name until it is complete.
+//! Files that have no name, or a hidden one, until they are complete.
 
 use std::fs::{File, Metadata, Permissions};
 use std::io;
@@ -12,26 +12,26 @@ use crate::files::{self, is_at, retried};
 
 use super::or_here;
 
-/// The mode of a fresh file before the umask, as other programs create theirs.
+/// The mode of a new file before the umask, the same as other programs use.
 const MODE: u32 = 0o666;
 
-/// How a hidden name begins.
+/// The start of a hidden name.
 const PREFIX: &str = ".inmerge-";
 
-/// How a hidden name ends.
+/// The end of a hidden name.
 const SUFFIX: &str = ".tmp";
 
-/// Where nothing tells whether a file's maker lives: a run writes to its file all the time.
+/// Without locks, the age at which a file counts as abandoned: a run writes to its file all the time.
 const ABANDONED_AFTER: Duration = Duration::from_secs(600);
 
-/// Attempts to make a file that no other run takes for one of a dead run's in the moment before it is locked.
+/// Attempts to create and lock a file before another run takes it for that of a dead run.
 const ATTEMPTS: usize = 100;
 
-/// A new file in some folder, gone if it is dropped before it is put in its place.
+/// A new file in a folder, removed if it is dropped before it is put in place.
 ///
-/// On Linux it has no name to begin with (`O_TMPFILE`), so even a killed process or a power cut leaves nothing behind;
-/// file systems that cannot do that, such as NFS, give it a hidden name. It is locked while its maker lives, so that others
-/// can tell what a killed run has left behind.
+/// On Linux it has no name at first (`O_TMPFILE`), so that even a killed process or a power cut leaves nothing behind. On file
+/// systems that cannot do that, such as NFS, it has a hidden name. It is locked while its process is alive, so that others can
+/// recognize what a killed run left.
 #[derive(Debug)]
 pub(crate) struct TemporaryFile {
     folder: PathBuf,
@@ -46,7 +46,7 @@ enum Kind {
 }
 
 impl TemporaryFile {
-    /// Creates a file in the folder.
+    /// Creates a file that will be put in place in this folder.
     pub fn create(folder: &Path) -> io::Result<Self> {
         let file = create(folder)?;
         Ok(Self {
@@ -55,7 +55,7 @@ impl TemporaryFile {
         })
     }
 
-    /// Creates a file under its own name, which must be free, in a folder that is a draft itself.
+    /// Creates a file under its final name, which must be free, in a folder that is itself a draft.
     pub fn create_at(path: &Path) -> io::Result<Self> {
         let mut options = File::options();
         let options = options.read(true).write(true).create_new(true);
@@ -69,16 +69,16 @@ impl TemporaryFile {
         })
     }
 
-    /// Lets a file that was created under its own name stay there.
+    /// Keeps a file that was created under its final name.
     pub fn keep(self) -> io::Result<()> {
         match self.file {
             Kind::Named(file) => Ok(file.into_temp_path().keep().map(drop)?),
             #[cfg(target_os = "linux")]
-            Kind::Nameless(_) => unreachable!("it was created under its own name"),
+            Kind::Nameless(_) => unreachable!("it was created under its final name"),
         }
     }
 
-    /// Removes it; where that cannot be done, it stays.
+    /// Removes it; if that fails, it stays.
     pub fn remove(self) -> io::Result<()> {
         match self.file {
             Kind::Named(file) => files::remove_file(&file.into_temp_path().keep()?),
@@ -96,7 +96,7 @@ impl TemporaryFile {
         }
     }
 
-    /// Opens the file once more.
+    /// Opens the file again, for reading only.
     pub fn reopen(&self) -> io::Result<File> {
         retried(|| match &self.file {
             #[cfg(target_os = "linux")]
@@ -105,7 +105,7 @@ impl TemporaryFile {
         })
     }
 
-    /// Puts the file at a place in its folder where nothing stands; fails with `AlreadyExists` where something does.
+    /// Puts the file at a free path in its folder; fails with `AlreadyExists` if the path is taken.
     pub fn put_at_new(self, path: &Path) -> io::Result<()> {
         match self.file {
             #[cfg(target_os = "linux")]
@@ -120,10 +120,10 @@ impl TemporaryFile {
         }
     }
 
-    /// Puts the file at a place in its folder, replacing in one step what stands there.
+    /// Puts the file at a path in its folder, and replaces in one step what exists there.
     pub fn replace(self, path: &Path) -> io::Result<()> {
         match self.file {
-            // A link cannot replace a file, a rename can; so the file gets a name for the moment between the two.
+            // Only a rename can replace a file, and it needs a name to start from.
             #[cfg(target_os = "linux")]
             Kind::Nameless(file) => {
                 let named = hidden_name().make_in(&self.folder, |name| link(&file, name))?;
@@ -137,21 +137,21 @@ impl TemporaryFile {
     }
 }
 
-/// Gives a file its name; where that fails, the file goes.
+/// Renames a file; if that fails, removes it.
 fn rename(mut hidden: TempPath, path: &Path) -> io::Result<()> {
     files::rename(&hidden, path)?;
     hidden.disable_cleanup(true);
     Ok(())
 }
 
-/// Removes files that killed runs have left in a folder under hidden names: those that nobody holds locked, or, where the file
-/// system has no locks, to which nobody has written for [`ABANDONED_AFTER`]. Whatever cannot be removed stays.
+/// Removes the files that killed runs left in a folder under hidden names, as far as possible: those that are not locked or, if
+/// the file system has no locks, to which nobody has written for [`ABANDONED_AFTER`].
 pub(crate) fn remove_abandoned(folder: &Path) {
     for name in files::names(folder).unwrap_or_default() {
         let bytes = name.as_encoded_bytes();
         if bytes.starts_with(PREFIX.as_bytes()) && bytes.ends_with(SUFFIX.as_bytes()) {
             let path = folder.join(&name);
-            // The lock is held until it is gone.
+            // The lock is held until the file is gone.
             if let Ok(Some(_held)) = abandoned(&path) {
                 let _ = files::remove_file(&path);
             }
@@ -159,12 +159,12 @@ pub(crate) fn remove_abandoned(folder: &Path) {
     }
 }
 
-/// The file at a path, locked as far as the file system knows locks, if it is one whose maker is dead.
+/// The file at a path if its run is dead, locked if the file system has locks.
 fn abandoned(path: &Path) -> io::Result<Option<File>> {
     if !files::entry(path)?.is_some_and(|status| status.is_file()) {
         return Ok(None);
     }
-    // NFS locks only what is open for writing.
+    // NFS locks only files that are open for writing.
     let file = retried(|| File::options().read(true).write(true).open(path))?;
     let is_old = |status: Metadata| {
         let age = status.modified().ok().and_then(|time| time.elapsed().ok());
@@ -190,7 +190,7 @@ fn create_named(folder: &Path) -> io::Result<Kind> {
                 .permissions(Permissions::from_mode(MODE))
                 .tempfile_in(folder)
         })?;
-        // Else another run has taken it for a dead one's.
+        // Otherwise another run has taken it for that of a dead run.
         if files::is_locked(file.as_file()) != Some(true) && is_at(file.as_file(), file.path()) {
             return Ok(Kind::Named(file));
         }
@@ -202,7 +202,7 @@ fn create_named(folder: &Path) -> io::Result<Kind> {
 fn create(folder: &Path) -> io::Result<Kind> {
     use rustix::fs::{Mode, OFlags, open};
     use rustix::io::Errno;
-    // Without /proc the file could not be given its name later.
+    // Without /proc the file could not get a name later.
     if !files::is_folder(Path::new("/proc/self/fd")).unwrap_or(false) {
         return create_named(folder);
     }
@@ -214,7 +214,7 @@ fn create(folder: &Path) -> io::Result<Kind> {
             files::is_locked(&file);
             Ok(Kind::Nameless(file))
         }
-        // What file systems and kernels that know no nameless files answer (open(2)).
+        // The file system or kernel does not support O_TMPFILE (open(2)).
         Err(error) if files::is_one_of(&error, &[Errno::OPNOTSUPP, Errno::ISDIR, Errno::NOENT]) => {
             create_named(folder)
         }
@@ -227,7 +227,7 @@ fn create(folder: &Path) -> io::Result<Kind> {
     create_named(folder)
 }
 
-/// The path under which an open file can be reached even if it has no name.
+/// A path to an open file, which may have no name.
 #[cfg(target_os = "linux")]
 fn descriptor_path(file: &File) -> PathBuf {
     use std::os::fd::AsRawFd;

@@ -1,4 +1,4 @@
-//! A folder that has another name until it is complete.
+//! Folders that have a temporary name until they are complete.
 
 use std::fs::File;
 use std::io;
@@ -12,9 +12,9 @@ use super::exchange;
 use super::inventory::Inventory;
 use super::leftovers;
 use super::replaced::Replaced;
-use super::{Durability, FolderPlace, Problem, Warning};
+use super::{Durability, FolderDestination, Problem, Warning};
 
-/// A new folder beside its future place, removed if it is dropped before it is put there.
+/// A new folder beside its destination, removed if it is dropped before it is put there.
 #[derive(Debug)]
 pub(crate) struct TemporaryFolder {
     path: PathBuf,
@@ -22,13 +22,13 @@ pub(crate) struct TemporaryFolder {
     folder: Option<File>,
     /// `None` once it has replaced another.
     claim: Option<Claim>,
-    /// Leftovers of killed runs beside the place that may hold the only copy of something.
+    /// Leftovers of killed runs beside the destination that may hold the only copy of a file.
     left: Vec<PathBuf>,
 }
 
 impl TemporaryFolder {
-    /// Creates a folder beside its place, and removes the leftovers of killed runs there.
-    pub fn create(place: &FolderPlace) -> io::Result<Self> {
+    /// Creates a folder beside its destination, and removes the leftovers of killed runs there.
+    pub fn create(place: &FolderDestination) -> io::Result<Self> {
         let claim = Claim::new(place.parent(), place.name())?;
         let left = leftovers::clean(place);
         let path = claim.draft();
@@ -52,8 +52,8 @@ impl TemporaryFolder {
         self.folder.as_ref().expect("a draft is held open")
     }
 
-    /// Warnings that name the leftovers of other runs beside its place.
-    pub fn warnings(&self, place: &FolderPlace) -> Vec<Warning> {
+    /// Warnings that name the leftovers of killed runs beside its destination.
+    pub fn warnings(&self, place: &FolderDestination) -> Vec<Warning> {
         let warning = |folder: &PathBuf| Warning::LeftByKilledRun {
             folder: folder.clone(),
             place: place.path().to_owned(),
@@ -61,14 +61,14 @@ impl TemporaryFolder {
         self.left.iter().map(warning).collect()
     }
 
-    /// Puts it in its place, which must be free, in one step.
+    /// Puts it in place in one step.
     ///
     /// # Errors
     ///
-    /// [`Problem::Exists`] if the place is taken; if the parent folder cannot be written to or synced.
+    /// [`Problem::Exists`] if the destination is not free; others if the parent folder cannot be written to or synced.
     pub fn put_at_new(
         &mut self,
-        place: &FolderPlace,
+        place: &FolderDestination,
         durability: Durability,
     ) -> Result<(), Problem> {
         let parent = durability.open(place.parent())?;
@@ -81,18 +81,19 @@ impl TemporaryFolder {
         sync_change(parent).map_err(Problem::Unsynced)
     }
 
-    /// Replaces the folder at its place in one step; the inventory lists the entries of that folder that this one accounts for.
+    /// Replaces the folder at its destination in one step. The inventory lists the entries of that folder that this one
+    /// accounts for.
     ///
     /// # Errors
     ///
     /// If no folder is there, or the parent folder cannot be written to or synced.
     pub fn replace(
         &mut self,
-        place: &FolderPlace,
+        place: &FolderDestination,
         inventory: Inventory,
         durability: Durability,
     ) -> Result<Replaced, Problem> {
-        // First, so that a folder that cannot be opened fails before anything has changed.
+        // Before anything changes, so that a folder that cannot be opened fails first.
         let parent = durability.open(place.parent())?;
         let claim = self.claim.as_ref().expect("a draft has a claim");
         let aside = claim.aside();
@@ -102,7 +103,7 @@ impl TemporaryFolder {
             .map_err(Problem::writing)?;
         if let Err(problem) = exchange::replace(self.as_file(), &self.path, place.path(), &aside) {
             if matches!(problem, Problem::Stranded { .. }) {
-                // The next run puts the old folder back, which it knows by the draft that is still there.
+                // The next run finds the draft, and so knows to put the old folder back.
                 self.claim.as_mut().map(Claim::keep);
                 self.folder = None;
             }
@@ -112,8 +113,8 @@ impl TemporaryFolder {
         let claim = self.claim.take().expect("a draft has a claim");
         match sync_change(parent) {
             Ok(()) => Ok(Replaced::new(claim, inventory)),
-            // A power cut may bring the old folder back, so it must not be removed: without the claim, the next run leaves it
-            // too.
+            // A power cut may undo the replacement, so the old folder must not be removed. Without the claim, the next run
+            // leaves it too.
             Err(error) => Err(Problem::UnsyncedOver { error, aside }),
         }
     }
@@ -124,7 +125,7 @@ impl Drop for TemporaryFolder {
         if let Some(folder) = self.folder.take()
             && is_at(&folder, &self.path)
         {
-            // Closed first: removing it needs a file descriptor, and there may be no other.
+            // Removing it needs a file descriptor, and this may be the last that is available.
             drop(folder);
             if files::remove_folder_and_all(&self.path).is_err()
                 && let Some(claim) = &mut self.claim
@@ -144,12 +145,12 @@ mod tests {
     #[test]
     fn a_folder_that_is_dropped_leaves_nothing_and_removes_nothing_else() {
         let desk = tempfile::tempdir().unwrap();
-        let place = FolderPlace::of(&desk.path().join("out")).unwrap();
+        let place = FolderDestination::of(&desk.path().join("out")).unwrap();
         let folder = TemporaryFolder::create(&place).unwrap();
         fs::write(folder.path().join("file"), "x").unwrap();
         drop(folder);
         assert_eq!(fs::read_dir(desk.path()).unwrap().count(), 0);
-        // Another folder by its name is none of its business.
+        // Another folder of the same name is not removed.
         let folder = TemporaryFolder::create(&place).unwrap();
         let path = folder.path().to_owned();
         fs::rename(&path, desk.path().join("elsewhere")).unwrap();

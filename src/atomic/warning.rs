@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-/// Something about an output that is no reason not to write it.
+/// A problem that did not prevent writing the output.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "every variant's message says what it means")]
 pub enum Warning {

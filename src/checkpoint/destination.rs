@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::atomic::FileDestination;
 
-use super::folder::FolderDestination;
+use super::folder::ShardedDestination;
 use super::index::is_index;
 use super::{Checkpoint, Error, Problem};
 
@@ -14,7 +14,7 @@ pub enum Destination {
     /// For a checkpoint that is one file.
     File(FileDestination),
     /// For a sharded one.
-    Folder(FolderDestination),
+    Folder(ShardedDestination),
 }
 
 impl Destination {
@@ -27,7 +27,7 @@ impl Destination {
     /// or files in it that would be lost.
     pub fn check(source: &Checkpoint, path: &Path, replace: bool) -> Result<Self, Error> {
         match source.index() {
-            Some(index) => FolderDestination::check(index, path, replace).map(Self::Folder),
+            Some(index) => ShardedDestination::check(index, path, replace).map(Self::Folder),
             None if path.file_name().is_some_and(is_index) => Err(Problem::OutputIndex.of(path)),
             None => Ok(FileDestination::check(path, replace).map(Self::File)?),
         }

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::compute::ComputeOptions;
 use crate::console::Manner;
-use crate::similarity::{BackendRequest, DevicePrecision, Precision, Screens};
+use crate::similarity::{BackendRequest, DevicePrecision, Precision, ScreenPrecisions};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
@@ -20,7 +20,7 @@ pub(crate) struct Common {
     /// Say more: every skipped layer, threads, the BLAS in use
     #[arg(short, long, global = true)]
     pub verbose: bool,
-    /// Threads to compute on [default: one a processor]
+    /// Threads to compute on [default: one per CPU]
     ///
     /// The result does not depend on it.
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -32,8 +32,8 @@ pub(crate) struct Common {
         default_value_t,
         help = "Where similarities are computed: auto, cpu, cuda or cuda:N",
         long_help = "Where similarities are computed; the result does not depend on it.\n\n  \
-        auto    on the first NVIDIA GPU where that is faster, otherwise on the processor, which also takes over if the GPU fails\n  \
-        cpu     on the processor\n  \
+        auto    on the first NVIDIA GPU where that is faster, otherwise on the CPU, which also takes over if the GPU fails\n  \
+        cpu     on the CPU\n  \
         cuda    on the first NVIDIA GPU, or not at all\n  \
         cuda:N  on the NVIDIA GPU of this number, from 0\n\n\
         `inmerge-ckpt doctor` tells what there is."
@@ -41,7 +41,7 @@ pub(crate) struct Common {
     pub backend: BackendRequest,
     /// In which numbers similarities are screened before the exact test
     ///
-    /// The result does not depend on it; auto takes the fastest. f32 and int8 are for the processor; f32, tf32 and bf16 for a GPU.
+    /// The result does not depend on it; auto takes the fastest. f32 and int8 are for the CPU; f32, tf32 and bf16 for a GPU.
     #[arg(long, global = true, value_name = "NAME", value_enum, default_value_t)]
     pub screen: Screen,
 }
@@ -88,7 +88,7 @@ impl Common {
         ComputeOptions {
             threads: self.threads.and_then(|n| NonZeroUsize::new(n.into())),
             backend: self.backend,
-            screens: Screens { cpu, device },
+            screens: ScreenPrecisions { cpu, device },
         }
     }
 

@@ -33,10 +33,10 @@ pub(crate) struct Watch {
     pub out: PathBuf,
     /// Merge what is complete now, and end
     ///
-    /// It takes two looks. Exits with 1 if a checkpoint could not be merged, or not be read.
+    /// It polls DIR twice. Exits with 1 if a checkpoint could not be merged, or not be read.
     #[arg(long)]
     pub once: bool,
-    /// Time between two looks at DIR, e.g. 2, 500ms or 1m; a bare number is of seconds
+    /// Time between two polls of DIR, e.g. 2, 500ms or 1m; a bare number is of seconds
     ///
     /// On network file systems, which show changes late, take longer than that: for NFS 10s.
     #[arg(long, value_name = "TIME", default_value = "2", value_parser = seconds)]

@@ -12,7 +12,7 @@ use crate::blas;
 use crate::limits::MemoryLimits;
 use crate::meter::{Level, Meter};
 use crate::similarity::{
-    self, Backend, BackendRequest, DeviceError, LayerSize, Precision, Screens,
+    self, Backend, BackendRequest, DeviceError, LayerSize, Precision, ScreenPrecisions,
 };
 
 /// What stopped a computation.
@@ -37,12 +37,12 @@ pub enum Error {
 /// What to compute with. No result depends on it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ComputeOptions {
-    /// How many threads; `None` for one a processor.
+    /// How many threads; `None` for one per CPU.
     pub threads: Option<NonZeroUsize>,
     /// Where similarities are computed.
     pub backend: BackendRequest,
     /// In which numbers they are screened.
-    pub screens: Screens,
+    pub screens: ScreenPrecisions,
 }
 
 /// Threads with OpenBLAS ready for them, and a backend.
@@ -83,7 +83,7 @@ impl ComputeOptions {
     /// The same for similarities that are drawn, which are computed in float32.
     pub fn for_drawing(self) -> Self {
         Self {
-            screens: Screens::FLOAT32,
+            screens: ScreenPrecisions::FLOAT32,
             ..self
         }
     }

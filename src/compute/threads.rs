@@ -11,7 +11,7 @@ use super::Error;
 /// How long the system may go on counting a thread that has ended.
 const COUNTED: Duration = Duration::from_millis(10);
 
-/// Starts so many threads, 0 for one a processor, or fewer where the system starts no more, as `fewer` is told with the
+/// Starts so many threads, 0 for one per CPU, or fewer where the system starts no more, as `fewer` is told with the
 /// error and their number. One more can be started then, as the writer of an output is.
 ///
 /// # Errors

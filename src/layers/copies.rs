@@ -1,8 +1,8 @@
-//! One weight under several names: tensors that are equal in every byte.
+//! One weight stored under several names: tensors that are equal in every byte.
 //!
-//! nnU-Net saves each convolution two to four times (`encoder.stages.0.0.convs.0.conv.weight`,
-//! `….all_modules.0.weight`, `decoder.encoder.…`), and so do temporal convolutional networks and models that tie weights. A
-//! safetensors file cannot say that two names share their values, so the values have to.
+//! nnU-Net saves each convolution two to four times (`encoder.stages.0.0.convs.0.conv.weight`, `….all_modules.0.weight`,
+//! `decoder.encoder.…`), and so do temporal convolutional networks and models that tie weights. A safetensors file cannot
+//! record that two names share values, so the values are compared.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -23,32 +23,32 @@ pub struct Copies {
 }
 
 impl Copies {
-    /// How much of a tensor is read to rule out that it is another's copy.
+    /// Bytes of each tensor that are compared first, to rule out most copies cheaply.
     pub const PAGE_BYTES: usize = 4096;
 
-    /// Of a checkpoint in which no weight stands twice.
+    /// No copies: every tensor is a weight of its own.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// These groups of tensors, given by their indices. A tensor belongs to one group at most.
+    /// Takes groups of indices into the tensor table. A tensor belongs to one group at most.
     pub fn of(groups: Vec<Vec<usize>>) -> Self {
         Self { groups }
     }
 
-    /// The groups, as indices of tensors.
+    /// Groups of indices into the tensor table.
     pub fn groups(&self) -> &[Vec<usize>] {
         &self.groups
     }
 
     /// Finds the copies among the tensors that can be weights of layers.
     ///
-    /// `page` gives the first [`PAGE_BYTES`](Self::PAGE_BYTES) of a tensor's values, or all if there are fewer. It is asked for
-    /// tensors of which another has the same dtype and shape. `with_values` shows all of them, and is asked where pages are
-    /// equal.
+    /// `page` reads the first [`PAGE_BYTES`](Self::PAGE_BYTES) of a tensor's values, or all if there are fewer. It is called
+    /// only for tensors that share dtype and shape with another. `with_values` shows all values of a tensor, and is called
+    /// only where pages are equal.
     ///
-    /// Tensors of which all elements are the same, such as the zero convolutions of a ControlNet, are no copies: that they are
-    /// equal says nothing.
+    /// Tensors whose elements are all the same, such as a ControlNet's zero convolutions, are not copies: equality says
+    /// nothing.
     ///
     /// # Errors
     ///
@@ -67,8 +67,8 @@ impl Copies {
             read.map(|()| order)
         };
         let mut groups = Vec::new();
-        for alike in of_same_dtype_and_shape(tensors, selection) {
-            // Of thousands of tensors the pages themselves would fill the memory.
+        for alike in by_dtype_and_shape(tensors, selection) {
+            // A hash, not the page, so that thousands of tensors take little memory.
             let mut by_page: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
             for index in alike {
                 let (tensor, page) = (&tensors[index], page(&tensors[index])?);
@@ -93,9 +93,9 @@ impl Copies {
         Ok(Self { groups })
     }
 
-    /// Leaves one candidate for each weight of a network, given by candidate. Where several networks hold a weight (a moving
-    /// average that has not moved yet), one candidate knows all the other names, and those of the other networks are left as
-    /// its twins: they hold their places there, but are no layers of their own.
+    /// Keeps one candidate per weight and network. Where several networks hold a weight (a moving average that has not moved
+    /// yet), one candidate represents it and lists all the other names; those of the other networks are marked as
+    /// duplicates, which keep their position in their network but are not layers.
     pub(super) fn fold<'a>(
         &self,
         mut candidates: Vec<Candidate<'a>>,
@@ -104,30 +104,30 @@ impl Copies {
     ) -> Vec<Candidate<'a>> {
         let known: HashSet<usize> = candidates.iter().map(|c| c.tensor).collect();
         let mut copies_of: HashMap<usize, Vec<usize>> = HashMap::new();
-        let (mut folded, mut twins) = (HashSet::new(), HashSet::new());
+        let (mut folded, mut duplicates) = (HashSet::new(), HashSet::new());
         for group in &self.groups {
             let group: Vec<usize> = group
                 .iter()
                 .copied()
                 .filter(|tensor| known.contains(tensor))
                 .collect();
-            let Some((first, mut others)) = standing(group.clone(), tensors) else {
+            let Some((first, mut others)) = representative(group.clone(), tensors) else {
                 continue;
             };
             let mut by_network: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
             for &tensor in &group {
                 by_network
-                    .entry(networks.of(tensor))
+                    .entry(networks.index_of(tensor))
                     .or_default()
                     .push(tensor);
             }
             for (_, own) in by_network {
-                let Some((own_first, own_others)) = standing(own, tensors) else {
+                let Some((own_first, own_others)) = representative(own, tensors) else {
                     continue;
                 };
                 folded.extend(own_others);
                 if own_first != first {
-                    twins.insert(own_first);
+                    duplicates.insert(own_first);
                 }
             }
             others.sort_by(|&a, &b| tensors[a].name.cmp(&tensors[b].name));
@@ -136,15 +136,15 @@ impl Copies {
         candidates.retain(|candidate| !folded.contains(&candidate.tensor));
         for candidate in &mut candidates {
             candidate.copies = copies_of.remove(&candidate.tensor).unwrap_or_default();
-            candidate.is_twin = twins.contains(&candidate.tensor);
+            candidate.is_duplicate = duplicates.contains(&candidate.tensor);
         }
         candidates
     }
 }
 
-/// The tensor whose name stands for the weight that a group holds, and the others. It is the name of the fewest segments, and
-/// the first in natural order among several: the layer's own name rather than that of a list it is in as well.
-fn standing(mut group: Vec<usize>, tensors: &[Tensor]) -> Option<(usize, Vec<usize>)> {
+/// The tensor that represents a group, and the others. Its name has the fewest segments, and is the first in natural order
+/// among equals: the layer's own name rather than that of a list that also holds it.
+fn representative(mut group: Vec<usize>, tensors: &[Tensor]) -> Option<(usize, Vec<usize>)> {
     let path = |index: usize| -> Vec<Segment> {
         let segments = tensors[index].name.split('.');
         segments.map(Segment::parse).collect()
@@ -164,10 +164,10 @@ fn standing(mut group: Vec<usize>, tensors: &[Tensor]) -> Option<(usize, Vec<usi
     Some((first, group))
 }
 
-/// The indices of candidates that agree in dtype and shape, where there are several.
-fn of_same_dtype_and_shape(tensors: &[Tensor], selection: &Selection) -> Vec<Vec<usize>> {
+/// Groups of two or more candidates of equal dtype and shape, as indices of tensors.
+fn by_dtype_and_shape(tensors: &[Tensor], selection: &Selection) -> Vec<Vec<usize>> {
     let companions = Companions::of(tensors);
-    // A glob that is none is refused where layers are selected.
+    // Invalid globs are refused where layers are selected.
     let include = selection.include.iter();
     let include = include.filter_map(|glob| NamePattern::new("--include", glob).ok());
     let include: Vec<NamePattern> = include.collect();
@@ -184,10 +184,10 @@ fn of_same_dtype_and_shape(tensors: &[Tensor], selection: &Selection) -> Vec<Vec
     several.collect()
 }
 
-/// Parts tensors into groups of equal values, of which those of several are given.
+/// Groups tensors of equal values, and drops groups of one.
 ///
-/// The groups are kept in order of their values, so that each tensor is compared with few of them: a file may hold thousands
-/// that agree in their first page only.
+/// The groups stay sorted by value, so that a binary search compares each tensor with few of them: a file may hold thousands
+/// that agree only in their first page.
 fn equal<E>(
     tensors: &[usize],
     compare: impl Fn(usize, usize) -> Result<Ordering, E>,
@@ -219,7 +219,7 @@ fn hash(page: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// Whether all elements of a tensor are the same, bit for bit.
+/// Whether all elements of a tensor are equal bit for bit.
 fn is_constant(values: &[u8], tensor: &Tensor) -> bool {
     let size = (values.len() / tensor.elements().max(1)).max(1);
     values.len() <= size || values[size..] == values[..values.len() - size]
@@ -232,13 +232,13 @@ mod tests {
 
     use super::*;
 
-    /// A checkpoint in memory that keeps account of what is read.
+    /// A checkpoint in memory that records what is read.
     #[derive(Default)]
     struct Memory {
         tensors: Vec<Tensor>,
         values: Vec<Vec<u8>>,
         pages_read: RefCell<Vec<String>>,
-        wholes_read: RefCell<Vec<String>>,
+        read_whole: RefCell<Vec<String>>,
     }
 
     impl Memory {
@@ -261,14 +261,14 @@ mod tests {
             &self.values[place.unwrap()]
         }
 
-        /// The names of each group, sorted, and the groups in order of their first.
+        /// The groups as sorted lists of names.
         fn copies(&self) -> Vec<Vec<&str>> {
             let page = |tensor: &Tensor| {
                 let values = self.of(tensor, &self.pages_read);
                 Ok(values[..values.len().min(Copies::PAGE_BYTES)].to_vec())
             };
             let with_values = |tensor: &Tensor, use_them: &mut dyn FnMut(&[u8])| {
-                use_them(self.of(tensor, &self.wholes_read));
+                use_them(self.of(tensor, &self.read_whole));
                 Ok::<_, Infallible>(())
             };
             let Ok(copies) = Copies::find(&self.tensors, &Selection::default(), page, with_values);
@@ -296,7 +296,7 @@ mod tests {
             file.put(name, Dtype::F32, &conv, bytes.clone());
         }
         file.put("other.weight", Dtype::F32, &conv, vec![9; 288]);
-        // The same bytes in another shape or dtype are another weight, and running means are none.
+        // The same bytes in another shape or dtype are another weight, and a running mean is not a weight.
         file.put("d.weight", Dtype::F32, &[4, 2, 9, 1], bytes.clone());
         file.put("e.weight", Dtype::I32, &conv, bytes.clone());
         file.put("f.running_mean", Dtype::F32, &conv, bytes.clone());
@@ -325,11 +325,11 @@ mod tests {
         file.put("alone.weight", Dtype::F32, &[16, 16, 9, 1], bytes.clone());
         assert!(file.copies().is_empty());
         assert_eq!(*file.pages_read.borrow(), ["a.weight", "b.weight"]);
-        assert!(file.wholes_read.borrow().is_empty());
+        assert!(file.read_whole.borrow().is_empty());
         file.put("c.weight", Dtype::F32, &shape, late);
         file.put("d.weight", Dtype::F32, &shape, bytes);
         assert_eq!(file.copies(), [["a.weight", "d.weight"]]);
-        let wholes = file.wholes_read.borrow();
+        let wholes = file.read_whole.borrow();
         assert!(wholes.iter().all(|name| name != "b.weight"), "{wholes:?}");
     }
 
@@ -350,7 +350,7 @@ mod tests {
             file.put(name, Dtype::F32, &[0, 4, 1, 1], Vec::new());
         }
         assert!(file.copies().is_empty());
-        // The page is constant, but not all that follows.
+        // The page is constant, but not all values after it.
         let mut values = vec![0; 8192];
         values[8000] = 1;
         for name in ["e.weight", "f.weight"] {
@@ -371,7 +371,7 @@ mod tests {
         let copies = file.copies();
         assert_eq!(copies.len(), 20);
         assert!(copies.iter().all(|group| group.len() == 3));
-        assert!(file.wholes_read.borrow().len() < 60 * 8);
+        assert!(file.read_whole.borrow().len() < 60 * 8);
     }
 
     #[test]
@@ -381,10 +381,11 @@ mod tests {
             for name in names {
                 file.put(name, Dtype::F32, &[1], vec![0; 4]);
             }
-            let (standing, others) = standing((0..names.len()).collect(), &file.tensors).unwrap();
-            assert!(!others.contains(&standing));
+            let (first, others) =
+                representative((0..names.len()).collect(), &file.tensors).unwrap();
+            assert!(!others.contains(&first));
             assert_eq!(others.len(), names.len() - 1);
-            names[standing].to_owned()
+            names[first].to_owned()
         };
         assert_eq!(
             stands(&[
@@ -400,6 +401,6 @@ mod tests {
         );
         assert_eq!(stands(&["model.a.weight", "ema.a.weight"]), "ema.a.weight");
         assert_eq!(stands(&["conv_1.weight", "conv1.weight"]), "conv1.weight");
-        assert_eq!(standing(Vec::new(), &[]), None);
+        assert_eq!(representative(Vec::new(), &[]), None);
     }
 }

@@ -1,4 +1,4 @@
-//! What is said of each layer: its kind, groups and kernels, and why it is not merged.
+//! Describes each layer: its kind, groups and kernels, and why it is not merged.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use super::kind::Kind;
 use super::known::{KnownLayer, KnownNetwork};
 use super::layer::Layer;
 use super::order::Step;
-use super::select::{self, Facts, Globs, Selection};
+use super::select::{self, Globs, Selection, SelectionInput};
 use super::warning::Warning;
 use super::{gate, head};
 use crate::checkpoint::Tensor;
@@ -20,12 +20,12 @@ pub(super) struct Describer<'a> {
     tensors: &'a [Tensor],
     candidates: &'a [Candidate<'a>],
     companions: &'a Companions<'a>,
-    /// What is known of layers, by candidate.
+    /// Layers of known networks, by candidate.
     known: HashMap<usize, KnownLayer>,
     globs: &'a Globs,
     selection: &'a Selection,
     has_linear: bool,
-    /// Channels that the layer right before each one gives, by candidate, where the user lists the order.
+    /// Output channels of the layer listed right before each one, by candidate; empty without a list.
     listed_before: HashMap<usize, usize>,
     declared: &'a Resolved,
     pub warnings: Vec<Warning>,
@@ -53,7 +53,7 @@ impl<'a> Describer<'a> {
             selection,
             has_linear: candidates
                 .iter()
-                .any(|candidate| candidate.linear() && candidate.has_place()),
+                .any(|candidate| candidate.linear() && candidate.is_layer()),
             listed_before: declared
                 .order
                 .windows(2)
@@ -64,20 +64,20 @@ impl<'a> Describer<'a> {
         }
     }
 
-    /// The layers of a network, in its order.
+    /// The layers of a network, in depth order.
     pub fn network(&mut self, network: &[Step]) -> Vec<Layer> {
-        let verdicts = groups::kinds_and_groups(network, self.candidates, self.companions);
-        let steps = network.iter().zip(verdicts).enumerate();
+        let inferred = groups::kinds_and_groups(network, self.candidates, self.companions);
+        let steps = network.iter().zip(inferred).enumerate();
         steps
-            .map(|(at, (step, verdict))| {
+            .map(|(at, (step, inferred))| {
                 let candidate = &self.candidates[step.candidate];
                 let known = self.known.get(&step.candidate).copied();
-                let told = match known {
+                let inferred = match known {
                     Some(known) => KindAndGroups::of_known(&known, candidate),
-                    None => verdict,
+                    None => inferred,
                 };
-                let verdict = self.settle(told, step.candidate);
-                let (kind, groups) = match verdict {
+                let settled = self.settle(inferred, step.candidate);
+                let (kind, groups) = match settled {
                     KindAndGroups::Known(kind, groups) => (kind, groups),
                     KindAndGroups::MaybeGrouped { kind, .. }
                     | KindAndGroups::MaybeTransposed(kind) => (kind, 1),
@@ -86,26 +86,26 @@ impl<'a> Describer<'a> {
                     Kind::Transposed => candidate.shape[1].saturating_mul(groups),
                     _ => candidate.out(),
                 };
-                let said = self.declared.said_of(step.candidate);
-                let is_supported = self.check(candidate, known.is_some(), Some(verdict));
+                let declared = self.declared.properties_of(step.candidate);
+                let is_supported = self.check(candidate, known.is_some(), Some(settled));
                 let names = self.names(candidate);
-                let facts = Facts {
+                let input = SelectionInput {
                     names: &names,
                     kind,
                     depth: Some(at + 1),
                     kernels,
                     supported: is_supported,
-                    gate: said
+                    gate: declared
                         .gate
                         .or(known.map(|known| known.is_gate))
                         .unwrap_or_else(|| gate::is_gate(at, self.candidates, network)),
-                    head: said
+                    head: declared
                         .head
                         .or(known.map(|known| known.is_head || head::is_before_logits(candidate)))
                         .unwrap_or_else(|| self.is_head(at, network)),
                 };
-                let kind_from = match (known, verdict) {
-                    _ if said.settles_kind() => Evidence::Declared,
+                let kind_from = match (known, settled) {
+                    _ if declared.settles_kind() => Evidence::Declared,
                     (Some(_), _) => Evidence::Known,
                     (None, KindAndGroups::Known(..)) => Evidence::Shapes,
                     (None, _) => Evidence::Guessed,
@@ -113,7 +113,7 @@ impl<'a> Describer<'a> {
                 Layer {
                     place_from: known.map_or(Evidence::Shapes, |_| Evidence::Known),
                     kind_from,
-                    ..self.layer(candidate, groups, &facts)
+                    ..self.layer(candidate, groups, &input)
                 }
             })
             .collect()
@@ -133,8 +133,7 @@ impl<'a> Describer<'a> {
         )
     }
 
-    /// Whether a linear layer of a head is one of several, and gives what a later one of the same module reads: VGG's
-    /// classifier has two of those.
+    /// Whether a later linear layer of the same module reads the output of this one: VGG's classifier has two such layers.
     fn is_hidden(&self, at: usize, network: &[Step]) -> bool {
         let candidate = |step: &Step| &self.candidates[step.candidate];
         let module = |step: &Step| {
@@ -151,8 +150,8 @@ impl<'a> Describer<'a> {
             })
     }
 
-    /// A layer that has no place in any network's order: a linear one that was not asked for, or a further part of a
-    /// parametrised weight.
+    /// A layer outside every network's order, such as a linear one that was not asked for or a part of a parametrised
+    /// weight.
     pub fn outside(&mut self, index: usize) -> Layer {
         let candidate = &self.candidates[index];
         let kind = if candidate.linear() {
@@ -163,7 +162,7 @@ impl<'a> Describer<'a> {
             Kind::Conv
         };
         let names = self.names(candidate);
-        let facts = Facts {
+        let input = SelectionInput {
             names: &names,
             kind,
             depth: None,
@@ -172,30 +171,32 @@ impl<'a> Describer<'a> {
             gate: false,
             head: false,
         };
-        self.layer(candidate, 1, &facts)
+        self.layer(candidate, 1, &input)
     }
 
-    /// What is said of a layer comes first. One that may be dense is, if the one listed right before it gives just the
-    /// channels that it reads.
-    fn settle(&self, verdict: KindAndGroups, index: usize) -> KindAndGroups {
+    /// Applies the declared list. A layer that may be grouped is dense if the one listed right before it outputs what it
+    /// reads.
+    fn settle(&self, inferred: KindAndGroups, index: usize) -> KindAndGroups {
         let candidate = &self.candidates[index];
         let reads = candidate.reads();
-        let told = match verdict {
+        let inferred = match inferred {
             KindAndGroups::MaybeGrouped { kind, .. }
                 if reads > 1 && self.listed_before.get(&index) == Some(&reads) =>
             {
                 KindAndGroups::Known(kind, 1)
             }
-            _ => verdict,
+            _ => inferred,
         };
-        self.declared.said_of(index).over(told, candidate)
+        self.declared
+            .properties_of(index)
+            .apply_to(inferred, candidate)
     }
 
     fn name(&self, candidate: &Candidate<'_>) -> &'a str {
         &self.tensors[candidate.tensor].name
     }
 
-    /// All names of a candidate's weight, the one that stands for it first.
+    /// All names of a candidate's weight, that of its own tensor first.
     fn names(&self, candidate: &Candidate<'_>) -> Vec<&'a str> {
         let tensors = std::iter::once(&candidate.tensor).chain(&candidate.copies);
         tensors
@@ -203,20 +204,20 @@ impl<'a> Describer<'a> {
             .collect()
     }
 
-    fn layer(&self, candidate: &Candidate<'_>, groups: usize, facts: &Facts<'_>) -> Layer {
+    fn layer(&self, candidate: &Candidate<'_>, groups: usize, input: &SelectionInput<'_>) -> Layer {
         Layer {
             name: self.name(candidate).to_owned(),
-            copies: facts.names[1..].iter().map(ToString::to_string).collect(),
+            copies: input.names[1..].iter().map(ToString::to_string).collect(),
             tensor: candidate.tensor,
             copy_tensors: candidate.copies.clone(),
-            kind: facts.kind,
+            kind: input.kind,
             groups,
-            depth: facts.depth,
-            kernels: facts.kernels,
+            depth: input.depth,
+            kernels: input.kernels,
             shape: candidate.shape.to_vec(),
             dtype: self.tensors[candidate.tensor].dtype,
             channels_last: matches!(candidate.layout, Layout::ChannelsLast { .. }),
-            reason: select::reason(facts, self.selection, self.globs),
+            reason: select::reason(input, self.selection, self.globs),
             network: None,
             place_from: Evidence::Shapes,
             kind_from: Evidence::Shapes,
@@ -228,21 +229,24 @@ impl<'a> Describer<'a> {
         &mut self,
         candidate: &Candidate<'_>,
         is_known: bool,
-        verdict: Option<KindAndGroups>,
+        settled: Option<KindAndGroups>,
     ) -> bool {
         let name = self.name(candidate).to_owned();
-        let warning = match (candidate.layout, verdict) {
+        let warning = match (candidate.layout, settled) {
             (Layout::Undecided, _) if is_known => return true,
-            (Layout::Parametrised | Layout::Part, _) => Warning::Parametrised { name },
+            (Layout::Parametrised | Layout::ParametrisedPart, _) => Warning::Parametrised { name },
             (Layout::Undecided, _) | (_, Some(KindAndGroups::MaybeTransposed(_))) => {
                 Warning::AmbiguousTransposed { name }
             }
-            // There may be hundreds of these: `candidates::warnings` has one warning for each sort.
-            (Layout::Adapter | Layout::Foreign | Layout::ChannelsLast { certain: false }, _) => {
+            // There may be hundreds: `candidates::warnings` gives one warning per sort.
+            (
+                Layout::Adapter | Layout::KernelsLast | Layout::ChannelsLast { certain: false },
+                _,
+            ) => {
                 return false;
             }
             _ if self.tensors[candidate.tensor].float_type().is_none() => return false,
-            (Layout::Misfit(bias), _) => Warning::BiasMismatch { name, bias },
+            (Layout::BiasMismatch(bias), _) => Warning::BiasMismatch { name, bias },
             (Layout::Empty, _) => Warning::Empty { name },
             (_, Some(KindAndGroups::MaybeGrouped { channels, .. })) => Warning::AmbiguousGroups {
                 name,
@@ -251,8 +255,8 @@ impl<'a> Describer<'a> {
             },
             _ => return true,
         };
-        // Of a twin it is said where its weight is a layer.
-        if !candidate.is_twin {
+        // The warning of a duplicate is given for the layer that represents its weight.
+        if !candidate.is_duplicate {
             self.warnings.push(warning);
         }
         false

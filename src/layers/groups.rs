@@ -7,33 +7,33 @@ use super::kind::Kind;
 use super::known::KnownLayer;
 use super::order::Step;
 
-/// How many layers back a convolution with extent in space may read from. HRNet's fusions reach back 46; the 3×3
-/// convolutions of Res2NeXt's last stage read widths that its first stage gave, but from their own input's groups.
-const REACH: usize = 48;
+/// How many layers back a spatial convolution may read: HRNet's fusions reach back 46. Res2NeXt's last stage reads as many
+/// channels as its first stage outputs, but from groups of its own input.
+const MAX_LAYERS_BACK: usize = 48;
 
-/// Networks have a few dozen different widths; in a file with more than this, sums of two are not looked for.
-const MOST_WIDTHS: usize = 1024;
+/// Networks have a few dozen widths; in a file with more than this, sums of two are not searched.
+const MAX_WIDTHS: usize = 1024;
 
-/// Depthwise multipliers above this are not seen; a wider step is a flow misread.
-const MOST_MULTIPLES: usize = 4;
+/// Largest depthwise multiplier; a larger ratio means that the flow was misread.
+const MAX_DEPTH_MULTIPLIER: usize = 4;
 
-/// What names and shapes, or a network's library, say of a layer's kind and groups.
+/// A layer's kind and groups, as names and shapes or a network's library give them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KindAndGroups {
     Known(Kind, usize),
-    /// It may be this or transposed: its shape reads either way, and transposed ones of such kernels stand before it.
+    /// This kind or transposed: its shape fits both, and another layer of such kernels is or may be transposed.
     MaybeTransposed(Kind),
-    /// It may be dense or grouped.
+    /// Dense or grouped.
     MaybeGrouped {
-        /// What it is in either case, as far as can be told.
+        /// Its kind in either case, as far as that is known.
         kind: Kind,
-        /// Channels that come in if it is grouped.
+        /// Input channels, if it is grouped.
         channels: usize,
     },
 }
 
 impl KindAndGroups {
-    /// Of a layer of a known network.
+    /// For a layer of a known network.
     pub fn of_known(known: &KnownLayer, candidate: &Candidate<'_>) -> Self {
         let kind = if known.is_transposed {
             Kind::Transposed
@@ -45,19 +45,19 @@ impl KindAndGroups {
         Self::Known(kind, known.groups)
     }
 
-    /// Of a convolution in one group that is not transposed.
+    /// For a convolution in one group that is not transposed.
     fn one_group(candidate: &Candidate<'_>) -> Self {
         Self::Known(dense(candidate), 1)
     }
 }
 
-/// Kinds and groups of the layers of one network, which stand in depth order.
+/// Kinds and groups of the layers of one network, which are in depth order.
 pub(super) fn kinds_and_groups(
     steps: &[Step],
     candidates: &[Candidate<'_>],
     companions: &Companions<'_>,
 ) -> Vec<KindAndGroups> {
-    let mut reader = Reader {
+    let mut inference = Inference {
         steps,
         candidates,
         first: (0..steps.len()).find(|&at| !candidates[steps[at].candidate].linear()),
@@ -67,11 +67,11 @@ pub(super) fn kinds_and_groups(
     };
     let mut found = Vec::with_capacity(steps.len());
     for at in 0..steps.len() {
-        let own = reader.read(at);
-        reader.note(at, own);
+        let own = inference.infer(at);
+        inference.record(at, own);
         found.push(own);
     }
-    doubt_direction(&reader, companions, &mut found);
+    doubt_direction(&inference, companions, &mut found);
     found
 }
 
@@ -84,37 +84,37 @@ pub(super) fn dense(candidate: &Candidate<'_>) -> Kind {
     }
 }
 
-/// Whether all extents are those of a kernel that fits a stride of 2.
+/// Whether all extents are even, as kernels that suit a stride of 2 have them.
 fn is_strided(extents: &[usize]) -> bool {
     extents.iter().all(|extent| extent.is_multiple_of(2))
 }
 
-/// A network that is read in depth order, and what is known of the layers read so far.
-struct Reader<'a> {
+/// Infers kinds and groups in depth order, from the layers before.
+struct Inference<'a> {
     steps: &'a [Step],
     candidates: &'a [Candidate<'a>],
-    /// The place of the first convolution.
+    /// Index of the first convolution.
     first: Option<usize>,
-    /// Groups where they are known, by candidate.
+    /// Known groups, by candidate.
     groups: HashMap<usize, usize>,
-    /// The last place at which each width was given.
+    /// Index of the last layer that outputs each width.
     given_at: HashMap<usize, usize>,
-    /// Odd kernels of transposed convolutions: a square weight with the same ones may be another (an autoencoder's decoder).
+    /// Odd kernels of transposed convolutions: a square weight with such a kernel may be one too (an autoencoder's decoder).
     transposed: HashSet<&'a [usize]>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Inference<'a> {
     fn candidate(&self, at: usize) -> &'a Candidate<'a> {
         &self.candidates[self.steps[at].candidate]
     }
 
-    fn read(&self, at: usize) -> KindAndGroups {
+    fn infer(&self, at: usize) -> KindAndGroups {
         let candidate = self.candidate(at);
         if candidate.linear() {
             KindAndGroups::Known(Kind::Linear, 1)
         } else if let Layout::Transposed(groups) = candidate.layout {
             KindAndGroups::Known(Kind::Transposed, groups)
-        } else if candidate.layout == Layout::Foreign {
+        } else if candidate.layout == Layout::KernelsLast {
             KindAndGroups::one_group(candidate)
         } else if candidate.layout == Layout::Forward
             && candidate.shape[0] == candidate.shape[1]
@@ -122,7 +122,7 @@ impl<'a> Reader<'a> {
         {
             KindAndGroups::MaybeTransposed(dense(candidate))
         } else if self.first == Some(at) {
-            // Whatever reads the network's input is dense: `[64, 1, 7, 7]` is a grey-scale stem.
+            // The layer that reads the network's input is dense: `[64, 1, 7, 7]` is a grey-scale stem.
             KindAndGroups::one_group(candidate)
         } else if candidate.reads() == 1 {
             self.single_channel(at)
@@ -131,8 +131,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Keeps what later layers are read by.
-    fn note(&mut self, at: usize, own: KindAndGroups) {
+    /// Records what later layers are inferred from.
+    fn record(&mut self, at: usize, own: KindAndGroups) {
         let (step, candidate) = (&self.steps[at], self.candidate(at));
         if let KindAndGroups::Known(kind, groups) = own {
             self.groups.insert(step.candidate, groups);
@@ -147,8 +147,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A kernel that reads one channel is depthwise, unless one channel is all there is: on a grey-scale input, or
-    /// behind a single-kernel layer (a spatial attention map).
+    /// A kernel that reads one channel is depthwise, unless there is only one channel: on a grey-scale input, or after a
+    /// single-kernel layer (a spatial attention map).
     fn single_channel(&self, at: usize) -> KindAndGroups {
         let (step, candidate) = (&self.steps[at], self.candidate(at));
         let out = candidate.out();
@@ -156,10 +156,10 @@ impl<'a> Reader<'a> {
             .first
             .is_some_and(|first| self.candidate(first).reads() == 1);
         let is_multiple = |channels: usize| {
-            channels > 1 && out.is_multiple_of(channels) && out / channels <= MOST_MULTIPLES
+            channels > 1 && out.is_multiple_of(channels) && out / channels <= MAX_DEPTH_MULTIPLIER
         };
-        // On a grey image a second reader of the image looks like a depthwise convolution of what came before (EEGNet's
-        // spatial filters, a pyramid's second stem).
+        // On a grey image, a second layer that reads the image looks like a depthwise convolution of the output before it
+        // (EEGNet's spatial filters, a pyramid's second stem).
         let channels = step.latest.first().copied().unwrap_or(0);
         let may_read_latest = is_multiple(channels) || is_strided(&candidate.shape[2..]);
         if is_grey && step.at_input && may_read_latest && !candidate.is_point() {
@@ -177,7 +177,7 @@ impl<'a> Reader<'a> {
         if out == 1 || is_alone || is_unfit || is_plain_point {
             return KindAndGroups::one_group(candidate);
         }
-        // With a multiplier each channel has several kernels: as many groups as there are channels.
+        // With a multiplier, each channel has several kernels, and there are as many groups as channels.
         let channels = step.given.first().copied().unwrap_or(0);
         if is_multiple(channels) && !step.given.contains(&out) {
             return KindAndGroups::MaybeGrouped {
@@ -188,8 +188,8 @@ impl<'a> Reader<'a> {
         KindAndGroups::Known(Kind::Depthwise, out)
     }
 
-    /// A kernel that reads several channels: dense if something gives as many, grouped if the layer known to feed it
-    /// gives a multiple.
+    /// Several channels per kernel: dense if some layer outputs as many, grouped if the one that feeds it outputs a
+    /// multiple.
     fn several_channels(&self, at: usize) -> KindAndGroups {
         let (step, candidate) = (&self.steps[at], self.candidate(at));
         let [first, _, extents @ ..] = candidate.shape else {
@@ -198,7 +198,7 @@ impl<'a> Reader<'a> {
         if step.in_gate || candidate.out() == 1 {
             return KindAndGroups::one_group(candidate);
         }
-        // What comes in is the first extent, not the second, and the kernel fits a stride: it may be transposed.
+        // The input matches the first extent, not the second, and the kernel suits a stride: it may be transposed.
         let is_first_read =
             step.latest.contains(first) && !step.latest.contains(&candidate.reads());
         if is_strided(extents) && is_first_read && !step.at_input {
@@ -213,13 +213,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// In a chain of single layers: what comes in is what the one before gives.
+    /// In a chain of single layers: its input is the output of the one before.
     fn behind_single(&self, at: usize, before: usize) -> KindAndGroups {
         let (step, candidate) = (&self.steps[at], self.candidate(at));
         let producer = &self.candidates[before];
         let (reads, channels) = (candidate.reads(), producer.out());
         let divides = divides(candidate, channels);
-        // `[64, 3, 4, 4]` behind a transposed convolution that gives 64 is the next of its kind.
+        // `[64, 3, 4, 4]` after a transposed convolution with 64 outputs is another one.
         let is_next_transposed =
             matches!(producer.layout, Layout::Transposed(_)) && candidate.shape[0] == channels;
         if is_next_transposed && reads < channels && !divides && !candidate.is_point() {
@@ -228,12 +228,12 @@ impl<'a> Reader<'a> {
         if channels == reads || step.given.contains(&reads) || !divides {
             return KindAndGroups::one_group(candidate);
         }
-        // Two layers that read the same could stand side by side, unless the first is grouped as well. And grouped
-        // 1×1 convolutions are rare: a split that shapes do not show is as likely.
+        // Two layers that read the same channels may be parallel, unless the first is grouped as well. And grouped 1×1
+        // convolutions are rare: a split, which shapes do not show, is as likely.
         let producer_groups = self.groups.get(&before);
         let is_side_by_side =
             producer.reads() == reads && producer_groups.is_none_or(|&groups| groups == 1);
-        // What the producer gives is in doubt where it is itself.
+        // Its output is in doubt if its groups are.
         let is_producer_open = producer_groups.is_none();
         if is_side_by_side
             || candidate.is_point()
@@ -249,8 +249,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether the weight could as well be a transposed convolution's, given so many channels: those are its first extent,
-    /// and what comes next reads the second one, or nothing comes and the kernel fits a stride.
+    /// Whether the weight may be transposed if its input has `channels`: they equal its first extent, and the next layer
+    /// reads the second one, or there is no next convolution and the kernel suits a stride.
     fn may_be_transposed(&self, at: usize, channels: usize) -> bool {
         let candidate = self.candidate(at);
         let [first, second, extents @ ..] = candidate.shape else {
@@ -264,13 +264,13 @@ impl<'a> Reader<'a> {
         *first == channels && first != second && !candidate.is_point() && is_read
     }
 
-    /// Where no single layer feeds it.
+    /// No single layer is known to feed it.
     fn behind_several(&self, at: usize) -> KindAndGroups {
         let (step, candidate) = (&self.steps[at], self.candidate(at));
         let reads = candidate.reads();
         let channels = step.given.first().copied().unwrap_or(0);
         let is_given = |channels: usize| self.given_at.contains_key(&channels);
-        // Together with what came from earlier (a U-Net's concatenation).
+        // The latest output concatenated with an earlier one (U-Net).
         let is_joined = step
             .latest
             .iter()
@@ -278,21 +278,21 @@ impl<'a> Reader<'a> {
         if step.at_input || step.given.contains(&reads) || is_joined {
             return KindAndGroups::one_group(candidate);
         }
-        // That some earlier layer gave as many is no proof, where groups of the latest output would fit too.
+        // An earlier layer of that width proves nothing if groups of the latest output would fit too.
         let is_recent = self
             .given_at
             .get(&reads)
-            .is_some_and(|&given| at - given <= REACH || candidate.is_point());
+            .is_some_and(|&given| at - given <= MAX_LAYERS_BACK || candidate.is_point());
         let divides = divides(candidate, channels);
         if is_recent && !divides {
             return KindAndGroups::one_group(candidate);
         }
         // An odd width that is exactly half is a split (a spectrum's 2·129 values), not two groups.
         let halves_oddly = !reads.is_multiple_of(2) && channels == reads.saturating_mul(2);
-        // Nothing gives so few channels, alone or two together: grouped, or a split.
+        // No layer, and no two together, output so few channels: it is grouped, or reads a split.
         let is_sum = || {
             let mut widths = self.given_at.keys();
-            self.given_at.len() <= MOST_WIDTHS
+            self.given_at.len() <= MAX_WIDTHS
                 && widths.any(|&part| part < reads && is_given(reads - part))
         };
         let is_unexplained = channels > reads && (!candidate.is_point() || !is_recent) && !is_sum();
@@ -307,7 +307,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether so many channels could come in to groups of a convolution.
+/// Whether a grouped convolution could read this many input channels.
 fn divides(candidate: &Candidate<'_>, channels: usize) -> bool {
     let reads = candidate.reads();
     channels > reads
@@ -315,33 +315,37 @@ fn divides(candidate: &Candidate<'_>, channels: usize) -> bool {
         && candidate.out().is_multiple_of(channels / reads)
 }
 
-/// A weight that reads either way, in a module in which another of such kernels is transposed or may be, may be so too: an
-/// autoencoder's decoder, a list of upsamplings.
-fn doubt_direction(reader: &Reader<'_>, companions: &Companions<'_>, found: &mut [KindAndGroups]) {
-    let extents = |at: usize| reader.candidate(at).shape.get(2..).unwrap_or_default();
+/// Marks weights that may be transposed: their shape fits both, and another layer of such kernels under the same parent may
+/// be transposed (an autoencoder's decoder, a list of upsamplings).
+fn doubt_direction(
+    inference: &Inference<'_>,
+    companions: &Companions<'_>,
+    found: &mut [KindAndGroups],
+) {
+    let extents = |at: usize| inference.candidate(at).shape.get(2..).unwrap_or_default();
     let key = |at: usize| {
-        let module = reader.candidate(at).module;
+        let module = inference.candidate(at).module;
         let parent = module.rsplit_once('.').map_or("", |(parent, _)| parent);
         (parent, extents(at))
     };
     let is_doubtful = |&at: &usize| match found[at] {
         KindAndGroups::Known(Kind::Transposed, _) | KindAndGroups::MaybeTransposed(_) => true,
         KindAndGroups::MaybeGrouped { .. } => is_strided(extents(at)),
-        KindAndGroups::Known(..) => reader.candidate(at).layout == Layout::Undecided,
+        KindAndGroups::Known(..) => inference.candidate(at).layout == Layout::Undecided,
     };
-    let spatial = (0..found.len()).filter(|&at| !reader.candidate(at).is_point());
+    let spatial = (0..found.len()).filter(|&at| !inference.candidate(at).is_point());
     let spatial: Vec<usize> = spatial.collect();
     let doubtful = spatial.iter().copied().filter(is_doubtful).map(key);
     let doubtful: HashSet<(&str, &[usize])> = doubtful.collect();
     for at in spatial {
-        let candidate = reader.candidate(at);
+        let candidate = inference.candidate(at);
         let is_square = candidate.shape[0] == candidate.shape[1];
-        let is_told = !is_square && companions.bias(candidate.module).is_some();
+        let is_settled_by_bias = !is_square && companions.bias(candidate.module).is_some();
         if let KindAndGroups::Known(kind @ (Kind::Conv | Kind::Depthwise), _) = found[at]
             && candidate.layout == Layout::Forward
             && (is_square || is_strided(extents(at)))
-            && !is_told
-            && Some(at) != reader.first
+            && !is_settled_by_bias
+            && Some(at) != inference.first
             && doubtful.contains(&key(at))
         {
             found[at] = KindAndGroups::MaybeTransposed(kind);

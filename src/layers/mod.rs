@@ -112,7 +112,7 @@ impl Layers {
         let candidates = sorted_candidates(tensors, metadata, &companions, &globs, declared)?;
         let with_linear = selection.kinds.contains(&Kind::Linear);
         let is_layer = |candidate: &Candidate<'_>| {
-            candidate.has_place() && (with_linear || !candidate.linear())
+            candidate.is_layer() && (with_linear || !candidate.linear())
         };
         // Networks are told by all names that there are, and weights of several names are one within each.
         let split = networks::split(&candidates, |index| is_layer(&candidates[index]));
@@ -155,12 +155,12 @@ impl Layers {
             ),
             None => places::structural(&networks, found, &candidates, selection.skip_shallow),
         };
-        // Twins stand for places only.
-        let twins = candidates.iter().filter(|candidate| candidate.is_twin);
-        let twins: HashSet<usize> = twins.map(|candidate| candidate.tensor).collect();
+        // Duplicates only hold positions in the order.
+        let duplicates = candidates.iter().filter(|candidate| candidate.is_duplicate);
+        let duplicates: HashSet<usize> = duplicates.map(|candidate| candidate.tensor).collect();
         in_place
             .layers
-            .retain(|layer| !twins.contains(&layer.tensor));
+            .retain(|layer| !duplicates.contains(&layer.tensor));
         warnings.extend(in_place.warnings);
         warnings.extend(candidates::warnings(tensors, &candidates));
         Ok(Self {
@@ -237,7 +237,7 @@ fn own_networks<'n>(
 ) -> Vec<&'n str> {
     let has_own = |network: &&OrderedNetwork<'_>| {
         let mut steps = network.steps.iter();
-        steps.any(|step| !candidates[step.candidate].is_twin)
+        steps.any(|step| !candidates[step.candidate].is_duplicate)
     };
     networks
         .iter()

@@ -4,24 +4,22 @@ use std::cmp::Ordering;
 
 use super::words::{self, DIMENSIONED, Meaning, Meanings};
 
-/// Deeper paths are cut here and the rest is kept as one segment, so that nothing recurses further than this.
-/// The deepest of 150 architectures looked at (MONAI's nested U-Net) has 14.
+/// Deeper paths keep their rest as one segment, which bounds recursion. The deepest of 150 architectures has 14.
 pub(super) const MAX_SEGMENTS: usize = 48;
 
 /// One step of a path: `denseblock4`, `conv2_kxk`, `Mixed_5b`, `0`.
 ///
-/// Order within a sequence is its ordinal (`[4]`, `[2]`, `[5b]`); what comes before the ordinal is the stem, which
-/// the members of one sequence share.
+/// The ordinal (`[4]`, `[2]`, `[5b]`) orders the members of a sequence; the text before it is the stem, which they share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Segment {
     pub text: String,
     /// Its words in lower case: parts between separators, digits and camelCase humps. `3x3` and `2d` stay words.
     pub words: Vec<String>,
-    /// Everything before the first ordinal, in lower case, without separators at its end.
+    /// Everything before the first ordinal, in lower case, without trailing separators.
     pub stem: String,
     /// Numbers, each with the letter that directly follows it (`5b`); or one letter alone (`conv_a`).
     pub ordinal: Vec<(u64, char)>,
-    /// What its words say.
+    /// Meanings of its words.
     meanings: Meanings,
 }
 
@@ -32,7 +30,7 @@ enum Token<'a> {
 }
 
 impl Segment {
-    /// Read one step of a path.
+    /// Parses one step of a path.
     pub fn parse(text: &str) -> Self {
         let tokens = tokens(text);
         let mut ordinal: Vec<(u64, char)> = Vec::new();
@@ -174,8 +172,8 @@ fn tokens(text: &str) -> Vec<(usize, Token<'_>)> {
     tokens
 }
 
-/// Length of the word at the start of `text`: letters up to a camelCase hump (a capital after a small letter, with
-/// a small letter after it: `swinViT` is `swin` + `ViT`).
+/// Length of the word at the start of `text`: letters up to a camelCase hump (a capital between lower-case letters:
+/// `swinViT` is `swin` + `ViT`).
 fn word_length(text: &str) -> usize {
     let mut letters = text.char_indices().peekable();
     let mut small_before = false;
@@ -194,7 +192,7 @@ fn word_length(text: &str) -> usize {
     text.len()
 }
 
-/// Split a module path into its segments.
+/// Splits a module path into at most [`MAX_SEGMENTS`] segments.
 pub(super) fn segments(path: &str) -> Vec<&str> {
     path.splitn(MAX_SEGMENTS, '.').collect()
 }

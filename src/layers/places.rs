@@ -63,7 +63,9 @@ pub(super) fn listed(
     let taken: HashSet<usize> = listed.iter().copied().collect();
     let mut left = in_networks(networks);
     left.retain(|index| !taken.contains(index));
-    let mut forgotten = left.iter().filter(|&&index| !candidates[index].is_twin);
+    let mut forgotten = left
+        .iter()
+        .filter(|&&index| !candidates[index].is_duplicate);
     let incomplete = forgotten.next().map(|&first| Warning::OrderIncomplete {
         origin: declared.origin(),
         first: found[first].name.clone(),

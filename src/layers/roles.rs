@@ -1,5 +1,5 @@
-//! What a module's name says by itself: its role among its siblings, and what else it may be. One function a rule, with the
-//! architectures that ask for it; the words that stand for each other are in [`words`](super::words).
+//! What a module's name says by itself: its role among its siblings and other properties. Each rule is a function that names
+//! the architectures that need it; synonyms are in [`words`](super::words).
 
 use super::name::Segment;
 use super::words::Meaning;
@@ -10,7 +10,7 @@ pub(super) enum Role {
     Stem,
     /// A network that feeds the others: a segmentation model's classifier, UNETR's convolutional encoders.
     Backbone,
-    /// Stages, encoders, and all that has no other role.
+    /// Stages, encoders, and everything without another role.
     Body,
     /// Between encoder and decoder.
     Bottleneck,
@@ -58,7 +58,7 @@ impl Role {
 pub(super) enum ShortcutTurn {
     /// Before the main path: torchvision RegNet's and MaxViT's `proj`, MONAI ResidualUnit's `residual`, timm DLA's `project`.
     First,
-    /// Behind the main path: PyTorch's own ResNet.
+    /// After the main path: PyTorch's own ResNet.
     Last,
 }
 
@@ -73,17 +73,17 @@ pub(super) fn shortcut(segment: &Segment) -> Option<ShortcutTurn> {
     }
 }
 
-/// A shortcut called as in PyTorch's own ResNets (`downsample`) or the usual CIFAR ResNet (`shortcut`), whose order it has.
+/// Named as in PyTorch's own ResNets (`downsample`) or the usual CIFAR ResNet (`shortcut`): it runs in their order.
 pub(super) fn is_usual_shortcut(segment: &Segment) -> bool {
     segment.has(&["downsample", "shortcut"])
 }
 
-/// Scales channels: squeeze-and-excite (SENet, EfficientNet) and its like.
+/// Scales channels: squeeze-and-excite (SENet, EfficientNet) and similar.
 pub(super) fn is_channel_gate(segment: &Segment) -> bool {
     segment.means(Meaning::ChannelGate) || (segment.has(&["squeeze"]) && segment.has(&["excite"]))
 }
 
-/// Weighs what it is given: a channel gate, or attention of any kind.
+/// Weights its input: a channel gate, or attention of any kind.
 pub(super) fn is_gate(segment: &Segment) -> bool {
     is_channel_gate(segment) || is_attention(segment)
 }
@@ -93,43 +93,43 @@ pub(super) fn is_attention(segment: &Segment) -> bool {
     segment.has(&["attn"])
 }
 
-/// An attention gate: in a decoder it weighs the skip connection (Attention U-Net's `Att4`, MONAI's `attention`).
+/// An attention gate: in a decoder it weights the skip connection (Attention U-Net's `Att4`, MONAI's `attention`).
 pub(super) fn is_attention_gate(segment: &Segment) -> bool {
     segment.has(&["attention", "att"])
 }
 
-/// Makes attention's queries; a `proj` beside it comes after (ViT).
+/// Computes attention's queries; a `proj` beside it runs after (ViT).
 pub(super) fn is_query(segment: &Segment) -> bool {
     segment.has(&["qkv", "q", "query"])
 }
 
-/// Closes attention behind its queries (ViT).
+/// Projects attention's output (ViT).
 pub(super) fn is_projection(segment: &Segment) -> bool {
     segment.words == ["proj"]
 }
 
-/// Tells the convolution of its number where to look, and runs before that (deformable convolution's `conv2_offset`).
-pub(super) fn steers(segment: &Segment) -> bool {
+/// Computes the offsets of the deformable convolution of its number, and runs before it (`conv2_offset`).
+pub(super) fn is_offset(segment: &Segment) -> bool {
     segment.has(&["offset", "offsets"])
 }
 
-/// Joins what several others give (DLA's `root`, CSPNet's unnumbered `conv_transition`).
+/// Joins the outputs of several others (DLA's `root`, CSPNet's unnumbered `conv_transition`).
 pub(super) fn is_merge(segment: &Segment) -> bool {
     segment.means(Meaning::Merge)
         || (is_transition(segment) && segment.ordinal.iter().all(|part| part.0 == 0))
 }
 
-/// Stands between two stages (DenseNet's `transition1`): waits for the stage of its number.
+/// Lies between two stages (DenseNet's `transition1`) and waits for the stage of its number.
 pub(super) fn is_transition(segment: &Segment) -> bool {
     segment.has(&["transition"])
 }
 
-/// Opens an inverted bottleneck, which a narrowing one closes (timm EfficientNet's `conv_pw`, `conv_exp`).
+/// Widens at the start of an inverted bottleneck (timm EfficientNet's `conv_pw`, `conv_exp`).
 pub(super) fn is_widening(segment: &Segment) -> bool {
     (segment.has(&["pw"]) && !segment.has(&["proj"])) || segment.words == ["conv", "exp"]
 }
 
-/// Closes an inverted bottleneck (timm EfficientNet's `conv_pwl`, MobileNetV4's `pw_proj`).
+/// Narrows at the end of an inverted bottleneck (timm EfficientNet's `conv_pwl`, MobileNetV4's `pw_proj`).
 pub(super) fn is_narrowing(segment: &Segment) -> bool {
     segment.has(&["pwl"]) || (segment.has(&["pw"]) && segment.has(&["proj"]))
 }
@@ -139,17 +139,17 @@ pub(super) fn is_blocks(segment: &Segment) -> bool {
     segment.words == ["blocks"]
 }
 
-/// The blocks or layers of a stage (ConvNeXt, Swin): a `downsample` beside them is no shortcut around them.
+/// The blocks or layers of a stage (ConvNeXt, Swin): a `downsample` beside them is not a shortcut around them.
 pub(super) fn is_stage_body(segment: &Segment) -> bool {
     segment.has(&["blocks", "layers"])
 }
 
-/// Opens a stage, if the blocks read what it gives (ConvNeXt).
+/// Starts a stage, if the blocks read its output (ConvNeXt).
 pub(super) fn is_downsample(segment: &Segment) -> bool {
     segment.words == ["downsample"]
 }
 
-/// Opens a stage of blocks (timm's CSP networks' `conv_down`, `conv_exp`).
+/// Starts a stage of blocks (`conv_down`, `conv_exp` of timm's CSP networks).
 pub(super) fn opens_blocks(segment: &Segment) -> bool {
     segment.has(&["exp", "down"])
 }
@@ -159,28 +159,28 @@ pub(super) fn is_branch(segment: &Segment) -> bool {
     segment.has(&["branch"])
 }
 
-/// A branch that begins with pooling: the last of an Inception block.
+/// A branch that begins with pooling: the last one in an Inception block.
 pub(super) fn is_pooled(segment: &Segment) -> bool {
     segment.has(&["pool"])
 }
 
-/// Called a convolution and no more, with or without a number.
+/// Named `conv`, with or without a number.
 pub(super) fn is_plain_convolution(segment: &Segment) -> bool {
     segment.words == ["conv"]
 }
 
-/// Called a convolution first of all (`conv_body`, `conv2d`, `convs`).
+/// Its first word says convolution (`conv_body`, `conv2d`, `convs`).
 pub(super) fn is_convolution(segment: &Segment) -> bool {
     let mut words = segment.words.iter();
     words.next().is_some_and(|word| word.starts_with("conv"))
 }
 
-/// A convolution without a number, which beside branches joins them (Inception-ResNet's `conv2d`).
+/// An unnumbered convolution: beside branches, it joins them (Inception-ResNet's `conv2d`).
 pub(super) fn joins_branches(segment: &Segment) -> bool {
     is_unnumbered(segment, &["conv", "conv1d", "conv2d", "conv3d"])
 }
 
-/// A convolution without a number, which beside encoders and decoders is the output (`conv`, `Conv_1x1` of Attention U-Net).
+/// An unnumbered convolution: beside encoders and decoders, it is the output (`conv`, `Conv_1x1` of Attention U-Net).
 pub(super) fn ends_phases(segment: &Segment) -> bool {
     is_unnumbered(segment, &["conv", "conv2d", "conv3d", "1x1"])
 }
@@ -197,38 +197,38 @@ pub(super) fn is_joint(segment: &Segment) -> bool {
     segment.means(Meaning::Joint)
 }
 
-/// Its members run side by side on one input (HRNet's branches, feature pyramids, ASPP).
+/// Its members run in parallel on one input (HRNet's branches, feature pyramids, ASPP).
 pub(super) fn is_parallel(segment: &Segment) -> bool {
     segment.means(Meaning::Parallel)
 }
 
-/// Runs before what shares its number: SqueezeNet's `squeeze`, BN-Inception's `3x3_reduce`, MobileOne's `conv_scale`.
+/// Runs before siblings of its number: SqueezeNet's `squeeze`, BN-Inception's `3x3_reduce`, MobileOne's `conv_scale`.
 pub(super) fn opens_pair(segment: &Segment) -> bool {
     segment.has(&["reduce", "squeeze", "scale"])
 }
 
-/// A step of a decoder, rather than the upsampling that opens it (hand-written U-Nets' `dec4` behind `upconv4`).
+/// A step of a decoder, not the upsampling that starts it (U-Nets' `dec4` after `upconv4`).
 pub(super) fn is_decoder_step(segment: &Segment) -> bool {
     segment.has(&["dec", "decoder"])
 }
 
-/// A head at the top of a network only: further in, `fc` and `linear` are parts of blocks (squeeze-and-excite, transformers).
+/// A head only at the top of a network: further in, `fc` and `linear` are parts of blocks (gates, transformers).
 pub(super) fn is_head_at_top_only(segment: &Segment) -> bool {
     segment.has(&["fc", "linear"])
 }
 
-/// Gives an output (detectors, deep supervision), unless it is called an encoder as well.
+/// Produces an output (detectors, deep supervision), unless the name also says encoder.
 pub(super) fn is_output(segment: &Segment) -> bool {
     segment.means(Meaning::Output) && !segment.has(&["encoder"])
 }
 
-/// Makes something from noise, rather than reading an input (a GAN's generator).
+/// Generates from noise instead of reading an input (a GAN's generator).
 pub(super) fn is_generator(segment: &Segment) -> bool {
     segment.has(&["generator", "gen", "netg", "g"])
 }
 
-/// A transposed convolution: the words say so (MONAI's `transp_conv`), or parts of them, whatever stands around those
-/// (`convTranspose2d`, `transpconvs`, FCN's `upscore8`).
+/// A transposed convolution, by a word (MONAI's `transp_conv`) or part of one (`convTranspose2d`, `transpconvs`,
+/// `upscore8`).
 pub(super) fn is_transposed(segment: &Segment) -> bool {
     const PARTS: [&str; 6] = [
         "deconv",
@@ -242,7 +242,7 @@ pub(super) fn is_transposed(segment: &Segment) -> bool {
     segment.means(Meaning::Transposed) || PARTS.iter().any(|part| text.contains(part))
 }
 
-/// May be short for depthwise as well as for deconvolution (ShuffleNet's `dconv`).
+/// May abbreviate depthwise as well as deconvolution (ShuffleNet's `dconv`).
 pub(super) fn may_be_depthwise(segment: &Segment) -> bool {
     segment.has(&["dconv"])
 }

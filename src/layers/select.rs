@@ -77,7 +77,7 @@ impl Globs {
 }
 
 /// What the layer model knows of a layer when it decides.
-pub(super) struct Facts<'a> {
+pub(super) struct SelectionInput<'a> {
     /// All names of its weight.
     pub names: &'a [&'a str],
     pub kind: Kind,
@@ -89,27 +89,31 @@ pub(super) struct Facts<'a> {
 }
 
 /// Why a layer is not merged; the first of [`Reason::PRECEDENCE`] that applies.
-pub(super) fn reason(facts: &Facts<'_>, selection: &Selection, globs: &Globs) -> Option<Reason> {
-    if !facts.supported {
+pub(super) fn reason(
+    input: &SelectionInput<'_>,
+    selection: &Selection,
+    globs: &Globs,
+) -> Option<Reason> {
+    if !input.supported {
         return Some(Reason::Unsupported);
     }
-    if !selection.kinds.contains(&facts.kind) {
-        return Some(match facts.kind {
+    if !selection.kinds.contains(&input.kind) {
+        return Some(match input.kind {
             Kind::Depthwise => Reason::Depthwise,
             Kind::Transposed => Reason::Transposed,
             Kind::Linear => Reason::Linear,
             Kind::Conv | Kind::Pointwise => Reason::Excluded,
         });
     }
-    if facts.gate {
+    if input.gate {
         Some(Reason::SqueezeExcite)
-    } else if facts.head {
+    } else if input.head {
         Some(Reason::Head)
-    } else if facts.kernels < 2 {
+    } else if input.kernels < 2 {
         Some(Reason::SingleKernel)
-    } else if globs.leave_out(facts.names) {
+    } else if globs.leave_out(input.names) {
         Some(Reason::Excluded)
-    } else if facts
+    } else if input
         .depth
         .is_some_and(|depth| depth <= selection.skip_shallow)
     {
@@ -131,7 +135,7 @@ mod tests {
             ..Selection::default()
         };
         let globs = Globs::of(&selection).unwrap();
-        let mut facts = Facts {
+        let mut input = SelectionInput {
             names: &["b", "a"],
             kind: Kind::Depthwise,
             depth: Some(1),
@@ -142,19 +146,19 @@ mod tests {
         };
         let mut given = Vec::new();
         for step in 0..7 {
-            given.push(reason(&facts, &selection, &globs));
+            given.push(reason(&input, &selection, &globs));
             match step {
-                0 => facts.supported = true,
-                1 => facts.kind = Kind::Conv,
-                2 => facts.gate = false,
-                3 => facts.head = false,
-                4 => facts.kernels = 2,
-                5 => facts.names = &["b"],
+                0 => input.supported = true,
+                1 => input.kind = Kind::Conv,
+                2 => input.gate = false,
+                3 => input.head = false,
+                4 => input.kernels = 2,
+                5 => input.names = &["b"],
                 _ => {}
             }
         }
-        facts.depth = Some(6);
-        given.push(reason(&facts, &selection, &globs));
+        input.depth = Some(6);
+        given.push(reason(&input, &selection, &globs));
         let expected = [
             Reason::Unsupported,
             Reason::Depthwise,
@@ -187,7 +191,7 @@ mod tests {
             (Kind::Transposed, Reason::Transposed),
             (Kind::Linear, Reason::Linear),
         ] {
-            let facts = Facts {
+            let input = SelectionInput {
                 names: &["a"],
                 kind,
                 depth: Some(99),
@@ -196,7 +200,7 @@ mod tests {
                 gate: false,
                 head: false,
             };
-            assert_eq!(reason(&facts, &selection, &globs), Some(expected));
+            assert_eq!(reason(&input, &selection, &globs), Some(expected));
         }
     }
 }

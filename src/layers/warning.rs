@@ -1,36 +1,36 @@
-//! What a user should know about a layer model that could be made.
+//! Warnings about the layers of a checkpoint.
 
 use std::fmt;
 
 use crate::checkpoint::Dtype;
 
-/// Something about the layers that deserves a line on stderr and in the report.
+/// A warning about the layers, printed to stderr and kept in the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
-    /// Two modules may run either way round, and the cut falls between them: which layers are shallow is in doubt.
+    /// Two modules may run in either order, and the cut falls between them: which layers are shallow is in doubt.
     OpenOrder {
         /// Path of the module placed first.
         first: String,
         /// Path of the one placed second.
         second: String,
-        /// How many further pairs are in the same position.
+        /// Number of further such pairs.
         others: usize,
     },
-    /// A layer before the cut reads channels that no layer before it gives: something that runs before it stands behind.
+    /// A layer before the cut reads channels that no earlier layer outputs: one that runs before it is placed after it.
     Unfed {
-        /// The tensor.
+        /// Name of the tensor.
         name: String,
         /// Channels that each of its kernels reads.
         reads: usize,
     },
-    /// The first layer cannot read an image, while another can.
+    /// The first layer cannot read an image, but a later one can.
     NoStem {
         /// The tensor placed first.
         first: String,
         /// The tensor that can read an image.
         stem: String,
     },
-    /// An order list leaves convolutions out: they follow it, in the order their structure gives.
+    /// An order list leaves convolutions out: they follow the listed ones, in structural order.
     OrderIncomplete {
         /// `--order`, `--layers` or the metadata key.
         origin: &'static str,
@@ -39,66 +39,66 @@ pub enum Warning {
         /// How many were left out.
         count: usize,
     },
-    /// The list that a flag names comes before the metadata's.
+    /// A flag's list overrides the metadata's.
     MetadataOverruled {
         /// `--order` or `--layers`.
         flag: &'static str,
     },
-    /// What is declared a copy has other values than its original, or all its values are one number.
+    /// A declared copy has other values than its original, or all its values are equal.
     UnequalCopy {
-        /// The tensor.
+        /// Name of the tensor.
         name: String,
         /// What it is declared a copy of.
         original: String,
     },
     /// Several networks: depth starts from 1 in each.
     Networks {
-        /// Paths of the modules that hold them; empty for what stands outside the others.
+        /// Paths of their modules; empty for the layers outside the others.
         roots: Vec<String>,
         /// Whether they have the same layers.
         are_copies: bool,
     },
     /// A weight stored in parts (pruning, weight norm, spectral norm, a parametrisation).
     Parametrised {
-        /// The tensor.
+        /// Name of the tensor.
         name: String,
     },
-    /// Groups fit the shapes as well as one dense convolution does.
+    /// The shapes fit a grouped convolution as well as a dense one.
     AmbiguousGroups {
-        /// The tensor.
+        /// Name of the tensor.
         name: String,
-        /// Channels that come in.
+        /// Input channels, if it is grouped.
         channels: usize,
         /// Channels that each kernel reads.
         per_kernel: usize,
     },
-    /// Both reading the weight as a convolution and as a transposed one fit.
+    /// The weight fits a convolution as well as a transposed one.
     AmbiguousTransposed {
-        /// The tensor.
+        /// Name of the tensor.
         name: String,
     },
-    /// The kernel axis seems to be the last, as TensorFlow, Keras and Flax lay weights out.
-    ForeignLayout {
+    /// Output channels seem to be the last axis, as in TensorFlow, Keras and Flax.
+    KernelsLast {
         /// The first such tensor.
         name: String,
         /// How many more there are.
         others: usize,
     },
-    /// The channels seem to be on the last axis, as MLX lays weights out, but that is not certain.
+    /// Input channels seem to be the last axis, as in MLX, but that is not certain.
     ChannelsLast {
         /// The first such tensor.
         name: String,
         /// How many more there are.
         others: usize,
     },
-    /// Factors of adapters (LoRA and its kin).
+    /// Factors of adapters (LoRA and similar).
     Adapter {
         /// The first of them.
         name: String,
         /// How many more there are.
         others: usize,
     },
-    /// Convolutions whose weights are integers, or floats of 8 bits and fewer.
+    /// Convolutions whose weights are integers, or floats of 8 bits or fewer.
     StoredAs {
         /// The first of them.
         name: String,
@@ -107,32 +107,32 @@ pub enum Warning {
         /// How many more there are.
         others: usize,
     },
-    /// Tensors that look like kernels of convolutions but are not named so.
+    /// Tensors that look like kernels of convolutions but are not named `*.weight`.
     UnnamedKernels {
         /// The first of them.
         names: Vec<String>,
         /// How many there are.
         count: usize,
-        /// How many of them are laid out as TensorFlow, Keras and Flax do.
-        foreign: usize,
-        /// A glob that names them all, if there is a short one.
+        /// How many of them have the axes of TensorFlow, Keras and Flax.
+        kernels_last: usize,
+        /// A glob that matches all of them, if there is a short one.
         glob: Option<String>,
     },
     /// The bias fits neither axis of the weight.
     BiasMismatch {
-        /// The tensor.
+        /// Name of the tensor.
         name: String,
         /// The bias's length.
         bias: usize,
     },
     /// An extent is zero.
     Empty {
-        /// The tensor.
+        /// Name of the tensor.
         name: String,
     },
 }
 
-/// What to do where the order is in doubt.
+/// What to do if the order is in doubt.
 const REMEDY: &str = "pass `--layers FILE` or `--order FILE`";
 
 impl fmt::Display for Warning {
@@ -152,40 +152,39 @@ impl fmt::Display for Warning {
                 }
                 write!(
                     f,
-                    ", and the --skip-shallow cut falls among them: {REMEDY} if `{first}` does not run first"
+                    ", and the --skip-shallow cut falls between them: {REMEDY} if `{first}` does not run first"
                 )
             }
             Warning::Unfed { name, reads } => write!(
                 f,
-                "the order is in doubt: neither names nor shapes tell what runs before `{name}`, which reads {reads} channels that no layer before it gives; {REMEDY}"
+                "the order is in doubt: `{name}` reads {reads} channels, which no layer before it outputs; {REMEDY}"
             ),
             Warning::NoStem { first, stem } => write!(
                 f,
-                "the order is in doubt: neither names nor shapes tell why `{first}` would run first, as it cannot read an image and `{stem}` can; {REMEDY}"
+                "the order is in doubt: `{first}` is first but cannot read an image, while `{stem}` can; {REMEDY}"
             ),
             Warning::OrderIncomplete {
                 origin,
                 first,
                 count,
-            } => {
-                write!(
-                    f,
-                    "{origin} leaves out {count} convolutions, the first `{first}`: they follow the listed ones, in structural order"
-                )
-            }
+            } => write!(
+                f,
+                "{} not in {origin}: placed after the listed layers, in structural order",
+                counted(first, count - 1, "is", "are")
+            ),
             Warning::MetadataOverruled { flag } => write!(
                 f,
-                "the file's own metadata `inmerge.layers` is not used: `{flag}` says otherwise"
+                "`{flag}` overrides the file's own metadata `inmerge.layers`, which differs"
             ),
             Warning::UnequalCopy { name, original } => write!(
                 f,
-                "`{name}` is declared a copy of `{original}`, but their values differ: it is left alone; make them equal, or list it as a layer of its own"
+                "`{name}` is declared a copy of `{original}`, but their values differ, or are all one number: it is left alone; make them equal, or list it as a layer of its own"
             ),
             Warning::Networks { roots, are_copies } => {
                 let named: Vec<String> = roots
                     .iter()
                     .map(|root| match &root[..] {
-                        "" => "what is outside the others".to_owned(),
+                        "" => "the layers outside the others".to_owned(),
                         _ => format!("`{root}`"),
                     })
                     .collect();
@@ -213,7 +212,7 @@ impl fmt::Display for Warning {
                 per_kernel,
             } => write!(
                 f,
-                "`{name}`: {channels} channels come in and each kernel reads {per_kernel}; whether it is grouped cannot be told, so it is not merged; `--layers FILE` with its `groups` settles that"
+                "`{name}` may be grouped: its input seems to have {channels} channels, and each kernel reads {per_kernel}; it is not merged; `--layers FILE` with its `groups` settles that"
             ),
             Warning::AmbiguousTransposed { name } => {
                 write!(
@@ -221,7 +220,7 @@ impl fmt::Display for Warning {
                     "`{name}` may be a convolution or a transposed one, and nothing tells which: it is not merged; `--layers FILE` with its `kind` settles that"
                 )
             }
-            Warning::ForeignLayout { name, others } => write!(
+            Warning::KernelsLast { name, others } => write!(
                 f,
                 "{} to be laid out as [height, width, in, out]; only [out, in, …] is supported: not merged",
                 counted(name, *others, "seems", "seem")
@@ -234,7 +233,7 @@ impl fmt::Display for Warning {
             ),
             Warning::Adapter { name, others } => write!(
                 f,
-                "{} (LoRA or its kin): left alone and not counted in depth",
+                "{} (LoRA or similar): left alone and not counted in depth",
                 counted(
                     name,
                     *others,
@@ -254,9 +253,9 @@ impl fmt::Display for Warning {
             Warning::UnnamedKernels {
                 names,
                 count,
-                foreign,
+                kernels_last,
                 glob,
-            } => unnamed(f, names, *count, *foreign, glob.as_deref()),
+            } => unnamed(f, names, *count, *kernels_last, glob.as_deref()),
             Warning::BiasMismatch { name, bias } => write!(
                 f,
                 "`{name}`: its bias has {bias} values, which fits neither axis: it is not merged"
@@ -280,7 +279,7 @@ fn unnamed(
     f: &mut fmt::Formatter<'_>,
     names: &[String],
     count: usize,
-    foreign: usize,
+    kernels_last: usize,
     glob: Option<&str>,
 ) -> fmt::Result {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
@@ -297,16 +296,19 @@ fn unnamed(
         if count == 1 { "it is" } else { "they are" },
     )?;
     let flag = format!("`--include '{glob}'`");
-    match foreign {
-        0 => write!(f, "{flag} takes tensors that are laid out as [out, in, …]"),
-        foreign if foreign == count => write!(
+    match kernels_last {
+        0 => write!(
             f,
-            "{flag} lists them, but [height, width, in, out], as they seem to be laid out, cannot be merged; save them as \
+            "{flag} includes tensors that are laid out as [out, in, …]"
+        ),
+        kernels_last if kernels_last == count => write!(
+            f,
+            "{flag} lists them, but they seem to be laid out as [height, width, in, out], which cannot be merged; save them as \
             [out, in, height, width]"
         ),
-        foreign => write!(
+        kernels_last => write!(
             f,
-            "{flag} takes those that are laid out as [out, in, …]; {foreign} seem to be laid out as [height, width, in, out], \
+            "{flag} includes those that are laid out as [out, in, …]; {kernels_last} seem to be laid out as [height, width, in, out], \
             which cannot be merged"
         ),
     }

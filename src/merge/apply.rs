@@ -1,4 +1,4 @@
-//! Following a plan that was made before.
+//! Applying a plan that was made earlier.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -13,30 +13,30 @@ use crate::selection;
 
 use super::{Error, Merged};
 
-/// A plan and what it is applied to.
+/// A plan, and the checkpoint to apply it to.
 #[derive(Debug)]
 pub struct ApplyRequest<'a> {
-    /// The checkpoint.
+    /// The checkpoint to merge.
     pub source: &'a Checkpoint,
-    /// The plan, whose layers are the checkpoint's.
+    /// The plan, with the layers' names in this checkpoint.
     pub plan: Plan,
-    /// The file that it is from, for errors.
+    /// The plan's path, for errors.
     pub plan_file: &'a Path,
-    /// Where the result goes; `None` to find out what would change only.
+    /// Where the result goes; `None` to compute the changes without writing it.
     pub destination: Option<&'a Destination>,
 }
 
-/// Reads a plan for a checkpoint, with another prefix of the layers' names where one is given.
+/// Reads a plan for a checkpoint, in which the layers' names may have a prefix.
 ///
 /// # Errors
 ///
-/// Where the file is no plan, or the checkpoint has not the plan's layers under that prefix.
+/// If the file is not a plan, or the checkpoint lacks one of the plan's layers under that prefix.
 pub fn read_plan(
     file: &Path,
     prefix: Option<&str>,
     source: &Checkpoint,
 ) -> Result<Plan, plan::Error> {
-    // Seen by its header, before all of it is read as if it were JSON.
+    // A checkpoint is recognized by its header, before all of it is read as JSON.
     if Checkpoint::open(file).is_ok() {
         return Err(Problem::ACheckpoint.of(file));
     }
@@ -49,11 +49,11 @@ pub fn read_plan(
     }
 }
 
-/// Applies a plan, and makes a draft of the result.
+/// Applies a plan, and writes a draft of the result.
 ///
 /// # Errors
 ///
-/// Where the plan does not fit the checkpoint, that cannot be read, or the draft cannot be written.
+/// If the plan does not fit the checkpoint, the checkpoint cannot be read, or the draft cannot be written.
 pub fn apply<'a>(
     request: ApplyRequest<'a>,
     options: &ComputeOptions,
@@ -107,8 +107,8 @@ pub fn apply<'a>(
     })
 }
 
-/// What to say of copies of the plan's layers that the plan does not list, if there are some: merging changes the one and not
-/// the other. A plan of another program may well mean that.
+/// A warning about copies of the plan's layers that the plan does not list: merging changes the layer and not its copy. This
+/// is no error, because a plan of another program may mean it.
 fn unlisted_copies(plan: &Plan, source: &Checkpoint) -> Result<Option<String>, Error> {
     let tensors = source.tensors();
     let merged = plan.layers.iter().filter(|layer| !layer.merges.is_empty());

@@ -1,8 +1,8 @@
-//! What can stop a merge.
+//! Errors of merging a checkpoint.
 
 use crate::{checkpoint, compute, plan, selection};
 
-/// A checkpoint could not be merged: in one sentence that names the file and the remedy. Nothing was written or replaced.
+/// A checkpoint that could not be merged; nothing was written or replaced. Each message names the file and the remedy.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "every variant's message says what it means")]
 pub enum Error {

@@ -1,4 +1,4 @@
-//! The layers of one checkpoint that are merged, and how.
+//! Deciding the merges of one checkpoint, and applying them.
 
 use crate::apply::{Change, copied_bytes, fill_for};
 use crate::checkpoint::{Checkpoint, Draft, Fill, Sink};
@@ -13,7 +13,7 @@ use crate::similarity::{self, Engine, LayerSize, Nearest, NonFinite};
 
 use super::Error;
 
-/// A checkpoint's layers to merge, and how.
+/// The layers of a checkpoint to merge, and the settings to merge them with.
 #[derive(Debug)]
 pub struct Job<'a> {
     source: &'a Checkpoint,
@@ -21,7 +21,7 @@ pub struct Job<'a> {
     rules: Rules,
 }
 
-/// The decision on each layer, and how the layer changed.
+/// The decisions on the layers, and the changes they made; both by layer.
 #[derive(Debug)]
 pub struct Decided {
     pub decisions: Vec<Decision>,
@@ -29,7 +29,7 @@ pub struct Decided {
 }
 
 impl Decided {
-    /// Unordered pairs above the layers' thresholds; `None` where they were not counted.
+    /// Unordered pairs above the layers' thresholds; `None` if they were not counted.
     pub fn pairs_above_tau(&self) -> Option<u64> {
         let pairs = self.decisions.iter().map(|decision| decision.pairs_above);
         pairs.sum()
@@ -37,7 +37,7 @@ impl Decided {
 }
 
 impl<'a> Job<'a> {
-    /// On some layers of a checkpoint.
+    /// A job for some layers of a checkpoint.
     pub fn new(source: &'a Checkpoint, tasks: Vec<Task<'a>>, rules: Rules) -> Self {
         Self {
             source,
@@ -46,11 +46,11 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// On the layers that take part, in depth order.
+    /// A job for the selected layers, in depth order.
     ///
     /// # Errors
     ///
-    /// Where one of them is too large to be compared.
+    /// If one of them is too large to be compared.
     pub fn of_selected(
         source: &'a Checkpoint,
         layers: &Layers,
@@ -83,7 +83,7 @@ impl<'a> Job<'a> {
         screened.map(|task| LayerSize::of(&task.weight)).collect()
     }
 
-    /// The work ahead, given whether an output is written.
+    /// The expected work, which includes copying if an output is written.
     pub fn estimate(&self, is_written: bool) -> WorkEstimate {
         let weights = || self.tasks.iter().map(|task| &task.weight);
         let products = self.tasks.iter().map(|task| task.products(&self.rules));
@@ -98,11 +98,11 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Decides on every layer and makes the draft the result, if there is one.
+    /// Decides the merges of every layer, and writes the result to the draft, if there is one.
     ///
     /// # Errors
     ///
-    /// Where the source cannot be read, kernels cannot be compared, or the draft cannot be written.
+    /// If the source cannot be read, kernels cannot be compared, or the draft cannot be written.
     pub fn merge(
         &self,
         draft: Option<&mut Draft<'_>>,
@@ -126,11 +126,11 @@ impl<'a> Job<'a> {
         Ok(Decided { decisions, changes })
     }
 
-    /// The nearest neighbour of every kernel, with the name of each layer.
+    /// The name of each layer, and the nearest neighbours of its kernels.
     ///
     /// # Errors
     ///
-    /// Where the source cannot be read or kernels cannot be compared.
+    /// If the source cannot be read or kernels cannot be compared.
     pub fn nearest(
         &self,
         compute: &Compute,
@@ -145,7 +145,7 @@ impl<'a> Job<'a> {
         Ok(names.zip(nearest).collect())
     }
 
-    /// The decisions on the layers that take part, as a plan.
+    /// The plan with these decisions on the selected layers.
     pub fn plan(&self, layers: &Layers, settings: &Settings, decisions: Vec<Decision>) -> Plan {
         let planned = layers.selected().zip(&self.tasks).zip(decisions);
         let planned = planned.map(|((layer, task), decision)| PlannedLayer {
@@ -177,10 +177,10 @@ impl<'a> Job<'a> {
         )
     }
 
-    /// How an output is best filled, by the share of kernels that can be expected to merge at most.
+    /// The fastest way to fill an output, from an upper estimate of the share of kernels that merge.
     fn fill(&self) -> Fill {
         if self.rules.partner == Partner::Random {
-            // A kernel drawn from all is rarely alike.
+            // A partner drawn from all kernels is rarely similar enough.
             return fill_for(0.1);
         }
         let probs = self.tasks.iter().map(|task| task.parameters.prob.get());

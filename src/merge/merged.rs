@@ -1,4 +1,4 @@
-//! A checkpoint that was merged, before and after the result is in its place.
+//! The result of merging a checkpoint, before and after it is published.
 
 use std::fs::Metadata;
 use std::path::Path;
@@ -10,51 +10,51 @@ use crate::compute::Compute;
 use crate::meter::Meter;
 use crate::plan::Plan;
 
-/// What was decided on a checkpoint, and a draft of the result, which is gone if this is dropped before [`Merged::publish`].
+/// The merges of a checkpoint, and a draft of the result, which is removed if this is dropped before [`Merged::publish`].
 #[derive(Debug)]
 pub struct Merged<'a> {
-    /// The checkpoint that was read.
+    /// The checkpoint that was merged.
     pub source: &'a Checkpoint,
-    /// Every merge.
+    /// The plan that the result follows.
     pub plan: Plan,
-    /// What it changes, by layer of the plan.
+    /// How each layer of the plan changed.
     pub changes: Vec<Change>,
-    /// The greatest similarity of two kernels before merging, by layer of the plan, where it is known.
+    /// The greatest similarity of two kernels before merging, by layer of the plan; `None` if unknown.
     pub max_similarities: Vec<Option<f64>>,
-    /// Unordered pairs above the layers' thresholds, where they were counted.
+    /// Unordered pairs above the layers' thresholds; `None` if they were not counted.
     pub pairs_above_tau: Option<u64>,
-    /// What the user should know of the layers.
+    /// Warnings about the layers.
     pub layer_warnings: Vec<String>,
-    /// What the user should know of the run, such as why nothing merges.
+    /// Warnings about the run, such as why nothing merged.
     pub warnings: Vec<String>,
-    /// What computed it.
+    /// The threads and the backend that computed it.
     pub compute: Compute,
     pub(super) draft: Option<(Draft<'a>, &'a Destination)>,
     pub(super) output: Option<&'a Path>,
 }
 
 impl Merged<'_> {
-    /// The checkpoint that was written.
+    /// The path of the result, once it is published.
     pub fn output(&self) -> Option<&Path> {
         self.output
     }
 
-    /// What the system says of each file of the draft.
+    /// The metadata of each file of the draft; empty without a draft.
     ///
     /// # Errors
     ///
-    /// Where it does not say.
+    /// If the metadata cannot be read.
     pub fn draft_metadata(&self) -> Result<Vec<Metadata>, checkpoint::Error> {
         let draft = self.draft.as_ref();
         draft.map_or(Ok(Vec::new()), |(draft, _)| draft.metadata())
     }
 
-    /// Puts the result in its place in one step, if one was drafted, and adds what the user should know of it to the warnings.
+    /// Puts the draft, if there is one, in place in one step, and adds its warnings to these.
     ///
     /// # Errors
     ///
-    /// Where the draft does not read back as written, the source was changed meanwhile, or the disk fails. Whatever stood at
-    /// the destination before is then still whole.
+    /// If the draft does not read back as written, the source was changed meanwhile, or the disk fails. Whatever was at the
+    /// destination before is then unchanged.
     pub fn publish(
         &mut self,
         durability: Durability,

@@ -1,7 +1,7 @@
 //! Merging one checkpoint: deciding which kernels merge, and writing the result.
 //!
-//! [`run`] decides and drafts, [`apply`] follows a plan that was made before; both give a [`Merged`], and nothing is written
-//! in its place before [`Merged::publish`].
+//! [`run`] decides which kernels merge, and [`apply`] follows a plan. Both return a [`Merged`], whose draft appears at the
+//! destination only with [`Merged::publish`].
 
 mod apply;
 mod error;
@@ -22,23 +22,23 @@ pub(crate) use job::{Decided, Job};
 pub use merged::Merged;
 pub(crate) use nothing_merged::NothingMerged;
 
-/// What to merge, and how.
+/// The checkpoint to merge, and the settings to merge it with.
 #[derive(Clone, Copy, Debug)]
 pub struct MergeRequest<'a> {
-    /// The checkpoint.
+    /// The checkpoint to merge.
     pub source: &'a Checkpoint,
-    /// Its layers, selected and not.
+    /// All its layers, selected or not.
     pub layers: &'a Layers,
-    /// How they are merged.
+    /// The parameters, and those of single layers.
     pub settings: &'a Settings,
     /// What to do with kernels that hold a NaN or an infinity.
     pub non_finite: NonFinite,
-    /// Where the result goes; `None` to decide only.
+    /// Where the result goes; `None` to make a plan without writing a result.
     pub destination: Option<&'a Destination>,
 }
 
 impl<'a> MergeRequest<'a> {
-    /// Only to decide; kernels that hold a NaN or an infinity are refused.
+    /// A request that writes nothing and refuses kernels that hold a NaN or an infinity.
     pub fn new(source: &'a Checkpoint, layers: &'a Layers, settings: &'a Settings) -> Self {
         Self {
             source,
@@ -49,7 +49,7 @@ impl<'a> MergeRequest<'a> {
         }
     }
 
-    /// The same, with a result that goes there.
+    /// The same request, with a destination.
     pub fn writing_to(self, destination: &'a Destination) -> Self {
         Self {
             destination: Some(destination),
@@ -58,16 +58,15 @@ impl<'a> MergeRequest<'a> {
     }
 }
 
-/// Decides on every layer who merges with whom (InMerge, arXiv 2502.20516), and makes a draft of the result.
+/// Decides which kernels of every layer merge (InMerge, arXiv 2502.20516), and writes a draft of the result.
 ///
 /// # Errors
 ///
-/// Where the checkpoint cannot be read, kernels cannot be compared, there is nothing to compute with, or the draft cannot be
-/// written.
+/// If the checkpoint cannot be read, kernels cannot be compared, the backend cannot be used, or the draft cannot be written.
 ///
 /// # Examples
 ///
-/// Deciding only:
+/// Without a result:
 ///
 /// ```
 /// use inmerge_ckpt::checkpoint::Checkpoint;

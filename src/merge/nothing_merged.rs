@@ -1,4 +1,4 @@
-//! What to say when nothing merged: which threshold would have.
+//! The warning that nothing merged, which suggests thresholds at which kernels would.
 
 use std::fmt;
 
@@ -7,28 +7,27 @@ use crate::layers::{Layers, Reason};
 use crate::plan::{Fraction, Parameters, Partner, Threshold};
 use crate::similarity::{Nearest, exact};
 
-/// Shares of the kernels for which a threshold is worth knowing, in percent.
+/// Shares of the kernels for which the warning suggests a threshold, in percent.
 const SHARES: [f64; 3] = [1.0, 5.0, 20.0];
 
-/// Why a run merged nothing, and what would.
+/// Why a run merged nothing, and thresholds at which kernels would merge.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NothingMerged {
     parameters: Parameters,
     layers: usize,
     kernels: usize,
-    /// Unordered pairs above τ, where they were counted.
+    /// Unordered pairs above τ; `None` if they were not counted.
     pairs_above: Option<u64>,
     /// The most similar pair's layer and similarity.
     greatest: Option<(String, f64)>,
     hints: Vec<ThresholdHint>,
-    /// Layers that were found, and how many of them are left alone for being shallow only.
+    /// Layers that were found, and how many of them are left alone only because they are shallow.
     found: usize,
     shallow: usize,
 }
 
 impl NothingMerged {
-    /// From the run's parameters, the pairs above τ where they were counted, the name and nearest neighbours of every layer
-    /// that takes part, and all layers.
+    /// `layers` holds the name and nearest neighbours of each layer that takes part, `found` all layers.
     pub fn new(
         parameters: Parameters,
         pairs_above: Option<u64>,

@@ -1,4 +1,4 @@
-//! A plan carried over to another checkpoint of the same net: averaged weights (EMA), an optimizer's momentum.
+//! Carrying a plan over to another checkpoint of the same net, such as averaged weights (EMA) or an optimizer's momentum.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,18 +7,18 @@ use crate::checkpoint::Checkpoint;
 use super::{Plan, PlannedLayer, Problem, SourceId};
 
 impl Plan {
-    /// The same merges for `source`, a checkpoint in which every name is the plan's with `prefix` before it. What it was made
-    /// for is not compared: header, size and dtypes may differ. Shapes and kernels are compared where the plan is
-    /// [checked](super::Recipe::check).
+    /// The same merges for `source`, a checkpoint whose names are the plan's with `prefix` in front. Its header, size and
+    /// dtypes may differ from those of the plan's checkpoint. [`Recipe::check`](super::Recipe::check) compares shapes and
+    /// kernels.
     ///
-    /// Of the names of a weight that stands under several, one is enough: an optimizer keeps one buffer for all. Those that are
-    /// there must hold the same values, as in any plan.
+    /// If a weight has several names, one of them is enough: an optimizer keeps one buffer for all. Those that exist must
+    /// hold the same values, as in any plan.
     ///
-    /// The similarities that the plan tells are those of the kernels it was made for, and are left out.
+    /// The similarities are dropped, because they belong to the kernels of the plan's checkpoint.
     ///
     /// # Errors
     ///
-    /// Where a layer is missing under that name.
+    /// If the checkpoint has none of a layer's names.
     pub fn carried_over(mut self, prefix: &str, source: &Checkpoint) -> Result<Self, Problem> {
         let names = source.tensors().iter().map(|tensor| &tensor.name[..]);
         let names: HashSet<&str> = names.collect();
@@ -47,17 +47,17 @@ impl Plan {
     }
 }
 
-/// How a checkpoint's names are those of a plan for another.
+/// How a checkpoint's names relate to those of a plan for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Relation<'a> {
-    /// With this before them, which may be nothing.
+    /// They are the plan's with this prefix, which may be empty.
     Before(&'a str),
-    /// Without this, which they have there.
+    /// They are the plan's without this prefix.
     Without(&'a str),
 }
 
 impl Plan {
-    /// How the names of all its layers are found again in a checkpoint, with the same shapes; `None` where they are not.
+    /// How the names in a checkpoint relate to those of the plan's layers; `None` if no prefix matches all names and shapes.
     pub(super) fn relation<'a>(&'a self, source: &'a Checkpoint) -> Option<Relation<'a>> {
         let tensors = source.tensors().iter();
         let shapes: HashMap<&str, &[usize]> = tensors
@@ -84,7 +84,7 @@ impl Plan {
     }
 }
 
-/// How a prefix of names ends, if it is not empty.
+/// How a prefix ends, unless it is empty.
 const PREFIX_ENDS: [char; 3] = ['.', '/', '_'];
 
 /// The prefixes under which a checkpoint has a layer.
@@ -96,7 +96,7 @@ fn prefixes<'a>(layer: &PlannedLayer, source: &'a Checkpoint) -> impl Iterator<I
     })
 }
 
-/// Says which name was looked for, and the prefix under which the checkpoint has the layer, if there is one.
+/// The error that names the missing tensor, and a prefix under which the checkpoint has the layer, if there is one.
 fn missing(name: String, prefix: &str, layer: &PlannedLayer, source: &Checkpoint) -> Problem {
     let remedy = match prefixes(layer, source).next() {
         Some(other) => format!("with --prefix '{other}' it would be found"),

@@ -12,36 +12,36 @@ use crate::weight::{Blend, ConvWeight};
 use super::partners::{Chosen, Partners};
 use super::{Draws, LayerParameters, LayerRecipe, Merge, Partner, PartnerDraw, Threshold};
 
-/// One layer to decide on.
+/// A layer whose merges are to be decided.
 #[derive(Clone, Debug)]
 pub struct Task<'a> {
-    /// The layer's weight.
+    /// The weight that holds its kernels.
     pub weight: ConvWeight<'a>,
-    /// Its own parameters.
+    /// τ, α and p for this layer.
     pub parameters: LayerParameters,
 }
 
-/// What holds for all layers alike.
+/// The settings that all layers share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// How a kernel finds its partner.
     pub partner: Partner,
     /// How often the whole step is repeated.
     pub rounds: NonZeroU32,
-    /// The seed of all draws.
+    /// The `--seed`, from which each layer and round derives its draws.
     pub seed: u64,
     /// What to do with kernels that hold a NaN or an infinity.
     pub non_finite: NonFinite,
 }
 
-/// What was decided on one layer.
+/// The merges of one layer, and what they were decided from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     /// The layer's threshold as a number.
     pub tau: f64,
-    /// The greatest similarity of two of its kernels in the source; `None` where it was not computed or there is no pair.
+    /// The greatest similarity of two of its kernels in the source; `None` if it was not computed or there is no pair.
     pub max_similarity: Option<f64>,
-    /// Unordered pairs above the threshold in the source; `None` where they were not counted.
+    /// Unordered pairs above the threshold in the source; `None` if they were not counted.
     pub pairs_above: Option<u64>,
     /// The merges, by round and kernel.
     pub merges: Vec<Merge>,
@@ -50,7 +50,7 @@ pub struct Decision {
 }
 
 impl<'a> Task<'a> {
-    /// Multiply-adds that a decision takes, without those of the few pairs that are computed again exactly.
+    /// The multiply-adds of a decision, except those of the few pairs that are computed again exactly.
     pub fn products(&self, rules: &Rules) -> u64 {
         let layout = self.weight.layout();
         let (n, d) = (layout.kernels() as u64, layout.kernel_len() as u64);
@@ -67,13 +67,13 @@ impl<'a> Task<'a> {
         rounds.saturating_add(threshold)
     }
 
-    /// Whether similarities are screened first. They are not where so few are needed that each is computed exactly.
+    /// Whether similarities are screened first. If few are needed, each is computed exactly instead.
     pub fn is_screened(&self, rules: &Rules) -> bool {
         let tau_is_given = matches!(self.parameters.tau, Threshold::Similarity(_));
         !(rules.partner == Partner::Random && tau_is_given)
     }
 
-    /// The time and memory that deciding on the layer takes on the CPU, where it screens in this precision.
+    /// The time and memory that the decision takes on the CPU, screening in this precision.
     pub fn load(&self, rules: &Rules, precision: Precision) -> Load<'_> {
         let layout = self.weight.layout();
         let (n, d) = (layout.kernels(), layout.kernel_len());
@@ -94,14 +94,14 @@ impl<'a> Task<'a> {
         }
     }
 
-    /// Decides on the layer, whose weight's bytes are `values`. The meter counts multiply-adds.
+    /// Decides which kernels of the layer merge, given the bytes of its weight. The meter counts multiply-adds.
     ///
     /// The result depends only on the values, the task and the rules, not on the engine, the threads, the BLAS, the machine or
     /// the other layers.
     ///
     /// # Errors
     ///
-    /// Where its kernels cannot be compared.
+    /// If its kernels cannot be compared.
     pub fn decide(
         &self,
         values: &[u8],
@@ -142,7 +142,7 @@ impl<'a> Task<'a> {
         })
     }
 
-    /// Every kernel's nearest neighbour, whatever the policy: what the choice of a threshold rests on.
+    /// Every kernel's nearest neighbour, whatever the partner policy; thresholds are chosen from these.
     ///
     /// # Errors
     ///
@@ -159,7 +159,7 @@ impl<'a> Task<'a> {
         Nearest::of(&kernels, meter)
     }
 
-    /// What the decision does to the layer.
+    /// The recipe that carries out a decision.
     pub fn recipe(&self, decision: &Decision) -> LayerRecipe<'a> {
         let rounds = decision.merges.chunk_by(|a, b| a.round == b.round);
         LayerRecipe {
@@ -198,7 +198,7 @@ fn pairs(merges: &[Merge]) -> Vec<(usize, usize)> {
     merges.iter().map(pair).collect()
 }
 
-/// The merges that a round comes to.
+/// The merges of a round, with the similarities that the policy did not compute.
 fn merges(kernels: &Kernels<'_>, partners: &Partners, round: u32) -> Vec<Merge> {
     let merge = |(kernel, chosen): (usize, &Option<Chosen>)| {
         let chosen = (*chosen)?;

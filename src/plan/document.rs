@@ -1,4 +1,4 @@
-//! The plan as a document: decisions only, complete enough to be applied anywhere.
+//! The plan file: only decisions, and all that are needed to apply them on any machine.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,64 +13,64 @@ use crate::layers::{Kind, Reason};
 
 use super::{Error, Fraction, Parameters, Problem};
 
-/// What `"format"` says.
+/// The value of `"format"`.
 const FORMAT: &str = "inmerge-plan";
 
-/// Bytes within which a plan says what it is: as this program writes it, at once.
+/// Bytes of a file in which to look for `"format"`, which this program writes first.
 const BEGINNING: u64 = 4096;
 
 /// The version of the format that this program writes, and the only one it reads.
 const VERSION: u64 = 1;
 
-/// Who merges with whom.
+/// Which kernels of a checkpoint merge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     format: String,
     version: u64,
-    /// The program that made it.
+    /// The program that made it, and its version.
     #[serde(default)]
     pub tool: String,
     /// The checkpoint it was made for.
     pub source: SourceId,
     /// The parameters it was made with.
     pub parameters: Parameters,
-    /// The layers decided on, those without merges included, in depth order.
+    /// The layers that take part, including those without merges, in depth order.
     pub layers: Vec<PlannedLayer>,
     /// The layers left alone.
     #[serde(default)]
     pub skipped: Vec<SkippedLayer>,
 }
 
-/// What a checkpoint is recognised by: another one with the same tensors in the same places is as good.
+/// Identifies a checkpoint by its header and size; a plan also fits another one in which these are the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceId {
-    /// The file's name, for people.
+    /// The file's name, for messages only.
     pub file: String,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
     /// SHA-256 of its header's JSON, in hexadecimal.
     pub header_sha256: String,
 }
 
-/// The decisions on one layer.
+/// A layer that takes part, and its merges.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedLayer {
     /// Name of the weight.
     pub name: String,
-    /// Its other names in the checkpoint: tensors that hold the same bytes, and get the same new ones.
+    /// Other tensors of the checkpoint that hold the same bytes, and are changed in the same way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub copies: Vec<String>,
-    /// Place among the convolutions, from 1.
+    /// Position among the convolutions, from 1.
     #[serde(default)]
     pub depth: Option<usize>,
     /// Its kind, which says along which axis the kernels lie.
     pub kind: Kind,
     /// Shape of the weight.
     pub shape: Vec<usize>,
-    /// Equal parts of the kernels that see different input channels.
+    /// Number of groups, each of which has its own input channels.
     #[serde(default = "one")]
     pub groups: usize,
     /// Number of kernels.
@@ -78,13 +78,13 @@ pub struct PlannedLayer {
     /// The layer's threshold as a number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tau: Option<f64>,
-    /// The layer's α; the plan's where it has none of its own.
+    /// The layer's α; `None` for the plan's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alpha: Option<Fraction>,
-    /// The layer's p.
+    /// The layer's p; `None` for the plan's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prob: Option<Fraction>,
-    /// The greatest similarity of two kernels; `None` where it was not computed or there is no pair.
+    /// The greatest similarity of two kernels; `None` if it was not computed or there is no pair.
     #[serde(default)]
     pub max_similarity: Option<f64>,
     /// The merges, by round and kernel.
@@ -99,7 +99,7 @@ fn one() -> usize {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Merge {
-    /// The round, from 0; round r reads what round r−1 left.
+    /// The round, from 0; round r reads the result of round r−1.
     pub round: u32,
     /// The kernel that changes.
     pub kernel: usize,
@@ -116,15 +116,15 @@ pub struct Merge {
 pub struct SkippedLayer {
     /// Name of the weight.
     pub name: String,
-    /// Place among the convolutions, from 1; `None` for what is no convolution.
+    /// Position among the convolutions, from 1; `None` if it is not one.
     #[serde(default)]
     pub depth: Option<usize>,
-    /// Why.
+    /// Why it was left alone.
     pub reason: Reason,
 }
 
 impl SourceId {
-    /// What this checkpoint is recognised by.
+    /// The ID of a checkpoint.
     pub fn of(source: &Checkpoint) -> Self {
         let name = source
             .path()
@@ -139,7 +139,7 @@ impl SourceId {
 }
 
 impl Plan {
-    /// A plan of this program for a checkpoint.
+    /// A plan in the format and with the name of this program.
     pub fn new(
         source: SourceId,
         parameters: Parameters,
@@ -161,7 +161,7 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Where it cannot be read, is no plan, or is one of another version of the format.
+    /// If it cannot be read, is not a plan, or has another version of the format.
     pub fn read(path: &Path) -> Result<Self, Error> {
         std::fs::read(path)
             .map_err(Problem::reading)
@@ -169,7 +169,7 @@ impl Plan {
             .map_err(|problem| problem.of(path))
     }
 
-    /// Reads a plan from JSON.
+    /// Parses the JSON of a plan.
     ///
     /// # Errors
     ///
@@ -187,7 +187,7 @@ impl Plan {
         serde_path_to_error::deserialize(value).map_err(Problem::Malformed)
     }
 
-    /// Whether a file, of whatever size, looks like a plan from its beginning.
+    /// Whether the first bytes of a file look like a plan.
     pub fn is_at(path: &Path) -> bool {
         let mut start = Vec::new();
         // Opening a pipe would wait for a writer.
@@ -204,7 +204,7 @@ impl Plan {
         self.layers.iter().all(|layer| layer.merges.is_empty())
     }
 
-    /// The plan as JSON.
+    /// The plan as JSON, indented, with a newline at the end.
     pub fn to_json(&self) -> Vec<u8> {
         let mut json = serde_json::to_vec_pretty(self).expect("a plan has string keys only");
         json.push(b'\n');

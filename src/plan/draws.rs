@@ -1,9 +1,8 @@
-//! The only randomness: a stream of draws for each seed, round and layer.
+//! The only source of randomness: a stream of draws for each seed, round and layer.
 //!
-//! A stream is one of SplitMix64's, whose
-//! state after `c` steps is known without taking them. So every kernel has its own two draws at fixed places of the stream,
-//! whoever asks, in whatever order; and a stream's start is a hash of the seed, round and layer's name, so no layer's
-//! draws depend on which others are merged.
+//! The state of SplitMix64 after `c` steps is known without taking them, so every kernel has two draws at fixed positions in
+//! the stream, in whatever order they are read. A stream starts at a hash of the seed, the round and the layer's name, so a
+//! layer's draws do not depend on which others are merged.
 
 use sha2::{Digest, Sha256};
 
@@ -18,12 +17,12 @@ pub struct Draws {
     stream: Stream,
 }
 
-/// A kernel's draw for its partner.
+/// The random number from which a kernel's partner is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartnerDraw(Stream);
 
 impl Draws {
-    /// The stream of a layer in a round (counted from 0).
+    /// The draws of a layer in a round, counted from 0.
     pub fn new(seed: u64, round: u32, layer: &str) -> Self {
         let hash = Sha256::new()
             .chain_update(DOMAIN)
@@ -49,21 +48,21 @@ impl Draws {
         uniform < prob
     }
 
-    /// A kernel's draw for its partner.
+    /// The draw from which a kernel's partner is chosen.
     pub fn partner(self, kernel: usize) -> PartnerDraw {
         PartnerDraw(Stream(self.word(2 * kernel as u64 + 1)))
     }
 }
 
 impl PartnerDraw {
-    /// A number below `bound` (0 if that is 0), all equally likely to within `bound`·2⁻⁶⁴.
+    /// A number below `bound`, or 0 if `bound` is 0; all are equally likely to within `bound`·2⁻⁶⁴.
     pub fn below(self, bound: usize) -> usize {
         ((u128::from(self.0.0) * bound as u128) >> 64) as usize
     }
 
-    /// Ranks the candidates, which are numbered by kernel. Each order of candidates is as likely as any other, so the
-    /// candidate of lowest rank is a uniform choice among any set of them, found without knowing their number beforehand.
-    /// Ranks never tie.
+    /// The rank of each candidate: its word in this stream, at the number of its kernel. All orders are equally likely, so
+    /// the candidate of lowest rank is a uniform choice among any set, found without knowing the set's size beforehand. Ranks
+    /// never tie.
     pub fn ranks(self) -> Stream {
         self.0
     }
@@ -126,7 +125,7 @@ mod tests {
                 let draw = draws.partner(kernel);
                 below[draw.below(5)] += 1;
                 let lowest = (0..5)
-                    .min_by_key(|&place| draw.ranks().word(candidates[place]))
+                    .min_by_key(|&index| draw.ranks().word(candidates[index]))
                     .unwrap();
                 ranked[lowest] += 1;
             }

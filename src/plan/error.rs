@@ -1,17 +1,17 @@
-//! Why a plan cannot be read or applied, in words that name the plan, the layer and the remedy.
+//! Errors of reading or applying a plan; each message names the plan, the layer and the remedy.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::atomic::missing_target;
 
-/// A plan could not be read or does not fit.
+/// A plan that cannot be read, or does not fit its checkpoint.
 #[derive(Debug, thiserror::Error)]
 #[error("plan {}: {problem}", file.display())]
 pub struct Error {
-    /// The plan's file.
+    /// The path of the plan.
     pub file: PathBuf,
-    /// What is wrong with it.
+    /// What is wrong with the plan.
     pub problem: Box<Problem>,
 }
 
@@ -33,7 +33,7 @@ pub enum Problem {
     Unreadable(io::Error),
     #[error("is not valid JSON ({0}); make it again")]
     NotJson(serde_json::Error),
-    #[error("is JSON but no plan: its \"format\" must be \"inmerge-plan\"")]
+    #[error("is JSON but not a plan: its \"format\" must be \"inmerge-plan\"")]
     NotAPlan,
     #[error(
         "is of version {found}, and this program reads version 1; make it again, or use the program that made it"
@@ -139,7 +139,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// Attaches the plan's file. One that is missing may be so at the end of a link, which is to be said then.
+    /// Attaches the plan's path. If the file is missing because the path is a dangling link, says so.
     pub fn of(self, file: &Path) -> Error {
         let target = match self {
             Self::Missing => missing_target(file),

@@ -1,4 +1,4 @@
-//! Who merges with whom: decided before anything is written, kept as a value of its own, read and written as JSON.
+//! Plans: which kernels merge, decided before anything is written; read and written as JSON.
 
 mod carry_over;
 mod decide;

@@ -8,20 +8,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::layers::Selection;
 
-/// A value that is out of its range, or no value at all.
+/// A parameter that is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidParameter {
     #[error("`{0}` is not a number")]
     NotANumber(String),
-    /// A number outside the range of its kind.
+    /// A number out of range.
     #[error("{value} is not within {range}")]
     OutOfRange {
-        /// The number as given.
+        /// The number as the user gave it.
         value: String,
-        /// The range, in words.
+        /// The range, as the message shows it.
         range: &'static str,
     },
-    /// Not the name of a partner policy.
     #[error("`{0}` is not a partner policy; use eligible, nearest or random")]
     UnknownPartner(String),
 }
@@ -43,7 +42,7 @@ pub struct Percent(f64);
 macro_rules! bounded {
     ($type:ident, $low:literal..=$high:literal, $range:literal) => {
         impl $type {
-            /// The number itself.
+            /// The number as `f64`.
             pub fn get(self) -> f64 {
                 self.0
             }
@@ -95,8 +94,8 @@ bounded!(Cosine, -1.0..=1.0, "[-1, 1] (or a percentage such as 5%)");
 bounded!(Percent, 0.0..=100.0, "[0%, 100%]");
 
 impl Percent {
-    /// This percentage of a count, rounded down: of the decimal number that was given, not of the binary one next to it
-    /// (2.3 % of 3000 is 69, and `2.3 * 3000.0 / 100.0` a little less).
+    /// This percentage of a count, rounded down. It is computed from the decimal number, not from the float nearest to it:
+    /// 2.3 % of 3000 is 69, but `2.3 * 3000.0 / 100.0` is a little less.
     pub fn of(self, count: usize) -> usize {
         // Numbers as small as 10⁻¹⁸ of a percent make no difference to any count.
         const DECIMALS: usize = 18;
@@ -111,13 +110,13 @@ impl Percent {
     }
 }
 
-/// τ: how similar a partner must be.
+/// τ: the similarity that a partner must exceed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "RawThreshold", into = "RawThreshold")]
 pub enum Threshold {
-    /// Strictly more similar than this.
+    /// The same similarity for every layer.
     Similarity(Cosine),
-    /// Each layer's own: the smallest at which at most this share of its kernels have an eligible partner.
+    /// For each layer, the smallest similarity at which at most this share of its kernels have an eligible partner.
     Share(Percent),
 }
 
@@ -170,7 +169,7 @@ impl fmt::Display for Threshold {
 }
 
 impl Fraction {
-    /// None of it.
+    /// 0.
     pub const ZERO: Self = Self(0.0);
 }
 
@@ -180,9 +179,9 @@ impl Fraction {
 pub enum Partner {
     /// Uniformly among all kernels more similar than τ.
     Eligible,
-    /// The most similar one, ties to the lowest number; then the test against τ.
+    /// The most similar one, the lowest number in a tie, if it is more similar than τ.
     Nearest,
-    /// Uniformly among all other kernels; then the test against τ: the authors' rule to the letter.
+    /// One drawn uniformly among all other kernels, if it is more similar than τ: exactly the authors' rule.
     Random,
 }
 
@@ -213,24 +212,24 @@ impl fmt::Display for Partner {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// τ.
+    /// τ: the similarity that a partner must exceed.
     pub tau: Threshold,
     /// α: the share of itself that a merged kernel keeps.
     pub alpha: Fraction,
     /// p: the probability that a kernel takes its turn.
     pub prob: Fraction,
-    /// L_s: the convolutions, in depth order, that are left alone.
+    /// L_s: how many of the first convolutions, in depth order, are left alone.
     pub skip_shallow: usize,
     /// How a kernel finds its partner.
     pub partner: Partner,
-    /// How often the whole step is repeated on its own result.
+    /// How many times the kernels are merged, each time from the result of the round before.
     pub rounds: NonZeroU32,
-    /// Chooses one of 2⁶⁴ sets of draws.
+    /// The seed of all draws.
     pub seed: u64,
 }
 
 impl Default for Parameters {
-    /// The defaults of the paper's published code, but for the partner policy (see `--help`) and the seed.
+    /// The defaults of the paper's published code, except the partner policy (see `--help`) and the seed.
     fn default() -> Self {
         Self {
             tau: Threshold::Similarity(Cosine(0.3)),
@@ -266,11 +265,11 @@ impl fmt::Display for Parameters {
 /// The parameters that can differ from layer to layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerParameters {
-    /// τ.
+    /// As [`Parameters::tau`].
     pub tau: Threshold,
-    /// α.
+    /// As [`Parameters::alpha`].
     pub alpha: Fraction,
-    /// p.
+    /// As [`Parameters::prob`].
     pub prob: Fraction,
 }
 

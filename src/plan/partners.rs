@@ -12,31 +12,30 @@ use crate::splitmix::Stream;
 
 use super::PartnerDraw;
 
-/// The partners that one round gives the kernels of a layer.
+/// The partners of a layer's kernels in one round.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Partners {
-    /// By kernel: the one it merges with, if it does.
+    /// By kernel; `None` if it does not merge.
     pub partners: Vec<Option<Chosen>>,
-    /// The greatest similarity of two kernels; `None` where it was not computed or there is no pair.
+    /// The greatest similarity of two kernels; `None` if it was not computed or there is no pair.
     pub greatest: Option<f64>,
-    /// Unordered pairs above τ; `None` where they were not counted.
+    /// Unordered pairs above τ; `None` if they were not counted.
     pub pairs_above: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Chosen {
     pub kernel: usize,
-    /// The similarity, by the float64 definition, where the choice needed it.
+    /// The similarity by the float64 definition, if the choice needed it.
     pub similarity: Option<f64>,
 }
 
 impl Partners {
-    /// `eligible`: uniformly among all kernels more similar than `tau`. `turns` is by kernel and
-    /// `meter` is told of multiply-adds, as in all three.
+    /// The policy `eligible`. `turns` is by kernel, `None` if it does not take its turn; the meter counts multiply-adds.
     ///
     /// # Errors
     ///
-    /// Where a device fails; as in all three but `random`.
+    /// If a GPU fails.
     pub(super) fn eligible(
         kernels: &Kernels<'_>,
         tau: f64,
@@ -66,7 +65,7 @@ impl Partners {
         Ok(round)
     }
 
-    /// `nearest`: the most similar kernel, if it is more similar than `tau`.
+    /// The policy `nearest`; as [`Partners::eligible`].
     pub(super) fn nearest(
         kernels: &Kernels<'_>,
         tau: f64,
@@ -75,7 +74,7 @@ impl Partners {
     ) -> Result<Self, Error> {
         let mut round = Self::none(kernels, Some(0));
         for group in kernels.groups() {
-            let scan = Scan::new(&group, tau, |place| turns[group.kernel(place)].is_some());
+            let scan = Scan::new(&group, tau, |index| turns[group.kernel(index)].is_some());
             group.for_each_tile(meter, |tile| scan.visit(tile, &mut |_, _| ()))?;
             let partners = scan.nearest().into_iter().map(|neighbour| {
                 let above = neighbour.filter(|neighbour| neighbour.similarity > tau)?;
@@ -89,7 +88,7 @@ impl Partners {
         Ok(round)
     }
 
-    /// `random`: uniformly among all other kernels of the group, if that one happens to be more similar than `tau`.
+    /// The policy `random`; as [`Partners::eligible`].
     pub(super) fn random(
         kernels: &Kernels<'_>,
         tau: f64,
@@ -126,7 +125,7 @@ impl Partners {
         }
     }
 
-    /// Adds what became of a group; its partners are by place.
+    /// Adds the results of a group; `partners` is by index in the group.
     fn add(
         &mut self,
         group: &Group<'_, '_>,
@@ -136,8 +135,8 @@ impl Partners {
         let greatest = self.greatest.into_iter().chain(scan.greatest());
         self.greatest = greatest.reduce(f64::max);
         self.pairs_above = self.pairs_above.map(|pairs| pairs + scan.pairs_above());
-        for (place, partner) in partners.enumerate() {
-            self.partners[group.kernel(place)] = partner;
+        for (index, partner) in partners.enumerate() {
+            self.partners[group.kernel(index)] = partner;
         }
     }
 }
@@ -145,14 +144,14 @@ impl Partners {
 /// Each kernel's choice among the pairs above the threshold: the candidate of lowest rank.
 struct Choices<'g, 'k, 'a> {
     group: &'g Group<'k, 'a>,
-    /// By place: what ranks the candidates, of the kernels that take their turn.
+    /// The ranks of the candidates, by index in the group; `None` for kernels that do not take their turn.
     streams: Vec<Option<Stream>>,
     best: Mutex<Vec<Preference>>,
 }
 
 impl<'g, 'k, 'a> Choices<'g, 'k, 'a> {
     fn new(group: &'g Group<'k, 'a>, turns: &[Option<PartnerDraw>]) -> Self {
-        let stream = |place| Some(turns[group.kernel(place)]?.ranks());
+        let stream = |index| Some(turns[group.kernel(index)]?.ranks());
         Self {
             group,
             streams: (0..group.len()).map(stream).collect(),
@@ -160,16 +159,16 @@ impl<'g, 'k, 'a> Choices<'g, 'k, 'a> {
         }
     }
 
-    /// Offers the kernels at two places to each other.
+    /// Offers two kernels of the group to each other.
     fn offer(&self, a: usize, b: usize) {
-        for (place, candidate) in [(a, b), (b, a)] {
+        for (index, candidate) in [(a, b), (b, a)] {
             let candidate = self.group.kernel(candidate);
             let rank = |stream: Stream| (stream.word(candidate as u64), candidate);
-            self.take(place, [self.streams[place].map(rank)]);
+            self.take(index, [self.streams[index].map(rank)]);
         }
     }
 
-    /// Takes the choices of the kernels from a place on into account.
+    /// Considers choices for the kernels of the group from `start` on.
     fn take(&self, start: usize, choices: impl IntoIterator<Item = Preference>) {
         let mut best = self.best.lock().unwrap_or_else(PoisonError::into_inner);
         for (best, choice) in best[start..].iter_mut().zip(choices) {
@@ -215,7 +214,7 @@ mod tests {
             let turns: Vec<Option<PartnerDraw>> = (0..n)
                 .map(|kernel| draws.takes_turn(kernel, 0.5).then(|| draws.partner(kernel)))
                 .collect();
-            // One of the similarities there are, so that some pairs are at the threshold and not above it.
+            // The similarity of a pair, so that some pairs are at the threshold and not above it.
             let tau = kernels.similarity(0, 1);
             let chosen = Partners::eligible(&kernels, tau, &turns, &()).unwrap();
 

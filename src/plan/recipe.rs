@@ -1,4 +1,4 @@
-//! A plan checked against its checkpoint, from which applying it follows without another decision.
+//! A plan that was checked against its checkpoint, resolved so that applying it needs no further decision.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -8,30 +8,30 @@ use crate::weight::{Blend, ConvWeight};
 use super::carry_over::Relation;
 use super::{Plan, PlannedLayer, Problem, SourceId};
 
-/// What applying a plan does to every layer.
+/// How to apply a plan.
 #[derive(Clone, Debug)]
 pub struct Recipe<'a> {
-    /// By layer, in the plan's order.
+    /// The layers, in the plan's order.
     pub layers: Vec<LayerRecipe<'a>>,
 }
 
-/// What applying a plan does to one layer.
+/// How to apply a plan to one layer.
 #[derive(Clone, Debug)]
 pub struct LayerRecipe<'a> {
-    /// The layer's weight.
+    /// The weight to change.
     pub weight: ConvWeight<'a>,
     /// How two kernels are blended.
     pub blend: Blend,
-    /// The `(kernel, partner)` pairs of every round that has any, in the order of the rounds.
+    /// The `(kernel, partner)` pairs of each round that has any, in order.
     pub rounds: Vec<Vec<(usize, usize)>>,
 }
 
 impl<'a> Recipe<'a> {
-    /// Checks a plan against the checkpoint it is to be applied to.
+    /// Checks a plan against the checkpoint to which it will be applied.
     ///
     /// # Errors
     ///
-    /// Where the plan is for another checkpoint, or a layer or merge in it is impossible.
+    /// If the plan is for another checkpoint, or one of its layers or merges is impossible.
     pub fn check(plan: &Plan, source: &'a Checkpoint) -> Result<Self, Problem> {
         check_source(plan, source)?;
         let tensors: HashMap<&str, &'a Tensor> = source
@@ -72,12 +72,12 @@ impl<'a> Recipe<'a> {
 }
 
 impl Recipe<'_> {
-    /// Says of the first copy that differs from its layer in the checkpoint; `None` where all are equal. The plan's merges would
-    /// be right for one of the two only.
+    /// The problem with the first copy that differs from its layer in the checkpoint; `None` if all are equal. If they differ,
+    /// the plan's merges are right for only one of them.
     ///
     /// # Errors
     ///
-    /// Where the checkpoint cannot be read.
+    /// If the checkpoint cannot be read.
     pub fn changed_copy(&self, source: &Checkpoint) -> Result<Option<Problem>, checkpoint::Error> {
         for LayerRecipe { weight, .. } in &self.layers {
             for copy in weight.copies() {
@@ -116,7 +116,7 @@ fn check_source(plan: &Plan, source: &Checkpoint) -> Result<(), Problem> {
     })
 }
 
-/// What to do with a plan that was made for another checkpoint: it may be meant for this one all the same, by `--prefix`.
+/// What to do with a plan for another checkpoint, which may fit this one with `--prefix`.
 fn remedy(plan: &Plan, source: &Checkpoint) -> String {
     match plan.relation(source) {
         Some(Relation::Before("")) => {
@@ -154,7 +154,7 @@ fn weight<'a>(layer: &PlannedLayer, tensor: &'a Tensor) -> Result<ConvWeight<'a>
         })
 }
 
-/// The tensor of a copy, `found` under that name, which must be able to hold the layer's values.
+/// Checks that the tensor of a copy was found and has the layer's dtype and shape.
 fn copy<'a>(
     layer: &PlannedLayer,
     tensor: &Tensor,
@@ -177,7 +177,7 @@ fn copy<'a>(
     })
 }
 
-/// The pairs by round, each checked.
+/// Checks the merges of a layer, and returns their pairs by round.
 fn rounds(
     layer: &PlannedLayer,
     weight: &ConvWeight<'_>,

@@ -1,4 +1,4 @@
-//! The result of `doctor`.
+//! The report of the command `doctor`.
 
 use serde::Serialize;
 
@@ -16,39 +16,40 @@ use super::{TOOL, printable};
 pub struct DoctorReport {
     /// The program and its version.
     pub tool: &'static str,
-    /// What computes without a GPU.
-    pub processor: ProcessorReport,
-    /// The library of the NVIDIA driver.
+    /// The CPU and its BLAS.
+    #[serde(rename = "processor")]
+    pub cpu: CpuReport,
+    /// The NVIDIA driver's library.
     pub driver: LibraryReport,
-    /// The version of the NVIDIA driver itself, where the system tells.
+    /// The version of the NVIDIA driver itself, if the system reports it.
     pub nvidia_driver: Option<String>,
-    /// The library of the products.
+    /// The library that multiplies matrices.
     pub cublas: LibraryReport,
     /// The GPUs, by their ordinal.
     pub gpus: Vec<GpuReport>,
-    /// Why there are none.
+    /// Why there are no GPUs.
     pub no_gpu: Option<String>,
-    /// What a run with the same flags computes on.
+    /// The backend of a run with the same flags.
     pub auto: AutoReport,
 }
 
-/// The processor and its BLAS.
+/// The CPU and its BLAS.
 #[derive(Clone, Debug, Serialize)]
-pub struct ProcessorReport {
-    /// OpenBLAS's own words on its version and build, or why it cannot be used.
+pub struct CpuReport {
+    /// OpenBLAS's description of its version and build, or why it cannot be used.
     pub blas: String,
-    /// Threads that this run would compute on.
+    /// Threads that a run with the same flags computes on.
     pub threads: usize,
-    /// The numbers in which it would screen similarities.
+    /// The precision in which it screens similarities.
     pub screen: String,
-    /// Whether the processor has instructions for products of 8-bit integers.
+    /// Whether the CPU has instructions for products of 8-bit integers.
     pub fast_int8: bool,
 }
 
-/// Where a library was found, and where it was not.
+/// The paths at which a library was looked for.
 #[derive(Clone, Debug, Serialize)]
 pub struct LibraryReport {
-    /// The one that is used.
+    /// The library that is used.
     pub found: Option<FoundReport>,
     /// The places tried before it, in order.
     pub tried: Vec<TriedReport>,
@@ -57,49 +58,49 @@ pub struct LibraryReport {
 /// A library that is used.
 #[derive(Clone, Debug, Serialize)]
 pub struct FoundReport {
-    /// Its file.
+    /// The path of its file.
     pub path: String,
-    /// Of the driver the CUDA that it is made for, of cuBLAS its own.
+    /// The CUDA version that the driver is made for, or cuBLAS's own version.
     pub version: String,
-    /// What led to it: a variable's name, or words.
+    /// How the path was found: an environment variable's name, or a phrase.
     pub source: String,
-    /// The file that was chosen first, where the system's loader takes the above in its place.
+    /// The file that was chosen, if the system's loader uses the above instead.
     pub chosen: Option<String>,
 }
 
-/// A place without a usable library.
+/// A path without a usable library.
 #[derive(Clone, Debug, Serialize)]
 pub struct TriedReport {
-    /// What led to it.
+    /// How the path was found.
     pub source: String,
-    /// The place.
+    /// The file or folder.
     pub path: String,
-    /// What is wrong.
+    /// Why its library cannot be used.
     pub problem: String,
 }
 
-/// One GPU.
+/// A GPU, and why it cannot be used.
 #[derive(Clone, Debug, Serialize)]
 pub struct GpuReport {
     /// N of `--backend cuda:N`.
     pub ordinal: usize,
-    /// Its name.
+    /// The name that the driver gives it.
     pub name: String,
-    /// Its memory.
+    /// Total memory.
     pub memory_bytes: u64,
-    /// What of it is free.
+    /// Free memory; `None` if the GPU cannot be used.
     pub free_bytes: Option<u64>,
-    /// Such as `"8.0"`.
+    /// Compute capability, such as `"8.0"`.
     pub compute_capability: String,
-    /// Their number.
+    /// Number of multiprocessors.
     pub multiprocessors: u32,
-    /// Their greatest clock rate.
+    /// Maximum clock rate of the multiprocessors.
     pub clock_mhz: u64,
-    /// Why it cannot be used.
+    /// Why the GPU cannot be used; `None` if it can.
     pub problem: Option<String>,
 }
 
-/// The bytes of a GPU's memory that are free, or why it cannot be used so far as to tell.
+/// The free bytes of a GPU's memory, or the failure that prevented asking.
 pub type FreeMemory = Result<u64, Failure>;
 
 /// Why a GPU cannot be used.
@@ -111,24 +112,23 @@ fn problem(gpu: &Gpu, free: &FreeMemory) -> Option<String> {
     free.as_ref().err().map(ToString::to_string)
 }
 
-/// What a run with the same `--backend` and `--screen` computes on, and why.
+/// The backend of a run with the same `--backend` and `--screen`, and the reason for it.
 #[derive(Clone, Debug, Serialize)]
 pub struct AutoReport {
-    /// `cpu`, or `cuda:N` where that GPU computes, for `auto` large layers only; `None` where such a run fails.
+    /// `cpu`, or `cuda:N` if that GPU computes (for `auto` only large layers); `None` if such a run fails.
     pub backend: Option<String>,
-    /// The numbers in which it screens similarities there.
+    /// The precision in which it screens similarities there.
     pub screen: Option<String>,
-    /// Why.
+    /// Why that backend is chosen, or the run fails.
     pub reason: String,
-    /// From how many kernels n on a float32 layer `[n,n,3,3]` goes to the GPU in a run that uses it.
+    /// The number of kernels n from which a float32 layer `[n,n,3,3]` goes to the GPU in a run that uses it.
     pub layer_kernels: Option<usize>,
-    /// And from how many if it is alone.
+    /// The same if it is the run's only layer.
     pub run_kernels: Option<usize>,
 }
 
 impl DoctorReport {
-    /// Reports on what there is: `threads` and `screen` are those that this run computes with on the processor, and `auto`
-    /// says what it chose.
+    /// Reports on this machine; `threads` and `screen` are those of the CPU.
     pub fn new(
         threads: usize,
         screen: Precision,
@@ -140,7 +140,7 @@ impl DoctorReport {
         let [driver, cublas] = searches.map(LibraryReport::new);
         Self {
             tool: TOOL,
-            processor: ProcessorReport {
+            cpu: CpuReport {
                 blas: blas::description()
                     .map_or_else(|error| format!("none: {error}"), str::to_owned),
                 threads,
@@ -156,14 +156,14 @@ impl DoctorReport {
         }
     }
 
-    /// One paragraph a thing, under its name.
+    /// The report as text: one paragraph for each field.
     pub fn to_text(&self) -> String {
-        let ProcessorReport {
+        let CpuReport {
             blas,
             threads,
             screen,
             fast_int8,
-        } = &self.processor;
+        } = &self.cpu;
         let instructions = if *fast_int8 {
             "has instructions for int8 (AVX-512 VNNI)"
         } else {
@@ -171,7 +171,7 @@ impl DoctorReport {
         };
         let threads = counted(*threads as u64, "thread");
         let mut text = paragraph(
-            "processor",
+            "CPU",
             &format!("{threads}, similarities screened in {screen}; it {instructions}"),
         );
         text += &paragraph("BLAS", blas);
@@ -241,7 +241,7 @@ impl LibraryReport {
         }
     }
 
-    /// What was found, or else all that was tried.
+    /// The library that was found, or else all paths that were tried.
     fn to_text(&self, name: &str, before_version: &str) -> String {
         let Some(found) = &self.found else {
             let tried = self.tried.iter().map(|tried| {
@@ -258,7 +258,7 @@ impl LibraryReport {
             );
         };
         let chosen = found.chosen.as_ref().map(|chosen| {
-            format!("\nthe system's loader takes it in the place of {chosen}, which was chosen")
+            format!("\nthe system's loader uses it instead of {chosen}, which was chosen")
         });
         paragraph(
             name,
@@ -290,7 +290,7 @@ impl GpuReport {
 }
 
 impl AutoReport {
-    /// Of the backend that was chosen for the largest layer.
+    /// Reports the backend that was chosen for the largest layer.
     pub fn new(backend: &Backend) -> Self {
         Self::of(
             backend.name(),
@@ -308,7 +308,7 @@ impl AutoReport {
             Reason::NoGpu(error) => error.to_string(),
             Reason::NoRecentGpu => format!("no GPU has compute capability {major}.{minor} or later"),
             Reason::FasterOnCpu => {
-                "by the cost model the processor is faster for all layers".to_owned()
+                "by the cost model the CPU is faster for all layers".to_owned()
             }
             Reason::FasterOnGpu => {
                 "by the cost model the GPU is faster for large layers, where a run has enough of them to make up for its \
@@ -326,7 +326,7 @@ impl AutoReport {
         }
     }
 
-    /// Of a run that fails for this reason, since it is to compute on a GPU and on nothing else.
+    /// A run that fails for this reason, because it must compute on a GPU that cannot be used.
     pub fn failed(reason: String) -> Self {
         Self {
             backend: None,
@@ -352,10 +352,10 @@ impl AutoReport {
     }
 }
 
-/// Columns before the text of a paragraph.
+/// Width of the names of paragraphs, in columns.
 const INDENT: usize = 11;
 
-/// A name, and beside it a text of one or more lines.
+/// A name, with one or more lines of text beside it.
 fn paragraph(name: &str, text: &str) -> String {
     let mut lines = String::new();
     for (number, line) in printable(text).lines().enumerate() {
@@ -405,7 +405,7 @@ mod tests {
         AutoReport::of(backend.to_owned(), "f32".to_owned(), reason, even)
     }
 
-    /// The report of a machine with these GPUs, and both libraries.
+    /// The report of a machine with these GPUs and both libraries.
     fn with(gpus: Vec<(Gpu, FreeMemory)>, auto: AutoReport) -> DoctorReport {
         let searches = [
             &found(library("/usr/lib/libcuda.so.1", 12, None)),
@@ -482,7 +482,7 @@ mod tests {
         );
         assert!(report.auto.reason.contains("no NVIDIA driver"));
         let text = report.to_text();
-        assert!(text.contains("processor  1 thread, similarities screened in f32;"));
+        assert!(text.contains("CPU        1 thread, similarities screened in f32;"));
         assert!(
             text.contains(
                 "cuBLAS     none that can be used\n           \

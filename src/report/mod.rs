@@ -23,7 +23,7 @@ use crate::TOOL;
 
 pub(crate) use changes::DiffReport;
 pub use doctor::{
-    AutoReport, DoctorReport, FoundReport, GpuReport, LibraryReport, ProcessorReport, TriedReport,
+    AutoReport, CpuReport, DoctorReport, FoundReport, GpuReport, LibraryReport, TriedReport,
 };
 pub(crate) use inspection::InspectReport;
 pub(crate) use merging::MergeReport;

@@ -1,4 +1,4 @@
-//! What can stop a sweep, in words that name the remedy.
+//! Errors of a sweep; each message names the remedy.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use crate::{atomic, checkpoint, compute, merge, selection};
 
 use super::Series;
-use super::points::MOST_POINTS;
+use super::points::MAX_POINTS;
 
-/// Flags of a sweep that do not fit together or the checkpoint.
+/// Flags of a sweep that do not fit together, or do not fit the checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "every variant's message says what it means")]
 pub enum InvalidSweep {
@@ -23,7 +23,7 @@ pub enum InvalidSweep {
     )]
     CannotCross(String),
     #[error(
-        "there would be {0} points, and a sweep can have {MOST_POINTS}; take greater steps, fewer --repeats, or no --grid"
+        "there would be {0} points, and a sweep can have {MAX_POINTS}; take greater steps, fewer --repeats, or no --grid"
     )]
     TooManyPoints(u128),
     #[error("the layers' names show no stages; use --vary layers=each,past")]
@@ -35,7 +35,7 @@ pub enum InvalidSweep {
     },
 }
 
-/// A sweep's folder or its evaluator could not be used.
+/// A sweep that could not be planned or run.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "every variant's message says what it means")]
 pub enum Error {
@@ -50,7 +50,7 @@ pub enum Error {
     #[error(transparent)]
     Merge(#[from] merge::Error),
     #[error(transparent)]
-    Place(#[from] atomic::Error),
+    Output(#[from] atomic::Error),
     #[error("{}: {action} ({error}); check the path, its permissions and the disk", file.display())]
     File {
         file: PathBuf,
@@ -59,11 +59,11 @@ pub enum Error {
     },
     #[error("{}: holds no sweep; begin one there with `inmerge-ckpt sensitivity plan IN --report DIR …`", .0.display())]
     NoSweep(PathBuf),
-    #[error("{}: is no folder, nor can one be made there; name an empty or a new one", .0.display())]
+    #[error("{}: is not a folder, and none can be created there; name an empty or a new one", .0.display())]
     NotAFolder(PathBuf),
     #[error("{}: holds other files, and no sweep; name an empty or a new folder", .0.display())]
     Foreign(PathBuf),
-    #[error("{}: is no sweep that this program reads ({error}); remove it to begin anew", file.display())]
+    #[error("{}: is not a sweep that this program reads ({error}); remove it to begin anew", file.display())]
     Malformed {
         file: PathBuf,
         error: serde_json::Error,
@@ -74,11 +74,11 @@ pub enum Error {
     )]
     OtherSweep { folder: PathBuf, difference: String },
     #[error(
-        "{}: line {line} is of another sweep than sweep.json beside it; move the file elsewhere",
+        "{}: line {line} belongs to another sweep than sweep.json beside it; move the file elsewhere",
         file.display()
     )]
     ForeignPoint { file: PathBuf, line: usize },
-    #[error("{}: line {line} is no point ({error}); remove that line, and its point is made again", file.display())]
+    #[error("{}: line {line} is not a point ({error}); remove that line, and its point is made again", file.display())]
     MalformedPoint {
         file: PathBuf,
         line: usize,

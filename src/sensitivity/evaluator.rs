@@ -1,30 +1,30 @@
-//! Having a program score a checkpoint.
+//! Running the program that scores a checkpoint.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use super::program::{Ending, LOOK, Program};
+use super::program::{Ending, POLL_INTERVAL, Program};
 use super::{Error, Evaluator, InvalidSweep};
 
-/// What stands for the checkpoint in a command line.
-const PLACE: &str = "{checkpoint}";
+/// The placeholder for the checkpoint's path in a command line.
+const PLACEHOLDER: &str = "{checkpoint}";
 
-/// Bytes of a failure's output that are kept with the point.
+/// Maximum bytes of a failed program's output that are kept with the point.
 const SHOWN: usize = 2000;
 
-/// How much later than the program this process may hear of a signal that ends both.
-const LAG: Duration = Duration::from_millis(100);
+/// How much later than the program this process may receive a signal that was sent to both.
+const SIGNAL_LAG: Duration = Duration::from_millis(100);
 
-/// What a program said of a checkpoint.
+/// The result of scoring a checkpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Evaluation {
     Score(f64),
     Failure {
-        /// How it failed, in a sentence.
+        /// The cause of the failure, in a sentence.
         why: String,
-        /// The end of what it printed.
+        /// The end of the program's output.
         output: String,
     },
 }
@@ -34,7 +34,7 @@ impl Evaluator {
     ///
     /// # Errors
     ///
-    /// Where it cannot be parted into words, or does not say where the checkpoint goes.
+    /// If it cannot be split into words, or has no `{checkpoint}`.
     pub fn check(&self) -> Result<(), InvalidSweep> {
         let problem = |problem| InvalidSweep::Command {
             command: self.command.clone(),
@@ -42,7 +42,7 @@ impl Evaluator {
         };
         let words = shell_words::split(&self.command);
         let words = words.map_err(|_| problem("has a quote without its counterpart; close it"))?;
-        if words.iter().any(|word| word.contains(PLACE)) {
+        if words.iter().any(|word| word.contains(PLACEHOLDER)) {
             Ok(())
         } else {
             Err(problem(
@@ -51,26 +51,27 @@ impl Evaluator {
         }
     }
 
-    /// The words of the command line for a checkpoint, whose path is never parted, whatever is in it.
+    /// The words of the command line for a checkpoint. Its path is never split, even if it has spaces or quotes.
     fn words(&self, checkpoint: &Path) -> Vec<std::ffi::OsString> {
         use std::os::unix::ffi::{OsStrExt, OsStringExt};
         let words = shell_words::split(&self.command).unwrap_or_default();
         let path = checkpoint.as_os_str().as_bytes();
         let filled = |word: String| {
-            let parts: Vec<&[u8]> = word.split(PLACE).map(str::as_bytes).collect();
+            let parts: Vec<&[u8]> = word.split(PLACEHOLDER).map(str::as_bytes).collect();
             std::ffi::OsString::from_vec(parts.join(path))
         };
         words.into_iter().map(filled).collect()
     }
 
-    /// Runs the program on a checkpoint, until it ends, its time is over, or `is_stopped` says so. `None` in that last case,
-    /// and where it fails just before that: a queue that stops a job signals all processes of it, the program perhaps first.
+    /// Runs the program on a checkpoint until it ends, its time is over, or `is_stopped` returns true. Returns `None` in
+    /// that last case, and if the program fails just before: a queue that stops a job signals all its processes, the program
+    /// perhaps first.
     ///
-    /// It has a process group of its own, and nothing of that is left running, however this process ends.
+    /// The program has its own process group, which is killed however this process ends.
     ///
     /// # Errors
     ///
-    /// Where it cannot be started.
+    /// If the program cannot be started.
     pub fn score(
         &self,
         checkpoint: &Path,
@@ -79,7 +80,7 @@ impl Evaluator {
         let words = self.words(checkpoint);
         let (program, arguments) = words
             .split_first()
-            .expect("a checked command has a word with the checkpoint at least");
+            .expect("a checked command has a word with the placeholder");
         let mut command = Command::new(program);
         command.args(arguments);
         let running = Program::start(command).map_err(|error| Error::CannotStart {
@@ -96,7 +97,7 @@ impl Evaluator {
                 output: end(printed),
             }
         };
-        let verdict = match ended.ending {
+        let evaluation = match ended.ending {
             Ending::Stopped => return Ok(None),
             Ending::OutOfTime => {
                 let limit = humantime::format_duration(limit);
@@ -111,13 +112,13 @@ impl Evaluator {
                 },
             },
         };
-        let has_failed = matches!(verdict, Evaluation::Failure { .. });
-        Ok((!has_failed || !becomes_true(is_stopped, LAG)).then_some(verdict))
+        let has_failed = matches!(evaluation, Evaluation::Failure { .. });
+        Ok((!has_failed || !becomes_true(is_stopped, SIGNAL_LAG)).then_some(evaluation))
     }
 
-    /// The number in what was printed.
+    /// The score in the program's output.
     fn number(&self, printed: &str) -> Result<f64, String> {
-        // A bar of progress goes back to the beginning of its line.
+        // A progress bar returns to the start of its line.
         let mut lines = printed.rsplit(['\n', '\r']).map(str::trim);
         let line = lines.find(|line| !line.is_empty());
         let line = line.ok_or("it printed nothing")?;
@@ -166,14 +167,14 @@ fn keys(object: &serde_json::Map<String, serde_json::Value>) -> String {
     }
 }
 
-/// Whether a condition holds, now or before long.
+/// Whether a condition holds now, or becomes true within a time.
 fn becomes_true(condition: &dyn Fn() -> bool, before: Duration) -> bool {
     let started = Instant::now();
     while !condition() {
         if started.elapsed() >= before {
             return false;
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
     }
     true
 }
@@ -186,7 +187,7 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
-/// The end of a text.
+/// The last [`SHOWN`] bytes of a text, or a little less.
 fn end(text: &str) -> String {
     let text = text.trim_end();
     let least = text.len().saturating_sub(SHOWN);
@@ -211,12 +212,12 @@ mod tests {
         let command = format!("sh -c {} _ {{checkpoint}}", shell_words::quote(script));
         let evaluator = evaluator(&command, metric, 60);
         evaluator.check().unwrap();
-        let verdict = evaluator.score(Path::new("a b'\"$x"), &|| false);
-        verdict.unwrap().unwrap()
+        let evaluation = evaluator.score(Path::new("a b'\"$x"), &|| false);
+        evaluation.unwrap().unwrap()
     }
 
-    fn why(verdict: Evaluation) -> (String, String) {
-        match verdict {
+    fn why(evaluation: Evaluation) -> (String, String) {
+        match evaluation {
             Evaluation::Failure { why, output } => (why, output),
             Evaluation::Score(score) => panic!("scored {score}"),
         }
@@ -231,7 +232,7 @@ mod tests {
         assert_eq!(shell("echo -1e-3", None), Evaluation::Score(-0.001));
         let object = r#"echo 7; echo '{"auroc": 0.75, "name": "x"}'"#;
         assert_eq!(shell(object, Some("auroc")), Evaluation::Score(0.75));
-        // More than is kept comes first.
+        // The number follows more output than is kept.
         assert_eq!(
             shell("yes | head -c 3000000; echo 4", None),
             Evaluation::Score(4.0)
@@ -240,8 +241,8 @@ mod tests {
 
     #[test]
     fn the_path_is_one_word() {
-        let verdict = shell(r#"test "$1" = "a b'\"\$x" && test $# = 1 && echo 1"#, None);
-        assert_eq!(verdict, Evaluation::Score(1.0));
+        let evaluation = shell(r#"test "$1" = "a b'\"\$x" && test $# = 1 && echo 1"#, None);
+        assert_eq!(evaluation, Evaluation::Score(1.0));
     }
 
     #[test]
@@ -297,8 +298,8 @@ mod tests {
         );
         let command = format!("sh -c {} {{checkpoint}}", shell_words::quote(&script));
         let started = Instant::now();
-        let verdict = evaluator(&command, None, 1).score(Path::new("x"), &|| false);
-        let (why, output) = why(verdict.unwrap().unwrap());
+        let evaluation = evaluator(&command, None, 1).score(Path::new("x"), &|| false);
+        let (why, output) = why(evaluation.unwrap().unwrap());
         assert_eq!(
             (&why[..], &output[..]),
             ("it was stopped after 1s", "waiting")
@@ -310,8 +311,9 @@ mod tests {
 
     #[test]
     fn one_may_be_called_off() {
-        let verdict = evaluator("sleep 60 {checkpoint}", None, 60).score(Path::new("0"), &|| true);
-        assert_eq!(verdict.unwrap(), None);
+        let evaluation =
+            evaluator("sleep 60 {checkpoint}", None, 60).score(Path::new("0"), &|| true);
+        assert_eq!(evaluation.unwrap(), None);
     }
 
     #[test]
@@ -319,10 +321,10 @@ mod tests {
         for script in ["kill -TERM $$", "exit 143", "true"] {
             let command = format!("sh -c '{script}' {{checkpoint}}");
             let started = Instant::now();
-            // Most likely the program ends before.
+            // The program most likely ends before that.
             let is_stopped = || started.elapsed() >= Duration::from_millis(60);
-            let verdict = evaluator(&command, None, 60).score(Path::new("0"), &is_stopped);
-            assert_eq!(verdict.unwrap(), None, "{script}");
+            let evaluation = evaluator(&command, None, 60).score(Path::new("0"), &is_stopped);
+            assert_eq!(evaluation.unwrap(), None, "{script}");
         }
     }
 
@@ -337,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_bar_of_progress_leaves_is_no_part_of_the_last_line() {
+    fn what_a_progress_bar_leaves_is_not_part_of_the_last_line() {
         assert_eq!(
             shell(r"printf '50 %%\r100 %%\r0.5\n'", None),
             Evaluation::Score(0.5)

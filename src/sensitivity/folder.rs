@@ -1,4 +1,4 @@
-//! A sweep's folder.
+//! The folder of a sweep.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -7,25 +7,25 @@ use std::path::Path;
 use crate::atomic::{Durability, FileDestination, refuse_deleted_here, remove_abandoned};
 use crate::files;
 
-use super::{Error, Hold, Sweep, is_at_work};
+use super::{Error, FolderLock, Sweep, is_at_work};
 
-/// The file that says what the sweep is.
+/// The name of the file that holds the sweep.
 const SWEEP: &str = "sweep.json";
 
-/// Makes a folder that of a sweep, or takes the one that is there if it is of a sweep with the same base and no run is at work on
-/// other points of it.
+/// Creates a sweep's folder and locks it. A folder of a sweep with the same base is reused, unless a run is at work there on
+/// other points.
 ///
 /// # Errors
 ///
-/// Where the folder cannot be made or holds something else, another sweep, or this one with a run at work on other points.
-pub fn begin(folder: &Path, sweep: &Sweep) -> Result<Hold, Error> {
+/// If the folder cannot be created, or holds other files, another sweep, or this one with a run at work on other points.
+pub fn begin(folder: &Path, sweep: &Sweep) -> Result<FolderLock, Error> {
     refuse_deleted_here(folder).map_err(|problem| problem.of(folder))?;
     files::create_folders(folder).map_err(|error| match error.kind() {
-        // A file, or a link to nothing, or below one of these.
+        // The path is, or is below, a file or a dangling link.
         ErrorKind::AlreadyExists | ErrorKind::NotADirectory => Error::NotAFolder(folder.to_owned()),
         _ => failed(folder, "cannot be made")(error),
     })?;
-    let hold = Hold::on(folder);
+    let lock = FolderLock::acquire(folder);
     remove_abandoned(folder);
     match read(folder)? {
         Some(before) => {
@@ -34,9 +34,9 @@ pub fn begin(folder: &Path, sweep: &Sweep) -> Result<Hold, Error> {
                 return Err(Error::OtherSweep { folder, difference });
             }
             if before == *sweep {
-                return Ok(hold);
+                return Ok(lock);
             }
-            if is_at_work(&hold)? {
+            if is_at_work(&lock)? {
                 return Err(Error::AtWork(folder.to_owned()));
             }
         }
@@ -47,14 +47,14 @@ pub fn begin(folder: &Path, sweep: &Sweep) -> Result<Hold, Error> {
     }
     let file = FileDestination::check(&folder.join(SWEEP), true)?;
     file.write(&sweep.to_json(), Durability::Synced)?;
-    Ok(hold)
+    Ok(lock)
 }
 
-/// The sweep of a folder.
+/// Reads the sweep of a folder.
 ///
 /// # Errors
 ///
-/// Where it holds none, or one that cannot be read.
+/// If the folder holds none, or one that cannot be read.
 pub fn sweep_of(folder: &Path) -> Result<Sweep, Error> {
     let sweep = read(folder)?;
     sweep.ok_or_else(|| Error::NoSweep(folder.to_owned()))
@@ -76,7 +76,7 @@ fn read(folder: &Path) -> Result<Option<Sweep>, Error> {
     }
 }
 
-/// Whether there is something in a folder that is not hidden, as what a killed run leaves is.
+/// Whether a folder holds files that are not hidden; the leftovers of a killed run are.
 fn holds_something(folder: &Path) -> Result<bool, Error> {
     let names = files::names(folder).map_err(failed(folder, "cannot be read"))?;
     Ok(names

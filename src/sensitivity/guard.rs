@@ -1,10 +1,9 @@
-//! Ending a program with this process, however this process ends.
+//! Ending a program together with this process, however this process ends.
 //!
-//! A process that is killed by SIGKILL can do nothing any more, and the system's own way (`PR_SET_PDEATHSIG`) reaches a program
-//! itself but not what that has started, such as the Python below a shell. So each program gets a guard: a shell, alone in a
-//! process group that the program then joins, which waits for the end of a pipe into which nobody writes. This process alone
-//! holds the pipe's other end, and the system closes that when the process is gone, by whatever cause. The guard then kills the
-//! group, itself included.
+//! A process that is killed by SIGKILL cannot clean up, and `PR_SET_PDEATHSIG` reaches the program itself but not its
+//! children, such as the Python below a shell. So each program gets a guard: a shell, in a process group that the program
+//! then joins, which reads from a pipe until its end. Only this process holds the other end, to which it writes nothing, and
+//! the system closes it when this process ends for any reason. The guard then kills the group, including itself.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -12,22 +11,22 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// A signal that asks the group to end is for the program, which may take its time or ignore it; the guard outlives it.
+/// The guard ignores signals that ask the group to end: they are for the program, which may take its time or ignore them.
 const SCRIPT: &str = "trap '' TERM INT HUP; read -r _; kill -s KILL 0";
 
-/// A process group whose processes all end with this one. When it is dropped, they are killed.
+/// A process group that ends with this process, and is killed when this is dropped.
 pub(super) struct Guard {
-    /// Its stdin is the pipe.
+    /// The guard process, whose stdin is the pipe.
     shell: Child,
     group: Pid,
 }
 
 impl Guard {
-    /// Makes a group, of the guard alone.
+    /// Creates a group that holds only the guard.
     ///
     /// # Errors
     ///
-    /// Where there is no shell, or it cannot be started.
+    /// If there is no shell, or it cannot be started.
     pub fn begin() -> io::Result<Self> {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", SCRIPT]).process_group(0);
@@ -42,14 +41,14 @@ impl Guard {
         Ok(Self { shell, group })
     }
 
-    /// Has a command that is about to be started join the group.
-    pub fn take_in(&self, command: &mut Command) {
+    /// Makes a command join the group when it starts.
+    pub fn add(&self, command: &mut Command) {
         command.process_group(self.group.as_raw_nonzero().get());
     }
 
-    /// Sends a signal to all of the group.
+    /// Sends a signal to all processes of the group.
     pub fn signal(&self, signal: Signal) {
-        // As the shell's entry is kept until it is waited for, the number cannot be another group's by now.
+        // The shell has not been waited for, so the system cannot have reused its number for another group.
         let _ = kill_process_group(self.group, signal);
     }
 }

@@ -1,4 +1,4 @@
-//! The journal: the result of each point, one line each, written as soon as it is known.
+//! The journal of a sweep: one line for each finished point, written as soon as its result is known.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -10,12 +10,12 @@ use crate::atomic::or_here;
 use crate::files;
 use crate::json_lines;
 
-use super::{Error, FinishedPoint, Hold, Shard};
+use super::{Error, FinishedPoint, FolderLock, Shard};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
-    /// The base of its sweep.
+    /// The base of the sweep that the point belongs to.
     base: String,
     #[serde(rename = "result")]
     finished: FinishedPoint,
@@ -38,14 +38,14 @@ fn failed<'p>(path: &'p Path, action: &'static str) -> impl FnOnce(io::Error) ->
 }
 
 impl JournalPart {
-    /// The part of a run on all points, or on a share, for a sweep of this base. A line that a run which was killed left
-    /// unfinished is removed.
+    /// Opens the part for a run on all points or on a shard of a sweep with this base. Removes an unfinished line that a
+    /// killed run left.
     ///
     /// # Errors
     ///
-    /// Where another run is at work on it, or it cannot be written.
-    pub fn open(hold: &Hold, shard: Option<Shard>, base: String) -> Result<Self, Error> {
-        let path = hold.folder().join(match shard {
+    /// If another run is at work on this part, or it cannot be written.
+    pub fn open(lock: &FolderLock, shard: Option<Shard>, base: String) -> Result<Self, Error> {
+        let path = lock.folder().join(match shard {
             None => "points.jsonl".to_owned(),
             Some(shard) => format!("points-{}.jsonl", shard.to_string().replace(' ', "-")),
         });
@@ -55,7 +55,7 @@ impl JournalPart {
             .create(true)
             .open(&path);
         let mut file = open.map_err(failed(&path, "cannot be opened"))?;
-        // Some file systems have no locks: there the user has to see to it.
+        // If the file system has no locks, the user must prevent concurrent runs.
         if files::is_locked(&file) == Some(true) {
             return Err(Error::Busy(path));
         }
@@ -68,16 +68,16 @@ impl JournalPart {
         Ok(Self { file, path, base })
     }
 
-    /// The folder it is in.
+    /// The sweep's folder.
     pub fn folder(&self) -> &Path {
         or_here(self.path.parent())
     }
 
-    /// A folder for what only lives as long as a run on this part; what a run that was killed left in it is removed.
+    /// Creates an empty folder for the temporary files of a run on this part. Removes what a killed run left there.
     ///
     /// # Errors
     ///
-    /// Where it cannot be made.
+    /// If it cannot be created.
     pub fn scratch(&self) -> Result<Scratch, Error> {
         let path = scratch_of(&self.path);
         let made = match files::remove_folder_and_all(&path) {
@@ -88,11 +88,11 @@ impl JournalPart {
         Ok(Scratch(path))
     }
 
-    /// Appends the result of a point, and waits until the disk holds it.
+    /// Appends the result of a point, and syncs it to the disk.
     ///
     /// # Errors
     ///
-    /// Where it cannot be written.
+    /// If it cannot be written.
     pub fn append(&mut self, finished: &FinishedPoint) -> Result<(), Error> {
         let line = Line {
             base: self.base.clone(),
@@ -106,19 +106,18 @@ impl JournalPart {
     }
 }
 
-/// Where the scratch of a part is.
+/// The path of the scratch folder of a part.
 fn scratch_of(part: &Path) -> PathBuf {
     let name = part.file_name().unwrap_or_default().to_string_lossy();
     part.with_file_name(format!(".{name}.scratch"))
 }
 
-/// Removes the scratch of dead runs from a folder: that of all parts on which no run is at work. What cannot be removed stays.
-///
-/// No run can begin meanwhile, as the folder is held.
-pub fn remove_abandoned_scratch(hold: &Hold) {
-    for path in parts(hold.folder()).unwrap_or_default() {
+/// Removes the scratch folders of all parts on which no run is at work, as far as possible. The lock prevents a run from
+/// beginning meanwhile.
+pub fn remove_abandoned_scratch(lock: &FolderLock) {
+    for path in parts(lock.folder()).unwrap_or_default() {
         let scratch = scratch_of(&path);
-        // NFS locks only what is open for writing.
+        // NFS locks only files that are open for writing.
         if files::is_folder(&scratch).unwrap_or(false)
             && let Ok(part) = OpenOptions::new().append(true).open(&path)
             && files::is_locked(&part) == Some(false)
@@ -128,7 +127,7 @@ pub fn remove_abandoned_scratch(hold: &Hold) {
     }
 }
 
-/// A folder that is removed when it goes out of use.
+/// A folder that is removed when this is dropped.
 #[derive(Debug)]
 pub struct Scratch(PathBuf);
 
@@ -140,7 +139,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // The next run in the same folder removes what could not be removed now.
+        // The next run removes what cannot be removed now.
         let _ = files::remove_folder_and_all(&self.0);
     }
 }
@@ -149,9 +148,9 @@ impl Drop for Scratch {
 ///
 /// # Errors
 ///
-/// Where that cannot be seen.
-pub fn is_at_work(hold: &Hold) -> Result<bool, Error> {
-    for path in parts(hold.folder())? {
+/// If a part cannot be listed or opened.
+pub fn is_at_work(lock: &FolderLock) -> Result<bool, Error> {
+    for path in parts(lock.folder())? {
         let part = File::open(&path).map_err(failed(&path, "cannot be opened"))?;
         if files::is_locked(&part) == Some(true) {
             return Ok(true);
@@ -160,7 +159,7 @@ pub fn is_at_work(hold: &Hold) -> Result<bool, Error> {
     Ok(false)
 }
 
-/// The parts of a folder's journal, in the order of their names.
+/// The paths of the parts of a folder's journal, sorted.
 fn parts(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let names = files::names(folder).map_err(failed(folder, "cannot be read"))?;
     let mut parts: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
@@ -172,12 +171,12 @@ fn parts(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(parts)
 }
 
-/// Reads all parts of a folder's journal, in the order of their names. Of a point that is there twice, the last that did not
+/// Reads all parts of a folder's journal, in the order of their names. If a point is there several times, the last that did not
 /// fail counts.
 ///
 /// # Errors
 ///
-/// Where a part cannot be read, or holds a line that is no point or of a sweep with another base.
+/// If a part cannot be read, or holds a line that is not a point, or is from a sweep with another base.
 pub fn read(folder: &Path, base: &str) -> Result<Vec<FinishedPoint>, Error> {
     let mut points: Vec<FinishedPoint> = Vec::new();
     for path in parts(folder)? {
@@ -189,7 +188,7 @@ pub fn read(folder: &Path, base: &str) -> Result<Vec<FinishedPoint>, Error> {
     Ok(points)
 }
 
-/// The points in the text of a part, which is that of this file, in their order.
+/// Parses the text of a part; the path is for errors.
 pub(crate) fn parse(file: &Path, text: &[u8], base: &str) -> Result<Vec<FinishedPoint>, Error> {
     let points = json_lines::lines(text).map(|(number, line)| {
         let file = || file.to_owned();
@@ -248,7 +247,7 @@ mod tests {
     }
 
     fn open(folder: &Path, shard: Option<Shard>) -> Result<JournalPart, Error> {
-        JournalPart::open(&Hold::on(folder), shard, "abc".to_owned())
+        JournalPart::open(&FolderLock::acquire(folder), shard, "abc".to_owned())
     }
 
     #[test]
@@ -313,7 +312,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut part = open(folder.path(), None).unwrap();
         part.append(&finished(0, Some(0.5))).unwrap();
-        // What its evaluator printed ends in a letter of two bytes.
+        // Its output ends in a letter of two bytes.
         part.append(&finished(1, None)).unwrap();
         let path = folder.path().join("points.jsonl");
         let whole = fs::read(&path).unwrap();
@@ -360,9 +359,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let part = open(folder.path(), None).unwrap();
         assert!(matches!(open(folder.path(), None), Err(Error::Busy(_))));
-        assert!(is_at_work(&Hold::on(folder.path())).unwrap());
+        assert!(is_at_work(&FolderLock::acquire(folder.path())).unwrap());
         drop(part);
-        assert!(!is_at_work(&Hold::on(folder.path())).unwrap());
+        assert!(!is_at_work(&FolderLock::acquire(folder.path())).unwrap());
         open(folder.path(), None).unwrap();
     }
 

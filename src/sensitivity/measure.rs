@@ -1,4 +1,4 @@
-//! Measuring a variant's weights, where no program scores it.
+//! Measuring a variant's weights if no program scores it.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use super::{Error, PointOutcome, Sweep};
 ///
 /// # Errors
 ///
-/// Where it cannot be read, or its spectra cannot be computed.
+/// If it cannot be read, or its spectra cannot be computed.
 pub(super) fn measure(
     path: &Path,
     sweep: &Sweep,
@@ -43,7 +43,7 @@ fn summed(layers: &[LayerNumbers]) -> PointOutcome {
     let nearest = layers.iter().flat_map(|layer| layer.nearest.similarities());
     let (nearest, pairs) = nearest.fold((0.0, 0), |sum, nearest| (sum.0 + nearest, sum.1 + 1));
     PointOutcome::Measured {
-        // LAPACK's last digits differ between computes.
+        // The last digits differ between builds of LAPACK and CPUs.
         effective_rank: rounded(rank / f64::from(kernels.max(1) as u32)),
         mean_nearest: (pairs > 0).then(|| nearest / f64::from(pairs)),
     }

@@ -1,13 +1,13 @@
 //! How sensitive a net is to merging: variants of its checkpoint, each scored (the paper's Figures 2 and 3).
 //!
-//! A [`Sweep`] lists every point, resolved beforehand. The result of each is appended to a journal as soon as it is known, and
-//! [`Results`] are drawn from the journal.
+//! A [`Sweep`] lists every point, fully resolved. The result of each point is appended to a journal as soon as it is known, and
+//! [`Results`] are read from the journal.
 
 mod error;
 mod evaluator;
 mod folder;
+mod folder_lock;
 mod guard;
-mod hold;
 mod journal;
 mod measure;
 mod outcome;
@@ -26,7 +26,7 @@ mod vary;
 pub use error::{Error, InvalidSweep};
 pub(crate) use evaluator::Evaluation;
 pub use folder::{begin, sweep_of};
-pub use hold::Hold;
+pub use folder_lock::FolderLock;
 pub(crate) use journal::parse as parse_part;
 pub use journal::read;
 pub(crate) use journal::{JournalPart, is_at_work, remove_abandoned_scratch};
@@ -38,7 +38,7 @@ pub(crate) use point::{Scope, Series, Variation};
 pub use points::Variations;
 pub use results::Results;
 pub(crate) use results::{Average, Measure, Setting};
-pub use run::{Ran, RunRequest, run};
+pub use run::{RunRequest, RunSummary, run};
 pub use shard::Shard;
 pub use sweep::{Evaluator, Sweep, SweptLayer};
 pub use vary::Vary;

@@ -1,4 +1,4 @@
-//! What came of a point.
+//! The outcome of a point.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,24 +8,24 @@ use super::Point;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FinishedPoint {
-    /// The point.
+    /// The point, as the sweep lists it.
     pub point: Point,
-    /// What was merged for it.
+    /// How many kernels merged, and how much the weights changed.
     pub merging: MergedAtPoint,
-    /// What its variant came to.
+    /// The score or the measures of its variant.
     pub outcome: PointOutcome,
-    /// Seconds it took.
+    /// Seconds to make and score it.
     pub seconds: f64,
 }
 
 impl FinishedPoint {
-    /// Whether it has no value.
+    /// Whether the evaluator failed, so that there is no value.
     pub fn has_failed(&self) -> bool {
         matches!(self.outcome, PointOutcome::Failed { .. })
     }
 }
 
-/// What was merged for a point.
+/// How many kernels merged at a point, and how much the weights changed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MergedAtPoint {
@@ -34,34 +34,34 @@ pub struct MergedAtPoint {
     pub kernels: usize,
     /// How many of these merged.
     pub merged: usize,
-    /// ‖ΔW‖ / ‖W‖ over all layers of the sweep whose numbers are finite, those that did not take part included.
+    /// ‖ΔW‖ / ‖W‖ over all layers of the sweep whose numbers are finite, including those that did not take part.
     pub relative_change: f64,
 }
 
 impl MergedAtPoint {
-    /// The share of kernels that merged, of those in the layers that took part; 0 of none.
+    /// The share of the kernels in layers that took part that merged; 0 if there are none.
     pub fn share(&self) -> f64 {
         self.merged as f64 / self.kernels.max(1) as f64
     }
 }
 
-/// What a variant came to.
+/// The score or the measures of a variant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum PointOutcome {
-    /// The evaluator gave it a number.
+    /// The evaluator scored it.
     Scored { score: f64 },
     /// Its weights were measured, as there is no evaluator.
     Measured {
-        /// Sum of the layers' effective ranks by the sum of their kernels.
+        /// Sum of the layers' effective ranks, divided by the number of their kernels.
         effective_rank: f64,
-        /// Mean over all kernels of the similarity to the nearest other; `None` where there is no pair.
+        /// Mean over all kernels of the similarity to the nearest other; `None` if there is no pair.
         mean_nearest: Option<f64>,
     },
     Failed {
-        /// How, in a sentence.
+        /// The cause of the failure, in a sentence.
         why: String,
-        /// The end of what it printed.
+        /// The end of the evaluator's output.
         output: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What a sweep is, from a checkpoint and what varies.
+//! Planning a sweep of a checkpoint.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,34 +14,34 @@ use crate::similarity::NonFinite;
 
 use super::{Error, Evaluator, Point, Sweep, SweptLayer, Variation, Variations};
 
-/// What to sweep over.
+/// A checkpoint, and the parameters to vary.
 #[derive(Debug)]
 pub struct PlanRequest<'a> {
-    /// The checkpoint.
+    /// The checkpoint to sweep.
     pub source: &'a Checkpoint,
-    /// Its layers.
+    /// All its layers, selected or not.
     pub layers: &'a Layers,
-    /// The base settings: what a point does not vary.
+    /// The base settings, for what a point does not vary.
     pub settings: &'a Settings,
-    /// What varies.
+    /// The parameters to vary, and their values.
     pub variations: &'a Variations,
-    /// How variants are scored; `None`: by measures of their weights.
+    /// The program that scores variants; `None` to measure their weights instead.
     pub evaluator: Option<Evaluator>,
     /// What to do with kernels that hold a NaN or an infinity.
     pub non_finite: NonFinite,
 }
 
-/// Plans a sweep: lists every point, and resolves all that a run needs to make it.
+/// Plans a sweep: lists every point, and resolves all that a run needs to make them.
 ///
 /// # Errors
 ///
-/// Where what varies does not fit the layers, there are too many points, or the checkpoint cannot be read.
+/// If the variations do not fit the layers, there are too many points, or the checkpoint cannot be read.
 pub fn plan(request: PlanRequest<'_>) -> Result<Sweep, Error> {
     let PlanRequest {
         source, settings, ..
     } = request;
-    let is_wanted = |layer: &&Layer| layer.selected() || layer.reason == Some(Reason::Shallow);
-    let swept = request.layers.layers.iter().filter(is_wanted);
+    let can_take_part = |layer: &&Layer| layer.selected() || layer.reason == Some(Reason::Shallow);
+    let swept = request.layers.layers.iter().filter(can_take_part);
     let swept = swept.filter_map(|layer| {
         let parameters = settings.for_layer(layer.names());
         Some(SweptLayer {
@@ -59,7 +59,7 @@ pub fn plan(request: PlanRequest<'_>) -> Result<Sweep, Error> {
     let swept: Vec<SweptLayer> = swept.collect();
     let points = request.variations.points(&swept, settings.parameters.seed);
     let path = source.path();
-    // Runs may begin in other folders than this.
+    // Runs may begin in another current folder.
     let whole_path = files::canonical(path).map_err(|error| Error::File {
         file: path.to_owned(),
         action: "cannot be found again",
@@ -78,25 +78,25 @@ pub fn plan(request: PlanRequest<'_>) -> Result<Sweep, Error> {
 }
 
 impl Sweep {
-    /// What the user should know: that most points merge nothing.
+    /// A warning if the base settings select no layer, so that most points merge nothing.
     pub fn warning(&self) -> Option<String> {
         let base = Variation::default();
-        let needs_base = |point: &Point| !point.variation.says_which_layers();
+        let needs_base = |point: &Point| !point.variation.selects_layers();
         let is_idle = self.taking_part(&base).next().is_none();
         (is_idle && self.points.iter().skip(1).any(needs_base)).then(|| {
             format!(
-                "no layer takes part: --skip-shallow {} and the flags that select layers leave none, so no point merges but those \
-                that say which layers do",
+                "no layer takes part: --skip-shallow {} and the flags that select layers leave none, so only points \
+                that select layers themselves merge anything",
                 self.parameters.skip_shallow
             )
         })
     }
 
-    /// Opens the checkpoint, wherever the run is.
+    /// Opens the sweep's checkpoint.
     ///
     /// # Errors
     ///
-    /// Where it cannot be read, or is not what it was when the sweep was planned.
+    /// If it cannot be read, or its content is not that for which the sweep was planned.
     pub fn open_checkpoint(&self) -> Result<Checkpoint, Error> {
         let source = Checkpoint::open(&self.checkpoint)?;
         if content_sha256(&source)? != self.content_sha256 {
@@ -106,7 +106,7 @@ impl Sweep {
     }
 }
 
-/// The digest of all of a checkpoint's files.
+/// The SHA-256 of a checkpoint's files, in hexadecimal.
 fn content_sha256(source: &Checkpoint) -> Result<String, Error> {
     let mut digest = Sha256::new();
     for file in source.files() {

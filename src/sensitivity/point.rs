@@ -1,4 +1,4 @@
-//! A point of a sweep: what one variant of the checkpoint differs in.
+//! The points of a sweep: variants of the checkpoint, each with its settings.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::{Fraction, Threshold};
 
-/// What the points of one curve, or of the map, vary.
+/// The points of one curve, or of the map, named for what they vary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Series {
-    /// Nothing: the checkpoint as it is.
+    /// The unmerged checkpoint.
     Baseline,
     /// Which single layer merges (the paper's Figure 3a).
     Layer,
     Stage,
-    /// Past which depth layers merge.
+    /// The depth past which all layers merge.
     Past,
     /// τ (the paper's Figure 3b).
     Tau,
@@ -31,7 +31,7 @@ pub enum Series {
 }
 
 impl Series {
-    /// All, in the order in which they are drawn.
+    /// All series, in the order in which they are drawn.
     pub const ALL: [Self; 9] = [
         Self::Baseline,
         Self::Layer,
@@ -44,7 +44,7 @@ impl Series {
         Self::Grid,
     ];
 
-    /// Its name in files.
+    /// The name that files use for it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Baseline => "baseline",
@@ -66,11 +66,11 @@ impl fmt::Display for Series {
     }
 }
 
-/// Layers that merge while all others are left alone.
+/// A range of layers to merge, by depth; all others are left alone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scope {
-    /// What to call them: a layer's or a stage's name, or `past 12`.
+    /// A layer's or a stage's name, or `past 12`.
     pub label: String,
     /// The depth of the first, from 1.
     pub first: usize,
@@ -84,11 +84,11 @@ impl Scope {
     }
 }
 
-/// What a variant differs in from the sweep's base settings; what is `None` stays as there.
+/// The settings in which a variant differs from the sweep's base settings; `None` for those that do not differ.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Variation {
-    /// Which layers merge, in place of all past the first L_s.
+    /// The layers that merge, instead of all past the first L_s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layers: Option<Scope>,
     /// τ.
@@ -105,12 +105,12 @@ pub struct Variation {
 }
 
 impl Variation {
-    /// Whether it does not leave it to the base settings which layers merge.
-    pub fn says_which_layers(&self) -> bool {
+    /// Whether it determines which layers merge, instead of the base settings.
+    pub fn selects_layers(&self) -> bool {
         self.layers.is_some() || self.skip_shallow.is_some()
     }
 
-    /// What it sets, as `(parameter, number)`, in the order τ, α, p, L_s; τ as a percentage where it is a share.
+    /// The parameters it sets, as `(parameter, number)`, in the order τ, α, p, L_s. τ is a percentage if it is a share.
     pub fn numbers(&self) -> Vec<(Series, f64)> {
         let tau = self.tau.map(|tau| match tau {
             Threshold::Similarity(tau) => tau.get(),
@@ -152,11 +152,11 @@ impl fmt::Display for Variation {
 pub struct Point {
     /// The curve or map it belongs to.
     pub series: Series,
-    /// What differs from the base settings; nothing for the baseline.
+    /// How it differs from the base settings; empty for the baseline.
     #[serde(default, rename = "set")]
     pub variation: Variation,
-    /// Which of the repetitions, from 0.
+    /// The number of the repetition, from 0.
     pub repeat: u32,
-    /// The seed of its draws.
+    /// The seed of its draws, which differs between repetitions.
     pub seed: u64,
 }

@@ -1,4 +1,4 @@
-//! The points of a sweep.
+//! Listing the points of a sweep.
 
 use std::collections::BTreeSet;
 
@@ -7,27 +7,27 @@ use crate::plan::{Fraction, Threshold};
 use super::stages::stages;
 use super::{InvalidSweep, Point, Scope, Series, SweptLayer, Variation, Vary};
 
-/// The most points that a sweep can have: at a second each, they take more than a day.
-pub const MOST_POINTS: usize = 100_000;
+/// The maximum number of points of a sweep; at a second each, they take more than a day.
+pub const MAX_POINTS: usize = 100_000;
 
-/// From how many depths on layers are merged past some of them only.
-const MOST_PAST: usize = 16;
+/// The maximum number of depths past which all layers are merged.
+const MAX_PAST: usize = 16;
 
-/// What a sweep is to vary: valid together.
+/// The parameters that a sweep varies, checked to fit together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Variations {
     vary: Vec<Vary>,
     grid: Option<(Series, Series)>,
-    /// How often each variant is made, each time with another seed.
+    /// How many times each variant is made, each time with another seed.
     repeats: u32,
 }
 
 impl Variations {
-    /// Checks that nothing varies twice, that the two parameters to cross vary, and that there are not too many points.
+    /// Checks the parameters to vary, and the pair to cross.
     ///
     /// # Errors
     ///
-    /// Where that is not so.
+    /// If a parameter varies twice, the pair to cross does not vary, or there would be too many points.
     pub fn check(
         vary: Vec<Vary>,
         grid: Option<(Series, Series)>,
@@ -58,7 +58,7 @@ impl Variations {
         Ok(variations)
     }
 
-    /// How many pairs of values the crossed parameters make.
+    /// The number of pairs of values of the crossed parameters.
     fn crossings(&self) -> u128 {
         let Some((one, other)) = self.grid else {
             return 0;
@@ -71,24 +71,24 @@ impl Variations {
         count(one).saturating_mul(count(other))
     }
 
-    /// Refuses more points than a sweep can have, given how many variants there are of the checkpoint.
+    /// Refuses more points than a sweep can have, given the number of variants in one repetition.
     fn check_count(&self, variants: u128) -> Result<(), InvalidSweep> {
-        // And the baseline.
+        // 1 for the baseline.
         let points = variants
             .saturating_mul(self.repeats.into())
             .saturating_add(1);
-        if points > MOST_POINTS as u128 {
+        if points > MAX_POINTS as u128 {
             return Err(InvalidSweep::TooManyPoints(points));
         }
         Ok(())
     }
 
-    /// The points: the baseline, then everything once, then everything again with the next seed, so that a sweep that is
-    /// stopped early has something of all.
+    /// The points: the baseline, then every variant once, then every variant again with the next seed, so that a sweep that is
+    /// stopped early has points of every series.
     ///
     /// # Errors
     ///
-    /// Where stages are wanted and the layers' names show none, or there are too many points.
+    /// If only stages are asked for and the layers' names show none, or there are too many points.
     pub fn points(&self, layers: &[SweptLayer], seed: u64) -> Result<Vec<Point>, InvalidSweep> {
         let mut settings = Vec::new();
         for series in Series::ALL {
@@ -130,7 +130,7 @@ impl Variations {
             (Vary::Layers(_), Series::Past) => past(layers),
             (Vary::Layers(ways), _) => {
                 let stages = distinct_depths(stages(layers));
-                // Stages that nobody asked for by name may be missing.
+                // Stages may be missing unless they are the only way that was asked for.
                 if stages.is_empty() && ways.len() == 1 {
                     return Err(InvalidSweep::NoStages);
                 }
@@ -145,7 +145,7 @@ impl Variations {
         Ok(scopes.into_iter().map(variation).collect())
     }
 
-    /// Every value of one of the crossed parameters with every one of the other.
+    /// Every pair of values of the crossed parameters.
     fn crossed(&self) -> Vec<Variation> {
         let Some((one, other)) = self.grid else {
             return Vec::new();
@@ -161,7 +161,7 @@ impl Variations {
 }
 
 impl Variation {
-    /// With what another sets besides.
+    /// The settings of this variation and, where it has none, those of the other.
     fn and(self, other: Self) -> Self {
         Self {
             layers: self.layers.or(other.layers),
@@ -200,7 +200,7 @@ fn values(vary: &Vary) -> Vec<Variation> {
     }
 }
 
-/// Each layer alone; copies of one net in one file together.
+/// Each layer alone; layers of the same depth, as in copies of a net, together.
 fn each(layers: &[SweptLayer]) -> Vec<Scope> {
     let scope = |layer: &SweptLayer| Scope {
         label: layer.name.clone(),
@@ -210,21 +210,20 @@ fn each(layers: &[SweptLayer]) -> Vec<Scope> {
     distinct_depths(layers.iter().map(scope).collect())
 }
 
-/// All layers past a depth, for each depth that tells a layer from the next, or as many of them as are enough to see how it
-/// goes.
+/// All layers past a depth, for each depth, or for [`MAX_PAST`] depths evenly spaced among them.
 fn past(layers: &[SweptLayer]) -> Vec<Scope> {
     let depths: BTreeSet<usize> = layers.iter().map(|layer| layer.depth).collect();
     let depths: Vec<usize> = depths.into_iter().collect();
     let Some(&last) = depths.last() else {
         return Vec::new();
     };
-    // Past nothing, and past each layer but the last.
+    // All layers, and those past each layer but the last.
     let cuts: Vec<usize> = [0]
         .into_iter()
         .chain(depths[..depths.len() - 1].iter().copied())
         .collect();
-    let count = cuts.len().min(MOST_PAST);
-    let cut = |place: usize| cuts[place * (cuts.len() - 1) / (count - 1).max(1)];
+    let count = cuts.len().min(MAX_PAST);
+    let cut = |index: usize| cuts[index * (cuts.len() - 1) / (count - 1).max(1)];
     let scope = |cut: usize| Scope {
         label: format!("past {cut}"),
         first: cut + 1,
@@ -233,7 +232,7 @@ fn past(layers: &[SweptLayer]) -> Vec<Scope> {
     (0..count).map(cut).map(scope).collect()
 }
 
-/// Without those of the same depths as an earlier one.
+/// Drops scopes of the same depths as an earlier one.
 fn distinct_depths(scopes: Vec<Scope>) -> Vec<Scope> {
     let mut seen = BTreeSet::new();
     let mut scopes = scopes;
@@ -246,12 +245,15 @@ mod tests {
     use super::super::sweep::tests::layer;
     use super::*;
 
-    fn wanted(vary: &[&str], grid: Option<(Series, Series)>) -> Result<Variations, InvalidSweep> {
+    fn variations(
+        vary: &[&str],
+        grid: Option<(Series, Series)>,
+    ) -> Result<Variations, InvalidSweep> {
         let vary = vary.iter().map(|text| text.parse().unwrap()).collect();
         Variations::check(vary, grid, 2)
     }
 
-    fn said(points: &[Point], series: Series) -> Vec<String> {
+    fn labels(points: &[Point], series: Series) -> Vec<String> {
         let points = points.iter().filter(|point| point.series == series);
         points
             .map(|point| format!("{} #{}", point.variation, point.repeat))
@@ -261,14 +263,14 @@ mod tests {
     fn net(names: &[&str]) -> Vec<SweptLayer> {
         let names = names.iter().enumerate();
         names
-            .map(|(place, name)| layer(name, place + 1, 8))
+            .map(|(index, name)| layer(name, index + 1, 8))
             .collect()
     }
 
     #[test]
     fn a_sweep_has_the_baseline_and_each_value_as_often_as_asked() {
-        let wanted = wanted(&["tau=0.1,0.2", "prob=0.5"], None).unwrap();
-        let points = wanted.points(&net(&["a.weight"]), 7).unwrap();
+        let variations = variations(&["tau=0.1,0.2", "prob=0.5"], None).unwrap();
+        let points = variations.points(&net(&["a.weight"]), 7).unwrap();
         let all: Vec<String> = points
             .iter()
             .map(|p| format!("{} {} {}", p.variation, p.repeat, p.seed))
@@ -288,15 +290,15 @@ mod tests {
     #[test]
     fn a_grid_crosses_two() {
         let grid = Some((Series::Prob, Series::Alpha));
-        let wanted = wanted(&["alpha=0.1,0.2", "prob=0.5,1"], grid).unwrap();
-        let points = wanted.points(&net(&["a.weight"]), 0).unwrap();
+        let variations = variations(&["alpha=0.1,0.2", "prob=0.5,1"], grid).unwrap();
+        let points = variations.points(&net(&["a.weight"]), 0).unwrap();
         let expected = [
             "alpha 0.1, p 0.5 #0",
             "alpha 0.2, p 0.5 #0",
             "alpha 0.1, p 1 #0",
             "alpha 0.2, p 1 #0",
         ];
-        assert_eq!(said(&points, Series::Grid)[..4], expected);
+        assert_eq!(labels(&points, Series::Grid)[..4], expected);
     }
 
     #[test]
@@ -308,12 +310,15 @@ mod tests {
             "l2.a.weight",
             "l2.b.weight",
         ];
-        let wanted = wanted(&["layers"], None).unwrap();
-        let points = wanted.points(&net(&names), 0).unwrap();
+        let variations = variations(&["layers"], None).unwrap();
+        let points = variations.points(&net(&names), 0).unwrap();
         let points: Vec<Point> = points.into_iter().filter(|p| p.repeat == 0).collect();
-        assert_eq!(said(&points, Series::Layer).len(), 5);
-        assert_eq!(said(&points, Series::Layer)[1], "l1.a.weight #0");
-        assert_eq!(said(&points, Series::Stage), ["stem #0", "l1 #0", "l2 #0"]);
+        assert_eq!(labels(&points, Series::Layer).len(), 5);
+        assert_eq!(labels(&points, Series::Layer)[1], "l1.a.weight #0");
+        assert_eq!(
+            labels(&points, Series::Stage),
+            ["stem #0", "l1 #0", "l2 #0"]
+        );
         let past = [
             "past 0 #0",
             "past 1 #0",
@@ -321,7 +326,7 @@ mod tests {
             "past 3 #0",
             "past 4 #0",
         ];
-        assert_eq!(said(&points, Series::Past), past);
+        assert_eq!(labels(&points, Series::Past), past);
         let scope = points.iter().find(|p| p.variation.to_string() == "past 3");
         let depths = scope.unwrap().variation.layers.as_ref().unwrap().depths();
         assert_eq!(depths, 4..=5);
@@ -332,8 +337,8 @@ mod tests {
         let names: Vec<String> = (0..120).map(|i| format!("{i}.weight")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let cuts = past(&net(&names));
-        assert_eq!(cuts.len(), MOST_PAST);
-        assert_eq!((cuts[0].first, cuts[MOST_PAST - 1].first), (1, 120));
+        assert_eq!(cuts.len(), MAX_PAST);
+        assert_eq!((cuts[0].first, cuts[MAX_PAST - 1].first), (1, 120));
         assert!(cuts.windows(2).all(|pair| pair[0].first < pair[1].first));
     }
 
@@ -375,13 +380,13 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_together_is_refused() {
-        let twice = wanted(&["tau=0.1", "tau=0.2"], None);
+        let twice = variations(&["tau=0.1", "tau=0.2"], None);
         assert_eq!(twice, Err(InvalidSweep::Twice(Series::Tau)));
-        let grid = wanted(&["tau=0.1"], Some((Series::Tau, Series::Prob)));
+        let grid = variations(&["tau=0.1"], Some((Series::Tau, Series::Prob)));
         assert_eq!(grid, Err(InvalidSweep::NotVaried(Series::Prob)));
-        let itself = wanted(&["tau=0.1"], Some((Series::Tau, Series::Tau)));
+        let itself = variations(&["tau=0.1"], Some((Series::Tau, Series::Tau)));
         assert_eq!(itself, Err(InvalidSweep::WithItself(Series::Tau)));
-        let stages = wanted(&["layers=stages"], None).unwrap();
+        let stages = variations(&["layers=stages"], None).unwrap();
         let points = stages.points(&net(&["a.weight"]), 0);
         assert_eq!(points, Err(InvalidSweep::NoStages));
     }

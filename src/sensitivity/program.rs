@@ -1,4 +1,4 @@
-//! Running a program for as long as it may, with an eye on what it prints.
+//! Running a program with a time limit, and collecting the end of its output.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read};
@@ -12,51 +12,51 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 
 use super::guard::Guard;
 
-/// Bytes that are kept of the end of what is printed.
-const KEPT: usize = 1 << 20;
+/// Bytes that are kept of the end of an output.
+const MAX_KEPT: usize = 1 << 20;
 
-/// Bytes that are read at once at most, of a program that prints without end.
-const READ: usize = 1 << 20;
+/// Maximum bytes to read in a row, so that a program that prints without end is still stopped.
+const MAX_READ: usize = 1 << 20;
 
-/// How long a program that is asked to end has for it.
+/// How long a program may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// From one look at a program to the next.
-pub(super) const LOOK: Duration = Duration::from_millis(10);
+/// The time between two checks of a program.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A program that runs, in a process group that ends with this process.
+/// A running program, in a process group that ends with this process.
 pub(super) struct Program {
     guard: Guard,
     child: Child,
-    out: Printed<ChildStdout>,
-    err: Printed<ChildStderr>,
+    out: OutputTail<ChildStdout>,
+    err: OutputTail<ChildStderr>,
 }
 
-/// How a program came to its end.
+/// Why a program ended.
 pub(super) enum Ending {
     ByItself(ExitStatus),
     OutOfTime,
     Stopped,
 }
 
-/// What is known of a program that has ended.
+/// A program that has ended, and its output.
 pub(super) struct Ended {
     pub ending: Ending,
-    /// The end of what it had printed on stdout by then.
+    /// The end of its stdout until then.
     pub out: String,
-    /// The same of stderr.
+    /// The end of its stderr until then.
     pub err: String,
 }
 
 impl Program {
-    /// Starts it.
+    /// Starts a program.
     ///
     /// # Errors
     ///
-    /// Where that cannot be.
+    /// If it, or its guard, cannot be started.
     pub fn start(mut command: Command) -> io::Result<Self> {
         let guard = Guard::begin()?;
-        guard.take_in(&mut command);
+        guard.add(&mut command);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -64,14 +64,14 @@ impl Program {
             .spawn()?;
         Ok(Self {
             guard,
-            out: Printed::on(child.stdout.take()),
-            err: Printed::on(child.stderr.take()),
+            out: OutputTail::on(child.stdout.take()),
+            err: OutputTail::on(child.stderr.take()),
             child,
         })
     }
 
-    /// Waits until it ends, its time is over, or `is_stopped` says so, and sees to it that nothing of its group is left. What
-    /// has left its group and prints later is not heard.
+    /// Waits until the program ends, its time is over, or `is_stopped` returns true, and then kills what is left of its group.
+    /// Ignores later output, of processes that have left the group.
     pub fn wait(mut self, limit: Duration, is_stopped: &dyn Fn() -> bool) -> Ended {
         let started = Instant::now();
         let cut_short = loop {
@@ -84,13 +84,13 @@ impl Program {
             if started.elapsed() >= limit {
                 break Some(Ending::OutOfTime);
             }
-            self.listen();
+            self.read_output();
         };
         if cut_short.is_some() {
             self.guard.signal(Signal::TERM);
             let asked = Instant::now();
             while !self.has_ended() && asked.elapsed() < GRACE {
-                self.listen();
+                self.read_output();
             }
         }
         self.guard.signal(Signal::KILL);
@@ -108,41 +108,41 @@ impl Program {
         Pid::from_raw(i32::try_from(self.child.id()).ok()?)
     }
 
-    /// Whether it has ended, which is not noted by the system yet.
+    /// Whether it has ended. Does not reap it.
     fn has_ended(&self) -> bool {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         match self.pid().map(|pid| waitid(WaitId::Pid(pid), options)) {
             Some(Ok(status)) => status.is_some(),
-            // There is nothing to wait for.
+            // There is no such process.
             _ => true,
         }
     }
 
-    /// Takes what it prints, or waits a little for that.
-    fn listen(&mut self) {
+    /// Reads its output, for which it waits up to [`POLL_INTERVAL`].
+    fn read_output(&mut self) {
         let pipes = [self.out.pipe(), self.err.pipe()];
         let open = pipes.iter().flatten();
         let mut open: Vec<PollFd<'_>> = open
             .map(|pipe| PollFd::from_borrowed_fd(*pipe, PollFlags::IN))
             .collect();
-        let look = Timespec::try_from(LOOK).ok();
-        // A signal may end it early, which does no harm.
-        let _ = poll(&mut open, look.as_ref());
+        let interval = Timespec::try_from(POLL_INTERVAL).ok();
+        // A signal may end this early, which does no harm.
+        let _ = poll(&mut open, interval.as_ref());
         self.out.take();
         self.err.take();
     }
 }
 
-/// The output of a program; only its end is kept.
-struct Printed<P> {
-    /// `None` once there is no more to come.
+/// One output of a program; only its end is kept.
+struct OutputTail<P> {
+    /// `None` once it is at its end.
     pipe: Option<P>,
     kept: VecDeque<u8>,
 }
 
-impl<P: Read + AsFd> Printed<P> {
+impl<P: Read + AsFd> OutputTail<P> {
     fn on(pipe: Option<P>) -> Self {
-        // One that cannot be read without waiting is not read.
+        // A pipe that cannot be made non-blocking is not read.
         let pipe = pipe.filter(|pipe| ioctl_fionbio(pipe, true).is_ok());
         Self {
             pipe,
@@ -154,7 +154,7 @@ impl<P: Read + AsFd> Printed<P> {
         self.pipe.as_ref().map(AsFd::as_fd)
     }
 
-    /// Takes what is there by now.
+    /// Reads what has been printed so far, without waiting.
     fn take(&mut self) {
         let mut buffer = [0; 64 << 10];
         let mut taken = 0;
@@ -162,10 +162,10 @@ impl<P: Read + AsFd> Printed<P> {
             match pipe.read(&mut buffer) {
                 Ok(count @ 1..) => {
                     self.kept.extend(&buffer[..count]);
-                    let more = self.kept.len().saturating_sub(KEPT);
+                    let more = self.kept.len().saturating_sub(MAX_KEPT);
                     self.kept.drain(..more);
                     taken += count;
-                    if taken >= READ {
+                    if taken >= MAX_READ {
                         return;
                     }
                 }

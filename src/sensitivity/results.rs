@@ -1,4 +1,4 @@
-//! All points of a sweep that are known, and what they come to over the repetitions.
+//! The finished points of a sweep, and averages over their repetitions.
 
 use std::cmp::Ordering;
 
@@ -8,34 +8,34 @@ use crate::plan::Threshold;
 
 use super::{FinishedPoint, Point, PointOutcome, Series, Sweep, Variation};
 
-/// A sweep as far as it has come.
+/// A sweep and its finished points.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Results {
-    /// What was swept.
+    /// The sweep that was planned.
     pub sweep: Sweep,
-    /// What is known, in the order of `Series::ALL`, within a series in that of depth or of the number that varies, then
-    /// by repetition. Those of earlier sweeps with the same base are among them.
+    /// The finished points, including those of earlier sweeps with the same base: by series, then by depth or by the number
+    /// that varies, then by repetition.
     pub points: Vec<FinishedPoint>,
-    /// Points of the sweep that are not finished.
+    /// Number of points of the sweep that are not finished.
     pub missing: usize,
 }
 
-/// What can be drawn of a point.
+/// A number that can be drawn for a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Measure {
-    /// What the evaluator says.
+    /// The evaluator's score.
     Score,
-    /// The share of kernels that merged, of those in the layers that take part.
+    /// The share of the kernels in layers that took part that merged.
     MergedShare,
-    /// ‖ΔW‖ / ‖W‖ over all layers.
+    /// ‖ΔW‖ / ‖W‖ over all layers of the sweep.
     RelativeChange,
-    /// Effective rank, as a share of the kernels.
+    /// Sum of the layers' effective ranks, divided by the number of their kernels.
     EffectiveRank,
-    /// Mean similarity of a kernel to its nearest.
+    /// Mean similarity of a kernel to its nearest neighbour.
     MeanNearest,
 }
 
-/// By series, then by what varies, then by repetition.
+/// Orders points by series, then by what varies, then by repetition.
 fn in_order(a: &Point, b: &Point) -> Ordering {
     let scope = |point: &Point| {
         let scope = point.variation.layers.as_ref();
@@ -65,7 +65,7 @@ impl Measure {
         Self::MeanNearest,
     ];
 
-    /// Its name in files.
+    /// The name that files use for it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Score => "score",
@@ -76,7 +76,7 @@ impl Measure {
         }
     }
 
-    /// Its value at a point, if it has one.
+    /// Its value at a point; `None` if the point does not have it.
     pub fn of(self, point: &FinishedPoint) -> Option<f64> {
         match (self, &point.outcome) {
             (Self::Score, PointOutcome::Scored { score }) => Some(*score),
@@ -96,23 +96,23 @@ impl Measure {
 pub struct Setting<'a> {
     /// The curve or map it belongs to.
     pub series: Series,
-    /// What differs from the base settings.
+    /// How it differs from the base settings.
     pub variation: &'a Variation,
-    /// Its repetitions; one at least.
+    /// Its repetitions, at least one.
     pub points: &'a [FinishedPoint],
 }
 
-/// Mean and spread of some numbers.
+/// The mean and spread of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Average {
     pub mean: f64,
-    /// Sample standard deviation; `None` of a single number.
+    /// Sample standard deviation; `None` for a single number.
     pub deviation: Option<f64>,
     pub count: usize,
 }
 
 impl Average {
-    /// Of numbers, if there are any.
+    /// The average of numbers; `None` if there are none.
     pub fn of(numbers: impl Iterator<Item = f64>) -> Option<Self> {
         let numbers: Vec<f64> = numbers.collect();
         let count = numbers.len();
@@ -128,7 +128,7 @@ impl Average {
 }
 
 impl Setting<'_> {
-    /// A measure over the repetitions that have it.
+    /// The average of a measure over the repetitions that have it.
     pub fn average(&self, measure: Measure) -> Option<Average> {
         let values = self.points.iter().filter_map(|point| measure.of(point));
         Average::of(values)
@@ -139,20 +139,20 @@ impl Setting<'_> {
         points.filter(|point| point.has_failed())
     }
 
-    /// Kernels that merged, as the mean of the repetitions.
+    /// The mean number of kernels that merged in a repetition.
     pub fn mean_merged(&self) -> f64 {
         let merged = self.points.iter().map(|point| point.merging.merged);
         merged.sum::<usize>() as f64 / self.points.len() as f64
     }
 
-    /// Whether no repetition merged anything though it was to: what it scores says nothing of merging.
+    /// Whether no repetition merged anything although it should have, so that its score tells nothing about merging.
     pub fn merged_nothing(&self) -> bool {
         self.series != Series::Baseline && self.points.iter().all(|p| p.merging.merged == 0)
     }
 }
 
 impl Results {
-    /// Puts in order what is known of a sweep.
+    /// Sorts the finished points of a sweep, and counts the missing ones.
     pub fn new(sweep: Sweep, mut points: Vec<FinishedPoint>) -> Self {
         points.sort_by(|a, b| in_order(&a.point, &b.point));
         let known = |point: &Point| points.iter().any(|finished| finished.point == *point);
@@ -164,7 +164,7 @@ impl Results {
         }
     }
 
-    /// The settings of a series, in the order of their points.
+    /// The settings of a series, in order.
     pub fn settings(&self, series: Series) -> impl Iterator<Item = Setting<'_>> {
         let of_series = self.points.iter().position(|p| p.point.series == series);
         let from = &self.points[of_series.unwrap_or(self.points.len())..];
@@ -177,13 +177,13 @@ impl Results {
         })
     }
 
-    /// The settings of all series, the baseline's first.
+    /// The settings of all series, the baseline first.
     pub fn all_settings(&self) -> impl Iterator<Item = Setting<'_>> {
         let series = Series::ALL.into_iter();
         series.flat_map(|series| self.settings(series))
     }
 
-    /// What is drawn: the evaluator's number, or what was measured of the weights instead.
+    /// The measures to draw: the score, or without an evaluator the measures of the weights.
     pub fn measures(&self) -> &'static [Measure] {
         match self.sweep.evaluator {
             Some(_) => &[Measure::Score],
@@ -196,7 +196,7 @@ impl Results {
         }
     }
 
-    /// A measure of the checkpoint as it is, if that is known.
+    /// A measure of the unmerged checkpoint, if its point is finished and has it.
     pub fn baseline(&self, measure: Measure) -> Option<f64> {
         let baseline = self.settings(Series::Baseline).next()?;
         Some(baseline.average(measure)?.mean)

@@ -1,4 +1,4 @@
-//! Working through a sweep's points.
+//! Running a sweep: making and scoring its points.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,38 +18,38 @@ use crate::similarity::LayerSize;
 use super::measure::measure;
 use super::variant::{Original, weights};
 use super::{
-    Error, Evaluation, Evaluator, FinishedPoint, Hold, JournalPart, Point, PointOutcome, Shard,
-    Sweep, read,
+    Error, Evaluation, Evaluator, FinishedPoint, FolderLock, JournalPart, Point, PointOutcome,
+    Shard, Sweep, read,
 };
 
-/// Which points of a sweep to make, and how many at a time.
+/// The points of a sweep to make, and how.
 #[derive(Debug)]
 pub struct RunRequest<'a> {
-    /// The sweep.
+    /// The sweep to run.
     pub sweep: &'a Sweep,
-    /// Its checkpoint.
+    /// The sweep's checkpoint.
     pub source: &'a Checkpoint,
-    /// The share of its points; `None` for all.
+    /// The shard of its points to make; `None` for all points.
     pub shard: Option<Shard>,
-    /// Variants that are made and scored at a time.
+    /// Number of variants to make and score at the same time.
     pub jobs: u16,
-    /// Whether points that failed before are made again.
+    /// Whether to make points again that failed before.
     pub retry_failed: bool,
 }
 
-/// What a run came to.
+/// How many points a run made.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Ran {
-    /// Points of the sweep, or of its share.
+pub struct RunSummary {
+    /// Points of the sweep, or of the shard.
     pub points: usize,
-    /// Of these, those that were known before.
+    /// Those that were finished before this run.
     pub known: usize,
-    /// Of those that were not, those that failed.
+    /// Those that this run made and that failed.
     pub failed: usize,
 }
 
-impl Ran {
-    /// For a terminal.
+impl RunSummary {
+    /// The summary as a line of text.
     pub fn to_text(self) -> String {
         let Self {
             points,
@@ -57,18 +57,16 @@ impl Ran {
             failed,
         } = self;
         let new = points - known;
-        format!(
-            "{points} points: {new} made now, of which {failed} failed; {known} known before.\n"
-        )
+        format!("{points} points: {new} made now ({failed} failed), {known} made before.\n")
     }
 }
 
-/// Makes and scores the points of a sweep, or of a share of it, that its folder does not know yet, and appends each to the
-/// folder's journal. The hold on the folder ends once the journal is open.
+/// Makes and scores the points of a sweep, or of a shard, that are not in its folder's journal yet, and appends each to the
+/// journal. Releases the lock on the folder once the journal is open.
 ///
 /// # Errors
 ///
-/// Where variants cannot be made, the evaluator cannot be started or the journal cannot be written; or when interrupted. All
+/// If variants cannot be made, the evaluator cannot be started, the journal cannot be written, or the run is interrupted. All
 /// points that were finished are in the journal.
 ///
 /// # Examples
@@ -95,7 +93,7 @@ impl Ran {
 ///     evaluator: None,
 ///     non_finite: NonFinite::Refuse,
 /// })?;
-/// let hold = sensitivity::begin(&desk.path().join("sweep"), &sweep)?;
+/// let lock = sensitivity::begin(&desk.path().join("sweep"), &sweep)?;
 /// let request = RunRequest {
 ///     sweep: &sweep,
 ///     source: &source,
@@ -104,22 +102,22 @@ impl Ran {
 ///     retry_failed: false,
 /// };
 /// let interrupted = Interrupted::listen()?;
-/// let ran = sensitivity::run(&request, hold, &ComputeOptions::default(), &interrupted, &())?;
-/// // The checkpoint as it is, and merged with each threshold.
-/// assert_eq!(ran.points, 3);
+/// let summary = sensitivity::run(&request, lock, &ComputeOptions::default(), &interrupted, &())?;
+/// // The unmerged checkpoint, and one variant for each threshold.
+/// assert_eq!(summary.points, 3);
 /// # Ok(())
 /// # }
 /// ```
 pub fn run(
     request: &RunRequest<'_>,
-    hold: Hold,
+    lock: FolderLock,
     options: &ComputeOptions,
     interrupted: &Interrupted,
     meter: &dyn Meter,
-) -> Result<Ran, Error> {
+) -> Result<RunSummary, Error> {
     let sweep = request.sweep;
-    let mut part = JournalPart::open(&hold, request.shard, sweep.base())?;
-    drop(hold);
+    let mut part = JournalPart::open(&lock, request.shard, sweep.base())?;
+    drop(lock);
     let share: Vec<&Point> = match request.shard {
         Some(shard) => shard.of(sweep.points.iter()).collect(),
         None => sweep.points.iter().collect(),
@@ -131,15 +129,15 @@ pub fn run(
         known.any(|one| one.point == *point && !(request.retry_failed && one.has_failed()))
     };
     let to_do: Vec<&Point> = share.into_iter().filter(|point| !is_known(point)).collect();
-    let mut ran = Ran {
+    let mut summary = RunSummary {
         points,
         known: points - to_do.len(),
         failed: 0,
     };
-    // What a dead run left of it goes, even if there is nothing to do.
+    // Even if there is nothing to do, this removes what a killed run left.
     let scratch = part.scratch()?;
     if to_do.is_empty() {
-        return Ok(ran);
+        return Ok(summary);
     }
     let compute = start(request, options, meter)?;
     let original = Original::new(request.source, sweep, &compute)?;
@@ -154,7 +152,7 @@ pub fn run(
     meter.point(0, to_do.len(), "");
     let done = thread::scope(|scope| {
         let finished = work.start(scope, request.jobs, scratch.path(), meter)?;
-        let all = work.append(finished, &mut part, &mut ran, meter);
+        let all = work.append(finished, &mut part, &mut summary, meter);
         work.is_over.store(true, Ordering::Relaxed);
         all
     });
@@ -166,11 +164,11 @@ pub fn run(
     if done < to_do.len() {
         return Err(Error::Stopped {
             folder: part.folder().to_owned(),
-            done: ran.known + done,
+            done: summary.known + done,
             all: points,
         });
     }
-    Ok(ran)
+    Ok(summary)
 }
 
 fn start(
@@ -180,7 +178,7 @@ fn start(
 ) -> Result<Compute, Error> {
     let weights = weights(request.source, request.sweep)?;
     let sizes: Vec<LayerSize> = weights.iter().map(LayerSize::of).collect();
-    // Measures of weights are taken in float32.
+    // Weights are measured in float32.
     let options = match request.sweep.evaluator {
         Some(_) => *options,
         None => options.for_drawing(),
@@ -188,7 +186,7 @@ fn start(
     Ok(options.start(&sizes, meter)?)
 }
 
-/// The points to make, which several threads take one by one.
+/// The points to make, shared by several threads.
 struct Work<'a> {
     original: &'a Original<'a>,
     compute: &'a Compute,
@@ -200,7 +198,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Starts so many jobs, or as many as can be, which make all points between them, each with a folder of its own.
+    /// Starts up to `jobs` threads, fewer if the system starts no more, that make all points. Each has its own folder.
     fn start<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
@@ -212,13 +210,13 @@ impl Work<'_> {
         for job in 0..usize::from(jobs).min(self.points.len()) {
             let sender = sender.clone();
             let folder = scratch.join(job.to_string());
-            let go = move || self.go_through(&folder, &sender);
+            let go = move || self.make_points(&folder, &sender);
             let started = thread::Builder::new().spawn_scoped(scope, go);
             match (started, job) {
                 (Ok(_), _) => (),
                 (Err(error), 0) => return Err(compute::Error::Threads(error).into()),
                 (Err(error), _) => {
-                    let warning = format!("of --jobs {jobs} only {job} could be started ({error})");
+                    let warning = format!("only {job} of --jobs {jobs} could be started ({error})");
                     meter.say(Level::Warning, &warning);
                     break;
                 }
@@ -227,12 +225,12 @@ impl Work<'_> {
         Ok(results)
     }
 
-    /// Appends each finished point to the journal. Returns how many there were.
+    /// Appends each finished point to the journal, and returns their number.
     fn append(
         &self,
         results: Receiver<Result<FinishedPoint, Error>>,
         part: &mut JournalPart,
-        ran: &mut Ran,
+        summary: &mut RunSummary,
         meter: &dyn Meter,
     ) -> Result<usize, Error> {
         let mut done = 0;
@@ -240,32 +238,32 @@ impl Work<'_> {
             let finished = finished?;
             part.append(&finished)?;
             done += 1;
-            ran.failed += usize::from(finished.has_failed());
+            summary.failed += usize::from(finished.has_failed());
             let evaluator = self.original.sweep.evaluator.as_ref();
             meter.point(done, self.points.len(), &describe(&finished, evaluator));
         }
         Ok(done)
     }
 
-    fn is_to_end(&self) -> bool {
+    fn must_stop(&self) -> bool {
         self.is_over.load(Ordering::Relaxed) || self.interrupted.requested()
     }
 
-    /// Takes points until there are no more, with a folder of its own for variants.
-    fn go_through(&self, folder: &Path, results: &Sender<Result<FinishedPoint, Error>>) {
+    /// Makes points in this folder, until there are no more.
+    fn make_points(&self, folder: &Path, results: &Sender<Result<FinishedPoint, Error>>) {
         let made = files::create_folder(folder);
         let mut error = made.err().map(|error| Error::File {
             file: folder.to_owned(),
             action: "cannot be made",
             error,
         });
-        while error.is_none() && !self.is_to_end() {
-            let place = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(point) = self.points.get(place) else {
+        while error.is_none() && !self.must_stop() {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(point) = self.points.get(index) else {
                 return;
             };
             match self.finish(point, folder) {
-                // Nobody listens any more once something else has failed.
+                // The receiver is gone once another thread has failed.
                 Ok(Some(finished)) => drop(results.send(Ok(finished))),
                 Ok(None) => return,
                 Err(failed) => error = Some(failed),
@@ -277,18 +275,18 @@ impl Work<'_> {
         }
     }
 
-    /// Makes and scores a point; `None` where that was called off.
+    /// Makes and scores a point; `None` if the run was stopped meanwhile.
     fn finish(&self, point: &Point, folder: &Path) -> Result<Option<FinishedPoint>, Error> {
         let started = Instant::now();
         let variant = self.original.variant(point, folder, self.compute)?;
         let sweep = self.original.sweep;
         let outcome = match &sweep.evaluator {
             Some(evaluator) => {
-                let verdict = evaluator.score(&variant.path, &|| self.is_to_end())?;
-                let Some(verdict) = verdict else {
+                let evaluation = evaluator.score(&variant.path, &|| self.must_stop())?;
+                let Some(evaluation) = evaluation else {
                     return Ok(None);
                 };
-                match verdict {
+                match evaluation {
                     Evaluation::Score(score) => PointOutcome::Scored { score },
                     Evaluation::Failure { why, output } => PointOutcome::Failed { why, output },
                 }
@@ -304,7 +302,7 @@ impl Work<'_> {
     }
 }
 
-/// A point in a line.
+/// The line about a finished point in the progress output.
 fn describe(finished: &FinishedPoint, evaluator: Option<&Evaluator>) -> String {
     let metric = evaluator.and_then(|evaluator| evaluator.metric.as_deref());
     let outcome = match &finished.outcome {

@@ -1,9 +1,9 @@
-//! A share of a sweep's points.
+//! Shards of a sweep's points.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The `number`-th of `count` shares, from 1.
+/// Shard `number` of `count`, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     number: usize,
@@ -15,7 +15,7 @@ pub struct Shard {
 pub struct InvalidShard;
 
 impl Shard {
-    /// Of the items, those of this share: every n-th.
+    /// The items of this shard: every `count`-th.
     pub fn of<T>(self, items: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
         items.skip(self.number - 1).step_by(self.count)
     }

@@ -4,26 +4,26 @@ use std::collections::HashMap;
 
 use super::{Scope, SweptLayer};
 
-/// From how many stages of several layers on a level of names is taken for that of the stages.
-const FEWEST: usize = 3;
+/// The number of runs of several layers from which a level of names is taken for that of the stages.
+const MIN_RUNS: usize = 3;
 
 /// The stages, in depth order: runs of layers under one name, such as `layer3` or `features.denseblock4`.
 ///
-/// The level of names that counts is the first on which there are three such runs of several layers, or else that with most,
-/// two at least. Where layers are only numbered, as in a VGG, a run ends where the number of kernels changes or numbers
-/// are left out for pooling: `features.20–28`. Empty where neither tells stages apart.
+/// The level of names is the first with at least three runs of several layers, or else the one with most, at least two.
+/// If layers are only numbered, as in a VGG, a run ends where the number of kernels changes or a number is missing because of
+/// pooling: `features.20–28`. Empty if neither separates stages.
 pub fn stages(layers: &[SweptLayer]) -> Vec<Scope> {
     let names: Vec<Vec<&str>> = layers.iter().map(|layer| parts(&layer.name)).collect();
     let deepest = names.iter().map(Vec::len).max().unwrap_or(0);
     let mut best: Option<(usize, Vec<Scope>)> = None;
     for level in 1..deepest {
-        let key = |place: usize| {
-            let name = &names[place];
+        let key = |index: usize| {
+            let name = &names[index];
             name[..level.min(name.len())].join(".")
         };
         let runs = runs(layers, |a, b| key(a) == key(b), |first, _| key(first));
         let several = runs.iter().filter(|run| run.first < run.last).count();
-        if several >= FEWEST {
+        if several >= MIN_RUNS {
             return distinct(runs);
         }
         if several >= 2 && best.as_ref().is_none_or(|best| several > best.0) {
@@ -36,32 +36,32 @@ pub fn stages(layers: &[SweptLayer]) -> Vec<Scope> {
     })
 }
 
-/// The parts of a weight's name, without that which says that it is a weight.
+/// The parts of a layer's name, without the final `weight`.
 fn parts(name: &str) -> Vec<&str> {
     let name = name.strip_suffix(".weight").unwrap_or(name);
     name.split('.').collect()
 }
 
-/// Runs of layers that belong together, each named by the places of its first and last.
+/// Runs of consecutive layers that belong together. `is_same` and `label` take the indices of two layers.
 fn runs(
     layers: &[SweptLayer],
     is_same: impl Fn(usize, usize) -> bool,
     label: impl Fn(usize, usize) -> String,
 ) -> Vec<Scope> {
-    let places: Vec<usize> = (0..layers.len()).collect();
-    let run = |places: &[usize]| {
-        let (first, last) = (places[0], places[places.len() - 1]);
+    let indices: Vec<usize> = (0..layers.len()).collect();
+    let run = |indices: &[usize]| {
+        let (first, last) = (indices[0], indices[indices.len() - 1]);
         Scope {
             label: label(first, last),
             first: layers[first].depth,
             last: layers[last].depth,
         }
     };
-    let runs = places.chunk_by(|&a, &b| layers[a].depth < layers[b].depth && is_same(a, b));
+    let runs = indices.chunk_by(|&a, &b| layers[a].depth < layers[b].depth && is_same(a, b));
     runs.map(run).collect()
 }
 
-/// Stages of layers that are the numbered members of one sequence.
+/// The stages of layers whose names end in numbers.
 fn numbered(layers: &[SweptLayer], names: &[Vec<&str>]) -> Vec<Scope> {
     let numbers: Option<Vec<(String, usize)>> = names
         .iter()
@@ -98,7 +98,7 @@ fn numbered(layers: &[SweptLayer], names: &[Vec<&str>]) -> Vec<Scope> {
     }
 }
 
-/// With labels that tell them apart where a name comes back.
+/// Makes labels distinct by numbering those that repeat.
 fn distinct(mut stages: Vec<Scope>) -> Vec<Scope> {
     let mut seen: HashMap<String, usize> = HashMap::new();
     for stage in &mut stages {
@@ -120,7 +120,7 @@ mod tests {
         let layers: Vec<SweptLayer> = names
             .iter()
             .enumerate()
-            .map(|(place, &(name, kernels))| layer(&format!("{name}.weight"), place + 1, kernels))
+            .map(|(index, &(name, kernels))| layer(&format!("{name}.weight"), index + 1, kernels))
             .collect();
         let stages = stages(&layers);
         let stages = stages.iter();

@@ -11,26 +11,26 @@ use crate::plan::{Fraction, LayerParameters, Parameters, SourceId, Threshold};
 
 use super::{Point, Variation};
 
-/// A sweep, resolved: nothing is left to decide but what its variants score.
+/// A sweep, fully resolved, so that only the scores of its variants are unknown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sweep {
-    /// Where the checkpoint is.
+    /// The absolute path of the checkpoint.
     pub checkpoint: PathBuf,
-    /// Which it is.
+    /// Identifies the checkpoint.
     pub source: SourceId,
-    /// SHA-256 of its whole content: of all its files, in their order.
+    /// SHA-256 of all the checkpoint's files, in order.
     pub content_sha256: String,
-    /// The base settings: what a point does not vary. Its seed is that of the first repetition.
+    /// The base settings, for what a point does not vary. The seed is that of the first repetition.
     pub parameters: Parameters,
-    /// Whether kernels that hold a NaN or an infinity are left as they are, instead of failing.
+    /// Whether kernels that hold a NaN or an infinity are left alone, instead of being an error.
     pub allow_nonfinite: bool,
-    /// The layers that can take part, in depth order: those the base settings select, and those they leave alone for their
-    /// depth only.
+    /// The layers that can take part, in depth order: those that the base settings select, and those that they leave alone only
+    /// because they are shallow.
     pub layers: Vec<SweptLayer>,
-    /// How variants are scored; `None`: by measures of their weights.
+    /// The program that scores variants; `None` if their weights are measured instead.
     pub evaluator: Option<Evaluator>,
-    /// The points to know, the baseline first.
+    /// The points to make, the baseline first.
     pub points: Vec<Point>,
 }
 
@@ -38,18 +38,18 @@ pub struct Sweep {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SweptLayer {
-    /// Its weight's name.
+    /// The name of its weight.
     pub name: String,
-    /// The weight's other names.
+    /// Other names of the weight, as in a plan.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub copies: Vec<String>,
-    /// Its depth, from 1.
+    /// Position among the convolutions, from 1.
     pub depth: usize,
-    /// What it is.
+    /// Its kind, which says along which axis the kernels lie.
     pub kind: Kind,
-    /// Groups of its convolution.
+    /// Number of groups of its convolution.
     pub groups: usize,
-    /// Its kernels.
+    /// Number of kernels.
     pub kernels: usize,
     /// Its τ in the base settings.
     pub tau: Threshold,
@@ -65,13 +65,13 @@ pub struct SweptLayer {
 pub struct Evaluator {
     /// Its command line, with `{checkpoint}` in place of the variant's path.
     pub command: String,
-    /// Which number of the JSON object that it prints; `None`: it prints a bare number.
+    /// The key of the score in the JSON object that it prints; `None` if it prints a bare number.
     pub metric: Option<String>,
     /// Seconds after which it is stopped.
     pub seconds: u64,
 }
 
-/// A sweep as a file holds it.
+/// The content of `sweep.json`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SweepFile {
@@ -81,7 +81,7 @@ struct SweepFile {
     sweep: Sweep,
 }
 
-/// What the first two fields of a file say.
+/// The values of `"format"` and `"version"`.
 const FORMAT: &str = "inmerge-sweep";
 const VERSION: u64 = 1;
 
@@ -97,7 +97,7 @@ struct Base<'s> {
 }
 
 impl Sweep {
-    /// As JSON.
+    /// The JSON of `sweep.json`.
     pub fn to_json(&self) -> Vec<u8> {
         let document = SweepFile {
             format: FORMAT.to_owned(),
@@ -110,11 +110,11 @@ impl Sweep {
         json
     }
 
-    /// From JSON.
+    /// Parses the JSON of `sweep.json`.
     ///
     /// # Errors
     ///
-    /// Where it is no sweep of this version, or its evaluator's command is none.
+    /// If it is not a sweep of this version, or its evaluator's command is not valid.
     pub fn from_json(json: &[u8]) -> Result<Self, serde_json::Error> {
         use serde::de::Error;
         let document: SweepFile = serde_json::from_slice(json)?;
@@ -130,7 +130,7 @@ impl Sweep {
         Ok(document.sweep)
     }
 
-    /// A digest of all that scores depend on but for the points: of the checkpoint's content, the base settings, the layers,
+    /// A digest of all that scores depend on except the points: the checkpoint's content, the base settings, the layers, and
     /// the evaluator's command and metric.
     pub fn base(&self) -> String {
         let evaluator = self.evaluator.as_ref();
@@ -150,7 +150,7 @@ impl Sweep {
             .collect()
     }
 
-    /// In what a sweep with another base differs, in words; `None` if it has the same base.
+    /// The difference to a sweep with another base, in words; `None` if the bases are the same.
     pub fn difference(&self, other: &Self) -> Option<String> {
         let changed = |what: &str, before: &dyn Display, now: &dyn Display| {
             Some(format!("{what} was `{before}` and is now `{now}`"))
@@ -168,7 +168,7 @@ impl Sweep {
         } else if self.content_sha256 != other.content_sha256 {
             let (before, now) = (&self.source.file, &other.source.file);
             Some(format!(
-                "the checkpoint was {before} and is now {now}, of other content"
+                "the checkpoint was {before} and is now {now}, with different content"
             ))
         } else if self.parameters != other.parameters {
             changed("the base setting", &self.parameters, &other.parameters)
@@ -183,11 +183,11 @@ impl Sweep {
                 &other.allow_nonfinite,
             )
         } else {
-            Some("the layers that can take part, or their own settings, are others".to_owned())
+            Some("the layers that can take part, or their own settings, differ".to_owned())
         }
     }
 
-    /// The layers that take part at a point, by their places in the sweep, and how they merge there.
+    /// The indices and parameters of the layers that take part at a point.
     pub fn taking_part(
         &self,
         variation: &Variation,
@@ -201,13 +201,13 @@ impl Sweep {
         };
         let layers = self.layers.iter().enumerate();
         let there = layers.filter(move |(_, layer)| depths.contains(&layer.depth));
-        there.map(|(place, layer)| {
+        there.map(|(index, layer)| {
             let parameters = LayerParameters {
                 tau: variation.tau.unwrap_or(layer.tau),
                 alpha: variation.alpha.unwrap_or(layer.alpha),
                 prob: variation.prob.unwrap_or(layer.prob),
             };
-            (place, parameters)
+            (index, parameters)
         })
     }
 }
@@ -264,7 +264,7 @@ pub(super) mod tests {
         for (from, to) in [("inmerge-sweep", "x"), ("\"version\": 1", "\"version\": 2")] {
             assert!(Sweep::from_json(json.replace(from, to).as_bytes()).is_err());
         }
-        // A command without words, or without a place for the checkpoint, could not be run.
+        // A command without words or without the placeholder could not be run.
         for command in ["", "score", "score '{checkpoint}"] {
             let edited = json.replace("score {checkpoint}", command);
             let refused = Sweep::from_json(edited.as_bytes()).unwrap_err().to_string();
@@ -322,7 +322,7 @@ pub(super) mod tests {
         let names = |variation: &Variation| {
             let layers = sweep.taking_part(variation);
             layers
-                .map(|(place, _)| &sweep.layers[place].name[..])
+                .map(|(index, _)| &sweep.layers[index].name[..])
                 .collect::<String>()
         };
         assert_eq!(names(&Variation::default()), "bc");

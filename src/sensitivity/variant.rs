@@ -1,4 +1,4 @@
-//! Making a point's variant of the checkpoint.
+//! Making the variant of the checkpoint for a point.
 
 use std::path::{Path, PathBuf};
 
@@ -16,17 +16,17 @@ use crate::weight::ConvWeight;
 
 use super::{Error, MergedAtPoint, Point, Series, Sweep, SweptLayer};
 
-/// The checkpoint whose variants are made.
+/// The checkpoint from which variants are made.
 pub(super) struct Original<'a> {
     pub source: &'a Checkpoint,
     pub sweep: &'a Sweep,
-    /// By layer of the sweep.
+    /// The weights, by layer of the sweep.
     weights: Vec<ConvWeight<'a>>,
-    /// ‖W‖² by layer of the sweep; `None` where that is no finite number.
+    /// ‖W‖² by layer of the sweep; `None` if that is not finite.
     squares: Vec<Option<f64>>,
 }
 
-/// A variant on the disk, which is removed when it goes out of use.
+/// A variant on the disk, removed when this is dropped.
 pub(super) struct Variant {
     pub path: PathBuf,
     pub merging: MergedAtPoint,
@@ -34,7 +34,7 @@ pub(super) struct Variant {
 
 impl Drop for Variant {
     fn drop(&mut self) {
-        // What cannot be removed now is with the folder it is in.
+        // If this fails, it is removed with the scratch folder.
         let _ = match files::is_folder(&self.path) {
             Ok(true) => files::remove_folder_and_all(&self.path),
             _ => files::remove_file(&self.path),
@@ -47,7 +47,7 @@ impl<'a> Original<'a> {
     ///
     /// # Errors
     ///
-    /// Where one is missing or too large to be compared, or the checkpoint cannot be read.
+    /// If one is missing or too large to be compared, or the checkpoint cannot be read.
     pub fn new(source: &'a Checkpoint, sweep: &'a Sweep, compute: &Compute) -> Result<Self, Error> {
         let weights = weights(source, sweep)?;
         let load = |weight: &ConvWeight<'a>| Load {
@@ -74,11 +74,12 @@ impl<'a> Original<'a> {
         })
     }
 
-    /// Makes a point's variant in a folder; of the baseline, a copy: the program that scores it may write to what it is given.
+    /// Makes the variant of a point in a folder. The baseline's is a copy, because the evaluator may write to the file that
+    /// it scores.
     ///
     /// # Errors
     ///
-    /// Where kernels cannot be compared or the variant cannot be written.
+    /// If kernels cannot be compared or the variant cannot be written.
     pub fn variant(
         &self,
         point: &Point,
@@ -86,7 +87,7 @@ impl<'a> Original<'a> {
         compute: &Compute,
     ) -> Result<Variant, Error> {
         let taking_part: Vec<(usize, Task<'a>)> = self.tasks(point).collect();
-        let places: Vec<usize> = taking_part.iter().map(|(place, _)| *place).collect();
+        let indices: Vec<usize> = taking_part.iter().map(|(index, _)| *index).collect();
         let tasks = taking_part.into_iter().map(|(_, task)| task).collect();
         let job = Job::new(self.source, tasks, self.rules(point));
         let path = folder.join(name(self.source));
@@ -96,13 +97,13 @@ impl<'a> Original<'a> {
         compute
             .pool
             .install(|| draft.publish(Durability::Unsynced))?;
-        let layers = places.iter().map(|&place| &self.sweep.layers[place]);
+        let layers = indices.iter().map(|&index| &self.sweep.layers[index]);
         Ok(Variant {
             merging: MergedAtPoint {
-                layers: places.len(),
+                layers: indices.len(),
                 kernels: layers.map(|layer| layer.kernels).sum(),
                 merged: merged.changes.iter().map(|change| change.merged).sum(),
-                relative_change: self.relative_change(&places, &merged.changes),
+                relative_change: self.relative_change(&indices, &merged.changes),
             },
             path,
         })
@@ -113,9 +114,9 @@ impl<'a> Original<'a> {
         let layers = self.sweep.taking_part(&point.variation);
         layers
             .filter(move |_| is_merged)
-            .map(|(place, parameters)| {
-                let weight = self.weights[place].clone();
-                (place, Task { weight, parameters })
+            .map(|(index, parameters)| {
+                let weight = self.weights[index].clone();
+                (index, Task { weight, parameters })
             })
     }
 
@@ -132,10 +133,10 @@ impl<'a> Original<'a> {
         }
     }
 
-    /// ‖ΔW‖ / ‖W‖ over all layers, given how some have changed.
-    fn relative_change(&self, places: &[usize], changes: &[Change]) -> f64 {
-        let moved = places.iter().zip(changes).filter_map(|(&place, change)| {
-            Some(change.relative_change?.powi(2) * self.squares[place]?)
+    /// ‖ΔW‖ / ‖W‖ over all layers, given the changes of some.
+    fn relative_change(&self, indices: &[usize], changes: &[Change]) -> f64 {
+        let moved = indices.iter().zip(changes).filter_map(|(&index, change)| {
+            Some(change.relative_change?.powi(2) * self.squares[index]?)
         });
         let moved = moved.fold(0.0, |sum, square| sum + square);
         let whole: f64 = self.squares.iter().flatten().sum();
@@ -151,7 +152,7 @@ impl<'a> Original<'a> {
 ///
 /// # Errors
 ///
-/// Where one is missing or too large to be compared.
+/// If one is missing or too large to be compared.
 pub(super) fn weights<'a>(
     checkpoint: &'a Checkpoint,
     sweep: &Sweep,
@@ -159,7 +160,7 @@ pub(super) fn weights<'a>(
     let named = |name: &String| {
         let mut tensors = checkpoint.tensors().iter();
         let tensor: Option<&'a Tensor> = tensors.find(|tensor| tensor.name == *name);
-        // Its content is that of the sweep, so the sweep's file was changed.
+        // The content is that of the sweep's checkpoint, so sweep.json must have been changed.
         tensor.ok_or_else(|| Error::OtherCheckpoint(checkpoint.path().to_owned()))
     };
     let weight = |layer: &SweptLayer| {
@@ -174,7 +175,7 @@ pub(super) fn weights<'a>(
     sweep.layers.iter().map(weight).collect()
 }
 
-/// What a variant is called: as the checkpoint is, so that programs that look at the ending take it.
+/// The name of a variant: the checkpoint's, because evaluators may depend on its extension.
 fn name(source: &Checkpoint) -> PathBuf {
     let path = match source.index() {
         Some(index) => index.folder(),

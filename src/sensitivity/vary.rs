@@ -1,4 +1,4 @@
-//! What a sweep is to vary, as the command line says it.
+//! Parsing `--vary`.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -7,28 +7,28 @@ use crate::plan::{Fraction, InvalidParameter, Threshold};
 
 use super::Series;
 
-/// The most values that one parameter can take.
-const MOST_VALUES: i128 = 10_000;
+/// The maximum number of values of one parameter.
+const MAX_VALUES: i128 = 10_000;
 
-/// Decimals that a range can have.
-const MOST_DECIMALS: usize = 18;
+/// The maximum number of digits of a number in a range.
+const MAX_DIGITS: usize = 18;
 
-/// One parameter and the values it takes, rising, or the ways in which layers are chosen.
+/// A parameter and its values in ascending order, or the ways in which layers are chosen.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Vary {
     /// `Series::Layer`, `Series::Stage` or `Series::Past`.
     Layers(BTreeSet<Series>),
-    /// τ: all of them similarities, or all of them shares.
+    /// Values of τ, either all similarities or all shares.
     Tau(Vec<Threshold>),
-    /// α.
+    /// Values of α.
     Alpha(Vec<Fraction>),
-    /// p.
+    /// Values of p.
     Prob(Vec<Fraction>),
-    /// L_s.
+    /// Values of L_s.
     SkipShallow(Vec<usize>),
 }
 
-/// What is wrong with a `--vary`.
+/// A value of `--vary` that is not valid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum InvalidVary {
     #[error(
@@ -45,7 +45,7 @@ pub enum InvalidVary {
         "`{0}` is no range; write start:stop:step with decimal numbers, start no greater than stop and step above 0"
     )]
     NotARange(String),
-    #[error("`{0}` makes more than {MOST_VALUES} values; take a greater step, or fewer ranges")]
+    #[error("`{0}` makes more than {MAX_VALUES} values; take a greater step, or fewer ranges")]
     TooMany(String),
     #[error("`{0}` is not a whole number")]
     NotWhole(String),
@@ -56,7 +56,7 @@ pub enum InvalidVary {
 }
 
 impl Vary {
-    /// The series that it makes.
+    /// The series whose points it adds.
     pub fn series(&self) -> BTreeSet<Series> {
         match self {
             Self::Layers(ways) => ways.clone(),
@@ -67,7 +67,7 @@ impl Vary {
         }
     }
 
-    /// How many values there are; ways to choose layers are none.
+    /// The number of values; 0 for ways to choose layers.
     pub fn count(&self) -> usize {
         match self {
             Self::Layers(_) => 0,
@@ -154,7 +154,7 @@ fn fractions(values: &[String]) -> Result<Vec<Fraction>, InvalidVary> {
     Ok(fractions)
 }
 
-/// The values of a list, its ranges written out: no more than [`MOST_VALUES`].
+/// The values of a list, with ranges expanded; at most [`MAX_VALUES`].
 fn listed(text: &str) -> Result<Vec<String>, InvalidVary> {
     let mut values = Vec::new();
     for item in text.split(',').map(str::trim) {
@@ -163,15 +163,16 @@ fn listed(text: &str) -> Result<Vec<String>, InvalidVary> {
         } else {
             values.push(item.to_owned());
         }
-        // Of ranges that hold the same values, too: each takes memory until it is compared with the others.
-        if values.len() as i128 > MOST_VALUES {
+        // Counts duplicates too, because they take memory until they are removed.
+        if values.len() as i128 > MAX_VALUES {
             return Err(InvalidVary::TooMany(item.to_owned()));
         }
     }
     Ok(values)
 }
 
-/// The values `start, start + step, …` up to `stop` itself, as decimal numbers: exactly those that a person would write.
+/// The values `start, start + step, …` up to and including `stop`, in decimal arithmetic, so that they are exactly those that a
+/// person would write.
 fn range(text: &str) -> Result<Vec<String>, InvalidVary> {
     let not_a_range = || InvalidVary::NotARange(text.to_owned());
     let parts: Vec<&str> = text.split(':').map(str::trim).collect();
@@ -196,12 +197,12 @@ fn range(text: &str) -> Result<Vec<String>, InvalidVary> {
         return Err(not_a_range());
     }
     let count = (stop - start) / step + 1;
-    if count > MOST_VALUES {
+    if count > MAX_VALUES {
         return Err(InvalidVary::TooMany(text.to_owned()));
     }
     let unit = if percent { "%" } else { "" };
-    let value = |place: i128| {
-        let digits = start + place * step;
+    let value = |index: i128| {
+        let digits = start + index * step;
         format!("{}{unit}", Decimal { digits, decimals })
     };
     Ok((0..count).map(value).collect())
@@ -220,7 +221,7 @@ impl Decimal {
         let (whole, decimals) = unsigned.split_once('.').unwrap_or((unsigned, ""));
         let digits = format!("{whole}{decimals}");
         let is_decimal = digits.bytes().all(|digit| digit.is_ascii_digit());
-        let is_short = (1..=MOST_DECIMALS).contains(&digits.len());
+        let is_short = (1..=MAX_DIGITS).contains(&digits.len());
         let digits: i128 = (is_decimal && is_short).then(|| digits.parse().ok())??;
         Some(Self {
             digits: if unsigned == text { digits } else { -digits },
@@ -321,7 +322,7 @@ mod tests {
 
         #[test]
         fn a_range_is_what_multiplication_says(start in 0i64..500, step in 1i64..100, count in 1i64..40) {
-            let at = |place: i64| (start + place * step) as f64 / 10_000.0;
+            let at = |index: i64| (start + index * step) as f64 / 10_000.0;
             let text = format!("prob={}:{}:{}", at(0), at(count - 1), step as f64 / 10_000.0);
             let Vary::Prob(values) = text.parse::<Vary>().unwrap() else { unreachable!() };
             let values: Vec<f64> = values.into_iter().map(Fraction::get).collect();

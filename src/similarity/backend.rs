@@ -1,4 +1,4 @@
-//! Where a run computes similarities.
+//! The choice between the CPU and a GPU for computing similarities.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,15 +9,15 @@ use super::cuda::inventory::{self, NoGpu};
 use super::cuda::{self, Device, DevicePrecision, DeviceTimes, libraries};
 use super::{Engine, Error, Precision};
 
-/// What `--backend` asks for.
+/// The value of `--backend`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BackendRequest {
-    /// On a GPU where that is faster, otherwise on the CPU.
+    /// A GPU if it is faster, otherwise the CPU.
     #[default]
     Auto,
-    /// On the CPU.
+    /// The CPU.
     Cpu,
-    /// On the GPU of this number.
+    /// The GPU of this ordinal.
     Cuda(usize),
 }
 
@@ -43,7 +43,7 @@ impl FromStr for BackendRequest {
             _ => {
                 let digits = text.strip_prefix("cuda:").ok_or(expected)?;
                 let ordinal = digits.parse::<u16>().map_err(|_| expected)?;
-                // Without a sign or leading zeros.
+                // Refuses a sign or leading zeros.
                 if ordinal.to_string() == digits {
                     Ok(Self::Cuda(ordinal.into()))
                 } else {
@@ -54,39 +54,39 @@ impl FromStr for BackendRequest {
     }
 }
 
-/// The precision in which the user wants similarities screened; `None` for the fastest.
+/// The precisions of `--screen`; `None` for the fastest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Screens {
+pub struct ScreenPrecisions {
     pub cpu: Option<Precision>,
     pub device: Option<DevicePrecision>,
 }
 
-impl Screens {
-    /// Float32 on both.
+impl ScreenPrecisions {
+    /// Float32 on the CPU and on a GPU.
     pub const FLOAT32: Self = Self {
         cpu: Some(Precision::F32),
         device: Some(DevicePrecision::F32),
     };
 }
 
-/// Where a run computes similarities. No decision depends on it.
+/// The CPU, or a GPU and the CPU, on which a run computes similarities. No merge depends on the choice.
 #[derive(Debug)]
 pub struct Backend {
     cpu: Precision,
-    device: Option<InUse>,
+    device: Option<ActiveGpu>,
     reason: Reason,
 }
 
-/// Why a run computes where it does.
+/// Why a backend was chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The user says so.
+    /// `--backend` names it.
     Requested,
-    /// The CPU takes less time than starting a GPU, so that none was looked for.
+    /// The CPU takes less time than starting a GPU, so none was looked for.
     TooLittleWork,
-    /// There is no GPU.
+    /// No GPU was found.
     NoGpu(NoGpu),
-    /// No GPU is of a compute capability for which there are kernels.
+    /// No GPU has a compute capability for which there are kernels.
     NoRecentGpu,
     /// By the cost model the CPU is faster.
     FasterOnCpu,
@@ -98,38 +98,38 @@ pub enum Reason {
 
 /// A GPU in use.
 #[derive(Debug)]
-struct InUse {
+struct ActiveGpu {
     device: Arc<Device>,
     precision: DevicePrecision,
     ordinal: usize,
-    /// For `auto`: the CPU then takes the layers that it is faster at, and all of them if the GPU fails.
+    /// `Some` for `auto`: the CPU then computes the layers for which it is faster, and all layers if the GPU fails.
     speeds: Option<Speeds>,
     failure: OnceLock<cuda::Error>,
 }
 
 impl Backend {
-    /// Chooses for layers of these sizes, on this many threads.
+    /// Chooses the backend for layers of these sizes.
     ///
     /// # Errors
     ///
-    /// If the user wants a GPU that cannot be used.
+    /// If the user asks for a GPU that cannot be used.
     pub fn choose(
-        wanted: BackendRequest,
-        screens: Screens,
+        request: BackendRequest,
+        screens: ScreenPrecisions,
         layers: &[LayerSize],
         threads: usize,
     ) -> Result<Self, cuda::Error> {
         let precision = screens.cpu.unwrap_or_else(Precision::fastest);
-        let at_once = threads.min(layers.len());
-        let (device, reason) = match wanted {
+        let parallel_layers = threads.min(layers.len());
+        let (device, reason) = match request {
             BackendRequest::Cpu => (None, Reason::Requested),
             BackendRequest::Cuda(ordinal) => {
-                let device = InUse::open(ordinal, screens.device, at_once)?;
+                let device = ActiveGpu::open(ordinal, screens.device, parallel_layers)?;
                 (Some(device), Reason::Requested)
             }
             BackendRequest::Auto => {
                 let cpu = CpuSpeed::new(precision, threads);
-                match faster_gpu(&cpu, screens.device, layers, at_once) {
+                match faster_gpu(&cpu, screens.device, layers, parallel_layers) {
                     Ok(device) => (Some(device), Reason::FasterOnGpu),
                     Err(reason) => (None, reason),
                 }
@@ -142,12 +142,12 @@ impl Backend {
         })
     }
 
-    /// Runs `work` for a layer of this size: on the GPU if there is one and it is faster. If the GPU fails and the user did not
-    /// ask for it, runs it again on the CPU, and from then on every other layer too.
+    /// Runs `work` for a layer of this size, on the GPU if there is one and it is faster. If the GPU fails and the user did not
+    /// ask for it, the CPU runs the layer again, and all later layers.
     ///
     /// # Errors
     ///
-    /// Those of `work`.
+    /// If `work` fails.
     pub fn on_layer<R>(
         &self,
         size: LayerSize,
@@ -173,12 +173,12 @@ impl Backend {
         }
     }
 
-    /// Why it was chosen.
+    /// Why this backend was chosen.
     pub fn reason(&self) -> &Reason {
         &self.reason
     }
 
-    /// The name of the numbers in which it screens similarities: a GPU's where one is in use.
+    /// The name of the precision in which it screens similarities: the GPU's if one is in use.
     pub fn screen(&self) -> String {
         match self.working_gpu() {
             Some(gpu) => gpu.precision.to_string(),
@@ -186,18 +186,18 @@ impl Backend {
         }
     }
 
-    /// From which size on layers go to the GPU that `auto` chose.
+    /// The size from which layers go to the GPU; `None` unless `auto` chose one.
     pub fn break_even(&self) -> Option<BreakEven> {
         Some(self.device.as_ref()?.speeds?.break_even())
     }
 
-    /// The time that layers took on the GPU so far; `None` without a GPU, or once it has failed.
+    /// The time that layers have taken on the GPU so far; `None` without a GPU, or once it has failed.
     pub fn device_times(&self) -> Option<DeviceTimes> {
         Some(self.working_gpu()?.device.times())
     }
 
     /// The GPU in use, unless it has failed.
-    fn working_gpu(&self) -> Option<&InUse> {
+    fn working_gpu(&self) -> Option<&ActiveGpu> {
         let device = self.device.as_ref();
         device.filter(|device| device.failure.get().is_none())
     }
@@ -207,45 +207,44 @@ impl Backend {
         self.cpu
     }
 
-    /// A warning for the user: a GPU would have been faster, or has failed.
+    /// A warning if a GPU has failed, or would have been faster but cannot be used.
     pub fn warning(&self) -> Option<String> {
         let failure = self.device.as_ref().and_then(|device| device.failure.get());
         if let Some(error) = failure {
-            return Some(format!("{error}; the processor has done the rest"));
+            return Some(format!("{error}; the CPU computed the rest"));
         }
         let problem: &dyn fmt::Display = match &self.reason {
             Reason::GpuFailed(error) => error,
             Reason::NoGpu(error @ NoGpu::NoStart(_)) => error,
-            // A machine without a GPU is nothing to warn of.
+            // It is normal for a machine to have no GPU.
             _ => return None,
         };
         Some(format!(
-            "{problem}; the processor does it all, which takes longer"
+            "{problem}; the CPU computes everything, which takes longer"
         ))
     }
 }
 
-/// Where similarities are computed, and how they are screened.
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(InUse {
+        let Some(ActiveGpu {
             device,
             precision,
             speeds,
             ..
         }) = &self.device
         else {
-            return write!(f, "the processor, screened in {}", self.cpu);
+            return write!(f, "the CPU, screened in {}", self.cpu);
         };
         write!(f, "{}, screened in {precision}", device.name())?;
         match speeds {
-            Some(_) => write!(f, ", small layers on the processor in {}", self.cpu),
+            Some(_) => write!(f, ", small layers on the CPU in {}", self.cpu),
             None => Ok(()),
         }
     }
 }
 
-impl InUse {
+impl ActiveGpu {
     fn open(
         ordinal: usize,
         precision: Option<DevicePrecision>,
@@ -267,37 +266,37 @@ impl InUse {
     }
 }
 
-/// The first GPU, where it is faster for these layers than the CPU, its start included; otherwise why the CPU
-/// computes them.
+/// The first GPU if it is faster for these layers than the CPU, including its start; otherwise the reason to use the CPU.
 fn faster_gpu(
     cpu: &CpuSpeed,
     precision: Option<DevicePrecision>,
     layers: &[LayerSize],
-    at_once: usize,
-) -> Result<InUse, Reason> {
+    parallel_layers: usize,
+) -> Result<ActiveGpu, Reason> {
     let on_cpu: f64 = layers.iter().map(|layer| cpu.seconds(layer)).sum();
     if on_cpu < START {
-        // The search alone takes longer than most checkpoints.
+        // Looking for a GPU takes longer than merging most checkpoints.
         return Err(Reason::TooLittleWork);
     }
     let gpus = inventory::gpus(libraries::survey()).map_err(Reason::NoGpu)?;
     let gpu = gpus.into_iter().find(inventory::Gpu::is_recent);
     let gpu = gpu.ok_or(Reason::NoRecentGpu)?;
-    let precision_there = precision.unwrap_or_else(|| gpu.best_precision());
+    let gpu_precision = precision.unwrap_or_else(|| gpu.best_precision());
     let speeds = Speeds {
         cpu: *cpu,
         gpu: GpuSpeed::new(
             gpu.multiprocessors,
             gpu.clock,
             gpu.capability,
-            precision_there,
+            gpu_precision,
         ),
     };
     if !speeds.makes_up_for_start(layers) {
         return Err(Reason::FasterOnCpu);
     }
-    let device = InUse::open(gpu.ordinal, precision, at_once).map_err(Reason::GpuFailed)?;
-    Ok(InUse {
+    let device =
+        ActiveGpu::open(gpu.ordinal, precision, parallel_layers).map_err(Reason::GpuFailed)?;
+    Ok(ActiveGpu {
         speeds: Some(speeds),
         ..device
     })
@@ -309,14 +308,14 @@ mod tests {
 
     #[test]
     fn backends_have_names() {
-        for (text, wanted) in [
+        for (text, request) in [
             ("auto", BackendRequest::Auto),
             ("cpu", BackendRequest::Cpu),
             ("cuda", BackendRequest::Cuda(0)),
             ("cuda:0", BackendRequest::Cuda(0)),
             ("cuda:12", BackendRequest::Cuda(12)),
         ] {
-            assert_eq!(text.parse(), Ok(wanted));
+            assert_eq!(text.parse(), Ok(request));
         }
         for text in [
             "", "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:+1", "cuda:00", "CUDA",

@@ -181,7 +181,7 @@ mod tests {
     /// Shows every pair to `see`, once it has checked that its screened similarity is within the bounds.
     fn for_each_pair(group: &Group<'_, '_>, refine: bool, see: impl Fn(usize, usize) + Sync) {
         let Computed::Cpu(units) = group.computed else {
-            panic!("not the processor's");
+            panic!("not the CPU's");
         };
         let check = |tile: &mut CpuTile<'_>| {
             if refine && units.are_coarse() {

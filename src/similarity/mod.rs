@@ -23,7 +23,7 @@ pub(crate) mod tau_bins;
 pub(crate) mod tile;
 
 pub use backend::BackendRequest;
-pub(crate) use backend::{Backend, Reason, Screens};
+pub(crate) use backend::{Backend, Reason, ScreenPrecisions};
 pub(crate) use cost::LayerSize;
 pub use cpu::Precision;
 pub use cuda::{DevicePrecision, Error as DeviceError};

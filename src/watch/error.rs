@@ -1,18 +1,18 @@
-//! What can keep a watch from its work, in words that name the remedy.
+//! Errors of watching a folder; each message names the remedy.
 
 use std::io;
 use std::path::PathBuf;
 
 use crate::{atomic, merge};
 
-/// A folder cannot be watched.
+/// A folder that cannot be watched, or a file in it that cannot be merged.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "every variant's message says what it means")]
 pub enum Error {
     #[error(transparent)]
     Merge(#[from] merge::Error),
     #[error(transparent)]
-    Place(#[from] atomic::Error),
+    Output(#[from] atomic::Error),
     #[error("{}: is not a folder; name the folder in which the trainer saves", .0.display())]
     NotAFolder(PathBuf),
     #[error("{}: cannot be listed ({error}); check its permissions", folder.display())]
@@ -29,7 +29,7 @@ pub enum Error {
     )]
     Dangling { link: PathBuf, target: PathBuf },
     #[error(
-        "--out {}: is the watched folder itself, where merged checkpoints would take the places of the trainer's; name another folder",
+        "--out {}: is the watched folder itself, where merged checkpoints would replace the trainer's; name another folder",
         .0.display()
     )]
     OutputIsInput(PathBuf),
@@ -41,7 +41,7 @@ pub enum Error {
     #[error("--out {}: is not a folder; name one for the merged checkpoints", .0.display())]
     OutputIsNoFolder(PathBuf),
     #[error(
-        "{}: is not there any more, or is another one, so nothing is merged there; put it back, or start the watch again",
+        "{}: was removed or replaced, so nothing is merged there; put it back, or start the watch again",
         .0.display()
     )]
     RecordGone(PathBuf),
@@ -66,7 +66,7 @@ pub enum Error {
         .0.display()
     )]
     Foreign(PathBuf),
-    #[error("{}: its name is no UTF-8, which the record cannot hold; rename it", .0.display())]
+    #[error("{}: its name is not UTF-8, so the record cannot hold it; rename it", .0.display())]
     Nameless(PathBuf),
     #[error("{}: {failed} of {seen} new checkpoints could not be merged", folder.display())]
     Failed {

@@ -1,4 +1,4 @@
-//! The folder that is watched, and the one for the outputs.
+//! Checking the watched folder and the one for the outputs.
 
 use std::fs;
 use std::io;
@@ -10,8 +10,12 @@ use crate::files;
 
 use super::{Error, Stamp, WatchRequest};
 
-/// What stands in an output's place: nothing or a file; anything else is not this program's.
-pub(super) fn standing(output: &Path) -> Result<Option<Stamp>, Error> {
+/// The stamp of the file at an output's path; `None` if there is none.
+///
+/// # Errors
+///
+/// [`Error::Foreign`] if something other than a file is there.
+pub(super) fn output_stamp(output: &Path) -> Result<Option<Stamp>, Error> {
     match files::entry(output) {
         Ok(Some(status)) if status.is_file() => Ok(Some(Stamp::of(&status))),
         Ok(Some(_)) => Err(Error::Foreign(output.to_owned())),
@@ -23,8 +27,8 @@ pub(super) fn standing(output: &Path) -> Result<Option<Stamp>, Error> {
     }
 }
 
-/// Makes the folder for the outputs if there is none, and refuses the watched one.
-pub(super) fn see_to_folders(request: &WatchRequest) -> Result<(), Error> {
+/// Creates the folder for the outputs if it is missing, and refuses one that is the watched folder.
+pub(super) fn prepare_folders(request: &WatchRequest) -> Result<(), Error> {
     let (input, out) = (&request.input, &request.out);
     let input_status = match files::target(input) {
         Ok(Some(status)) if status.is_dir() => status,
@@ -39,7 +43,7 @@ pub(super) fn see_to_folders(request: &WatchRequest) -> Result<(), Error> {
             });
         }
     };
-    let look = || {
+    let out_status = || {
         let problem = |error: io::Error| match error.kind() {
             io::ErrorKind::NotADirectory => {
                 atomic::Problem::NotInFolder(or_here(out.parent()).to_owned())
@@ -48,14 +52,14 @@ pub(super) fn see_to_folders(request: &WatchRequest) -> Result<(), Error> {
         };
         files::target(out).map_err(|error| problem(error).of(out))
     };
-    let status = match look()? {
+    let status = match out_status()? {
         Some(status) => Some(status),
         None => {
             make_folder(out, request.durability).map_err(|problem| problem.of(out))?;
-            look()?
+            out_status()?
         }
     };
-    // What cannot be made and is not there is a link to nothing.
+    // It exists, so that it cannot be created, but has no target: a dangling link.
     let status = status.filter(fs::Metadata::is_dir);
     let status = status.ok_or_else(|| Error::OutputIsNoFolder(out.clone()))?;
     if (status.dev(), status.ino()) == (input_status.dev(), input_status.ino()) {
@@ -67,7 +71,7 @@ pub(super) fn see_to_folders(request: &WatchRequest) -> Result<(), Error> {
 fn make_folder(folder: &Path, durability: Durability) -> Result<(), atomic::Problem> {
     let parent = or_here(folder.parent());
     match files::create_folder(folder) {
-        // By another process, since.
+        // Another process created it meanwhile.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             atomic::refuse_deleted_here(folder)?;

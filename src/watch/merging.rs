@@ -1,4 +1,4 @@
-//! What a watch does with one complete checkpoint.
+//! Merging one complete checkpoint of a watched folder.
 
 use std::time::Instant;
 
@@ -8,18 +8,18 @@ use crate::meter::Level;
 use crate::selection;
 use crate::settings::Settings;
 
-use super::folders::standing;
+use super::folders::output_stamp;
 use super::run::Watcher;
 use super::{Entry, Error, Stamp, seed};
 
 impl Watcher<'_> {
-    /// Merges a checkpoint of this name and state into the place where `there` stands now, and keeps the record.
+    /// Merges a checkpoint, replaces the output of this name, whose stamp is `existing`, and updates the record.
     pub fn merge(
         &mut self,
         source: &Checkpoint,
         name: &str,
         stamp: Stamp,
-        there: Option<Stamp>,
+        existing: Option<Stamp>,
     ) -> Result<(), Error> {
         let started = Instant::now();
         let (request, meter) = (self.request, self.meter);
@@ -27,7 +27,7 @@ impl Watcher<'_> {
         let layers = selection::find(source, &settings, request.declaration.as_ref());
         let layers = layers.map_err(merge::Error::from)?;
         let output = request.out.join(name);
-        let destination = Destination::check(source, &output, there.is_some());
+        let destination = Destination::check(source, &output, existing.is_some());
         let destination = destination.map_err(merge::Error::from)?;
         let of_checkpoint = MergeRequest {
             source,
@@ -36,7 +36,7 @@ impl Watcher<'_> {
             non_finite: request.non_finite,
             destination: Some(&destination),
         };
-        // It starts a backend of its own, so that no GPU's memory is held while the trainer needs it.
+        // Each merge starts its own backend, so that no GPU memory is held while the trainer needs it.
         let mut merged = merge::run(&of_checkpoint, self.options, meter)?;
         let draft = merged.draft_metadata().map_err(merge::Error::from)?;
         let entry = Entry {
@@ -46,8 +46,8 @@ impl Watcher<'_> {
             seed: settings.parameters.seed,
             output: Stamp::of(&draft[0]),
         };
-        // Somebody may have put another file there since.
-        if standing(&output)? != there {
+        // Another program may have put a file there meanwhile.
+        if output_stamp(&output)? != existing {
             return Err(Error::Foreign(output));
         }
         self.record.publishing(&entry)?;
@@ -61,7 +61,7 @@ impl Watcher<'_> {
             merged.warnings.push(warning);
         }
         for warning in &merged.layer_warnings {
-            // The same in every epoch.
+            // These are the same in every epoch.
             self.warn_once(warning.clone());
         }
         for warning in &merged.warnings {
@@ -70,7 +70,7 @@ impl Watcher<'_> {
         self.record.done(&entry)
     }
 
-    /// The settings for the checkpoint of this name: with a seed of its own.
+    /// The settings for the checkpoint of this name, which has its own seed.
     fn settings_of(&self, name: &str) -> Settings {
         let mut settings = self.request.settings.clone();
         settings.parameters.seed = seed(settings.parameters.seed, name);

@@ -1,23 +1,22 @@
-//! Watching a folder in which a trainer drops checkpoints: which of them are complete, what was done with them, and the
-//! seed of each.
+//! Watching a folder in which a trainer saves checkpoints, and merging each one.
 //!
-//! The folder is looked at from time to time: network file systems tell nobody of what another machine writes. A file that
-//! is the same at two `Looks` and whose header fits its size is complete; the `Record` says what was merged, so that
-//! a watch that ends at any moment, by whatever cause, goes on where it was.
+//! The folder is polled, because network file systems do not report what another machine writes. A file is complete if it is
+//! the same at two polls and its header fits its size. A `Record` lists what was merged, so that a watch that is
+//! stopped or killed at any moment continues where it was.
 
 mod error;
 mod folders;
-mod look;
 mod merging;
 mod name;
+mod poll;
 mod record;
 mod run;
 mod seed;
 mod stamp;
 
 pub use error::Error;
-pub(crate) use look::{LOOKS_BEFORE_A_WARNING, Looks, Unchanged};
 pub(crate) use name::{is_checkpoint, natural};
+pub(crate) use poll::{FolderPoller, POLLS_BEFORE_WARNING, Unchanged};
 pub(crate) use record::parse as parse_record;
 pub(crate) use record::{Entry, RECORD_NAME, Record};
 pub use run::{OnMerged, WatchRequest, run};

@@ -1,17 +1,17 @@
-//! Which names are those of checkpoints, and their order.
+//! The names of checkpoints, and their order.
 
 use std::cmp::Ordering;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-/// How the names of checkpoints end.
+/// The extension of checkpoints.
 const ENDING: &str = ".safetensors";
 
-/// How names begin of files that a program has not finished: hidden ones (rsync's and this program's own), those of
-/// Python's `tempfile`, and of trainers that rename a file once it is complete.
+/// Prefixes of unfinished files: hidden ones (rsync's and this program's own), those of Python's `tempfile`, and those of
+/// trainers that rename a file once it is complete.
 const UNFINISHED_BEGINNINGS: [&str; 4] = [".", "tmp", "_tmp", "~"];
 
-/// What such names have before [`ENDING`].
+/// What the names of unfinished files have before [`ENDING`].
 const UNFINISHED_ENDINGS: [&str; 6] = [
     ".tmp",
     ".temp",
@@ -21,9 +21,8 @@ const UNFINISHED_ENDINGS: [&str; 6] = [
     ".crdownload",
 ];
 
-/// Whether a file of this name is a checkpoint once it is complete: it ends in `.safetensors` and is not one for the time
-/// being, which begins with `.`, `tmp`, `_tmp` or `~` or has `.tmp`, `.temp`, `.part`, `.partial`, `.incomplete` or
-/// `.crdownload` before that ending.
+/// Whether this is the name of a checkpoint: it ends in `.safetensors` and has none of the prefixes and endings of unfinished
+/// files.
 pub fn is_checkpoint(name: &OsStr) -> bool {
     let name = name.as_bytes();
     name.strip_suffix(ENDING.as_bytes()).is_some_and(|stem| {
@@ -34,7 +33,7 @@ pub fn is_checkpoint(name: &OsStr) -> bool {
     })
 }
 
-/// Natural order: by number rather than digit by digit, so that epoch 10 comes after epoch 9.
+/// Natural order, which compares digits as numbers, so that epoch 10 comes after epoch 9.
 pub fn natural(a: &OsStr, b: &OsStr) -> Ordering {
     let (mut left, mut right) = (a.as_bytes(), b.as_bytes());
     while let (Some(first), Some(second)) = (left.first(), right.first()) {
@@ -51,11 +50,11 @@ pub fn natural(a: &OsStr, b: &OsStr) -> Ordering {
             return order;
         }
     }
-    // Where only zeros before a number differ, some order must be the same each time.
+    // If only leading zeros differ, any order will do that is always the same.
     left.len().cmp(&right.len()).then_with(|| a.cmp(b))
 }
 
-/// Takes the digits from the beginning of a text; what is left of them without leading zeros.
+/// Removes the digits from the start of a text, and returns them without leading zeros.
 fn take_number<'a>(text: &mut &'a [u8]) -> &'a [u8] {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
     let (number, rest) = text.split_at(digits.count());

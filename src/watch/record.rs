@@ -1,8 +1,8 @@
-//! What a watch has done, in a file beside its outputs: one JSON object a line, appended and never changed.
+//! The record of what a watch has merged: a JSON Lines file beside the outputs, to which lines are only appended.
 //!
-//! The first line holds the settings. Two lines follow for each checkpoint: one before its output appears, which tells
-//! size and time of that output, and one after. A watch that is killed between the two finds the output by its size and
-//! time and knows it for its own; killed before, it finds none, and merges again, to the same bytes.
+//! The first line holds the settings. Each checkpoint adds two lines: one before its output appears, with the size and time
+//! of that output, and one after. If a watch is killed between the two, the next one recognizes the output by its size and
+//! time. If it is killed before, the next one finds no output and merges again, to the same bytes.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -19,46 +19,46 @@ use crate::json_lines;
 
 use super::{Error, Stamp};
 
-/// The name of the file, in the folder of the outputs.
+/// The name of the record in the output folder.
 pub const RECORD_NAME: &str = ".inmerge-watch.jsonl";
 
-/// What `"format"` says.
+/// The value of `"format"`.
 const FORMAT: &str = "inmerge-watch";
 
 /// The version of the format that this program writes, and the only one it reads.
 const VERSION: u64 = 1;
 
-/// A record, held by this process alone where the file system knows locks.
+/// An open record, locked by this process if the file system has locks.
 #[derive(Debug)]
 pub struct Record {
     path: PathBuf,
     file: File,
-    /// Where the next line goes.
+    /// The offset of the next line.
     end: u64,
     durability: Durability,
     is_locked: bool,
-    known: HashMap<String, Known>,
+    known: HashMap<String, History>,
 }
 
-/// What the lines say of one name.
+/// What the record says about the checkpoints of one name.
 #[derive(Debug, Default)]
-struct Known {
-    /// The last output that is in its place for sure.
+struct History {
+    /// The last output that is certainly in place.
     done: Option<Entry>,
-    /// A later one that may be.
+    /// A later output that may be in place.
     publishing: Option<Entry>,
-    /// All outputs of this name that may ever have stood there.
+    /// All outputs of this name that may ever have been in place.
     outputs: Vec<Stamp>,
 }
 
-/// What was made of one checkpoint.
+/// A checkpoint and its output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// The file's name, the same in both folders.
+    /// The name of both files.
     pub name: String,
     pub source: Stamp,
-    /// SHA-256 of its header's JSON, as in a plan.
+    /// SHA-256 of the source's header JSON, in hexadecimal, as in a plan.
     pub header_sha256: String,
     /// The seed it was merged with.
     pub seed: u64,
@@ -67,7 +67,7 @@ pub struct Entry {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Head {
+struct Header {
     format: String,
     version: u64,
     tool: String,
@@ -76,17 +76,17 @@ struct Head {
 
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
-enum Line {
+enum Event {
     Publishing(Entry),
     Done(Entry),
 }
 
 impl Record {
-    /// Opens the record in the folder of the outputs, or begins it with these settings, an object.
+    /// Opens the record in the output folder, or begins one with these settings, a JSON object.
     ///
     /// # Errors
     ///
-    /// Where another process holds it, it was begun with other settings, or it cannot be read or written.
+    /// If another process has locked it, it was begun with other settings, or it cannot be read or written.
     pub fn open(folder: &Path, settings: &Value, durability: Durability) -> Result<Self, Error> {
         let path = folder.join(RECORD_NAME);
         let failed = |error| Error::Record {
@@ -99,7 +99,7 @@ impl Record {
         let is_locked = match files::is_locked(&file) {
             Some(false) => true,
             Some(true) => return Err(Error::Locked(folder.to_owned())),
-            // A file system without locks: two watches would do the same work twice, to the same bytes.
+            // Without locks, two watches may do the same work twice, which results in the same bytes.
             None => false,
         };
         let mut text = Vec::new();
@@ -114,35 +114,36 @@ impl Record {
             path: path.clone(),
         };
         if text.is_empty() {
-            let head = Head {
+            let header = Header {
                 format: FORMAT.to_owned(),
                 version: VERSION,
                 tool: crate::TOOL.to_owned(),
                 settings: settings.clone(),
             };
-            record.append(&head)?;
+            record.append(&header)?;
             durability
                 .sync_at(folder)
                 .map_err(|problem| failed(io::Error::other(problem)))?;
         } else {
-            let said = parse(&path, &text)?;
-            if let Some(difference) = difference(&said.settings, settings) {
+            let contents = parse(&path, &text)?;
+            if let Some(difference) = difference(&contents.settings, settings) {
                 return Err(Error::OtherSettings {
                     folder: folder.to_owned(),
                     difference,
                 });
             }
-            record.known = said.known;
+            record.known = contents.known;
         }
         Ok(record)
     }
 
-    /// Sees to it that the record is still in the folder of the outputs: what is published into another one would be nobody's.
+    /// Checks that the record is still in the output folder: if that was replaced, no record would list what is published
+    /// there.
     ///
     /// # Errors
     ///
-    /// Where it is not.
-    pub fn see_in_place(&self) -> Result<(), Error> {
+    /// [`Error::RecordGone`] if it is not.
+    pub fn check_in_place(&self) -> Result<(), Error> {
         let failed = |error| Error::Record {
             file: self.path.clone(),
             error,
@@ -155,53 +156,53 @@ impl Record {
         Ok(())
     }
 
-    /// Whether no other process can hold it.
+    /// Whether this process has locked it; `false` if the file system has no locks.
     pub fn is_locked(&self) -> bool {
         self.is_locked
     }
 
-    /// Whether the output of the checkpoint in this state is known to have been in its place.
+    /// Whether the output of the checkpoint in this state was certainly put in place.
     pub fn is_done(&self, name: &str, source: Stamp) -> bool {
         let done = self.known.get(name).and_then(|known| known.done.as_ref());
         done.is_some_and(|done| done.source == source)
     }
 
-    /// The entry of an output of the checkpoint in this state that is in its place, given what stands there, though no line
-    /// says so.
-    pub fn published(&self, name: &str, source: Stamp, standing: Stamp) -> Option<Entry> {
+    /// The entry of a checkpoint in this state whose output, the existing file, was put in place just before the watch was
+    /// killed, so that [`Record::done`] is still to be called.
+    pub fn published(&self, name: &str, source: Stamp, existing: Stamp) -> Option<Entry> {
         let publishing = self.known.get(name)?.publishing.as_ref();
         publishing
-            .filter(|entry| entry.source == source && entry.output == standing)
+            .filter(|entry| entry.source == source && entry.output == existing)
             .cloned()
     }
 
-    /// Whether what stands in an output's place is an output of this name.
-    pub fn is_own(&self, name: &str, standing: Stamp) -> bool {
+    /// Whether the existing file is an output of this name.
+    pub fn is_own(&self, name: &str, existing: Stamp) -> bool {
         let known = self.known.get(name);
-        known.is_some_and(|known| known.outputs.contains(&standing))
+        known.is_some_and(|known| known.outputs.contains(&existing))
     }
 
-    /// Says that an output is about to appear.
+    /// Records that an output is about to appear.
     ///
     /// # Errors
     ///
-    /// Where that cannot be written.
+    /// If the record cannot be written.
     pub fn publishing(&mut self, entry: &Entry) -> Result<(), Error> {
-        self.say(Line::Publishing(entry.clone()))
+        self.append_event(Event::Publishing(entry.clone()))
     }
 
-    /// Says that an output is in its place.
+    /// Records that an output is in place.
     ///
     /// # Errors
     ///
-    /// Where that cannot be written.
+    /// If the record cannot be written.
     pub fn done(&mut self, entry: &Entry) -> Result<(), Error> {
-        self.say(Line::Done(entry.clone()))
+        self.append_event(Event::Done(entry.clone()))
     }
 
-    fn say(&mut self, line: Line) -> Result<(), Error> {
-        self.append(&line)?;
-        note(&mut self.known, line);
+    fn append_event(&mut self, event: Event) -> Result<(), Error> {
+        self.append(&event)?;
+        apply_event(&mut self.known, event);
         Ok(())
     }
 
@@ -220,7 +221,7 @@ impl Record {
                 Ok(())
             }
             Err(error) => {
-                // Half a line is no line for whoever reads it, but a whole one would be.
+                // Readers ignore half a line, but would count a whole one.
                 let _ = self.file.set_len(self.end);
                 Err(Error::Record {
                     file: self.path.clone(),
@@ -231,71 +232,71 @@ impl Record {
     }
 }
 
-/// What the lines of a record say.
-pub(crate) struct Said {
+/// The contents of a record.
+pub(crate) struct RecordContents {
     settings: Value,
-    known: HashMap<String, Known>,
+    known: HashMap<String, History>,
 }
 
-impl Said {
-    /// The outputs that are in their places, of each name the last.
+impl RecordContents {
+    /// The last output of each name that is certainly in place.
     pub fn done(&self) -> impl Iterator<Item = &Entry> {
         self.known.values().filter_map(|known| known.done.as_ref())
     }
 }
 
-/// Reads the lines of a record, which is in this file.
-pub(crate) fn parse(file: &Path, text: &[u8]) -> Result<Said, Error> {
+/// Parses the text of a record; the path is for errors.
+pub(crate) fn parse(file: &Path, text: &[u8]) -> Result<RecordContents, Error> {
     let damaged = |line: usize, problem: String| Error::Damaged {
         file: file.to_owned(),
         line,
         problem,
     };
     let mut lines = json_lines::lines(text);
-    let (number, head) = lines.next().unwrap_or((1, b""));
-    let head: Head =
-        serde_json::from_slice(head).map_err(|error| damaged(number, error.to_string()))?;
-    if (&head.format[..], head.version) != (FORMAT, VERSION) {
-        let found = format!("{} {}", head.format, head.version);
+    let (number, header) = lines.next().unwrap_or((1, b""));
+    let header: Header =
+        serde_json::from_slice(header).map_err(|error| damaged(number, error.to_string()))?;
+    if (&header.format[..], header.version) != (FORMAT, VERSION) {
+        let found = format!("{} {}", header.format, header.version);
         return Err(damaged(number, found));
     }
     let mut known = HashMap::new();
     for (number, line) in lines {
         let line =
             serde_json::from_slice(line).map_err(|error| damaged(number, error.to_string()))?;
-        note(&mut known, line);
+        apply_event(&mut known, line);
     }
-    Ok(Said {
-        settings: head.settings,
+    Ok(RecordContents {
+        settings: header.settings,
         known,
     })
 }
 
-fn note(known: &mut HashMap<String, Known>, line: Line) {
-    let (Line::Publishing(entry) | Line::Done(entry)) = &line;
+fn apply_event(known: &mut HashMap<String, History>, event: Event) {
+    let (Event::Publishing(entry) | Event::Done(entry)) = &event;
     let known = known.entry(entry.name.clone()).or_default();
     if !known.outputs.contains(&entry.output) {
         known.outputs.push(entry.output);
     }
-    match line {
-        Line::Publishing(entry) => known.publishing = Some(entry),
-        Line::Done(entry) => {
+    match event {
+        Event::Publishing(entry) => known.publishing = Some(entry),
+        Event::Done(entry) => {
             known.publishing = None;
             known.done = Some(entry);
         }
     }
 }
 
-/// The first of the settings that is another one now than it was.
+/// The first setting that differs, in words; `None` if all are equal.
 fn difference(there: &Value, now: &Value) -> Option<String> {
     let (Some(old), Some(new)) = (there.as_object(), now.as_object()) else {
         return Some("unknown ones".to_owned());
     };
     let keys = new.keys().chain(old.keys());
     let mut differing = keys.filter(|&key| old.get(key) != new.get(key));
-    let said = |value: Option<&Value>| value.map_or("unknown".to_owned(), Value::to_string);
+    let shown = |value: Option<&Value>| value.map_or("unknown".to_owned(), Value::to_string);
     differing.next().map(|key| {
-        let (old, new) = (said(old.get(key)), said(new.get(key)));
+        let (old, new) = (shown(old.get(key)), shown(new.get(key)));
         format!("{key} was {old} and is now {new}")
     })
 }

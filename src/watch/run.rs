@@ -1,4 +1,4 @@
-//! Watching, from look to look.
+//! The loop that polls a folder and merges its checkpoints.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -16,23 +16,23 @@ use crate::selection::{self, Declaration};
 use crate::settings::Settings;
 use crate::similarity::{self, NonFinite};
 
-use super::folders::{see_to_folders, standing};
-use super::{Error, LOOKS_BEFORE_A_WARNING, Looks, Record, Unchanged};
+use super::folders::{output_stamp, prepare_folders};
+use super::{Error, FolderPoller, POLLS_BEFORE_WARNING, Record, Unchanged};
 
-/// The folder to watch, and how to merge the checkpoints that appear.
+/// The folder to watch, and the settings to merge its checkpoints with.
 #[derive(Clone, Debug)]
 pub struct WatchRequest {
     /// The folder in which checkpoints appear.
     pub input: PathBuf,
-    /// The folder for merged checkpoints, which is made if it is missing.
+    /// The folder for merged checkpoints, which is created if it is missing.
     pub out: PathBuf,
-    /// Whether to end after what is complete now.
+    /// Whether to merge the checkpoints that are complete now and then end.
     pub once: bool,
-    /// The time between two looks.
+    /// The time between two polls.
     pub poll: Duration,
-    /// How checkpoints are merged; each has a seed of its own, from this one and its name.
+    /// The settings, whose seed is combined with each checkpoint's name.
     pub settings: Settings,
-    /// What a file says of the layers.
+    /// The layers that a file declares.
     pub declaration: Option<Declaration>,
     /// What to do with kernels that hold a NaN or an infinity.
     pub non_finite: NonFinite,
@@ -40,17 +40,18 @@ pub struct WatchRequest {
     pub durability: Durability,
 }
 
-/// Is given each checkpoint that was merged and published, and the time that it took; an error says why it could not pass that on.
+/// Called with each checkpoint that was merged and published, and the time it took. An error, which becomes a warning, says
+/// why it could not be reported.
 pub type OnMerged<'f> = &'f mut dyn FnMut(&Merged<'_>, Duration) -> std::io::Result<()>;
 
 /// Merges each new checkpoint that a trainer saves in a folder, until interrupted.
 ///
-/// Nothing that is wrong with a checkpoint ends the watch: the meter hears of it.
+/// A problem with a checkpoint does not end the watch, but is a warning.
 ///
 /// # Errors
 ///
-/// Where a folder cannot be watched or written to, or its record cannot be kept; with `once` also where a checkpoint could not
-/// be merged.
+/// If a folder cannot be watched or written to, or its record cannot be opened; with `once` also if a checkpoint could not be
+/// merged.
 ///
 /// # Examples
 ///
@@ -96,30 +97,30 @@ pub fn run(
         folder: request.input.clone(),
         error,
     };
-    let mut looks = Looks::at(&request.input);
-    let first = looks.look().map_err(unlistable)?;
+    let mut poller = FolderPoller::new(&request.input);
+    let first = poller.poll().map_err(unlistable)?;
     let status = format!(
         "watching {} for checkpoints; merged ones go to {}",
         request.input.display(),
         request.out.display()
     );
     meter.say(Level::Status, &status);
-    // A file that could be seen at the second look only cannot be told from one that is being written.
+    // A file that only the second poll reaches may still be being written, so with `once` it counts as failed.
     let mut unreachable = first.unreachable;
     while !interrupted.sleep(request.poll) {
-        match looks.look() {
+        match poller.poll() {
             Ok(found) => {
                 unreachable.extend(found.unreachable);
-                watcher.miss(unreachable.drain(..), &found.dangling);
+                watcher.warn_of_missing(unreachable.drain(..), &found.dangling);
                 for file in found.unchanged {
                     if interrupted.requested() {
                         break;
                     }
-                    watcher.see(&file, &mut looks);
+                    watcher.handle(&file, &mut poller);
                 }
             }
             Err(error) if request.once => return Err(unlistable(error)),
-            // Of a folder on another machine, which may be back soon.
+            // The folder may be on another machine, which may be back soon.
             Err(error) => watcher.warn_once(unlistable(error).to_string()),
         }
         if request.once {
@@ -136,7 +137,7 @@ pub fn run(
     Ok(())
 }
 
-/// A watch at work.
+/// The state of a watch.
 pub(super) struct Watcher<'a> {
     pub request: &'a WatchRequest,
     pub options: &'a ComputeOptions,
@@ -145,25 +146,25 @@ pub(super) struct Watcher<'a> {
     pub record: Record,
     merged: usize,
     failed: usize,
-    /// Warnings that were said and need not be said again.
-    said: HashSet<String>,
+    /// Warnings that need not be repeated.
+    warned: HashSet<String>,
 }
 
-/// What became of a file that was looked at.
+/// The outcome of handling a file.
 enum FileState {
     Merged,
-    /// The record says so.
+    /// It was merged earlier, according to the record.
     MergedBefore,
-    /// It is no checkpoint as it is now.
+    /// It is not a valid checkpoint yet.
     Incomplete(checkpoint::Error),
-    /// One file of a sharded checkpoint: those are not watched for.
+    /// It is one file of a sharded checkpoint, which a watch does not merge.
     Shard(checkpoint::Error),
-    /// Somebody wrote to it in this moment.
+    /// It changed while it was handled.
     Changing,
 }
 
 impl<'a> Watcher<'a> {
-    /// Sees to the folders and opens the record.
+    /// Prepares the folders and opens the record.
     fn begin(
         request: &'a WatchRequest,
         options: &'a ComputeOptions,
@@ -176,7 +177,7 @@ impl<'a> Watcher<'a> {
         if let Some(declaration) = &request.declaration {
             declaration.describe(&mut description);
         }
-        see_to_folders(request)?;
+        prepare_folders(request)?;
         let record = Record::open(&request.out, &description, request.durability)?;
         if record.is_locked() {
             remove_abandoned(&request.out);
@@ -189,12 +190,16 @@ impl<'a> Watcher<'a> {
             record,
             merged: 0,
             failed: 0,
-            said: HashSet::new(),
+            warned: HashSet::new(),
         })
     }
 
-    /// Says what could not be looked at, and what is not there. The watch goes on, and looks at it again.
-    fn miss(&mut self, unreachable: impl Iterator<Item = (PathBuf, Error)>, dangling: &[Error]) {
+    /// Warns of paths that could not be reached and of dangling links; the next poll tries them again.
+    fn warn_of_missing(
+        &mut self,
+        unreachable: impl Iterator<Item = (PathBuf, Error)>,
+        dangling: &[Error],
+    ) {
         let unreachable: HashMap<PathBuf, Error> = unreachable.collect();
         self.failed += unreachable.len();
         let warnings = unreachable.values().chain(dangling);
@@ -205,74 +210,74 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// Merges a file if it is new and complete. Whatever is wrong with it, the watch goes on.
-    fn see(&mut self, file: &Unchanged, looks: &mut Looks) {
-        let state = self.try_see(file);
-        // A merge that failed leaves announced work behind.
+    /// Merges a file if it is new and complete; a problem with it is a warning.
+    fn handle(&mut self, file: &Unchanged, poller: &mut FolderPoller) {
+        let state = self.try_handle(file);
+        // A merge that failed leaves a progress bar behind.
         self.meter.finish();
         match state {
             Ok(FileState::Merged) => {
                 self.merged += 1;
-                looks.settle(file);
+                poller.ignore(file);
             }
-            Ok(FileState::MergedBefore) => looks.settle(file),
+            Ok(FileState::MergedBefore) => poller.ignore(file),
             Ok(FileState::Changing) => {}
             Ok(FileState::Incomplete(error)) => self.wait_for(file, &error),
             Ok(FileState::Shard(error)) => {
                 self.warn(&format!("left alone: {error}"));
-                looks.settle(file);
+                poller.ignore(file);
             }
             Err(error) => {
                 self.failed += 1;
-                if lasts(&error) {
+                if is_permanent(&error) {
                     self.warn(&error.to_string());
-                    looks.settle(file);
+                    poller.ignore(file);
                 } else {
                     self.warn_once(error.to_string());
-                    looks.put_off(file);
+                    poller.defer(file);
                 }
             }
         }
     }
 
-    fn try_see(&mut self, file: &Unchanged) -> Result<FileState, Error> {
+    fn try_handle(&mut self, file: &Unchanged) -> Result<FileState, Error> {
         let nameless = || Error::Nameless(file.path.clone());
         let name = file.name.to_str().ok_or_else(nameless)?;
         let source = file.status.stamp;
         if self.record.is_done(name, source) {
             return Ok(FileState::MergedBefore);
         }
-        self.record.see_in_place()?;
+        self.record.check_in_place()?;
         let output = self.request.out.join(name);
-        let standing = standing(&output)?;
-        if let Some(standing) = standing {
-            if let Some(entry) = self.record.published(name, source, standing) {
+        let existing = output_stamp(&output)?;
+        if let Some(existing) = existing {
+            if let Some(entry) = self.record.published(name, source, existing) {
                 self.record.done(&entry)?;
                 let note = format!("{name} was merged already, before the watch ended");
                 self.meter.say(Level::Detail, &note);
                 return Ok(FileState::MergedBefore);
             }
-            if !self.record.is_own(name, standing) {
+            if !self.record.is_own(name, existing) {
                 return Err(Error::Foreign(output));
             }
         }
         let checkpoint = match Checkpoint::open(&file.path) {
-            Ok(checkpoint) if file.is_still_so()? => checkpoint,
+            Ok(checkpoint) if file.is_current()? => checkpoint,
             Ok(_) => return Ok(FileState::Changing),
             Err(error) if error.problem.is_lone_shard() => return Ok(FileState::Shard(error)),
             Err(error) => match *error.problem {
-                // It is gone again, or its link leads nowhere.
+                // It is gone again, or its link dangles.
                 checkpoint::Problem::Missing | checkpoint::Problem::Dangling(_) => {
                     return Ok(FileState::Changing);
                 }
-                // Which says nothing of whether it is complete.
+                // These do not tell whether it is complete.
                 checkpoint::Problem::Unreadable(_) | checkpoint::Problem::TooManyOpen => {
                     return Err(merge::Error::from(error).into());
                 }
                 _ => return Ok(FileState::Incomplete(error)),
             },
         };
-        match self.merge(&checkpoint, name, source, standing) {
+        match self.merge(&checkpoint, name, source, existing) {
             Err(Error::Merge(merge::Error::Checkpoint(error)))
                 if matches!(*error.problem, checkpoint::Problem::ChangedMeanwhile) =>
             {
@@ -282,14 +287,14 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// Says that a file is no checkpoint, when it has been left like that.
+    /// Warns that a file is not a valid checkpoint, once it has not changed for a while.
     fn wait_for(&self, file: &Unchanged, error: &checkpoint::Error) {
-        if self.request.once || file.looks == LOOKS_BEFORE_A_WARNING {
+        if self.request.once || file.polls == POLLS_BEFORE_WARNING {
             self.warn(&format!(
                 "{error} (nothing has been written to it for {} s; it is merged once it is complete)",
-                (self.request.poll * file.looks).as_secs_f64()
+                (self.request.poll * file.polls).as_secs_f64()
             ));
-        } else if file.looks == 1 {
+        } else if file.polls == 1 {
             let note = format!("not complete yet: {error}");
             self.meter.say(Level::Detail, &note);
         }
@@ -300,15 +305,15 @@ impl<'a> Watcher<'a> {
     }
 
     pub fn warn_once(&mut self, warning: String) {
-        if !self.said.contains(&warning) {
+        if !self.warned.contains(&warning) {
             self.warn(&warning);
-            self.said.insert(warning);
+            self.warned.insert(warning);
         }
     }
 }
 
-/// Whether nothing but another checkpoint would help.
-fn lasts(error: &Error) -> bool {
+/// Whether an attempt at the same checkpoint would fail again.
+fn is_permanent(error: &Error) -> bool {
     use merge::Error::{Compute, Selection};
     match error {
         Error::Nameless(_) => true,

@@ -2,10 +2,9 @@
 
 use sha2::{Digest, Sha256};
 
-/// The seed with which the checkpoint of this file name is merged, given `--seed`: the first 8 bytes of the SHA-256 of the
-/// latter's 8 bytes and the name's, both little-endian, without the lowest 11 bits. So every epoch has draws of its own,
-/// which depend neither on the order nor on the number of checkpoints, and the 53 bits that are left pass through any
-/// program that reads JSON's numbers as float64.
+/// The seed of the checkpoint with this file name, given `--seed`: the first 8 bytes, little-endian, of the SHA-256 of
+/// `--seed`'s 8 bytes, little-endian, and the name's, shifted right by 11 bits. So every epoch has its own draws, which do not
+/// depend on the order or number of checkpoints, and the 53 bits survive programs that read JSON numbers as float64.
 pub fn seed(base: u64, name: &str) -> u64 {
     let mut hash = Sha256::new();
     hash.update(base.to_le_bytes());

@@ -1,11 +1,11 @@
-//! What tells one state of a file from another without reading it.
+//! Telling the states of a file apart without reading it.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 
 use serde::{Deserialize, Serialize};
 
-/// What stays the same where a file is copied with its times, or its folder mounted elsewhere.
+/// The size and time of a file, which survive copying it with its times and mounting its folder elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stamp {
@@ -15,7 +15,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// Of a file of which the system says this.
+    /// The stamp of a file with this metadata.
     pub fn of(status: &Metadata) -> Self {
         let seconds = status.mtime().saturating_mul(1_000_000_000);
         Self {
@@ -25,17 +25,17 @@ impl Stamp {
     }
 }
 
-/// The state of a file for as long as it is watched.
+/// The state of a file at a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
     /// Its size and time.
     pub stamp: Stamp,
-    /// Which file it is: another one, renamed to the same name, has another.
+    /// Differs if another file was renamed to the same name.
     pub inode: u64,
 }
 
 impl Status {
-    /// Of a file of which the system says this.
+    /// The state of a file with this metadata.
     pub fn of(status: &Metadata) -> Self {
         Self {
             stamp: Stamp::of(status),

@@ -495,7 +495,7 @@ fn what_is_not_meant_is_called_what_it_is() {
 
     // A file where a folder is to be.
     let below = run(args!["merge", demo(), plan.join("out"), "--tau=0.9"]);
-    refused(&below, &["plan.json/out: ", "plan.json is no folder"]);
+    refused(&below, &["plan.json/out: ", "plan.json is not a folder"]);
     assert_eq!(contents(desk.path()).len(), 2);
 }
 

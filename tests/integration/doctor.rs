@@ -75,7 +75,7 @@ fn json_has_its_keys_and_says_what_was_tried() {
         assert_eq!(tried[0]["problem"], "not a shared library");
     }
 
-    // Without GPUs to be seen, `auto` takes the processor, with or without a driver.
+    // Without GPUs to be seen, `auto` takes the CPU, with or without a driver.
     assert_eq!(report["gpus"].as_array().unwrap().len(), 0);
     assert!(report["no_gpu"].is_string());
     let auto = &report["auto"];
@@ -133,13 +133,13 @@ fn text_is_a_paragraph_a_thing() {
         .collect();
     assert_eq!(
         names,
-        ["processor", "BLAS", "driver", "cuBLAS", "GPUs", "auto"],
+        ["CPU", "BLAS", "driver", "cuBLAS", "GPUs", "auto"],
         "{report}"
     );
     assert!(
         report
             .stdout
-            .starts_with("processor  3 threads, similarities screened in int8; it has "),
+            .starts_with("CPU        3 threads, similarities screened in int8; it has "),
         "{report}"
     );
     assert!(

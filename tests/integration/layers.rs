@@ -652,10 +652,7 @@ fn globs_narrow_and_admit() {
             .collect::<Vec<_>>(),
         [Some(Reason::Unsupported), None]
     );
-    assert!(matches!(
-        admitted.warnings[0],
-        Warning::ForeignLayout { .. }
-    ));
+    assert!(matches!(admitted.warnings[0], Warning::KernelsLast { .. }));
 }
 
 #[test]
@@ -1290,7 +1287,7 @@ fn weights_with_the_kernels_on_the_last_axis_are_not_taken_for_three_kernels() {
     assert_eq!(kernels, expected.collect::<Vec<_>>());
     assert!(matches!(
         &found.warnings[..],
-        [Warning::ForeignLayout { others: 4, .. }]
+        [Warning::KernelsLast { others: 4, .. }]
     ));
     let reasons = |tensors: &[Tensor]| -> Vec<Option<Reason>> {
         let found = deep(tensors, &BTreeMap::new());
@@ -1315,7 +1312,7 @@ fn weights_with_the_kernels_on_the_last_axis_are_not_taken_for_three_kernels() {
         tensor("upscore2.weight", &[2, 2, 64, 64]),
     ];
     let found = deep(&few, &BTreeMap::new());
-    let foreign = |warning: &Warning| matches!(warning, Warning::ForeignLayout { .. });
+    let foreign = |warning: &Warning| matches!(warning, Warning::KernelsLast { .. });
     assert!(!found.warnings.iter().any(foreign), "{:?}", found.warnings);
     assert_eq!(found.layers[0].kernels + found.layers[1].kernels, 16);
 }

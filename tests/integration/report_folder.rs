@@ -382,8 +382,12 @@ fn what_is_no_folder_is_refused_with_the_reason() {
         refused(&path("link/"), force, &["symbolic link"]);
         refused(&path("dangling"), force, &["symbolic link"]);
         refused(Path::new("/dev/null"), force, &["is a device"]);
-        refused(&path("file/net"), force, &["/file is no folder"]);
-        refused(&path("dangling/a/net"), force, &["/dangling is no folder"]);
+        refused(&path("file/net"), force, &["/file is not a folder"]);
+        refused(
+            &path("dangling/a/net"),
+            force,
+            &["/dangling is not a folder"],
+        );
         for nameless in [".", "..", "/", "", "real/..", "./"] {
             refused(
                 Path::new(nameless),
@@ -563,7 +567,7 @@ fn where_nothing_can_be_written_the_folder_is_named() {
     let error = refused(disk.0.path(), true, &["a disk is mounted", "inside it"]);
     assert!(matches!(
         *error.problem,
-        Problem::Place(atomic::Problem::Mount)
+        Problem::Output(atomic::Problem::Mount)
     ));
     write(&path, false, &FIRST).unwrap();
     let remounted = Command::new("mount")

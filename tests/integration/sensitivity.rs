@@ -858,7 +858,7 @@ fn what_cannot_be_is_refused_before_anything_is_made() {
         refused(
             run(with(base(place), args!["--vary", "tau=0.1"])),
             1,
-            &["thesis.tex", "is no folder", "new one"],
+            &["thesis.tex", "is not a folder", "new one"],
         );
     }
     refused(

@@ -682,7 +682,7 @@ fn folders_that_cannot_be_watched_are_refused_by_name() {
     );
     refused(
         &watch(&input, &out.with_extension("txt").join("below")),
-        &["out.txt/below", "out.txt is no folder"],
+        &["out.txt/below", "out.txt is not a folder"],
     );
     // A link in a circle is not a folder that is missing.
     symlink("out.round", out.with_extension("round")).unwrap();

@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::atomic::{self, FolderPlace, Standing, or_here};
+use crate::atomic::{self, Existing, FolderDestination, or_here};
 use crate::files::{self, retried};
 
 use super::index::{Index, WeightMap, is_index};
@@ -20,10 +20,10 @@ pub(super) use new::NewFolder;
 
 /// A place where a sharded checkpoint may be written, checked before anything is computed.
 #[derive(Debug)]
-pub struct FolderDestination {
+pub struct ShardedDestination {
     /// As the user has it: the folder or the index in it.
     path: PathBuf,
-    place: FolderPlace,
+    place: FolderDestination,
     old: Old,
 }
 
@@ -42,24 +42,24 @@ enum Old {
     },
 }
 
-impl FolderDestination {
+impl ShardedDestination {
     /// Checks that the checkpoint of this index may be written at `path`.
     pub(super) fn check(index: &Index, path: &Path, replace: bool) -> Result<Self, Error> {
         Self::try_check(index, path, replace).map_err(|problem| problem.of(path))
     }
 
     fn try_check(index: &Index, path: &Path, replace: bool) -> Result<Self, Problem> {
-        let place = FolderPlace::recovered(folder_meant(index, path)?)?;
-        let status = match place.standing()? {
-            Standing::File => {
+        let place = FolderDestination::recovered(folder_meant(index, path)?)?;
+        let status = match place.existing()? {
+            Existing::File => {
                 return Err(Problem::OutputNotFolder {
                     index: index.name().to_string_lossy().into_owned(),
                 });
             }
-            Standing::Special => return Err(atomic::Problem::Special.into()),
-            Standing::Folder(_) if !replace => return Err(atomic::Problem::Exists.into()),
-            Standing::Folder(status) => Some(status),
-            Standing::Nothing => None,
+            Existing::Special => return Err(atomic::Problem::Special.into()),
+            Existing::Folder(_) if !replace => return Err(atomic::Problem::Exists.into()),
+            Existing::Folder(status) => Some(status),
+            Existing::Nothing => None,
         };
         let parent = place.parent();
         if !files::is_folder(parent).map_err(atomic::Problem::Unwritable)? {

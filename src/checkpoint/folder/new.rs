@@ -13,12 +13,12 @@ use crate::checkpoint::warning::Warning;
 use crate::checkpoint::{Problem, Shard};
 use crate::files::{self, Version, retried};
 
-use super::{FolderDestination, Old};
+use super::{Old, ShardedDestination};
 
 /// The output of a sharded checkpoint, in a temporary folder beside its destination. Dropped, it leaves nothing behind.
 #[derive(Debug)]
 pub(in crate::checkpoint) struct NewFolder<'a> {
-    destination: &'a FolderDestination,
+    destination: &'a ShardedDestination,
     folder: TemporaryFolder,
     /// The entries of the replaced folder that it accounts for.
     inventory: Inventory,
@@ -26,7 +26,7 @@ pub(in crate::checkpoint) struct NewFolder<'a> {
 
 impl<'a> NewFolder<'a> {
     /// Begins one, and removes the leftovers of killed runs.
-    pub fn begin(destination: &'a FolderDestination) -> io::Result<Self> {
+    pub fn begin(destination: &'a ShardedDestination) -> io::Result<Self> {
         Ok(Self {
             destination,
             folder: TemporaryFolder::create(&destination.place)?,

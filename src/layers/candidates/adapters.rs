@@ -1,9 +1,9 @@
-//! Adapters (LoRA and its kin): factors that a program adds to a layer's weight, no layers themselves.
+//! Adapters (LoRA and similar): factors that a program adds to a layer's weight; they are not layers.
 //!
 //! The names are those of PEFT (`x.lora_A.default.weight`), of diffusers (`x.lora.up.weight`, `x_lora.down.weight`) and of
 //! the LyCORIS and kohya scripts (`lora_unet_x.lora_up.weight`, `….hada_w1_a`, `….lokr_w1`).
 
-/// Parts of names that say so on their own, in lower case.
+/// Parts of names that identify a factor by themselves, in lower case.
 const FACTORS: [&str; 15] = [
     "lora_a",
     "lora_b",
@@ -22,8 +22,8 @@ const FACTORS: [&str; 15] = [
     "ia3_l",
 ];
 
-/// Families of adapters, in lower case, and the short names of their factors. The list keeps modules out whose names only
-/// begin alike.
+/// Prefixes of adapter families, in lower case, and the names of their factors. Listing those excludes modules that only
+/// share the prefix (`oft_encoder`).
 const FAMILIES: [(&str, &[&str]); 4] = [
     (
         "hada_",
@@ -37,7 +37,7 @@ const FAMILIES: [(&str, &[&str]); 4] = [
     ("boft_", &["r", "s", "p"]),
 ];
 
-/// What stands around a factor named only `up` or `down`.
+/// Parents of factors named only `up`, `down` or `mid`.
 const HOLDERS: [&str; 3] = ["lora", "lora_linear_layer", "lora_conv2d_layer"];
 
 /// Whether a tensor of this name is a factor of an adapter.

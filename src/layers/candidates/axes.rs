@@ -1,32 +1,30 @@
-//! The order of a weight's axes. PyTorch's is `[out, in, k…]`, MLX's `[out, k…, in]`, that of Keras, Flax and TensorFlow
-//! `[k…, in, out]`.
+//! The order of axes: `[out, in, k…]` in PyTorch, `[out, k…, in]` in MLX, `[k…, in, out]` in Keras, Flax and TensorFlow.
 //!
-//! A kernel is as high as it is wide, as a rule, and channels are not: the axes that are equal and small are the kernel's.
-//! Few shapes leave one reading only (`[3, 3, 64, 64]` leaves two), so all weights of a file are asked together.
+//! Kernels are usually as high as they are wide, so axes that are equal and small are the kernel's. Few shapes allow only
+//! one reading (`[3, 3, 64, 64]` allows two), so all weights of a file vote.
 
 use std::collections::{BTreeMap, HashSet};
 
-/// Extents of kernels: up to 31 beside channels (ConvNets with large kernels have 31).
+/// Largest kernel extent in weights of rank 4 and 5: large-kernel networks go up to 31.
 const LARGEST_KERNEL: usize = 31;
 
-/// Extents from which on an axis is taken for one of channels, where the other axes are a kernel's.
-const FEWEST_CHANNELS: usize = 8;
+/// Smallest extent that is taken for channels where the other axes are a kernel's.
+const MIN_CHANNELS: usize = 8;
 
-/// Extents of kernels in weights of rank 3, where no second axis confirms them.
+/// Largest kernel extent in weights of rank 3, where no second axis confirms it.
 const LARGEST_LONE_KERNEL: usize = 11;
 
-/// Fewer weights than this that are laid out as MLX does must form a chain, if the file's metadata does not say that it is
-/// MLX's.
-const MANY: usize = 3;
+/// So many votes against PyTorch's order decide without further evidence, such as a chain of widths.
+const MIN_VOTES: usize = 3;
 
-/// What the axes of one weight are.
+/// The order of one weight's axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AxisOrder {
     /// `[out, in, k…]`, or `[in, out, k…]` where transposed.
     KernelsFirst,
     /// `[out, k…, in]`: kernels are on the first axis all the same.
     ChannelsLast,
-    /// That, but the file says otherwise elsewhere.
+    /// The same, but only shapes say so, or other weights contradict it.
     MaybeChannelsLast,
     /// `[k…, in, out]`.
     KernelsLast,
@@ -36,11 +34,11 @@ pub(super) enum AxisOrder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Axes {
     order: AxisOrder,
-    /// Some of its weights can only have another order.
+    /// Whether some of its weights can only have another order.
     contradicted: bool,
 }
 
-/// Which readings a shape leaves.
+/// The orders of axes that a shape allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Readings {
     kernels_first: bool,
@@ -55,8 +53,7 @@ impl Readings {
         let rank = shape.len();
         if rank == 3 {
             let small = |at: usize| shape[at] <= LARGEST_LONE_KERNEL;
-            // Of two small extents, or of two large ones, either may be the kernel's. A leading one is never asked: it is
-            // the kernels of PyTorch as often.
+            // Where both extents are small, or both large, either may be the kernel's. The first may be PyTorch's kernels.
             return Self {
                 kernels_first: small(2) || !small(1),
                 channels_last: small(1) || !small(2),
@@ -64,13 +61,13 @@ impl Readings {
             };
         }
         Self {
-            // FCN's upsampling kernels have 64×64.
+            // No limit: FCN's upsampling kernels are 64×64.
             kernels_first: equal(&shape[2..]),
             channels_last: kernel(&shape[1..rank - 1]),
             kernels_last: kernel(&shape[..rank - 2])
                 && shape[rank - 2..]
                     .iter()
-                    .any(|&extent| extent >= FEWEST_CHANNELS && extent > shape[0]),
+                    .any(|&extent| extent >= MIN_CHANNELS && extent > shape[0]),
         }
     }
 
@@ -96,7 +93,7 @@ impl Axes {
         contradicted: false,
     };
 
-    /// Reads it off the shapes of a file's convolutions and the file's metadata.
+    /// Infers it from the shapes of a file's convolutions and the file's metadata.
     pub fn of(shapes: &[&[usize]], metadata: &BTreeMap<String, String>) -> Self {
         let read = |shape: &&&[usize]| !shape.contains(&0) && (3..=5).contains(&shape.len());
         let shapes: Vec<&[usize]> = shapes.iter().filter(read).copied().collect();
@@ -109,9 +106,9 @@ impl Axes {
         };
         if declared {
             let first = votes(AxisOrder::KernelsFirst, 3);
-            let last = votes(AxisOrder::ChannelsLast, 3);
-            // Programs write this format and leave PyTorch's axes as they are.
-            return if first > 0 && last == 0 {
+            let channels_last = votes(AxisOrder::ChannelsLast, 3);
+            // Some programs write this format but keep PyTorch's axes.
+            return if first > 0 && channels_last == 0 {
                 Self::PYTORCH
             } else {
                 Self {
@@ -131,14 +128,14 @@ impl Axes {
         if votes(AxisOrder::KernelsFirst, 4) > 0 {
             return Self::PYTORCH;
         }
-        let last = votes(AxisOrder::ChannelsLast, 4);
-        let foreign = votes(AxisOrder::KernelsLast, 4);
+        let channels_last = votes(AxisOrder::ChannelsLast, 4);
+        let kernels_last = votes(AxisOrder::KernelsLast, 4);
         let wide = |range: fn(&[usize]) -> usize, order: AxisOrder| {
             deep().any(|(shape, readings)| range(shape) > 1 && readings.only(order))
         };
-        if foreign > last
+        if kernels_last > channels_last
             && most(|readings| readings.kernels_last)
-            && (wide(|shape| shape[0], AxisOrder::KernelsLast) || foreign >= MANY)
+            && (wide(|shape| shape[0], AxisOrder::KernelsLast) || kernels_last >= MIN_VOTES)
         {
             return Self {
                 order: AxisOrder::KernelsLast,
@@ -148,13 +145,12 @@ impl Axes {
         let given: HashSet<usize> = shapes.iter().map(|shape| shape[0]).collect();
         let chained = || {
             let reads = |shape: &[usize]| shape[shape.len() - 1];
-            deep()
-                .any(|(shape, _)| reads(shape) >= FEWEST_CHANNELS && given.contains(&reads(shape)))
+            deep().any(|(shape, _)| reads(shape) >= MIN_CHANNELS && given.contains(&reads(shape)))
         };
-        if last > 0
+        if channels_last > 0
             && most(|readings| readings.channels_last)
             && wide(|shape| shape[1], AxisOrder::ChannelsLast)
-            && (last >= MANY || chained())
+            && (channels_last >= MIN_VOTES || chained())
         {
             return Self {
                 order: AxisOrder::MaybeChannelsLast,
@@ -164,7 +160,7 @@ impl Axes {
         Self::PYTORCH
     }
 
-    /// The order of one weight's axes, whose module has a bias of this length.
+    /// The order of one weight's axes; `bias` is the length of its module's bias.
     pub fn of_weight(&self, shape: &[usize], bias: Option<usize>) -> AxisOrder {
         match self.order {
             AxisOrder::KernelsFirst if is_kernels_last(shape, bias) => AxisOrder::KernelsLast,
@@ -178,7 +174,7 @@ impl Axes {
     }
 }
 
-/// Whether a weight can be read as `[k…, in, out]` only, by itself: `[3, 3, 64, 128]`, or `[3, 3, 64, 64]` with 64 biases.
+/// Whether a weight by itself can only be `[k…, in, out]`: `[3, 3, 64, 128]`, or `[3, 3, 64, 64]` with 64 biases.
 fn is_kernels_last(shape: &[usize], bias: Option<usize>) -> bool {
     let rank = shape.len();
     let (spatial, channels) = shape.split_at(rank - 2);
@@ -188,18 +184,18 @@ fn is_kernels_last(shape: &[usize], bias: Option<usize>) -> bool {
             bias.is_multiple_of(shape[1]) && shape[0].is_multiple_of((bias / shape[1]).max(1));
         return is_kernel && bias == channels[1] && bias != shape[0] && !transposed;
     }
-    // No kernel has such extents in PyTorch: 64×128. Those of upsampling are as high as they are wide.
+    // PyTorch has no kernels of 64×128: its large ones, for upsampling, are square.
     rank >= 4
         && is_kernel
         && shape[0] > 1
         && channels[0] != channels[1]
         && channels
             .iter()
-            .all(|&extent| extent >= FEWEST_CHANNELS && extent > 2 * shape[0])
+            .all(|&extent| extent >= MIN_CHANNELS && extent > 2 * shape[0])
 }
 
-/// Whether a weight that the user includes by a name of his own is laid out as `[k…, in, out]`: small equal extents lead, and
-/// large ones trail, or ones that cannot be a kernel's. `named` says that the name is one of Keras', Flax' or TensorFlow's.
+/// Whether a weight of another name than `weight` seems to be `[k…, in, out]`: small equal extents first, then large ones,
+/// or ones that cannot be a kernel's. `named` says that Keras, Flax or TensorFlow use that name.
 pub(super) fn seems_kernels_last(shape: &[usize], named: bool) -> bool {
     let (spatial, channels) = shape.split_at(shape.len() - 2);
     let kernel = spatial[0];

@@ -1,4 +1,4 @@
-//! The vectors beside the weights.
+//! Biases, norms and gains beside the weights.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,20 +7,20 @@ use crate::checkpoint::Tensor;
 use super::adapters;
 use super::candidate::Candidate;
 
-/// Lengths of the vectors beside the weights: biases and norms, by module path.
+/// Lengths of biases and norms, by module path.
 pub(in crate::layers) struct Companions<'a> {
     biases: HashMap<&'a str, usize>,
     norms: HashMap<&'a str, usize>,
-    /// The same by the module that holds the norm.
+    /// Lengths of norms, by the parent of their module.
     norms_in: HashMap<&'a str, Vec<usize>>,
     gains: HashSet<&'a str>,
-    /// Modules with a bias of rank 2 and more. A layer's bias is a vector: these are LayerNorms over
-    /// `[channels, height, width]` and the like.
+    /// Modules whose bias has rank 2 or more: LayerNorms over `[channels, height, width]` and similar, not layers, whose
+    /// bias is a vector.
     shaped_biases: HashSet<&'a str>,
 }
 
 impl<'a> Companions<'a> {
-    /// Collect them from a tensor table.
+    /// Collects them from a tensor table.
     pub fn of(tensors: &'a [Tensor]) -> Self {
         let mut found = Self {
             biases: HashMap::new(),
@@ -59,8 +59,7 @@ impl<'a> Companions<'a> {
         self.norms.get(module).copied()
     }
 
-    /// Whether a norm stands beside a layer for what it gives: in its module, or, where it stands alone in that, in the
-    /// module around.
+    /// Whether a norm of the layer's output width is among its siblings, or among those of its parent.
     pub fn is_normed(&self, candidate: &Candidate<'_>) -> bool {
         let out = candidate.out();
         let mut module = candidate.module;
@@ -72,12 +71,12 @@ impl<'a> Companions<'a> {
         })
     }
 
-    /// Whether the module standardises its weights by a gain: then its network has no norms.
+    /// Whether the module has a gain, as weight standardisation does: then its network has no norms.
     pub fn has_gain(&self, module: &str) -> bool {
         self.gains.contains(module)
     }
 
-    /// Whether the module's bias is no vector.
+    /// Whether the module's bias has rank 2 or more.
     pub(super) fn has_shaped_bias(&self, module: &str) -> bool {
         self.shaped_biases.contains(module)
     }

@@ -1,4 +1,4 @@
-//! How the extents of a weight are to be read, by its shape, its bias, the norm behind it and its name.
+//! Infers the layout of a weight from its shape, its bias, the norm after it and its name.
 
 use crate::checkpoint::Tensor;
 use crate::layers::name::Segment;
@@ -10,7 +10,7 @@ use super::candidate::Layout;
 use super::companions::Companions;
 use super::unnamed;
 
-/// How a weight is to be read in a file whose weights have this order of axes.
+/// The layout of a weight in a file with this order of axes.
 pub(super) fn layout(
     tensor: &Tensor,
     module: &str,
@@ -27,11 +27,11 @@ pub(super) fn layout(
     let bias = companions.bias(module);
     match axes.of_weight(shape, bias) {
         AxisOrder::KernelsFirst => kernels_first(shape, module, bias, companions),
-        AxisOrder::KernelsLast => Layout::Foreign,
+        AxisOrder::KernelsLast => Layout::KernelsLast,
         AxisOrder::ChannelsLast if bias.is_some_and(|bias| bias != shape[0]) => {
             Layout::ChannelsLast { certain: false }
         }
-        // MLX keeps the kernels of a transposed convolution on the first axis too, but nothing here tells their groups.
+        // MLX keeps output channels on the first axis of transposed convolutions too, but nothing here tells their groups.
         AxisOrder::ChannelsLast => Layout::ChannelsLast {
             certain: !path_says_transposed(module),
         },
@@ -39,16 +39,16 @@ pub(super) fn layout(
     }
 }
 
-/// How a tensor is to be read that the user includes by its name.
+/// The layout of a tensor that the user includes by its name.
 pub(super) fn included(tensor: &Tensor, companions: &Companions<'_>, axes: &Axes) -> Layout {
     let named = unnamed::is_named(tensor);
     if !tensor.shape.contains(&0) && seems_kernels_last(&tensor.shape, named) {
-        return Layout::Foreign;
+        return Layout::KernelsLast;
     }
     layout(tensor, &tensor.name, companions, axes)
 }
 
-/// Whether one of the last two parts of a module's path says so.
+/// Whether one of the last two names of a module's path says transposed.
 fn path_says_transposed(module: &str) -> bool {
     let mut path = module.rsplit('.').take(2).map(Segment::parse);
     path.any(|segment| roles::is_transposed(&segment))
@@ -67,7 +67,7 @@ fn kernels_first(
             return Layout::Transposed(bias / second);
         }
         if bias != first {
-            return Layout::Misfit(bias);
+            return Layout::BiasMismatch(bias);
         }
         if first != second {
             return Layout::Forward;
@@ -80,7 +80,7 @@ fn kernels_first(
     let (own, parent) = (path.next(), path.next());
     let near = || [own.as_ref(), parent.as_ref()].into_iter().flatten();
     let means = |meaning| near().any(|segment| segment.means(meaning));
-    // Even kernels are what a stride takes; odd ones are an ordinary convolution's as well.
+    // Strides go with even kernels; odd ones are as common in ordinary convolutions.
     let strided = shape[2..].iter().all(|&extent| extent.is_multiple_of(2));
     let follower = own
         .as_ref()
@@ -91,7 +91,7 @@ fn kernels_first(
         Some(length) if length == first && first != second => return Layout::Forward,
         _ => {}
     }
-    // `double_conv` below an `up1` is a pair of plain convolutions: the nearer name decides.
+    // Only the last two names count: `double_conv` below an `up1` is a pair of plain convolutions.
     let [is_own, is_parents] =
         [&own, &parent].map(|segment| segment.as_ref().is_some_and(roles::is_transposed));
     let is_depthwise = second == 1 && near().any(roles::may_be_depthwise);
@@ -101,7 +101,7 @@ fn kernels_first(
     if first != second {
         return Layout::Forward;
     }
-    // A square weight reads the same either way, and an even kernel is more often than not a stride's.
+    // A square weight fits both layouts, and an even kernel usually belongs to a stride.
     let upward = own.as_ref().is_some_and(|own| {
         own.means(Meaning::Upward)
             || (own.is_number()
@@ -117,7 +117,7 @@ fn kernels_first(
     }
 }
 
-/// The scale of the norm that follows a convolution in an `nn.Sequential`: at one of the next two numbers.
+/// Length of the norm that follows a convolution in an `nn.Sequential`, at one of the next two numbers.
 fn following_norm(module: &str, own: &Segment, companions: &Companions<'_>) -> Option<usize> {
     let prefix = &module[..module.len() - own.text.len()];
     let number: u64 = own.text.parse().ok()?;

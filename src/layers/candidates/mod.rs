@@ -16,11 +16,11 @@ use crate::checkpoint::{Dtype, Tensor};
 use super::pattern::NamePattern;
 use super::warning::Warning;
 use axes::Axes;
-pub(super) use candidate::{Candidate, Layout, MOST_COLOURS};
+pub(super) use candidate::{Candidate, IMAGE_CHANNELS, Layout};
 pub(super) use companions::Companions;
 use tables::Tables;
 
-/// Whether weights are stored in such a type: a convolution's, not an index or a flag.
+/// Whether quantised weights are stored in this type; other types hold indices or flags.
 fn is_quantised(dtype: Dtype) -> bool {
     matches!(
         dtype,
@@ -36,13 +36,13 @@ fn is_quantised(dtype: Dtype) -> bool {
     )
 }
 
-/// Find the candidates. These are
+/// Finds the candidates. These are
 ///
 /// - a float tensor of rank 2 to 5 named `*.weight` (or just `weight`), or one of rank 3 to 5 in a type of 8 bits or fewer;
 /// - the parts of a parametrised weight and the factors of adapters;
 /// - a float tensor of rank 3 to 5 that an `--include` glob names, and one of rank 2 to 5 that is `listed` by its name.
 ///
-/// `metadata` is the file's: it may name a format whose axes are in another order.
+/// `metadata` is the file's: it may name a format with another order of axes.
 pub(super) fn find<'a>(
     tensors: &'a [Tensor],
     metadata: &BTreeMap<String, String>,
@@ -66,7 +66,7 @@ pub(super) fn find<'a>(
             shape,
             layout,
             copies: Vec::new(),
-            is_twin: false,
+            is_duplicate: false,
         };
         let is_listed = is_float && listed.contains(tensor.name.as_str());
         if adapters::is_factor(&tensor.name) {
@@ -89,7 +89,7 @@ pub(super) fn find<'a>(
             open.push((index, tensor.name.as_str(), false));
         }
     }
-    // The order of the axes is the whole file's.
+    // All weights of the file together tell the order of the axes.
     let shapes: Vec<&[usize]> = open
         .iter()
         .filter(|(index, ..)| tensors[*index].rank() >= 3)
@@ -109,17 +109,16 @@ pub(super) fn find<'a>(
             shape: &tensor.shape,
             layout,
             copies: Vec::new(),
-            is_twin: false,
+            is_duplicate: false,
         }
     }));
     found
 }
 
-/// What is to be known of candidates that are left alone, and of tensors that may be layers by another name: one warning of
-/// each sort, however many there are.
+/// Warnings about candidates that are left alone and about tensors that may be layers of another name: one per sort.
 pub(super) fn warnings(tensors: &[Tensor], candidates: &[Candidate<'_>]) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    // The candidates stand in order of their names.
+    // The candidates are sorted by name.
     let mut warn = |is_one: &dyn Fn(&Candidate<'_>) -> bool,
                     warning: &dyn Fn(String, usize) -> Warning| {
         let mut all = candidates.iter().filter(|candidate| is_one(candidate));
@@ -133,16 +132,15 @@ pub(super) fn warnings(tensors: &[Tensor], candidates: &[Candidate<'_>]) -> Vec<
         &|name, others| Warning::Adapter { name, others },
     );
     warn(
-        &|candidate| candidate.layout == Layout::Foreign,
-        &|name, others| Warning::ForeignLayout { name, others },
+        &|candidate| candidate.layout == Layout::KernelsLast,
+        &|name, others| Warning::KernelsLast { name, others },
     );
     warn(
         &|candidate| candidate.layout == Layout::ChannelsLast { certain: false },
         &|name, others| Warning::ChannelsLast { name, others },
     );
     let dtype = |candidate: &Candidate<'_>| tensors[candidate.tensor].dtype;
-    let stored =
-        |candidate: &Candidate<'_>| candidate.has_place() && is_quantised(dtype(candidate));
+    let stored = |candidate: &Candidate<'_>| candidate.is_layer() && is_quantised(dtype(candidate));
     let mut dtypes: Vec<Dtype> = candidates
         .iter()
         .filter(|candidate| stored(candidate))

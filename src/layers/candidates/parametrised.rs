@@ -2,7 +2,7 @@
 
 use super::candidate::Layout;
 
-/// Last parts of names that belong to a parametrised weight; `true` marks the one that has the weight's shape.
+/// Last parts of names that belong to a parametrised weight; `true` marks those of the weight's shape.
 const PARTS: [(&str, bool); 5] = [
     ("weight_orig", true),
     ("weight_mask", false),
@@ -11,7 +11,7 @@ const PARTS: [(&str, bool); 5] = [
     ("weight_bar", true),
 ];
 
-/// The module whose weight a tensor of this name is a part of, and which part.
+/// The module that a part of a parametrised weight belongs to, and the part's layout.
 pub(super) fn part(name: &str) -> Option<(&str, Layout)> {
     let (module, last) = name.rsplit_once('.').unwrap_or(("", name));
     let (module, main) = match PARTS.iter().find(|(part, _)| *part == last) {
@@ -24,7 +24,7 @@ pub(super) fn part(name: &str) -> Option<(&str, Layout)> {
     let layout = if main {
         Layout::Parametrised
     } else {
-        Layout::Part
+        Layout::ParametrisedPart
     };
     Some((module, layout))
 }

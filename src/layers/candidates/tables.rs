@@ -1,4 +1,4 @@
-//! Tensors named `*.weight` that belong to no layer with kernels: embeddings, recurrent cells, norms over whole pictures,
+//! Tensors named `*.weight` that belong to no layer with kernels: embeddings, recurrent cells, norms over feature maps,
 //! bilinear forms and capsules.
 
 use std::collections::HashMap;
@@ -10,10 +10,10 @@ use crate::layers::words::Meaning;
 
 use super::companions::Companions;
 
-/// Squares from this size on are a capsule's matrix, not a kernel: capsules' own convolutions have 9×9.
+/// Square extents from this size on are a capsule's matrix: kernels in capsule networks are up to 9×9.
 const CAPSULE_SIDE: usize = 12;
 
-/// Which weights are none of a layer.
+/// Finds weights that belong to no layer.
 pub(super) struct Tables<'a> {
     companions: &'a Companions<'a>,
     /// Shapes of the weights of numbered modules, by path.
@@ -33,15 +33,15 @@ impl<'a> Tables<'a> {
         }
     }
 
-    /// Whether the weight of this module is one.
+    /// Whether the module's weight belongs to no layer.
     pub fn contain(&self, module: &str, shape: &[usize]) -> bool {
         self.companions.has_shaped_bias(module)
             || is_named(module, shape)
             || (shape.len() >= 3 && self.follows_convolution(module, shape))
     }
 
-    /// In an `nn.Sequential`, a weight directly behind a convolution over one more dimension, with an entry for each of its
-    /// outputs, is a LayerNorm over `[channels, height, width]`: a `Conv1d` could not read what a `Conv2d` gives.
+    /// In an `nn.Sequential`, a weight right after a convolution over one more dimension, with an entry for each of its
+    /// outputs, is a LayerNorm over `[channels, height, width]`: a `Conv1d` cannot read a `Conv2d`'s output.
     fn follows_convolution(&self, module: &str, shape: &[usize]) -> bool {
         let at = module.rfind('.').map_or(0, |dot| dot + 1);
         let before = module[at..]
@@ -57,7 +57,8 @@ impl<'a> Tables<'a> {
     }
 }
 
-/// Tables are of rank 2 as a rule (`pos_embed.weight`); a projection inside one (`patch_embed.proj`) is a layer.
+/// Whether the name says so. A table has rank 2 (`pos_embed.weight`); a projection inside one (`patch_embed.proj`) is a
+/// layer.
 fn is_named(module: &str, shape: &[usize]) -> bool {
     let mut path = module.rsplit('.').map(Segment::parse);
     let Some(last) = path.next() else {
@@ -66,21 +67,21 @@ fn is_named(module: &str, shape: &[usize]) -> bool {
     if shape.len() >= 3 && last.means(Meaning::Layer) {
         return false;
     }
-    // No table is of rank 4: `embed_data` may well be a convolution.
+    // No table has rank 4: `embed_data` may well be a convolution.
     if shape.len() >= 4 && roles::is_embedding(&last) && !last.means(Meaning::Position) {
         return false;
     }
     let parent = path.next();
     last.means(Meaning::Table)
         || roles::holds_embedding(&last)
-        // `ln1` of rank 2 is no convolution anyway.
+        // A weight of rank 2 is no convolution anyway.
         || (shape.len() >= 3 && roles::is_layer_norm(&last))
         || (shape.len() == 3 && last.means(Meaning::Bilinear))
         || (is_capsule_shaped(shape)
             && (roles::is_capsule(&last) || parent.as_ref().is_some_and(roles::is_capsule)))
 }
 
-/// A matrix for each pair of capsules; the convolutions among them have square kernels, or are 1 high or wide.
+/// A matrix for each pair of capsules; capsule networks' convolutions have square kernels, or kernels 1 high or wide.
 fn is_capsule_shaped(shape: &[usize]) -> bool {
     match *shape {
         [_, _, .., height, width] if height == width => width >= CAPSULE_SIDE,

@@ -1,4 +1,4 @@
-//! Tensors that look like the kernels of convolutions but have other names than PyTorch gives them.
+//! Tensors that look like the kernels of convolutions but are not named as PyTorch names them.
 
 use crate::checkpoint::Tensor;
 use crate::layers::name::Segment;
@@ -8,16 +8,16 @@ use crate::layers::words::Meaning;
 use super::axes::seems_kernels_last;
 use super::candidate::Candidate;
 
-/// How many names a warning gives.
-const SHOWN: usize = 3;
+/// Number of names that a warning lists.
+const MAX_NAMES: usize = 3;
 
-/// Shared beginnings shorter than this make no glob.
-const SHORTEST_BEGINNING: usize = 3;
+/// A shorter shared prefix makes no glob.
+const MIN_PREFIX: usize = 3;
 
-/// Kernels beside which nothing else has two extents of this size.
+/// Largest kernel extent that a shape alone is trusted to show.
 const LARGEST_KERNEL: usize = 16;
 
-/// Modules of Flax' attention, whose `kernel` of rank 3 is a projection to several heads.
+/// Modules of Flax's attention whose `kernel` of rank 3 projects to several heads.
 const PROJECTIONS: [&str; 9] = [
     "query",
     "key",
@@ -30,7 +30,7 @@ const PROJECTIONS: [&str; 9] = [
     "attention",
 ];
 
-/// What to say of a file in which more convolutions seem to have other names than are named `*.weight`.
+/// A warning if more tensors of other names look like convolutions than are named `*.weight`.
 pub(super) fn warning(tensors: &[Tensor], candidates: &[Candidate<'_>]) -> Option<Warning> {
     let mut taken = vec![false; tensors.len()];
     for candidate in candidates {
@@ -38,7 +38,7 @@ pub(super) fn warning(tensors: &[Tensor], candidates: &[Candidate<'_>]) -> Optio
     }
     let convolutions = candidates
         .iter()
-        .filter(|candidate| candidate.has_place() && !candidate.linear())
+        .filter(|candidate| candidate.is_layer() && !candidate.linear())
         .count();
     let free = || {
         let all = tensors.iter().zip(&taken);
@@ -59,7 +59,7 @@ pub(super) fn warning(tensors: &[Tensor], candidates: &[Candidate<'_>]) -> Optio
         return None;
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
-    let foreign = found
+    let kernels_last = found
         .iter()
         .filter(|tensor| seems_kernels_last(&tensor.shape, is_named(tensor)))
         .count();
@@ -67,16 +67,16 @@ pub(super) fn warning(tensors: &[Tensor], candidates: &[Candidate<'_>]) -> Optio
     Some(Warning::UnnamedKernels {
         names: names
             .iter()
-            .take(SHOWN)
+            .take(MAX_NAMES)
             .map(|&name| name.to_owned())
             .collect(),
         count: names.len(),
-        foreign,
+        kernels_last,
         glob: glob(&names),
     })
 }
 
-/// The last part of a name, without TensorFlow's number of an output.
+/// The module and the last part of a name, without TensorFlow's output number (`:0`).
 fn last(name: &str) -> (&str, &str) {
     let end = name.rfind(':').filter(|&colon| {
         let number = &name[colon + 1..];
@@ -87,7 +87,7 @@ fn last(name: &str) -> (&str, &str) {
         .map_or(("", name), |at| (&name[..at], &name[at + 1..]))
 }
 
-/// Names that Keras, Flax, TensorFlow and exports to ONNX give to kernels.
+/// Whether the name is one that Keras, Flax, TensorFlow or an export to ONNX gives to kernels.
 pub(super) fn is_named(tensor: &Tensor) -> bool {
     if tensor.name.starts_with("onnx::Conv") {
         return true;
@@ -107,7 +107,7 @@ pub(super) fn is_named(tensor: &Tensor) -> bool {
     is_kernel && (tensor.rank() > 3 || !PROJECTIONS.contains(&own))
 }
 
-/// Whether the shape is that of a convolution's kernels, and the name says nothing else.
+/// Whether the shape fits kernels of a convolution, and the name does not deny it.
 fn is_shaped(tensor: &Tensor) -> bool {
     let shape = tensor.shape.as_slice();
     let (module, last) = last(&tensor.name);
@@ -123,7 +123,7 @@ fn is_shaped(tensor: &Tensor) -> bool {
     shape.len() >= 4 && shape[0] > 1 && !says_other && (fits || seems_kernels_last(shape, false))
 }
 
-/// A glob that all the names fit: their shared end or beginning.
+/// A glob that matches all names, by their shared suffix or prefix.
 fn glob(names: &[&str]) -> Option<String> {
     let (&first, rest) = names.split_first()?;
     if rest.is_empty() {
@@ -143,10 +143,10 @@ fn glob(names: &[&str]) -> Option<String> {
     while !first.is_char_boundary(shared) {
         shared -= 1;
     }
-    (shared >= SHORTEST_BEGINNING).then(|| format!("{}*", escape(&first[..shared])))
+    (shared >= MIN_PREFIX).then(|| format!("{}*", escape(&first[..shared])))
 }
 
-/// What means something in a glob, or to a shell between quotes, becomes `?`, which any character fits.
+/// Replaces what is special in a glob, or to a shell between quotes, by `?`, which matches any character.
 fn escape(text: &str) -> String {
     text.replace(['*', '[', ']', '{', '}', '\\', '\'', '!', '\n'], "?")
 }

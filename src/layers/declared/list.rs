@@ -1,4 +1,4 @@
-//! A list of layers in order of execution, as a file, a flag or the metadata gives it.
+//! A list of layers in order of execution, from a file or the metadata.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,42 +22,41 @@ pub struct Declared {
     layers: Vec<DeclaredLayer>,
 }
 
-/// What is said of one layer. What is `None` is read off names and shapes.
+/// What a list declares about one layer. What is `None` is inferred from names and shapes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct DeclaredLayer {
     /// Name of its weight.
     pub name: String,
-    /// Its sort. [`Kind::Conv`] and [`Kind::Pointwise`] say that it is not transposed; the rest follows from groups and
-    /// extents.
+    /// [`Kind::Conv`] and [`Kind::Pointwise`] only say that it is not transposed; the rest follows from groups and extents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
     /// Groups of its input channels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub groups: Option<NonZeroUsize>,
-    /// Whether its kernels are classes or another output, and no features.
+    /// Whether its kernels are classes or another output, not features.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<bool>,
     /// Whether its outputs scale channels, as those of a squeeze-and-excite gate do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gate: Option<bool>,
-    /// The name of the layer of whose weight it is a copy: it takes no place in the order.
+    /// Name of the layer whose weight it copies; a copy has no position in the order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copy_of: Option<String>,
 }
 
 impl Declared {
-    /// The text of a `--layers` file: a JSON list whose items are weight names, or objects with `name` and any of `kind`,
+    /// Parses a `--layers` file: a JSON list whose items are weight names, or objects with `name` and any of `kind`,
     /// `groups`, `head`, `gate` and `copy_of`.
     ///
     /// # Errors
     ///
-    /// Where it is none; the message says at which line and column.
+    /// If the text is no such list; the message gives line and column.
     pub fn from_json(text: &str) -> Result<Self, Error> {
         Self::read(OrderSource::Declared, text)
     }
 
-    /// The text of an `--order` file: a weight name a line; blank lines and lines that start with `#` are skipped.
+    /// Parses an `--order` file: one weight name per line; blank lines and lines that start with `#` are skipped.
     pub fn from_order(text: &str) -> Self {
         let names = text.trim_start_matches('\u{feff}').lines().map(str::trim);
         let names = names.filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -71,7 +70,7 @@ impl Declared {
     ///
     /// # Errors
     ///
-    /// Where what stands there is no such list.
+    /// If the metadata's value is no such list.
     pub fn from_metadata(metadata: &BTreeMap<String, String>) -> Result<Option<Self>, Error> {
         let text = metadata.get(METADATA_KEY);
         text.map(|text| Self::read(OrderSource::Metadata, text))
@@ -88,7 +87,7 @@ impl Declared {
             })
     }
 
-    /// Where it was said.
+    /// Where the list comes from.
     pub fn source(&self) -> OrderSource {
         self.source
     }
@@ -98,14 +97,14 @@ impl Declared {
         &self.layers
     }
 
-    /// Names of copies, each with the name of the layer of which it is one. A checkpoint need not hold both.
+    /// Names of copies, each with the name of its original. A checkpoint need not hold both.
     pub fn copies(&self) -> impl Iterator<Item = (&str, &str)> {
         self.layers
             .iter()
             .filter_map(|layer| Some((layer.name.as_str(), layer.copy_of.as_deref()?)))
     }
 
-    /// What messages call it.
+    /// Its name in messages.
     pub(in crate::layers) fn origin(&self) -> &'static str {
         origin(self.source)
     }
@@ -134,7 +133,7 @@ impl DeclaredLayer {
     }
 }
 
-// What serde derives for an item with keys (`remote` leaves it as plain functions); a name alone stands for one with no more.
+// `remote` keeps serde's derived code as plain functions, for items with keys; a name alone is an item without others.
 
 impl Serialize for DeclaredLayer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -152,7 +151,7 @@ impl<'de> Deserialize<'de> for DeclaredLayer {
     }
 }
 
-/// Unlike serde's untagged enums, it keeps what is wrong with an item, and where.
+/// Unlike serde's untagged enums, it reports what is wrong with an item, and where.
 struct NameOrItem;
 
 impl<'de> Visitor<'de> for NameOrItem {

@@ -1,4 +1,4 @@
-//! What a user says of the layers: their order and, where names and shapes may not tell, what they are.
+//! What a list declares about the layers: their order and, where names and shapes leave it open, their properties.
 
 mod list;
 mod resolve;
@@ -14,7 +14,7 @@ use super::warning::Warning;
 pub use list::{Declared, METADATA_KEY};
 pub(super) use resolve::Resolved;
 
-/// The list that applies: the user's, or that of the metadata. A warning where the metadata says otherwise than the user.
+/// The list that applies: the user's, or else the metadata's; a warning if the metadata's differs from the user's.
 pub(super) fn choose<'a>(
     declared: Option<&'a Declared>,
     metadata: &BTreeMap<String, String>,
@@ -25,7 +25,7 @@ pub(super) fn choose<'a>(
     };
     let agrees = match of_file {
         Ok(of_file) => of_file.is_none_or(|of_file| of_file.layers() == declared.layers()),
-        // What cannot be read does not apply.
+        // An invalid list does not apply.
         Err(_) => false,
     };
     let flag = declared.origin();

@@ -1,4 +1,4 @@
-//! What is said of the layers, held against the tensors that there are.
+//! Matches declared layers to the tensors of a file, and checks them.
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
@@ -15,19 +15,19 @@ use crate::layers::near::near;
 use crate::layers::reason::Reason;
 use crate::layers::warning::Warning;
 
-/// A list whose names have been found; layers are indices into the candidates.
+/// A list whose names have been resolved to indices of candidates.
 #[derive(Debug, Default)]
 pub(in crate::layers) struct Resolved {
     /// The layers in the order in which they were listed, without copies.
     pub order: Vec<usize>,
-    /// Copies, each with the layer of which it is one.
+    /// Copies, each with its original.
     copies: Vec<(usize, usize)>,
-    said: HashMap<usize, Statement>,
+    properties: HashMap<usize, Properties>,
 }
 
-/// What is said of a layer, as far as its weight's shape allows.
+/// Declared properties of a layer, checked against its weight's shape.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::layers) struct Statement {
+pub(in crate::layers) struct Properties {
     kind: Option<Kind>,
     groups: Option<usize>,
     pub head: Option<bool>,
@@ -35,8 +35,8 @@ pub(in crate::layers) struct Statement {
 }
 
 impl Declared {
-    /// Finds the layers listed and checks what is said of them. Where that settles how a weight is laid out, its candidate is
-    /// changed: what comes out of it decides the places of others.
+    /// Finds the listed layers and checks what is declared about them. A declared layout changes the candidate, because its
+    /// output channels affect the order of others.
     pub(in crate::layers) fn resolve(
         &self,
         tensors: &[Tensor],
@@ -44,42 +44,42 @@ impl Declared {
         companions: &Companions<'_>,
     ) -> Result<Resolved, Error> {
         let origin = self.origin();
-        let places = self.places(tensors, candidates)?;
+        let indices = self.indices(tensors, candidates)?;
         let copies = self.copies_by_original()?;
         let mut resolved = Resolved::default();
         for layer in self.layers().iter().filter(|layer| layer.copy_of.is_none()) {
             let name = layer.name.as_str();
             let copies = copies.get(name).into_iter().flatten();
             let names = [name].into_iter().chain(copies.copied());
-            let mut present = names.filter_map(|name| Some((name, *places.get(name)?)));
+            let mut present = names.filter_map(|name| Some((name, *indices.get(name)?)));
             let Some((_, index)) = present.next() else {
                 let near = near(name, candidates.iter().map(name_in(tensors)));
                 let name = name.to_owned();
                 return Err(Error::OrderUnknown { origin, name, near });
             };
-            for (copy, place) in present {
-                if place == index {
+            for (copy, copy_index) in present {
+                if copy_index == index {
                     continue;
                 }
                 let tensor = |index: usize| &tensors[candidates[index].tensor];
-                let (own, other) = (tensor(place), tensor(index));
+                let (own, other) = (tensor(copy_index), tensor(index));
                 if (own.dtype, &own.shape) != (other.dtype, &other.shape) {
                     let original = other.name.clone();
                     return Err(
                         self.contradiction(copy, Contradiction::UnlikeOriginal { original })
                     );
                 }
-                resolved.copies.push((place, index));
+                resolved.copies.push((copy_index, index));
             }
-            if resolved.said.contains_key(&index) {
-                // By another name it has its place already.
+            if resolved.properties.contains_key(&index) {
+                // It is already listed by another name.
                 continue;
             }
             let candidate = &mut candidates[index];
-            let said = Statement::of(layer, candidate, companions.bias(candidate.module));
-            let said = said.map_err(|contradiction| self.contradiction(name, contradiction))?;
-            said.settle_layout(candidate);
-            resolved.said.insert(index, said);
+            let properties = Properties::of(layer, candidate, companions.bias(candidate.module))
+                .map_err(|contradiction| self.contradiction(name, contradiction))?;
+            properties.settle_layout(candidate);
+            resolved.properties.insert(index, properties);
             resolved.order.push(index);
         }
         Ok(resolved)
@@ -93,14 +93,14 @@ impl Declared {
         }
     }
 
-    /// Where the listed names are among the candidates. None is listed twice, and none is that of something else.
-    fn places(
+    /// Candidates by listed name. Fails if a name is listed twice or belongs to a tensor that is not a layer.
+    fn indices(
         &self,
         tensors: &[Tensor],
         candidates: &[Candidate<'_>],
     ) -> Result<HashMap<&str, usize>, Error> {
         let origin = self.origin();
-        // A candidate goes by all names of its weight; one of another network by its own.
+        // A candidate goes by all names of its weight, except those of other candidates.
         let copies = candidates
             .iter()
             .enumerate()
@@ -115,7 +115,7 @@ impl Declared {
             .map(|tensor| tensor.name.as_str())
             .filter(|name| !known.contains_key(name))
             .collect();
-        let mut places = HashMap::new();
+        let mut indices = HashMap::new();
         let mut seen = HashSet::new();
         for name in self.layers().iter().map(|layer| layer.name.as_str()) {
             if !seen.insert(name) {
@@ -127,14 +127,14 @@ impl Declared {
                 return Err(Error::OrderNotALayer { origin, name });
             }
             if let Some(&index) = known.get(name) {
-                places.insert(name, index);
+                indices.insert(name, index);
             }
         }
-        Ok(places)
+        Ok(indices)
     }
 
-    /// Names of copies, by that of the layer of which they are. A checkpoint may hold but some of the names of one weight
-    /// (safetensors' `save_model` keeps one): the first that is there stands for the layer.
+    /// Names of copies, by name of their original. A checkpoint may hold only some names of a weight (safetensors'
+    /// `save_model` keeps one): the first one present stands for the layer.
     fn copies_by_original(&self) -> Result<HashMap<&str, Vec<&str>>, Error> {
         let listed: HashMap<&str, &DeclaredLayer> = self
             .layers()
@@ -176,7 +176,7 @@ fn name_in<'a>(tensors: &'a [Tensor]) -> impl Fn(&Candidate<'_>) -> &'a str {
 }
 
 impl DeclaredLayer {
-    /// Whether all that is said of it is said of `original` too.
+    /// Whether `original` declares everything that it declares.
     fn adds_nothing_to(&self, original: &Self) -> bool {
         (self.kind.is_none() || self.kind == original.kind)
             && (self.groups.is_none() || self.groups == original.groups)
@@ -186,13 +186,13 @@ impl DeclaredLayer {
 }
 
 impl Resolved {
-    /// Tensors of the layers that are copies.
+    /// Tensors of the declared copies.
     pub fn copied_tensors(&self, candidates: &[Candidate<'_>]) -> HashSet<usize> {
         let copies = self.copies.iter();
         copies.map(|&(copy, _)| candidates[copy].tensor).collect()
     }
 
-    /// Leaves alone what is called a copy, but is not equal: without a place of its own, and with a warning.
+    /// Excludes declared copies that do not equal their original, and warns of each.
     pub fn mark_copies(&self, found: &mut [Layer]) -> Vec<Warning> {
         for &(copy, original) in &self.copies {
             let (kind, groups, kernels) = {
@@ -213,25 +213,25 @@ impl Resolved {
         warnings.collect()
     }
 
-    /// What is said of a layer: of one that is not listed, nothing.
-    pub fn said_of(&self, index: usize) -> Statement {
-        self.said.get(&index).copied().unwrap_or_default()
+    /// Declared properties of a layer; none if it is not listed.
+    pub fn properties_of(&self, index: usize) -> Properties {
+        self.properties.get(&index).copied().unwrap_or_default()
     }
 }
 
-impl Statement {
-    /// Whether it says what sort of layer it is.
+impl Properties {
+    /// Whether kind or groups are declared.
     pub fn settles_kind(self) -> bool {
         self.kind.is_some() || self.groups.is_some()
     }
 
-    /// What is said of a layer, if it can be so.
+    /// The declared properties, if the weight can have them.
     fn of(
         layer: &DeclaredLayer,
         candidate: &Candidate<'_>,
         bias: Option<usize>,
     ) -> Result<Self, Contradiction> {
-        let mut said = Self {
+        let mut properties = Self {
             kind: layer.kind,
             groups: layer.groups.map(NonZeroUsize::get),
             head: layer.head,
@@ -239,20 +239,21 @@ impl Statement {
         };
         if matches!(
             candidate.layout,
-            Layout::Foreign | Layout::Empty | Layout::Part
+            Layout::KernelsLast | Layout::Empty | Layout::ParametrisedPart
         ) {
-            // Its extents are not those of which kinds and groups speak.
-            return Ok(said);
+            // Kind and groups do not apply to such extents.
+            return Ok(properties);
         }
-        said.settle_groups(candidate, bias)?;
-        match said.groups {
-            Some(groups @ 2..) if candidate.linear() => Err(Contradiction::LinearGroups { groups }),
-            _ if candidate.linear() => Ok(said),
-            _ => said.check_groups(candidate, bias).map(|()| said),
+        properties.settle_groups(candidate, bias)?;
+        if !candidate.linear() {
+            properties.check_groups(candidate, bias)?;
+        } else if let Some(groups @ 2..) = properties.groups {
+            return Err(Contradiction::LinearGroups { groups });
         }
+        Ok(properties)
     }
 
-    /// The groups that a kind brings with it, if the weight can be of that kind.
+    /// Adds the groups that the kind implies; an error if the weight cannot be of that kind.
     fn settle_groups(
         &mut self,
         candidate: &Candidate<'_>,
@@ -290,7 +291,7 @@ impl Statement {
         Ok(())
     }
 
-    /// Whether a convolution's shape and bias allow its groups.
+    /// Checks the groups against a convolution's shape and bias.
     fn check_groups(
         &self,
         candidate: &Candidate<'_>,
@@ -300,7 +301,9 @@ impl Statement {
             (Some(kind), _) => kind == Kind::Transposed,
             (None, Layout::Transposed(_)) => true,
             // Nothing is known that the groups could contradict.
-            (None, Layout::Undecided | Layout::Misfit(_) | Layout::Parametrised) => return Ok(()),
+            (None, Layout::Undecided | Layout::BiasMismatch(_) | Layout::Parametrised) => {
+                return Ok(());
+            }
             (None, _) if self.groups.is_none() => return Ok(()),
             (None, _) => false,
         };
@@ -338,11 +341,17 @@ impl Statement {
         }
     }
 
-    /// Lays the weight out as is said. A parametrised one stays one: it cannot be merged, whatever it is.
+    /// Sets the declared layout. A parametrised weight keeps its own: it cannot be merged.
     fn settle_layout(self, candidate: &mut Candidate<'_>) {
         let layout = &mut candidate.layout;
         match (*layout, self.kind, self.groups) {
-            (Layout::Foreign | Layout::Empty | Layout::Part | Layout::Parametrised, ..) => {}
+            (
+                Layout::KernelsLast
+                | Layout::Empty
+                | Layout::ParametrisedPart
+                | Layout::Parametrised,
+                ..,
+            ) => {}
             (_, Some(Kind::Transposed), groups) => {
                 *layout = Layout::Transposed(groups.unwrap_or(1))
             }
@@ -352,20 +361,21 @@ impl Statement {
         }
     }
 
-    /// Kind and groups, from what is said and, for what is not, from what names and shapes told.
-    pub fn over(self, told: KindAndGroups, candidate: &Candidate<'_>) -> KindAndGroups {
-        if matches!(candidate.layout, Layout::Foreign | Layout::Empty) {
-            return told;
+    /// Kind and groups as declared or, where they are not, as inferred from names and shapes.
+    pub fn apply_to(self, inferred: KindAndGroups, candidate: &Candidate<'_>) -> KindAndGroups {
+        if matches!(candidate.layout, Layout::KernelsLast | Layout::Empty) {
+            return inferred;
         }
-        let (KindAndGroups::Known(told_kind, _)
-        | KindAndGroups::MaybeTransposed(told_kind)
+        let (KindAndGroups::Known(inferred_kind, _)
+        | KindAndGroups::MaybeTransposed(inferred_kind)
         | KindAndGroups::MaybeGrouped {
-            kind: told_kind, ..
-        }) = told;
+            kind: inferred_kind,
+            ..
+        }) = inferred;
         match (self.kind, self.groups) {
-            (None, None) => told,
+            (None, None) => inferred,
             (kind, Some(groups)) => {
-                let kind = match kind.unwrap_or(told_kind) {
+                let kind = match kind.unwrap_or(inferred_kind) {
                     Kind::Conv | Kind::Pointwise | Kind::Depthwise => {
                         if candidate.shape[1] == 1 && (groups > 1 || kind == Some(Kind::Depthwise))
                         {
@@ -378,7 +388,7 @@ impl Statement {
                 };
                 KindAndGroups::Known(kind, groups)
             }
-            (Some(Kind::Conv | Kind::Pointwise), None) => match told {
+            (Some(Kind::Conv | Kind::Pointwise), None) => match inferred {
                 KindAndGroups::MaybeGrouped { channels, .. } if candidate.shape[1] > 1 => {
                     KindAndGroups::MaybeGrouped {
                         kind: dense(candidate),

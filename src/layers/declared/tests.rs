@@ -37,13 +37,13 @@ fn layers(shapes: &[(&str, &[usize])], list: &str) -> Result<Layers, Error> {
     )
 }
 
-/// The one layer, of this shape and bias, of which this is said.
-fn one(shape: &[usize], bias: Option<usize>, said: &str) -> Result<Layer, Error> {
+/// The only layer of a file, of this shape and bias, declared with these keys.
+fn one(shape: &[usize], bias: Option<usize>, keys: &str) -> Result<Layer, Error> {
     let bias = bias.map(|length| [length]);
     let mut shapes: Vec<(&str, &[usize])> = vec![("x.weight", shape)];
     shapes.extend(bias.iter().map(|bias| ("x.bias", bias.as_slice())));
-    let found = layers(&shapes, &format!(r#"[{{"name":"x.weight",{said}}}]"#))?;
-    assert!(found.warnings.is_empty(), "{said}: {:?}", found.warnings);
+    let found = layers(&shapes, &format!(r#"[{{"name":"x.weight",{keys}}}]"#))?;
+    assert!(found.warnings.is_empty(), "{keys}: {:?}", found.warnings);
     Ok(found.layers[0].clone())
 }
 
@@ -71,7 +71,7 @@ fn items_are_names_or_objects() {
     };
     assert_eq!(list.layers()[1..3], [DeclaredLayer::named("b"), c]);
     assert_eq!(list.copies().collect::<Vec<_>>(), [("d", "c")]);
-    // What is nothing but a name is written as one.
+    // An item with only a name is written as a string.
     let written = serde_json::to_string(&list).unwrap();
     assert_eq!(written, text.replace(r#"{"name":"b"}"#, r#""b""#));
     let of_file = Declared::from_metadata(&metadata(&written))
@@ -83,7 +83,7 @@ fn items_are_names_or_objects() {
 }
 
 #[test]
-fn what_is_no_list_is_refused_with_its_place() {
+fn an_invalid_list_is_refused_with_its_position() {
     for (text, words) in [
         ("", "line 1"),
         ("{}", "line 1"),
@@ -136,8 +136,8 @@ fn names_are_found_once_each() {
 
 #[test]
 fn kinds_and_groups_are_as_declared() {
-    // Shape, length of the bias, what is said → kind, groups, kernels.
-    for (shape, bias, said, expected) in [
+    // Shape, length of the bias, declared keys → kind, groups, kernels.
+    for (shape, bias, keys, expected) in [
         (&[8, 4, 3, 3][..], None, r#""groups":2"#, (Kind::Conv, 2, 8)),
         (
             &[8, 4, 1, 1],
@@ -209,19 +209,19 @@ fn kinds_and_groups_are_as_declared() {
             (Kind::Linear, 1, 8),
         ),
     ] {
-        let layer = one(shape, bias, said).unwrap();
+        let layer = one(shape, bias, keys).unwrap();
         assert_eq!(
             (layer.kind, layer.groups, layer.kernels),
             expected,
-            "{shape:?} {said}"
+            "{shape:?} {keys}"
         );
-        assert_eq!(layer.reason, None, "{shape:?} {said}");
+        assert_eq!(layer.reason, None, "{shape:?} {keys}");
     }
 }
 
 #[test]
 fn what_shapes_contradict_is_refused() {
-    for (shape, bias, said, words) in [
+    for (shape, bias, keys, words) in [
         (
             &[8, 4, 3, 3][..],
             None,
@@ -287,17 +287,17 @@ fn what_shapes_contradict_is_refused() {
             "transposed convolution",
         ),
     ] {
-        let error = one(shape, bias, said).unwrap_err();
+        let error = one(shape, bias, keys).unwrap_err();
         let message = error.to_string();
         assert!(matches!(error, Error::Contradiction { .. }), "{message}");
         assert!(message.contains("`x.weight`"), "{message}");
-        assert!(message.contains(words), "{said}: {message}");
+        assert!(message.contains(words), "{keys}: {message}");
     }
 }
 
 #[test]
 fn heads_and_gates_are_as_declared() {
-    let reason = |said| one(&[8, 4, 1, 1], None, said).unwrap().reason;
+    let reason = |keys| one(&[8, 4, 1, 1], None, keys).unwrap().reason;
     assert_eq!(reason(r#""head":true"#), Some(Reason::Head));
     assert_eq!(reason(r#""gate":true"#), Some(Reason::SqueezeExcite));
     let shapes: [(&str, &[usize]); 3] = [
@@ -322,13 +322,13 @@ fn heads_and_gates_are_as_declared() {
 }
 
 #[test]
-fn a_layer_that_is_listed_needs_no_name_of_a_layer() {
+fn a_listed_layer_may_have_any_name() {
     let found = layers(&[("onnx::Conv_57", &[8, 4, 3, 3])], r#"["onnx::Conv_57"]"#).unwrap();
     assert_eq!(found.layers[0].reason, None);
 }
 
 #[test]
-fn copies_take_no_place() {
+fn copies_have_no_depth() {
     let shape: &[usize] = &[8, 8, 3, 3];
     let shapes = [
         ("a.weight", shape),
@@ -337,32 +337,32 @@ fn copies_take_no_place() {
     ];
     let list =
         r#"["c.weight",{"name":"a.weight","copy_of":"c.weight"},{"name":"b.weight","groups":2}]"#;
-    let places = |found: Layers| -> Vec<(String, Option<usize>, Option<Reason>)> {
-        let place = |layer: Layer| (layer.name, layer.depth, layer.reason);
-        found.layers.into_iter().map(place).collect()
+    let rows = |found: Layers| -> Vec<(String, Option<usize>, Option<Reason>)> {
+        let row = |layer: Layer| (layer.name, layer.depth, layer.reason);
+        found.layers.into_iter().map(row).collect()
     };
-    let place = |name: &str, depth, reason| (name.to_owned(), depth, reason);
+    let row = |name: &str, depth, reason| (name.to_owned(), depth, reason);
     let (b, c) = (
-        place("b.weight", Some(2), None),
-        place("c.weight", Some(1), None),
+        row("b.weight", Some(2), None),
+        row("c.weight", Some(1), None),
     );
     let found = layers(&shapes, list).unwrap();
-    // Nobody has found their values to be equal.
+    // Their values have not been compared.
     let unequal = Warning::UnequalCopy {
         name: "a.weight".to_owned(),
         original: "c.weight".to_owned(),
     };
     assert_eq!(found.warnings, [unequal]);
-    let a = place("a.weight", None, Some(Reason::Excluded));
-    assert_eq!(places(found), [c.clone(), b.clone(), a]);
-    // A checkpoint may hold but one of the names.
-    assert_eq!(places(layers(&shapes[1..], list).unwrap()), [c, b.clone()]);
+    let a = row("a.weight", None, Some(Reason::Excluded));
+    assert_eq!(rows(found), [c.clone(), b.clone(), a]);
+    // A checkpoint may hold only one of the names.
+    assert_eq!(rows(layers(&shapes[1..], list).unwrap()), [c, b.clone()]);
     let found = layers(&shapes[..2], list).unwrap();
-    assert_eq!(places(found), [place("a.weight", Some(1), None), b]);
+    assert_eq!(rows(found), [row("a.weight", Some(1), None), b]);
 }
 
 #[test]
-fn what_can_be_no_copy_is_refused() {
+fn impossible_copies_are_refused() {
     let shapes: [(&str, &[usize]); 3] = [
         ("a.weight", &[8, 8, 3, 3]),
         ("b.weight", &[8, 8, 3, 3]),

@@ -1,7 +1,7 @@
 //! The atlas: facts about the convolutions of public networks, made by `fixtures/atlas/make.py`.
 //!
-//! It holds no names of layers: a network is found by a fingerprint of the set of its module paths, and its facts stand
-//! in the byte order of those paths. So an entry costs a few bytes a layer, and none is read unless its fingerprint is met.
+//! It holds no names of layers: a network is found by a fingerprint of the set of its module paths, and its layers are in
+//! byte order of those paths. So an entry takes a few bytes per layer, and is decoded only if its fingerprint matches.
 
 use std::io::Read;
 
@@ -29,7 +29,7 @@ impl Fingerprint {
     }
 }
 
-/// What sort of layer a weight of a known network belongs to.
+/// The kinds that the atlas distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AtlasKind {
     /// An ordinary, pointwise or grouped convolution.
@@ -38,12 +38,12 @@ pub(super) enum AtlasKind {
     Transposed,
 }
 
-/// What is known of one weight.
+/// One convolution of a known network.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fact {
-    /// Its turn among the network's convolutions, from 0; `None` if a forward pass does not run it.
-    pub place: Option<usize>,
-    pub sort: AtlasKind,
+pub(super) struct AtlasLayer {
+    /// Its index in the forward pass, from 0; `None` if the forward pass does not run it.
+    pub forward_index: Option<usize>,
+    pub kind: AtlasKind,
     pub groups: usize,
     /// The first two extents of the stored weight.
     pub extents: [usize; 2],
@@ -59,16 +59,16 @@ pub(super) struct Fact {
 pub(super) struct Entry {
     /// Library and model: `torchvision resnet50`.
     pub title: String,
-    /// By the byte order of the weights' module paths.
-    pub facts: Vec<Fact>,
+    /// In byte order of their module paths.
+    pub layers: Vec<AtlasLayer>,
 }
 
-/// The networks with this fingerprint; several where the same names stand for different shapes.
+/// The networks with this fingerprint; several if they have the same names but other shapes.
 pub(super) fn entries(fingerprint: Fingerprint) -> Vec<Entry> {
     Atlas::new(ATLAS).map_or_else(Vec::new, |atlas| atlas.entries(fingerprint))
 }
 
-/// An atlas in its file format, which make.py describes.
+/// An atlas in its file format, which `fixtures/atlas/make.py` describes.
 struct Atlas<'a> {
     records: &'a [u8],
     blocks: &'a [u8],
@@ -127,7 +127,7 @@ impl<'a> Atlas<'a> {
     }
 }
 
-/// The entry of this number in a block.
+/// The entry of this index in a block.
 fn nth(block: &str, number: usize) -> Option<Entry> {
     let mut lines = block.lines();
     for _ in 0..number {
@@ -135,10 +135,10 @@ fn nth(block: &str, number: usize) -> Option<Entry> {
         lines.nth(count.checked_sub(1)?)?;
     }
     let (title, count) = title(lines.next()?)?;
-    let facts: Vec<Fact> = lines.take(count).map_while(fact).collect();
-    (facts.len() == count).then(|| Entry {
+    let layers: Vec<AtlasLayer> = lines.take(count).map_while(layer).collect();
+    (layers.len() == count).then(|| Entry {
         title: title.to_owned(),
-        facts,
+        layers,
     })
 }
 
@@ -147,10 +147,10 @@ fn title(line: &str) -> Option<(&str, usize)> {
     Some((title, count.parse().ok()?))
 }
 
-fn fact(line: &str) -> Option<Fact> {
+fn layer(line: &str) -> Option<AtlasLayer> {
     let mut fields = line.split('\t');
-    let place = fields.next()?;
-    let sort = match fields.next()? {
+    let forward_index = fields.next()?;
+    let kind = match fields.next()? {
         "c" => AtlasKind::Convolution,
         "d" => AtlasKind::Depthwise,
         "t" => AtlasKind::Transposed,
@@ -159,9 +159,9 @@ fn fact(line: &str) -> Option<Fact> {
     let mut number = || fields.next()?.parse().ok();
     let (groups, out, reads) = (number()?, number()?, number()?);
     let flags = fields.next().unwrap_or_default();
-    Some(Fact {
-        place: place.parse().ok(),
-        sort,
+    Some(AtlasLayer {
+        forward_index: forward_index.parse().ok(),
+        kind,
         groups,
         extents: [out, reads],
         at_input: flags.contains('i'),
@@ -187,11 +187,14 @@ mod tests {
             let same = records.iter().filter(|other| other[..16] == record[..16]);
             assert_eq!(found.len(), same.count());
             for entry in found {
-                let mut places: Vec<usize> =
-                    entry.facts.iter().filter_map(|fact| fact.place).collect();
-                places.sort_unstable();
+                let mut indices: Vec<usize> = entry
+                    .layers
+                    .iter()
+                    .filter_map(|layer| layer.forward_index)
+                    .collect();
+                indices.sort_unstable();
                 assert!(
-                    places.iter().copied().eq(0..places.len()),
+                    indices.iter().copied().eq(0..indices.len()),
                     "{}",
                     entry.title
                 );

@@ -1,31 +1,31 @@
-//! Whether a file's weights are those of a known network, at whatever width.
+//! Whether a file's weights are those of a known network, at any width.
 
 use std::collections::HashMap;
 
-use super::atlas::{AtlasKind, Entry, Fact};
+use super::atlas::{AtlasKind, AtlasLayer, Entry};
 
-/// A weight of the file: its shape, whose rank is at least 3.
+/// Shape of a weight, whose rank is at least 3.
 pub(super) type Shape<'a> = &'a [usize];
 
-/// The groups of each weight, if the file is the known network in some width: its channel counts are the known ones under
-/// a renaming (64 → 48, 128 → 96, …). What the network's input and its classes set is left out of the comparison.
+/// The groups of each weight, if the file is the known network at some width: one mapping of channel counts (64 → 48, 128 →
+/// 96, …) turns the known shapes into the file's. Counts that the network's input or classes set are not compared.
 pub(super) fn groups(entry: &Entry, shapes: &[Shape<'_>]) -> Option<Vec<usize>> {
-    if entry.facts.len() != shapes.len() {
+    if entry.layers.len() != shapes.len() {
         return None;
     }
     let mut widths = Widths::default();
     let mut groups = Vec::with_capacity(shapes.len());
-    for (fact, shape) in entry.facts.iter().zip(shapes) {
+    for (layer, shape) in entry.layers.iter().zip(shapes) {
         let is_point = shape[2..].iter().all(|&extent| extent == 1);
-        if fact.point != is_point {
+        if layer.point != is_point {
             return None;
         }
-        groups.push(match fact.sort {
-            AtlasKind::Convolution if fact.groups == 1 => 1,
-            AtlasKind::Transposed => fact.groups,
+        groups.push(match layer.kind {
+            AtlasKind::Convolution if layer.groups == 1 => 1,
+            AtlasKind::Transposed => layer.groups,
             AtlasKind::Depthwise => {
-                // As many kernels a channel as are known.
-                let multiple = fact.extents[0].checked_div(fact.groups)?.max(1);
+                // The known depth multiplier.
+                let multiple = layer.extents[0].checked_div(layer.groups)?.max(1);
                 if shape[1] != 1 || !shape[0].is_multiple_of(multiple) {
                     return None;
                 }
@@ -35,18 +35,18 @@ pub(super) fn groups(entry: &Entry, shapes: &[Shape<'_>]) -> Option<Vec<usize>> 
             AtlasKind::Convolution => 0,
         });
     }
-    // The dense layers say what the widths are; from those follow the groups of the others.
+    // The dense layers give the widths, and the widths give the groups of the others.
     for is_grouped in [false, true] {
-        for ((fact, shape), groups) in entry.facts.iter().zip(shapes).zip(&mut groups) {
+        for ((layer, shape), groups) in entry.layers.iter().zip(shapes).zip(&mut groups) {
             if (*groups == 0) != is_grouped {
                 continue;
             }
             if is_grouped {
-                *groups = widths.groups(fact, shape)?;
+                *groups = widths.groups(layer, shape)?;
             }
-            let known = channels(fact.sort, fact.extents, fact.groups)?;
-            let own = channels(fact.sort, [shape[0], shape[1]], *groups)?;
-            let is_free = |side: usize| (side == 0 && fact.at_input) || (side == 1 && fact.head);
+            let known = channels(layer.kind, layer.extents, layer.groups)?;
+            let own = channels(layer.kind, [shape[0], shape[1]], *groups)?;
+            let is_free = |side: usize| (side == 0 && layer.at_input) || (side == 1 && layer.head);
             for side in 0..2 {
                 if !is_free(side) && !widths.agree(known[side], own[side]) {
                     return None;
@@ -57,51 +57,51 @@ pub(super) fn groups(entry: &Entry, shapes: &[Shape<'_>]) -> Option<Vec<usize>> 
     Some(groups)
 }
 
-/// The groups of each weight, if names alone tell them: the widths may be any (a U-Net's whose channels are capped), but
-/// each layer looks like what it is in all known networks of these names, which have it in one group or depthwise.
+/// The groups of each weight, if names alone determine them: all known networks of these names agree on each layer's kind,
+/// depthwise or in one group, and its shape fits that. Widths may be any (a U-Net's with capped channels).
 pub(super) fn groups_by_names(entries: &[Entry], shapes: &[Shape<'_>]) -> Option<Vec<usize>> {
     let (first, others) = entries.split_first()?;
-    if first.facts.len() != shapes.len() {
+    if first.layers.len() != shapes.len() {
         return None;
     }
-    let layers = first.facts.iter().zip(shapes).enumerate();
-    let groups = layers.map(|(at, (fact, shape))| {
+    let layers = first.layers.iter().zip(shapes).enumerate();
+    let groups = layers.map(|(at, (layer, shape))| {
         let is_point = shape[2..].iter().all(|&extent| extent == 1);
         let agree = others.iter().all(|other| {
-            other.facts.get(at).is_some_and(|other| {
-                (other.sort, other.groups == 1, other.point)
-                    == (fact.sort, fact.groups == 1, fact.point)
+            other.layers.get(at).is_some_and(|other| {
+                (other.kind, other.groups == 1, other.point)
+                    == (layer.kind, layer.groups == 1, layer.point)
             })
         });
-        match fact.sort {
+        match layer.kind {
             _ if !agree => None,
-            _ if fact.point != is_point => None,
+            _ if layer.point != is_point => None,
             AtlasKind::Depthwise => {
-                let multiple = fact.extents[0].checked_div(fact.groups)?.max(1);
+                let multiple = layer.extents[0].checked_div(layer.groups)?.max(1);
                 (shape[1] == 1 && shape[0].is_multiple_of(multiple)).then(|| shape[0] / multiple)
             }
-            AtlasKind::Convolution if fact.groups == 1 => {
-                (shape[1] > 1 || shape[0] == 1 || fact.at_input || fact.extents[1] == 1)
+            AtlasKind::Convolution if layer.groups == 1 => {
+                (shape[1] > 1 || shape[0] == 1 || layer.at_input || layer.extents[1] == 1)
                     .then_some(1)
             }
-            AtlasKind::Transposed if fact.groups == 1 => Some(1),
+            AtlasKind::Transposed if layer.groups == 1 => Some(1),
             AtlasKind::Convolution | AtlasKind::Transposed => None,
         }
     });
     groups.collect()
 }
 
-/// Channels that a layer reads and gives.
-fn channels(sort: AtlasKind, extents: [usize; 2], groups: usize) -> Option<[usize; 2]> {
+/// Input and output channels of a layer.
+fn channels(kind: AtlasKind, extents: [usize; 2], groups: usize) -> Option<[usize; 2]> {
     let [first, second] = extents;
     let second = second.checked_mul(groups)?;
-    Some(match sort {
+    Some(match kind {
         AtlasKind::Transposed => [first, second],
         _ => [second, first],
     })
 }
 
-/// The file's channel count for each one known.
+/// Maps each known channel count to the file's.
 #[derive(Default)]
 struct Widths(HashMap<usize, usize>);
 
@@ -111,12 +111,12 @@ impl Widths {
     }
 
     /// The groups of a layer that is grouped in the known network.
-    fn groups(&self, fact: &Fact, shape: Shape<'_>) -> Option<usize> {
-        let known = fact.extents[1].checked_mul(fact.groups)?;
+    fn groups(&self, layer: &AtlasLayer, shape: Shape<'_>) -> Option<usize> {
+        let known = layer.extents[1].checked_mul(layer.groups)?;
         let groups = match self.0.get(&known) {
             Some(own) if own.is_multiple_of(shape[1]) => own / shape[1],
             Some(_) => return None,
-            None => fact.groups,
+            None => layer.groups,
         };
         (groups > 0 && shape[0].is_multiple_of(groups)).then_some(groups)
     }
@@ -126,10 +126,10 @@ impl Widths {
 mod tests {
     use super::*;
 
-    fn fact(sort: AtlasKind, groups: usize, extents: [usize; 2]) -> Fact {
-        Fact {
-            place: Some(0),
-            sort,
+    fn layer(kind: AtlasKind, groups: usize, extents: [usize; 2]) -> AtlasLayer {
+        AtlasLayer {
+            forward_index: Some(0),
+            kind,
             groups,
             extents,
             at_input: false,
@@ -140,22 +140,22 @@ mod tests {
     }
 
     fn entry() -> Entry {
-        let stem = Fact {
+        let stem = AtlasLayer {
             at_input: true,
-            ..fact(AtlasKind::Convolution, 1, [64, 3])
+            ..layer(AtlasKind::Convolution, 1, [64, 3])
         };
-        let head = Fact {
+        let head = AtlasLayer {
             head: true,
-            ..fact(AtlasKind::Convolution, 1, [10, 128])
+            ..layer(AtlasKind::Convolution, 1, [10, 128])
         };
         Entry {
             title: "a net".to_owned(),
-            facts: vec![
+            layers: vec![
                 stem,
-                fact(AtlasKind::Depthwise, 64, [64, 1]),
-                fact(AtlasKind::Convolution, 32, [128, 2]),
-                fact(AtlasKind::Transposed, 1, [128, 64]),
-                fact(AtlasKind::Convolution, 1, [128, 64]),
+                layer(AtlasKind::Depthwise, 64, [64, 1]),
+                layer(AtlasKind::Convolution, 32, [128, 2]),
+                layer(AtlasKind::Transposed, 1, [128, 64]),
+                layer(AtlasKind::Convolution, 1, [128, 64]),
                 head,
             ],
         }

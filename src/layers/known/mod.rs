@@ -1,7 +1,7 @@
-//! Networks that are known from their libraries: order, kinds and groups as their modules really run.
+//! Networks known from public libraries, with order, kinds and groups as their forward pass has them.
 //!
-//! A network is recognised by the set of its convolutions' module paths, below whatever prefix (a known encoder in
-//! somebody's decoder), and by shapes that are the known ones at some width.
+//! A network is recognised by the set of its convolutions' module paths below any prefix (a known encoder in another
+//! network), and by shapes that equal the known ones at some width.
 
 mod atlas;
 mod fit;
@@ -11,36 +11,36 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use super::candidates::Candidate;
-use atlas::{AtlasKind, Entry, Fact, Fingerprint};
+use atlas::{AtlasKind, AtlasLayer, Entry, Fingerprint};
 
-/// Fewer layers are too little to know a network by: `0`, `2` and `4` are the convolutions of many.
+/// Fewer layers do not identify a network: many have convolutions `0`, `2` and `4`.
 const MIN_LAYERS: usize = 8;
 
-/// With names that hold letters, so few are enough if they are all that the file has.
+/// Enough layers if all their names have letters and the file has no other convolutions.
 const MIN_NAMED_LAYERS: usize = 3;
 
-/// A network of the file, or a part of one, that is known from its library.
+/// A network, or a part of one, that was recognised in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Recognised {
     /// Path of its root module, empty for the file's own.
     pub root: String,
     /// Library and model: `torchvision resnet50`. Where several models have the same layers, one of them.
     pub title: String,
-    /// How many of the file's convolutions are its.
+    /// Number of its convolutions in the file.
     pub convolutions: usize,
 }
 
-/// A known network in the file.
+/// A known network that was found in the file.
 #[derive(Clone, Debug)]
 pub(super) struct KnownNetwork {
     /// Path of its root, empty for the file's.
     pub root: String,
     pub title: String,
-    /// Its layers by candidate, in order of execution; those that a forward pass does not run come last.
+    /// Its layers by candidate, in order of execution; layers that the forward pass does not run come last.
     pub layers: Vec<(usize, KnownLayer)>,
 }
 
-/// What is known of a layer.
+/// What the atlas says about a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct KnownLayer {
     pub is_transposed: bool,
@@ -50,7 +50,7 @@ pub(super) struct KnownLayer {
 }
 
 impl KnownNetwork {
-    /// What is said of it.
+    /// What the user is told about it.
     pub fn recognised(&self) -> Recognised {
         Recognised {
             root: self.root.clone(),
@@ -68,8 +68,7 @@ impl KnownNetwork {
     }
 }
 
-/// The known networks among some candidates, which stand in order of their names. Of networks within each other the
-/// largest is taken.
+/// The known networks among the `chosen` candidates. Of nested networks, it takes the largest.
 pub(super) fn find(
     candidates: &[Candidate<'_>],
     chosen: &dyn Fn(usize) -> bool,
@@ -100,7 +99,7 @@ struct PrefixGroup<'a> {
     members: Vec<usize>,
 }
 
-/// The sets of layers below every prefix.
+/// The layers below each prefix.
 fn prefix_groups<'a>(
     candidates: &[Candidate<'a>],
     members: &[usize],
@@ -136,14 +135,14 @@ impl PrefixGroup<'_> {
                 && members.all(|&index| self.has_letters(candidates, index)))
     }
 
-    /// Whether a layer is called more than a number.
+    /// Whether a layer's path below the root has a letter.
     fn has_letters(&self, candidates: &[Candidate<'_>], index: usize) -> bool {
         candidates[index].module[self.root.len()..]
             .bytes()
             .any(|byte| byte.is_ascii_alphabetic())
     }
 
-    /// The known network that these layers are; `None` too where several fit that run in different orders.
+    /// The known network that these layers form; `None` also if several fit that differ in order, kinds or groups.
     fn known(&self, candidates: &[Candidate<'_>]) -> Option<KnownNetwork> {
         let extents: Vec<Vec<usize>> = self
             .members
@@ -177,12 +176,12 @@ impl PrefixGroup<'_> {
         if others.iter().all(same) {
             return Some(first.clone());
         }
-        // Shapes that are known to the number say more than shapes at some width.
+        // Networks whose shapes are equal come before those that fit at another width.
         let is_exact = |(entry, _): &&(&Entry, Vec<usize>)| {
-            let mut pairs = entry.facts.iter().zip(&shapes);
-            pairs.all(|(fact, shape)| {
-                (fact.at_input || fact.extents[1] == shape[1])
-                    && (fact.head || fact.extents[0] == shape[0])
+            let mut pairs = entry.layers.iter().zip(&shapes);
+            pairs.all(|(layer, shape)| {
+                (layer.at_input || layer.extents[1] == shape[1])
+                    && (layer.head || layer.extents[0] == shape[0])
             })
         };
         let mut exact = fitting
@@ -196,25 +195,25 @@ impl PrefixGroup<'_> {
     }
 
     fn network(&self, entry: &Entry, groups: &[usize]) -> KnownNetwork {
-        let mut layers: Vec<(&Fact, usize, usize)> = entry
-            .facts
+        let mut layers: Vec<(&AtlasLayer, usize, usize)> = entry
+            .layers
             .iter()
             .zip(&self.members)
             .zip(groups)
-            .map(|((fact, &index), &groups)| (fact, index, groups))
+            .map(|((layer, &index), &groups)| (layer, index, groups))
             .collect();
-        layers.sort_by_key(|(fact, ..)| fact.place.unwrap_or(usize::MAX));
+        layers.sort_by_key(|(layer, ..)| layer.forward_index.unwrap_or(usize::MAX));
         KnownNetwork {
             root: self.root.to_owned(),
             title: entry.title.clone(),
             layers: layers
                 .into_iter()
-                .map(|(fact, index, groups)| {
+                .map(|(layer, index, groups)| {
                     let layer = KnownLayer {
-                        is_transposed: fact.sort == AtlasKind::Transposed,
+                        is_transposed: layer.kind == AtlasKind::Transposed,
                         groups,
-                        is_gate: fact.gate,
-                        is_head: fact.head,
+                        is_gate: layer.gate,
+                        is_head: layer.head,
                     };
                     (index, layer)
                 })

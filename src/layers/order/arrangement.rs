@@ -1,4 +1,4 @@
-//! Modules in their order, and what of that is open.
+//! Modules in order, and the ties among them.
 
 use crate::layers::roles::Role;
 
@@ -7,7 +7,7 @@ use crate::layers::roles::Role;
 pub(super) enum FlowPath {
     /// On the main path.
     Main,
-    /// Scales the channels of what it is given; the main path's counts pass by it.
+    /// Scales channels of the main path, and does not change their number.
     Gate,
     /// Around the main path: reads the parent's input.
     Shortcut,
@@ -35,14 +35,14 @@ impl Placed {
     }
 }
 
-/// Two modules of which the first was placed before the second by nothing but a convention of names or the alphabet.
+/// Two modules whose order only a naming convention or the alphabet decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tie {
     pub first: usize,
     pub second: usize,
 }
 
-/// The order of the modules within one, and what of it could as well be the other way round.
+/// The order of the modules within one, and the pairs that may run in either order.
 #[derive(Debug, Default)]
 pub(super) struct Arrangement {
     pub placed: Vec<Placed>,

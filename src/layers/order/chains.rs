@@ -43,21 +43,21 @@ pub(super) fn chains(
 fn sort_by_numbers(modules: &Modules<'_>, chain: &mut [Item]) {
     chain.sort_by(|a, b| {
         let (first, second) = (modules.segment(a.node), modules.segment(b.node));
-        // CSPNet's `conv_transition_b` closes a branch, `conv_transition` all.
+        // CSPNet's `conv_transition_b` ends a branch, `conv_transition` joins all.
         let joins_all = |segment| roles::is_merge(segment) && segment.ordinal.is_empty();
-        // `conv_h` and `conv_w` beside `conv1` come behind it.
+        // `conv_h` and `conv_w` come after a sibling `conv1`.
         let is_lettered =
             |segment: &Segment| matches!(segment.ordinal[..], [(0, letter)] if letter != '\0');
         joins_all(first)
             .cmp(&joins_all(second))
             .then_with(|| is_lettered(first).cmp(&is_lettered(second)))
             .then_with(|| first.ordinal.cmp(&second.ordinal))
-            .then_with(|| roles::steers(second).cmp(&roles::steers(first)))
+            .then_with(|| roles::is_offset(second).cmp(&roles::is_offset(first)))
             .then_with(|| first.natural(second))
     });
 }
 
-/// An unnumbered module beside `conv1` and `conv3` stands where `conv2` would (Res2Net, bottleneck attention).
+/// An unnumbered module beside `conv1` and `conv3` takes the position of `conv2` (Res2Net, bottleneck attention).
 fn fill_gap(modules: &Modules<'_>, chains: &mut BTreeMap<Key<'_>, Vec<Item>>) {
     let is_body = |(role, ..): &Key<'_>| *role == Role::Body;
     let body: Vec<Key<'_>> = chains.keys().copied().filter(is_body).collect();

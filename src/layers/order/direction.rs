@@ -1,12 +1,12 @@
-//! Which way round a chain of modules runs: by its numbers as a rule, against them in decoders and where only its last member
-//! reads the input; and, where modules have two numbers, by which of them.
+//! The direction of a chain of modules: usually that of its numbers, possibly the reverse in decoders and where only the
+//! last member reads the input; and, for modules with two numbers, which of them counts first.
 
 use super::flow::{Flow, Supply};
 use super::items::{Chain, Item};
 use super::modules::Modules;
 use crate::layers::roles::Role;
 
-/// Turns a chain round by its first numbers: `dec_2_a`, `dec_2_b`, `dec_1_a`, `dec_1_b`.
+/// Reverses a chain by its first numbers: `dec_2_a`, `dec_2_b`, `dec_1_a`, `dec_1_b`.
 pub(super) fn reverse(modules: &Modules<'_>, chain: &mut Chain) {
     let number = |item: &Item| match modules.segment(item.node).ordinal[..] {
         [letter @ (0, 'a'..)] => Some(letter),
@@ -18,14 +18,14 @@ pub(super) fn reverse(modules: &Modules<'_>, chain: &mut Chain) {
         .sort_by_key(|item| std::cmp::Reverse(number(item)));
 }
 
-/// Whether chains may run from their last number to their first: a decoder's, and one at the network's input of which
-/// only the last member can read that.
+/// Whether chains may run from their last number to their first: a decoder's, and one at the network's input if only its
+/// last member can read that.
 pub(super) fn may_run_backward(modules: &Modules<'_>, chains: &[Chain], flow: &Flow) -> bool {
     let reads_input = |item: &Item| {
         let mut entry = modules.ends(item.node).entry.iter();
         entry.any(|channels| flow.latest.contains(channels))
     };
-    // All layers of the last number are its first.
+    // In reverse, all modules of the last number come first.
     let number = |item: &Item| modules.segment(item.node).ordinal.first().copied();
     let only_last_reads_input = |items: &[Item]| {
         let last = items.last().and_then(number);
@@ -33,7 +33,7 @@ pub(super) fn may_run_backward(modules: &Modules<'_>, chains: &[Chain], flow: &F
             items.iter().partition(|item| number(item) == last);
         flow.at_input && ends.into_iter().any(reads_input) && !others.into_iter().any(reads_input)
     };
-    // The plain numbers of an `nn.Sequential` are its order.
+    // Plain numbers are the order of an `nn.Sequential`.
     let is_decoder = |item: &Item| {
         item.role == Role::Decoder
             || (modules.in_decoder[item.list] && !modules.segment(item.node).is_number())
@@ -43,8 +43,8 @@ pub(super) fn may_run_backward(modules: &Modules<'_>, chains: &[Chain], flow: &F
     })
 }
 
-/// Modules with two numbers (`conv0_0`, `conv1_0`, `conv0_1`, … of a nested U-Net) are sorted by the first, by the
-/// second, or along the diagonals, as their channels fit.
+/// Sorts modules with two numbers (`conv0_0`, `conv1_0`, `conv0_1`, … of a nested U-Net) by the first, by the second, or
+/// along the diagonals, whichever fits their channels best.
 pub(super) fn sort_grid(modules: &Modules<'_>, chain: &mut [Item], supply: &Supply<'_>) {
     let numbers = |item: &Item| match modules.segment(item.node).ordinal[..] {
         [(row, '\0'), (column, '\0')] => Some((row, column)),

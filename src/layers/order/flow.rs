@@ -2,29 +2,29 @@
 
 use std::collections::HashSet;
 
-/// What a module reads and gives, as far as the shapes of its weights tell.
+/// Input and output channels of a module, as far as the shapes of its weights tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ends {
     /// Channels its first layer reads. Two values where a depthwise kernel may be a dense one on a single channel.
     pub entry: [usize; 2],
-    /// Channels it may give, the likeliest first: its last layer's; the sum over its branches; that sum and its
-    /// input (DenseNet, and Inception's pooled branch); the sum over all its layers, where the last is depthwise (GhostNet).
+    /// Output channels that it may have, likeliest first: its last layer's; the sum over its branches; that sum and its
+    /// input (DenseNet, and Inception's pooled branch); the sum over all its layers, if the last is depthwise (GhostNet).
     pub exits: Vec<usize>,
 }
 
 /// The channels that reach the next module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Flow {
-    /// Channels the module before may have given, the likeliest first.
+    /// Output channels that the module before may have, likeliest first.
     pub latest: Vec<usize>,
-    /// Channels the enclosing module was given.
+    /// Input channels of the enclosing module.
     pub input: Vec<usize>,
-    /// Whether `latest` is the network's input: then all its values are as likely.
+    /// Whether `latest` is the network's input: then all its values are equally likely.
     pub at_input: bool,
 }
 
 impl Flow {
-    /// Into a module that is given these channels.
+    /// The flow at the start of a module with these input channels.
     pub fn into_module(given: Vec<usize>, at_input: bool) -> Self {
         Self {
             latest: given.clone(),
@@ -33,7 +33,7 @@ impl Flow {
         }
     }
 
-    /// The flow behind a module.
+    /// The flow after a module.
     pub fn after(&self, module: &Ends) -> Self {
         Self {
             latest: module.exits.clone(),
@@ -43,15 +43,15 @@ impl Flow {
     }
 }
 
-/// Channel counts that layers have given.
+/// Output channels of layers.
 pub(super) type Widths = HashSet<usize>;
 
 /// How well a module fits what it can be given; higher is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fit {
-    /// Nothing has given as many channels as it reads.
+    /// No layer outputs the channels that it reads.
     None,
-    /// The enclosing module's input or something earlier has.
+    /// The enclosing module's input or an earlier layer has them.
     Earlier,
     /// The latest output together with an earlier one (a U-Net's concatenation), or half of it (a split).
     Combined,
@@ -60,13 +60,13 @@ pub(super) enum Fit {
     Latest,
 }
 
-/// All that the next module can be given: the flow that reaches it, and what any layer has given so far.
+/// Everything that the next module can read: the flow that reaches it, and the output of any layer so far.
 #[derive(Clone, Debug)]
 pub(super) struct Supply<'a> {
     pub flow: Flow,
-    /// Widths given before the enclosing module.
+    /// Widths output before the enclosing module.
     before: &'a Widths,
-    /// Widths given within it so far.
+    /// Widths output within it so far.
     within: Widths,
 }
 
@@ -80,7 +80,7 @@ impl<'a> Supply<'a> {
         }
     }
 
-    /// Moves behind a module.
+    /// Moves past a module.
     pub fn advance(&mut self, module: &Ends) {
         self.within.extend(&module.exits);
         self.flow = self.flow.after(module);

@@ -1,4 +1,4 @@
-//! Gates on channels and attention: each runs behind the layer whose channels it scales.
+//! Channel gates and attention: each runs after the layer whose channels it scales.
 
 use super::arrangement::{Arrangement, FlowPath, Placed};
 use super::flow::Ends;
@@ -6,8 +6,8 @@ use super::items::{Item, MAX_WORK};
 use super::modules::Modules;
 use crate::layers::roles::{self, Role};
 
-/// Parts gates from the modules of the main path. Where all are gates, they are the main path.
-pub(super) fn part(modules: &Modules<'_>, items: Vec<Item>) -> (Vec<Item>, Vec<Item>) {
+/// Separates gates from the modules of the main path. If all are gates, they are the main path.
+pub(super) fn separate(modules: &Modules<'_>, items: Vec<Item>) -> (Vec<Item>, Vec<Item>) {
     let is_gate =
         |item: &Item| item.role == Role::Body && roles::is_gate(modules.segment(item.node));
     let (gates, others): (Vec<Item>, Vec<Item>) = items.into_iter().partition(is_gate);
@@ -20,7 +20,7 @@ pub(super) fn part(modules: &Modules<'_>, items: Vec<Item>) -> (Vec<Item>, Vec<I
 
 /// Places gates among the modules of the main path.
 pub(super) fn place(modules: &Modules<'_>, mut gates: Vec<Item>, result: &mut Arrangement) {
-    // `_se_reduce` before `_se_expand`: the narrow end of one is the narrow end of the other.
+    // `_se_reduce` runs before `_se_expand`: the one that narrows comes first.
     let narrows = |ends: &Ends| ends.exits[0] < ends.entry[0];
     gates.sort_by(|a, b| {
         narrows(modules.ends(b.node))
@@ -39,9 +39,9 @@ pub(super) fn place(modules: &Modules<'_>, mut gates: Vec<Item>, result: &mut Ar
     }
 }
 
-/// Where a gate goes: after the last convolution in space that gives as many channels as it reads, else after
-/// the last module that does, else after the last of the body. In a block whose widths are all equal (RegNet) it
-/// is thus behind the 3×3 convolution, in a bottleneck (SE-ResNet) behind the last one.
+/// The index of a gate: after the last spatial convolution that outputs the channels it reads, else after the last module
+/// that does, else after the body. In a block of equal widths (RegNet) that is after the 3×3 convolution, in a bottleneck
+/// (SE-ResNet) after the last one.
 fn position(modules: &Modules<'_>, gate: usize, placed: &[Placed]) -> usize {
     let entry = modules.ends(gate).entry[0];
     let last = |fits: &dyn Fn(&Placed) -> bool| placed.iter().rposition(fits);
@@ -52,7 +52,7 @@ fn position(modules: &Modules<'_>, gate: usize, placed: &[Placed]) -> usize {
     let main = |placed: &Placed| placed.path == FlowPath::Main && body(placed);
     let exits = |placed: &Placed| &modules.ends(placed.node).exits;
     let gives = |placed: &Placed| main(placed) && exits(placed)[0] == entry;
-    // The second of a pair reads what the first gave; it follows the first.
+    // The second gate of a pair reads the output of the first and follows it.
     last(&|placed| placed.path == FlowPath::Gate && exits(placed) == &[entry])
         .or_else(|| last(&|placed| gives(placed) && modules.sketches[placed.node].spatial))
         .or_else(|| last(&gives))

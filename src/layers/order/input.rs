@@ -1,17 +1,17 @@
-//! What a network reads.
+//! Channels of a network's input.
 
 use super::arrange::arrange;
 use super::flow::{Flow, Supply, Widths};
 use super::modules::Modules;
-use crate::layers::candidates::{Candidate, MOST_COLOURS};
+use crate::layers::candidates::{Candidate, IMAGE_CHANNELS};
 
-/// Channels of a network's input, where some layer reads 2 to 4; otherwise it has one (grey-scale, audio).
-const COLOUR: [usize; 3] = [3, 4, 2];
+/// Input channels to try in this order if the first layer does not tell; else one (grey-scale, audio).
+const LIKELY_CHANNELS: [usize; 3] = [3, 4, 2];
 
-/// Channels of a network's input at most, where nothing else reads an image: two pictures, twelve leads, satellites' bands.
-const MOST_INPUTS: usize = 16;
+/// Most input channels if no layer reads an image: two pictures, twelve ECG leads, satellite bands.
+const MAX_INPUTS: usize = 16;
 
-/// Channels of the network's input: what its first layer reads, if that can be an image, and else what some layer reads.
+/// Channels of the network's input: what its first layer reads, if that can be an image, else what some layer reads.
 pub(super) fn channels(modules: &Modules<'_>) -> usize {
     let convolutions = || {
         let weights = modules.tree.nodes.iter().flat_map(|node| &node.weights);
@@ -21,14 +21,14 @@ pub(super) fn channels(modules: &Modules<'_>) -> usize {
     if let Some(first) = first_layer(modules).filter(|first| !first.linear()) {
         let reads = first.reads();
         let is_stem = |other: &Candidate<'_>| {
-            (2..=MOST_COLOURS).contains(&other.reads()) && other.out() > MOST_COLOURS
+            (2..=IMAGE_CHANNELS).contains(&other.reads()) && other.out() > IMAGE_CHANNELS
         };
-        if reads <= MOST_COLOURS || (reads <= MOST_INPUTS && !convolutions().any(is_stem)) {
+        if reads <= IMAGE_CHANNELS || (reads <= MAX_INPUTS && !convolutions().any(is_stem)) {
             return reads;
         }
     }
     let is_read = |channels: &usize| convolutions().any(|other| other.reads() == *channels);
-    COLOUR.into_iter().find(is_read).unwrap_or(1)
+    LIKELY_CHANNELS.into_iter().find(is_read).unwrap_or(1)
 }
 
 /// The layer that runs first, as far as that can be told before the input is known.

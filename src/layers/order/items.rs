@@ -4,18 +4,18 @@ use std::ops::RangeInclusive;
 
 use super::modules::Modules;
 use super::siblings::Siblings;
-use crate::layers::candidates::MOST_COLOURS;
+use crate::layers::candidates::IMAGE_CHANNELS;
 use crate::layers::name::Segment;
 use crate::layers::roles::Role;
 
-/// Where gates or chains times modules exceed this, shapes are not consulted: no network comes near it, a hostile file may.
+/// Above this product of gates or chains and modules, shapes are ignored: only a hostile file comes near it.
 pub(super) const MAX_WORK: usize = 1 << 18;
 
-/// A child, or a grandchild where lists are taken apart.
+/// A child, or a grandchild if its list is split.
 #[derive(Clone, Copy)]
 pub(super) struct Item {
     pub node: usize,
-    /// The list it is a member of.
+    /// Its parent.
     pub list: usize,
     pub role: Role,
     /// It mirrors another, and so runs in the reverse order of its numbers.
@@ -24,7 +24,7 @@ pub(super) struct Item {
 
 /// Modules of one role and stem (`conv1`, `conv2`, …), in the order of their numbers.
 pub(super) struct Chain {
-    /// Its number among the chains of its module.
+    /// Its index among the chains of its module.
     pub number: usize,
     pub items: Vec<Item>,
 }
@@ -72,20 +72,21 @@ pub(super) fn items(modules: &Modules<'_>, node: usize, at_input: bool) -> Vec<I
     items
 }
 
-/// What alone reads the network's input runs first, though it be called `head` (EDSR); and what cannot read it where
-/// others can is no stem, though it be called `patch_embeddings` (TransUNet) or `input_projection` (DETR).
+/// The only module that reads the network's input runs first, even if it is named `head` (EDSR). One that cannot read it
+/// where others can is no stem, even if it is named `patch_embeddings` (TransUNet) or `input_projection` (DETR).
 fn open_at_input(modules: &Modules<'_>, children: &[usize], roles: &mut [Role]) {
     let reading = |channels: RangeInclusive<usize>| {
         let fits = |&at: &usize| {
             let ends = modules.ends(children[at]);
-            ends.entry.iter().any(|entry| channels.contains(entry)) && ends.exits[0] > MOST_COLOURS
+            ends.entry.iter().any(|entry| channels.contains(entry))
+                && ends.exits[0] > IMAGE_CHANNELS
         };
         (0..children.len()).filter(fits).collect::<Vec<usize>>()
     };
-    // A kernel that reads one channel may as well be depthwise.
-    let mut readers = reading(2..=MOST_COLOURS);
+    // A kernel that reads one channel may also be depthwise.
+    let mut readers = reading(2..=IMAGE_CHANNELS);
     if readers.is_empty() {
-        readers = reading(1..=MOST_COLOURS);
+        readers = reading(1..=IMAGE_CHANNELS);
     }
     if let &[reader] = readers.as_slice() {
         let own = modules.segment(children[reader]);
@@ -93,7 +94,7 @@ fn open_at_input(modules: &Modules<'_>, children: &[usize], roles: &mut [Role]) 
             && children
                 .iter()
                 .any(|&child| child != children[reader] && modules.segment(child).stem == own.stem);
-        // Of a list only the first member does; of a chain it is the first or the last.
+        // In a list, only the first member reads the input; in a chain, the first or the last.
         roles[reader] = if modules.is_list(children[reader]) || is_in_chain {
             roles[reader].min(Role::Body)
         } else {
@@ -108,7 +109,7 @@ fn open_at_input(modules: &Modules<'_>, children: &[usize], roles: &mut [Role]) 
     }
 }
 
-/// Children that mirror others, by their place: `conv11d` beside `conv11`, `stage1d` beside `stage1` are a decoder's (SegNet,
+/// Indices of children that mirror others: `conv11d` beside `conv11`, `stage1d` beside `stage1` belong to a decoder (SegNet,
 /// U²-Net).
 fn mirrored(modules: &Modules<'_>, children: &[usize]) -> Vec<usize> {
     let is_bare = |other: &Segment, mirror: &Segment| {

@@ -1,4 +1,4 @@
-//! Lists of modules side by side: whether they run one after the other, or their members take turns.
+//! Sibling lists of modules: whether they run one after the other, or their members take turns.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use super::phases;
 use crate::layers::roles::{self, Role, ShortcutTurn};
 
 /// Lists with more members than this in all are not taken apart: comparing them all would take too long.
-const MOST_MEMBERS: usize = 512;
+const MAX_MEMBERS: usize = 512;
 
-/// Lists of one role whose members take turns (`convs1.0`, `convs2.0`, `downs.0`, `convs1.1`, …) are taken apart into
-/// their members, if those then fit each other better than list after list.
+/// Splits lists of one role into their members if those fit better in turns (`convs1.0`, `convs2.0`, `downs.0`, `convs1.1`,
+/// …) than list after list.
 pub(super) fn zip(modules: &Modules<'_>, items: Vec<Item>, supply: &Supply<'_>) -> Vec<Item> {
     let is_list =
         |item: &&Item| modules.is_list(item.node) && modules.children(item.node).len() > 1;
@@ -31,7 +31,7 @@ pub(super) fn zip(modules: &Modules<'_>, items: Vec<Item>, supply: &Supply<'_>) 
             apart.push(*item);
         }
     }
-    if apart.len() == items.len() || apart.len() > MOST_MEMBERS {
+    if apart.len() == items.len() || apart.len() > MAX_MEMBERS {
         return items;
     }
     if let Some(paired) = pair_shortcuts(modules, &items) {
@@ -57,7 +57,7 @@ pub(super) fn zip(modules: &Modules<'_>, items: Vec<Item>, supply: &Supply<'_>) 
     }
 }
 
-/// A module of a list, in the list's stead.
+/// A member of a list, in place of the list.
 fn member(node: usize, list: &Item) -> Item {
     Item {
         node,
@@ -67,7 +67,7 @@ fn member(node: usize, list: &Item) -> Item {
     }
 }
 
-/// A list of shortcuts as long as a list of blocks, each reading and giving what its block does, is paired with it.
+/// Pairs a list of shortcuts with a list of blocks if each shortcut has the input and output of its blocks.
 fn pair_shortcuts(modules: &Modules<'_>, items: &[Item]) -> Option<Vec<Item>> {
     let turn = |item: &Item| roles::shortcut(modules.segment(item.node));
     let is_shortcut = |item: &&Item| turn(item).is_some();
@@ -78,7 +78,7 @@ fn pair_shortcuts(modules: &Modules<'_>, items: &[Item]) -> Option<Vec<Item>> {
     if short.is_empty() {
         return None;
     }
-    // Each shortcut goes around as many blocks (InceptionTime's around three).
+    // Each shortcut goes around the same number of blocks (three in InceptionTime).
     let goes_around = |item: &&Item| {
         let blocks = modules.members(item.node);
         let step = blocks.len() / short.len();

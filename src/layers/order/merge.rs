@@ -1,8 +1,7 @@
-//! The chains of one role, merged by what their modules read and give.
+//! Merges the chains of one role by the channels that their modules read and output.
 //!
-//! The head of a chain, its first module that has no place yet, runs next if it reads what was last given. That is what puts
-//! a DenseNet's `transition1` after `denseblock1`, an Xception's `conv3` after its blocks and a U-Net's `dec4` before `dec1`,
-//! whatever they are called.
+//! The head of a chain, its first module not yet placed, runs next if it reads the latest output. That puts a DenseNet's
+//! `transition1` after `denseblock1`, an Xception's `conv3` after its blocks and a U-Net's `dec4` before `dec1`.
 
 use std::cmp::Ordering;
 
@@ -11,15 +10,15 @@ use super::flow::{Ends, Fit, Supply};
 use super::items::{Chain, Item, MAX_WORK};
 use super::modules::Modules;
 use super::turn::Turn;
-use crate::layers::candidates::MOST_COLOURS;
+use crate::layers::candidates::IMAGE_CHANNELS;
 use crate::layers::name::Segment;
 use crate::layers::roles::{self, Role};
 
-/// Beyond this many chains in one module, shapes are not consulted: merging compares all their heads at each step.
-/// Of 150 architectures none has more than 19.
+/// With more chains than this in one module, shapes are ignored: merging compares all heads at each step. None of 150
+/// architectures has more than 19.
 const MAX_CHAINS: usize = 32;
 
-/// Chains merged, and how well the modules fit each other in that order.
+/// Merged chains, and how well the modules fit each other in that order.
 #[derive(Default)]
 pub(super) struct Merged {
     pub arrangement: Arrangement,
@@ -52,9 +51,9 @@ pub(super) fn merge(
     merger.merged
 }
 
-/// Merges by names alone: the first and the last are then in doubt.
+/// Merges by names alone, which puts the whole order in doubt: the first and the last module tie.
 fn merge_by_names(modules: &Modules<'_>, chains: &[Chain]) -> Merged {
-    // The turns are taken once: sorting asks for them some twenty times.
+    // Computed once: sorting would compute each some twenty times.
     let mut all: Vec<(Turn, &Segment, Placed)> = Vec::new();
     for chain in chains {
         for item in &chain.items {
@@ -79,7 +78,7 @@ fn merge_by_names(modules: &Modules<'_>, chains: &[Chain]) -> Merged {
     }
 }
 
-/// Whether chains go in step by their numbers, as a decoder's do: `upconv4`, `dec4`, `upconv3`, `dec3`.
+/// Whether chains advance together by their numbers, as a decoder's do: `upconv4`, `dec4`, `upconv3`, `dec3`.
 fn in_step(modules: &Modules<'_>, chains: &[Chain]) -> bool {
     let mut firsts = chains.iter().filter_map(|chain| chain.items.first());
     firsts.any(|item| match item.role {
@@ -98,14 +97,14 @@ fn on_main_path(chain: &Chain, item: &Item) -> Placed {
     }
 }
 
-/// A merge under way. Its chains are called by their index.
+/// A merge in progress. Chains are given by index.
 struct Merger<'a> {
     modules: &'a Modules<'a>,
     chains: &'a [Chain],
     backward: bool,
     /// See [`in_step`].
     in_step: bool,
-    /// How many modules of each chain have their place.
+    /// Number of modules of each chain that are placed.
     at: Vec<usize>,
     supply: Supply<'a>,
     merged: Merged,
@@ -115,13 +114,13 @@ struct Merger<'a> {
 struct Next {
     chain: usize,
     fit: Fit,
-    /// Chains whose heads may as well run now.
+    /// Chains whose heads may run instead.
     rivals: Vec<usize>,
 }
 
 impl Merger<'_> {
-    /// Chooses the module that runs next, in four steps: of the heads that are ready those that fit best, of these those that
-    /// keep most of the others possible, of these the first by name. `None` if all have their place.
+    /// Chooses the module that runs next: of the heads that are ready, those that fit best; of these, those after which the
+    /// others fit best; of these, the first by name. `None` if all are placed.
     fn pick(&self) -> Option<Next> {
         let ready = self.ready();
         let fit = ready.iter().map(|&chain| self.fit(chain)).max()?;
@@ -129,9 +128,9 @@ impl Merger<'_> {
         fitting.retain(|&chain| self.fit(chain) == fit);
         let mut left = fitting.clone();
         if left.len() > 1 {
-            let outlook = |chain: usize| self.outlook(chain, &fitting, fit);
-            let brightest = left.iter().map(|&chain| outlook(chain)).max();
-            left.retain(|&chain| Some(outlook(chain)) == brightest);
+            let fit_of_others = |chain: usize| self.fit_of_others(chain, &fitting, fit);
+            let best = left.iter().map(|&chain| fit_of_others(chain)).max();
+            left.retain(|&chain| Some(fit_of_others(chain)) == best);
         }
         let chain = left.into_iter().min_by(|&a, &b| self.by_name(a, b))?;
         let may_be_grouped = |&other: &usize| self.fit(other) < fit && self.may_be_grouped(other);
@@ -174,16 +173,16 @@ impl Merger<'_> {
         ready
     }
 
-    /// How well the head of a chain fits what can be given now.
+    /// How well the head of a chain fits now.
     fn fit(&self, chain: usize) -> Fit {
         let ends = self.ends(chain);
         let fit = self.supply.fit(ends);
-        // Twins on one input (an attention gate's `W_g`, `W_x`) run in a row.
-        let follows_twin = self.merged.arrangement.placed.last().is_some_and(|last| {
+        // Equal siblings on one input (an attention gate's `W_g`, `W_x`) run in a row.
+        let follows_equal = self.merged.arrangement.placed.last().is_some_and(|last| {
             last.chain == self.chains[chain].number && self.modules.ends(last.node) == ends
         });
         let is_unnumbered = |head: &Segment| head.ordinal.iter().all(|part| part.0 == 0);
-        if follows_twin && fit > Fit::None && self.head(chain).is_some_and(is_unnumbered) {
+        if follows_equal && fit > Fit::None && self.head(chain).is_some_and(is_unnumbered) {
             Fit::Latest
         } else {
             fit
@@ -191,9 +190,9 @@ impl Merger<'_> {
     }
 
     /// How well the other heads that fit equally well would fit after this one.
-    fn outlook(&self, chain: usize, fitting: &[usize], fit: Fit) -> usize {
+    fn fit_of_others(&self, chain: usize, fitting: &[usize], fit: Fit) -> usize {
         if matches!(fit, Fit::Earlier | Fit::Combined) {
-            // Side by side on earlier outputs: none waits for another.
+            // They read earlier outputs in parallel: none waits for another.
             return 0;
         }
         let after = self.supply.flow.after(self.ends(chain));
@@ -203,7 +202,7 @@ impl Merger<'_> {
             .sum()
     }
 
-    /// Which of two heads runs first where shapes leave it open.
+    /// Which of two heads runs first if shapes leave it open.
     fn by_name(&self, a: usize, b: usize) -> Ordering {
         let turn = |chain| Turn::of(self.segment(chain), self.chains[chain].items.len());
         turn(a)
@@ -211,8 +210,8 @@ impl Merger<'_> {
             .then_with(|| self.segment(a).natural(self.segment(b)))
     }
 
-    /// Whether a head that could run now could run before the chosen one: names put it first, or they say nothing and the
-    /// chosen one does not feed it alone.
+    /// Whether a ready head could run before the chosen one: names put it first, or they say nothing and the chosen one does
+    /// not feed it, or each feeds the other.
     fn is_rival(&self, chain: usize, chosen: usize) -> bool {
         let is_fed = |chain: usize, by: usize| {
             let after = self.supply.flow.after(self.ends(by));
@@ -226,8 +225,8 @@ impl Merger<'_> {
             }
     }
 
-    /// Which of two heads names put first, by more than the alphabet, the bare fact that one is called a convolution, or the
-    /// numbers of different lists.
+    /// Which of two heads the names put first, apart from the alphabet, conventions of class, and the numbers of different
+    /// lists.
     fn by_more_than_alphabet(&self, a: usize, b: usize) -> Ordering {
         let list = |chain: usize| self.item(chain).list;
         let turn = |chain: usize| {
@@ -242,14 +241,14 @@ impl Merger<'_> {
         turn(a).cmp(&turn(b))
     }
 
-    /// Whether a head may be grouped: then it fits wherever its groups divide what is given.
+    /// Whether a head may be grouped: then it fits any output that its input width divides.
     fn may_be_grouped(&self, chain: usize) -> bool {
         let entry = self.ends(chain).entry[0];
         let divides = |&given: &usize| given > entry && given.is_multiple_of(entry);
-        entry > MOST_COLOURS && self.supply.flow.latest.first().is_some_and(divides)
+        entry > IMAGE_CHANNELS && self.supply.flow.latest.first().is_some_and(divides)
     }
 
-    /// Gives the chosen head its place, and notes its rivals.
+    /// Places the chosen head, and records its ties.
     fn place(&mut self, next: Next) {
         let (chain, item) = (&self.chains[next.chain], *self.item(next.chain));
         let arrangement = &mut self.merged.arrangement;
@@ -268,7 +267,7 @@ impl Merger<'_> {
         self.at[next.chain] += 1;
     }
 
-    /// The head of a chain that is not at its end.
+    /// The head of a chain that is not finished.
     fn item(&self, chain: usize) -> &Item {
         &self.chains[chain].items[self.at[chain]]
     }
@@ -281,7 +280,7 @@ impl Merger<'_> {
         self.modules.ends(self.item(chain).node)
     }
 
-    /// The name of a chain's head; `None` at its end.
+    /// The name of a chain's head; `None` if it is finished.
     fn head(&self, chain: usize) -> Option<&Segment> {
         let item = self.chains[chain].items.get(self.at[chain])?;
         Some(self.modules.segment(item.node))

@@ -1,28 +1,28 @@
-//! The depth order of layers, read from names and shapes.
+//! The depth order of layers, inferred from names and shapes.
 //!
-//! A file is split into its networks ([`networks`]). In each, the modules within one module are ordered by its siblings'
-//! names and by what each reads and gives ([`arrange`]), and a walk through all of them lists the layers ([`walk`]). What of
-//! the order only a convention of names decides is kept as a tie, and doubted where it matters.
+//! A file is split into its networks ([`networks`]). In each, sibling modules are ordered by their names and by the channels
+//! that they read and output ([`arrange`]), and a walk through all of them lists the layers ([`walk`]). Where only a naming
+//! convention decides, the order is kept as a tie, and a warning is given where that matters.
 //!
 //! # Where a rule goes
 //!
 //! | what the architecture needs | where | rules there |
 //! |---|---|---|
-//! | a word stands for another | a row of [`words`](super::words) | |
+//! | a word is a synonym | a row of [`words`](super::words) | |
 //! | a name says something by itself | a function of [`roles`](super::roles) | roles, gates, shortcuts, joints, branches |
-//! | a name means something else beside its siblings | [`siblings`] | `conv` that joins branches; `proj` behind queries; `up` within a decoder; stems of stages |
+//! | a name means something else beside its siblings | [`siblings`] | `conv` that joins branches; `proj` after queries; `up` within a decoder; stems of stages |
 //! | what reads the image comes first; mirrored and zipped decoders | [`items`] | `open_at_input`, `mirrored` |
 //! | lists whose members take turns | [`lists`] | `zip`, `pair_shortcuts` |
 //! | the order within `conv1`, `conv2`, … | [`chains`] | lettered and unnumbered members, `fill_gap` |
 //! | numbers that run backward, or two numbers | [`direction`] | `may_run_backward`, `sort_grid` |
-//! | which of several chains goes on | [`merge`] | `ready`, `fit`, `outlook`, and by name [`turn`] |
+//! | which of several chains continues | [`merge`] | `ready`, `fit`, `fit_of_others`, and by name [`turn`] |
 //! | what gives a module its channels | [`flow`], and [`sketch`] for a whole module | concatenation, split, the sums of branches |
 //! | where a gate or a shortcut runs | [`gates`], [`shortcuts`] | `position`, `goes_around`, `norm_comes_first` |
 //! | what the network reads | [`input`] | `channels` |
 //! | what is a network of its own | [`networks`] | copies, pairs, pipelines |
 //!
-//! Each rule is a function whose comment names the architecture that asks for it; fixtures/architectures holds that
-//! architecture. Modules of this folder use those above them in this list only:
+//! Each rule is a function whose comment names the architecture that needs it; fixtures/architectures holds that
+//! architecture. Modules of this folder use only those before them in this list:
 //! [`flow`], [`arrangement`], [`sketch`], [`modules`], [`siblings`], [`items`], [`turn`], [`direction`], [`chains`], [`merge`],
 //! [`phases`], [`lists`], [`gates`], [`shortcuts`], [`arrange`], [`input`], [`ordered`], [`walk`].
 
@@ -53,8 +53,7 @@ use super::known::KnownNetwork;
 use super::tree::Tree;
 pub(super) use ordered::{OpenOrder, OrderedNetwork, Step};
 
-/// Orders the layers of each network, which are candidates that stand in order of their names. What is `known` runs as it is
-/// known.
+/// Orders the layers of each network. `candidates` are sorted by name. Layers of `known` networks have their known order.
 pub(super) fn order<'a>(
     candidates: &[Candidate<'a>],
     companions: &Companions<'_>,
@@ -68,7 +67,7 @@ pub(super) fn order<'a>(
         let open = walked.ties.iter().map(|tie| OpenOrder {
             first: tree.path(tie.first, candidates),
             second: tree.path(tie.second, candidates),
-            places: walked.places[tie.first].start..walked.places[tie.second].end,
+            range: walked.ranges[tie.first].start..walked.ranges[tie.second].end,
         });
         let mut open: Vec<OpenOrder<'a>> = open.collect();
         let mut steps = walked.steps;
@@ -85,18 +84,18 @@ pub(super) fn order<'a>(
     ordered.collect()
 }
 
-/// Puts the layers of a known network into its order, in the places that they have among the others.
+/// Sorts the layers of a known network into their known order, within the positions that they have among the others.
 fn run_as_known(steps: &mut [Step], known: &KnownNetwork) {
     let layers = known.layers.iter().enumerate();
     let turns: HashMap<usize, usize> = layers
         .map(|(turn, &(candidate, _))| (candidate, turn))
         .collect();
-    let places: Vec<usize> = (0..steps.len())
+    let positions: Vec<usize> = (0..steps.len())
         .filter(|&at| turns.contains_key(&steps[at].candidate))
         .collect();
-    let mut members: Vec<Step> = places.iter().map(|&at| steps[at].clone()).collect();
+    let mut members: Vec<Step> = positions.iter().map(|&at| steps[at].clone()).collect();
     members.sort_by_key(|step| turns[&step.candidate]);
-    for (at, step) in places.into_iter().zip(members) {
+    for (at, step) in positions.into_iter().zip(members) {
         steps[at] = step;
     }
 }

@@ -1,4 +1,4 @@
-//! The modules of one network, as all rules of order see them.
+//! The modules of one network, as the rules of order see them.
 
 use super::arrangement::Placed;
 use super::flow::{Ends, Supply};
@@ -8,14 +8,14 @@ use crate::layers::name::Segment;
 use crate::layers::roles::Role;
 use crate::layers::tree::Tree;
 
-/// The modules of a network, by their number in its tree.
+/// The modules of a network, by index in its tree.
 pub(super) struct Modules<'a> {
     pub tree: &'a Tree,
     pub candidates: &'a [Candidate<'a>],
     pub companions: &'a Companions<'a>,
     /// Whether each is within a decoder: `up` and `bridge` name parts of a step there, not phases of the network.
     pub in_decoder: Vec<bool>,
-    /// What each looks like from outside.
+    /// The summary of each.
     pub sketches: Vec<Sketch>,
 }
 
@@ -42,7 +42,7 @@ impl<'a> Modules<'a> {
         }
     }
 
-    /// Sketches a module whose inner modules have been sketched and are arranged so.
+    /// Sketches a module whose inner modules have been sketched already and run in the order `arranged`.
     pub fn sketch(&mut self, node: usize, arranged: &[Placed]) {
         let own = self.tree.nodes[node].weights.iter();
         let own = own.map(|&index| (Sketch::of_layer(index, &self.candidates[index]), None));
@@ -63,7 +63,7 @@ impl<'a> Modules<'a> {
         &self.tree.nodes[node].children
     }
 
-    /// The modules in one, in natural order.
+    /// The children of a module, in natural order.
     pub fn members(&self, node: usize) -> Vec<usize> {
         let mut members = self.children(node).to_vec();
         members.sort_by(|&a, &b| self.segment(a).natural(self.segment(b)));

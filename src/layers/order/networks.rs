@@ -13,18 +13,18 @@ use crate::layers::words::{Meaning, PAIRED};
 /// A numbered pair of equal modules is two stages unless each is large enough to be a network by itself.
 const MIN_COPY_LAYERS: usize = 6;
 
-/// A discriminator has four or five.
+/// Fewest layers of a network: a discriminator has four or five.
 const MIN_LAYERS: usize = 3;
 
-/// Channels of an input: of a colour image, of two side by side (pix2pix's discriminator), of a few modalities or latents.
-const MOST_CHANNELS: usize = 8;
+/// Most channels of an input: a colour image, two of them (pix2pix's discriminator), a few modalities or latents.
+const MAX_CHANNELS: usize = 8;
 
 /// A network in the file.
 #[derive(Debug)]
 pub(in crate::layers) struct Network {
-    /// Path of the module that holds it; empty for what stands outside the others.
+    /// Path of the module that holds it; empty for the layers outside the others.
     pub root: String,
-    /// Its candidates, in order.
+    /// Indices of its candidates, in order.
     pub members: Vec<usize>,
 }
 
@@ -32,19 +32,19 @@ pub(in crate::layers) struct Network {
 #[derive(Debug)]
 pub(in crate::layers) struct Networks {
     roots: Vec<String>,
-    /// The network of each tensor that is a layer's.
+    /// The index of the network of each layer's tensor.
     by_tensor: HashMap<usize, usize>,
-    /// Whether they are copies of one network: of the same layers.
+    /// Whether they are copies of one network, with the same layers.
     pub are_copies: bool,
 }
 
 impl Networks {
-    /// The number of the network that a tensor belongs to.
-    pub fn of(&self, tensor: usize) -> Option<usize> {
+    /// The index of the network that a tensor belongs to.
+    pub fn index_of(&self, tensor: usize) -> Option<usize> {
         self.by_tensor.get(&tensor).copied()
     }
 
-    /// The networks of the candidates `chosen`, whatever has become of the others since they were told apart.
+    /// The networks, with only the `chosen` candidates as members.
     pub fn among(
         &self,
         candidates: &[Candidate<'_>],
@@ -59,7 +59,7 @@ impl Networks {
             })
             .collect();
         for index in (0..candidates.len()).filter(|&index| chosen(index)) {
-            if let Some(network) = self.of(candidates[index].tensor) {
+            if let Some(network) = self.index_of(candidates[index].tensor) {
                 networks[network].members.push(index);
             }
         }
@@ -67,7 +67,7 @@ impl Networks {
     }
 }
 
-/// Parts the candidates `chosen`, which stand in order of their names, by network.
+/// Splits the `chosen` candidates, which are sorted by name, into networks.
 pub(in crate::layers) fn split(
     candidates: &[Candidate<'_>],
     chosen: impl Fn(usize) -> bool,
@@ -100,13 +100,13 @@ pub(in crate::layers) fn split(
     networks
 }
 
-/// Groups of parts, each a network, and whether those are copies of one.
-type Split = Option<(Vec<Vec<usize>>, bool)>;
+/// Groups of top-level modules, each a network, and whether those are copies of one.
+type Grouping = Option<(Vec<Vec<usize>>, bool)>;
 
 struct NamedLayer<'a> {
-    /// Below the module, wrappers left out.
+    /// Path below its top-level module, without wrappers.
     name: &'a str,
-    /// Below the module that holds all.
+    /// Path below the module that holds all.
     path: &'a str,
     shape: &'a [usize],
     /// Input channels that one kernel reads.
@@ -114,19 +114,19 @@ struct NamedLayer<'a> {
     candidate: usize,
 }
 
-/// A module at the top.
+/// A top-level module.
 struct TopModule<'a> {
     node: usize,
-    /// In order of their names.
+    /// Sorted by name.
     layers: Vec<NamedLayer<'a>>,
 }
 
-/// The modules at the top.
+/// The top-level modules.
 struct TopModules<'t, 'a> {
     tree: &'t Tree,
     top: usize,
     children: Vec<TopModule<'a>>,
-    /// A linear layer stands outside them.
+    /// Whether a linear layer outside them may join them.
     is_joined: bool,
 }
 
@@ -173,9 +173,9 @@ impl<'t, 'a> TopModules<'t, 'a> {
         &self.tree.nodes[self.children[part].node].segment
     }
 
-    /// Copies hold layers of the same names, each its own beginning among them: every copy reads the network's input, or
-    /// all shapes are the same and the names say that they are copies.
-    fn copies(&self) -> Split {
+    /// Splits into copies of one network: their layers have the same names, and each reads the network's input, or all
+    /// shapes are the same and the names say that they are copies.
+    fn copies(&self) -> Grouping {
         let parts = 0..self.children.len();
         let is_small = |part: usize| self.children[part].layers.len() < MIN_LAYERS;
         if parts.len() < 2
@@ -200,8 +200,8 @@ impl<'t, 'a> TopModules<'t, 'a> {
         let numbered = parts
             .clone()
             .all(|part| !self.segment(part).ordinal.is_empty());
-        let read_input = parts.clone().all(|part| self.children[part].is_whole());
-        // What a linear layer joins is one network's branches, unless names say otherwise.
+        let read_input = parts.clone().all(|part| self.children[part].is_complete());
+        // Modules that a linear layer joins are branches of one network, unless names say otherwise.
         let is_joined = self.is_joined
             && !parts
                 .clone()
@@ -213,9 +213,9 @@ impl<'t, 'a> TopModules<'t, 'a> {
         are_copies.then(|| (parts.map(|part| vec![part]).collect(), true))
     }
 
-    /// Networks of different make are told by their names, what has no such name is one more; each must be able to read
-    /// an input of its own, or make something from noise.
-    fn networks(&self) -> Split {
+    /// Splits into different networks by name; modules without such a name form one more. Each must be able to read an input
+    /// of its own, or generate from noise.
+    fn networks(&self) -> Grouping {
         let parts = 0..self.children.len();
         let pairs: Vec<&str> = PAIRED
             .iter()
@@ -271,12 +271,12 @@ impl<'t, 'a> TopModules<'t, 'a> {
 impl TopModule<'_> {
     fn reads_input(&self) -> bool {
         self.layers.iter().any(|layer| {
-            layer.reads <= MOST_CHANNELS && layer.reads < layer.shape[0] && layer.shape.len() > 2
+            layer.reads <= MAX_CHANNELS && layer.reads < layer.shape[0] && layer.shape.len() > 2
         })
     }
 
-    /// Whether it is large enough to be a network by itself, with a beginning of its own.
-    fn is_whole(&self) -> bool {
+    /// Whether it is large enough to be a network by itself, and reads an input of its own.
+    fn is_complete(&self) -> bool {
         let shapes = || self.layers.iter().map(|layer| layer.shape);
         let reads = self
             .layers
@@ -288,11 +288,11 @@ impl TopModule<'_> {
             .map(|shape| shape[0])
             .filter(|&kernels| kernels > 1);
         let narrowest = gives.min().unwrap_or(0);
-        self.layers.len() >= MIN_COPY_LAYERS && least <= MOST_CHANNELS && least < narrowest
+        self.layers.len() >= MIN_COPY_LAYERS && least <= MAX_CHANNELS && least < narrowest
     }
 }
 
-/// The layers of a module: their names below it and their shapes. A wrapper (`model.` beside `ema.module.`) is left out.
+/// The layers of a module: their paths below it, without a wrapper (`model.` beside `ema.module.`), and their shapes.
 fn layers<'a>(
     tree: &Tree,
     candidates: &[Candidate<'a>],

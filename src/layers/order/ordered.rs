@@ -1,23 +1,23 @@
-//! Networks whose layers have their order.
+//! Networks with their layers in order.
 
 use std::ops::Range;
 
-/// A layer in its place, with what is known of what it is given.
+/// A layer in the order, and what is known about its input.
 #[derive(Clone, Debug)]
 pub(in crate::layers) struct Step {
     /// Index into the candidates.
     pub candidate: usize,
-    /// Channels it may be given, the likeliest first.
+    /// Input channels that it may have, likeliest first.
     pub given: Vec<usize>,
-    /// Channels that the module before it on the main path may have given, whether it reads those or not.
+    /// Output channels that the module before it on the main path may have, whether or not it reads them.
     pub latest: Vec<usize>,
-    /// The layer directly before it on a chain of single layers (`conv1` → `conv2`): that one feeds it.
+    /// The candidate known to feed it: the layer right before it in a chain of single layers (`conv1` → `conv2`).
     pub fed_by: Option<usize>,
     /// Reads the network's input.
     pub at_input: bool,
     /// Within the network's head or an auxiliary one.
     pub in_head: bool,
-    /// Within a module that names it an output (`outc`, `final_conv`).
+    /// Within a module named an output (`outc`, `final_conv`).
     pub in_final: bool,
     /// Within a squeeze-and-excite gate.
     pub in_gate: bool,
@@ -31,17 +31,17 @@ pub(in crate::layers) struct OrderedNetwork<'a> {
     pub root: String,
     /// Its layers in depth order.
     pub steps: Vec<Step>,
-    /// What could as well run the other way round.
+    /// Pairs of modules that may run in either order.
     pub open: Vec<OpenOrder<'a>>,
 }
 
-/// Two modules of which nothing but a convention of names, or the alphabet, says that the first runs before the second.
+/// Two modules whose order only a naming convention or the alphabet decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::layers) struct OpenOrder<'a> {
     /// Path of the one placed first.
     pub first: &'a str,
     /// Path of the one placed second.
     pub second: &'a str,
-    /// The places from the first layer of the one to the last of the other, counted from 0.
-    pub places: Range<usize>,
+    /// Steps from the first layer of the first module to the last of the second.
+    pub range: Range<usize>,
 }

@@ -1,4 +1,4 @@
-//! The modules of the main path, role by role; the chains of each role are merged.
+//! Orders the main path role by role, and merges the chains of each role.
 
 use super::arrangement::{Arrangement, Placed, Tie};
 use super::chains::chains;
@@ -15,7 +15,7 @@ pub(super) fn in_order(modules: &Modules<'_>, items: &[Item], start: &Supply<'_>
     let mut result = Arrangement::default();
     for mut chains in chains(modules, items, start).into_values() {
         let mut merged = merge(modules, &chains, false, &supply);
-        // Decoders are numbered either way: the way whose channels fit is taken.
+        // Decoders count up or down: the direction that fits the channels better is taken.
         if direction::may_run_backward(modules, &chains, &supply.flow) {
             for chain in &mut chains {
                 direction::reverse(modules, chain);
@@ -37,7 +37,7 @@ pub(super) fn in_order(modules: &Modules<'_>, items: &[Item], start: &Supply<'_>
     result
 }
 
-/// A role is a word: the first module of a later role may run where one of an earlier role does, if it could.
+/// A role is only a name: the first module of a later role may run earlier, if its channels fit there.
 fn rivals_of_roles(modules: &Modules<'_>, placed: &[Placed], start: &Supply<'_>) -> Vec<Tie> {
     let opens_role =
         |pair: &&[Placed]| pair[0].role != pair[1].role && pair[1].role <= Role::Decoder;

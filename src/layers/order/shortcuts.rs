@@ -1,18 +1,18 @@
-//! Shortcuts around the main path: which modules are some, and whether they run before it or behind it.
+//! Shortcuts around the main path: which modules are shortcuts, and whether they run before or after it.
 
 use super::arrangement::{Arrangement, FlowPath, Placed, Tie};
 use super::items::Item;
 use super::modules::Modules;
 use crate::layers::roles::{self, Role, ShortcutTurn};
 
-/// Whether a module is called a shortcut.
-pub(super) fn is_called_so(modules: &Modules<'_>, item: &Item) -> bool {
+/// Whether an unnumbered module of the body is named a shortcut.
+pub(super) fn is_named_shortcut(modules: &Modules<'_>, item: &Item) -> bool {
     let segment = modules.segment(item.node);
     item.role == Role::Body && segment.ordinal.is_empty() && roles::shortcut(segment).is_some()
 }
 
-/// Whether what is called a shortcut goes around the main path: it reads what that reads and gives what it gives. A
-/// `downsample` that opens or closes a stage (ConvNeXt, Swin) does not.
+/// Whether a module named a shortcut goes around the main path: it has the same input and output. A `downsample` that starts
+/// or ends a stage (ConvNeXt, Swin) does not.
 pub(super) fn goes_around(modules: &Modules<'_>, shortcut: &Item, main: &[Placed]) -> bool {
     let mut body = main.iter().filter(|placed| placed.role == Role::Body);
     let Some(first) = body.next() else {
@@ -65,7 +65,7 @@ pub(super) fn norm_comes_first(modules: &Modules<'_>, node: usize, main: &[Place
     })
 }
 
-/// Places a shortcut before the body of the main path or behind it.
+/// Places a shortcut before or after the body of the main path.
 pub(super) fn place(
     modules: &Modules<'_>,
     shortcut: &Item,
@@ -80,8 +80,7 @@ pub(super) fn place(
         .iter()
         .rposition(|placed| placed.role <= after)
         .map_or(0, |last| last + 1);
-    // PyTorch's own names stand for its own order. Of others' shortcuts, and of a gate beside a shortcut, either may
-    // run first.
+    // PyTorch's own names imply its own order. With other names, and beside a gate, either may run first.
     let is_usual = norm_comes_first || roles::is_usual_shortcut(name);
     let is_body = |at: &usize| placed[*at].path == FlowPath::Main && placed[*at].role == Role::Body;
     let mut body = (0..placed.len()).filter(is_body);

@@ -1,22 +1,22 @@
-//! The role of a module among its siblings: its name's, unless they show that the name means something else.
+//! The role of a module: its name's, unless its siblings show that the name means something else.
 
 use std::collections::{HashMap, HashSet};
 
 use super::modules::Modules;
-use crate::layers::candidates::MOST_COLOURS;
+use crate::layers::candidates::IMAGE_CHANNELS;
 use crate::layers::name::Segment;
 use crate::layers::roles::{self, Role};
 
-/// What the modules beside one say of its role.
+/// What the siblings say about a module's role.
 pub(super) struct Siblings<'a> {
     modules: &'a Modules<'a>,
     /// Within a decoder: `up` and `bridge` name parts of a step there.
     in_decoder: bool,
-    /// The network's phases stand side by side here: encoders and decoders.
+    /// The network's encoders and decoders are side by side here.
     pub are_phases: bool,
-    /// One makes attention's queries: a `proj` comes after it.
+    /// One computes attention's queries: a `proj` runs after it.
     has_query: bool,
-    /// One closes an inverted bottleneck (`conv_pwl`, `pw_proj`): `conv_pw` opens it.
+    /// One ends an inverted bottleneck (`conv_pwl`, `pw_proj`): `conv_pw` starts it.
     has_narrowing: bool,
     /// Some are branches: a plain `conv` joins them (Inception-ResNet).
     has_branch: bool,
@@ -24,14 +24,14 @@ pub(super) struct Siblings<'a> {
     blocks: Option<usize>,
     /// Numbers of plain convolutions.
     convolutions: HashSet<u64>,
-    /// Half of the largest of them.
+    /// Half of the largest one.
     half: Option<u64>,
-    /// The least number of each stem.
+    /// The smallest number of each stem.
     least: HashMap<&'a str, u64>,
 }
 
 impl<'a> Siblings<'a> {
-    /// The modules in `node`.
+    /// Of the modules in `node`.
     pub fn of(modules: &'a Modules<'a>, node: usize) -> Self {
         let children = modules.children(node).iter();
         let segments = || children.clone().map(|&child| modules.segment(child));
@@ -69,7 +69,7 @@ impl<'a> Siblings<'a> {
         let segment = self.modules.segment(child);
         let role = Role::of(segment);
         match role {
-            // A step of a decoder opens with its upsampling.
+            // A step of a decoder starts with its upsampling.
             Role::Decoder if self.in_decoder && segment.ordinal.is_empty() => Role::Stem,
             Role::Decoder if !self.are_phases || self.continues_convolutions(segment) => Role::Body,
             Role::Bottleneck if !self.are_phases => Role::Body,
@@ -81,26 +81,26 @@ impl<'a> Siblings<'a> {
         }
     }
 
-    /// A numbered upsampling that carries on the numbers of plain convolutions (`conv5`, `up6`, `conv6`), rather than having
-    /// numbers of its own (`Conv5`, `Up5`, `Up_conv5`, `Up4`).
+    /// Whether a numbered upsampling continues the numbers of plain convolutions (`conv5`, `up6`, `conv6`) instead of having
+    /// its own (`Conv5`, `Up5`, `Up_conv5`, `Up4`).
     fn continues_convolutions(&self, segment: &Segment) -> bool {
         let is_shared = |number: u64| self.convolutions.contains(&number);
         segment.number().is_some_and(is_shared)
             && self.least.get(segment.stem.as_str()).copied() > self.half
     }
 
-    /// What joins a skip connection to a decoder, or weighs it before (Attention U-Net's `Att5`).
+    /// Whether it joins a skip connection to a decoder, or weights one (Attention U-Net's `Att5`).
     fn joins_skips(&self, segment: &Segment) -> bool {
         self.are_phases && (roles::is_merge(segment) || roles::is_attention_gate(segment))
     }
 
-    /// What can read an image joins nothing: TransUNet calls the stem of its network `root`.
+    /// Whether it is named a merge but can read an image, and so joins nothing: TransUNet's stem is named `root`.
     fn is_root(&self, child: usize) -> bool {
         let [entry, least] = self.modules.ends(child).entry;
-        roles::is_merge(self.modules.segment(child)) && entry == least && least <= MOST_COLOURS
+        roles::is_merge(self.modules.segment(child)) && entry == least && least <= IMAGE_CHANNELS
     }
 
-    /// What joins the others, closes attention (ViT's `proj`), or stands behind branches or phases as their one `conv`.
+    /// Whether it joins the others, projects attention's output (ViT), or is the one `conv` after branches or phases.
     fn runs_last(&self, segment: &Segment) -> bool {
         roles::is_merge(segment)
             || (self.has_query && roles::is_projection(segment))
@@ -108,13 +108,13 @@ impl<'a> Siblings<'a> {
             || (self.are_phases && roles::ends_phases(segment))
     }
 
-    /// What opens an inverted bottleneck (EfficientNet), or a stage in front of its blocks (CSPNet).
+    /// Whether it starts an inverted bottleneck (EfficientNet), or a stage before its blocks (CSPNet).
     fn runs_first(&self, segment: &Segment) -> bool {
         (self.has_narrowing && roles::is_widening(segment))
             || (self.blocks.is_some() && roles::opens_blocks(segment))
     }
 
-    /// A `downsample` whose output the blocks read opens the stage (ConvNeXt).
+    /// Whether it is a `downsample` whose output the blocks read (ConvNeXt).
     fn opens_stage(&self, child: usize) -> bool {
         let given = self.modules.ends(child).exits[0];
         let reads = |blocks: usize| self.modules.ends(blocks).entry.contains(&given);

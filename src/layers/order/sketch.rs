@@ -1,4 +1,4 @@
-//! What a whole module looks like from outside, before its place is known.
+//! Summaries of modules, made before their order is known.
 
 use super::arrangement::{FlowPath, Placed};
 use super::flow::Ends;
@@ -8,13 +8,13 @@ use crate::layers::roles::Role;
 /// How many guesses at a module's output are kept.
 const MAX_EXITS: usize = 6;
 
-/// A module from outside.
+/// Summary of a module.
 #[derive(Clone, Debug)]
 pub(super) struct Sketch {
     pub ends: Ends,
-    /// The one layer on its main path, if there is just one.
+    /// The only layer on its main path, if there is just one.
     pub single: Option<usize>,
-    /// Whether it holds a convolution with extent in space.
+    /// Whether it holds a spatial convolution.
     pub spatial: bool,
 }
 
@@ -31,7 +31,7 @@ impl Sketch {
         }
     }
 
-    /// Of the layer that is the candidate of this number.
+    /// Of the layer at this index among the candidates.
     pub fn of_layer(index: usize, candidate: &Candidate<'_>) -> Self {
         let (reads, out) = (candidate.reads(), candidate.out());
         let straight = matches!(
@@ -50,7 +50,7 @@ impl Sketch {
         }
     }
 
-    /// Of a module with these parts in order, at least one: its own layers, which are placed nowhere, and the modules in it.
+    /// Of a module with these parts in order, at least one: its own layers, which are not placed, and the modules in it.
     pub fn of_parts(parts: &[(Self, Option<Placed>)]) -> Self {
         let on_path = |placed: &Option<Placed>| {
             placed.is_none_or(|placed| placed.path == FlowPath::Main && placed.role < Role::Head)
@@ -81,7 +81,7 @@ impl Sketch {
     }
 }
 
-/// What several modules in a row may give.
+/// Output channels that several modules in a row may have, likeliest first.
 fn exits(mains: &[&Sketch]) -> Vec<usize> {
     let (entry, last) = (mains[0].ends.entry, mains[mains.len() - 1]);
     let is_read = |at: usize| {
@@ -96,7 +96,7 @@ fn exits(mains: &[&Sketch]) -> Vec<usize> {
         widths.fold(0, usize::saturating_add)
     };
     let sinks = sum(&|at| !is_read(at));
-    // What a depthwise layer makes cheaply goes beside its input (GhostNet).
+    // A depthwise layer's output may be concatenated with its input (GhostNet).
     let is_cheap = last.ends.entry[0] != last.ends.entry[1];
     let sums = [sinks, sinks.saturating_add(entry[0])]
         .into_iter()
@@ -107,7 +107,7 @@ fn exits(mains: &[&Sketch]) -> Vec<usize> {
             exits.push(channels);
         }
     }
-    // Blocks that all read one width hand it on (a transformer's, whose linear layers are not seen).
+    // Blocks that all read one width may output it too (a transformer's, whose linear layers are not listed).
     let is_handed_on = mains.iter().all(|main| main.ends.entry[0] == entry[0]);
     if is_handed_on && !exits.contains(&entry[0]) {
         exits.truncate(MAX_EXITS - 1);

@@ -1,32 +1,32 @@
-//! What a module's name says of when it runs among modules that could all run now.
+//! The order by name of modules that could all run next.
 
 use crate::layers::name::Segment;
 use crate::layers::roles::{self, Role, ShortcutTurn};
 
-/// The turn of a module: the lesser runs first.
+/// Sort key of a module: the smallest runs first.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Turn {
     /// A shortcut goes around something: it comes last.
     is_shortcut: bool,
-    /// An upsampling opens its step of a decoder: all else is later.
+    /// An upsampling starts its step of a decoder; everything else is later.
     is_later: bool,
-    /// Numbered convolutions, then numbered stages, then the rest, convolutions with a further word last.
+    /// 0: numbered convolutions; 1: other convolutions, numbered modules; 2: the rest; 3: convolutions with a further word.
     class: u8,
     number: Vec<(u64, char)>,
-    /// Of branches the pooled one is last and the longer ones are later (all Inceptions).
+    /// Longer branches are later, and the pooled one is last (all Inceptions).
     branch: (bool, usize),
-    /// A joint follows the stage of its number; an upsampling comes before it.
+    /// What opens a pair (-2) or a decoder's step (-1) precedes the stage of its number, a joint (1) follows it.
     step: i8,
 }
 
 impl Turn {
-    /// The turn that a name gives; `length` is that of the module's chain.
+    /// The key of a name; `length` is that of the module's chain.
     pub fn of(segment: &Segment, length: usize) -> Self {
         let is_parallel = roles::is_parallel(segment);
         let is_numbered = !segment.ordinal.is_empty();
         let class = match (roles::is_convolution(segment), is_numbered) {
             _ if is_parallel => 2,
-            // `conv_body` and `conv_hr` run behind the `body` (ESRGAN): before it they would be called a stem.
+            // `conv_body` and `conv_hr` run after the `body` (ESRGAN): before it, they would be named a stem.
             (true, false) if segment.words.len() > 1 => 3,
             (true, true) => 0,
             (true, false) | (false, true) => 1,
@@ -58,7 +58,7 @@ impl Turn {
         }
     }
 
-    /// Without the bare fact that the module is called a convolution or not.
+    /// Merges classes 1 to 3, whose order is only a convention.
     pub fn without_class(self) -> Self {
         Self {
             class: self.class.min(1),

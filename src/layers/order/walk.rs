@@ -1,4 +1,4 @@
-//! The walk through a network's modules in their order, from its input to its layers.
+//! Walks through a network's modules in order, from its input, and lists the layers.
 
 use std::ops::Range;
 
@@ -13,15 +13,15 @@ use crate::layers::name::Segment;
 use crate::layers::roles::{self, Role};
 use crate::layers::tree::Tree;
 
-/// How deep below the top a module named `head` or `classifier` is still the network's.
+/// How deep below the top a module named `head` or `classifier` is still the network's head.
 const HEAD_LEVELS: usize = 2;
 
-/// What the walk has found.
+/// The result of a walk.
 pub(super) struct Walked {
     pub steps: Vec<Step>,
     pub ties: Vec<Tie>,
-    /// The places of each module's layers.
-    pub places: Vec<Range<usize>>,
+    /// The range of steps of each module.
+    pub ranges: Vec<Range<usize>>,
 }
 
 /// Walks through the network that a tree holds.
@@ -31,7 +31,7 @@ pub(super) fn walk(
     companions: &Companions<'_>,
 ) -> Walked {
     let mut modules = Modules::new(tree, candidates, companions);
-    // Children have larger numbers than their parents, and are sketched before them.
+    // Children have larger indices than their parents, and are sketched before them.
     let nothing = Widths::new();
     for node in (0..tree.nodes.len()).rev() {
         let arranged = arrange(&modules, node, &Supply::new(Flow::default(), &nothing));
@@ -44,7 +44,7 @@ pub(super) fn walk(
         found: Walked {
             steps: Vec::new(),
             ties: Vec::new(),
-            places: vec![0..0; tree.nodes.len()],
+            ranges: vec![0..0; tree.nodes.len()],
         },
     };
     walk.module(
@@ -55,7 +55,7 @@ pub(super) fn walk(
     walk.found
 }
 
-/// What the modules around one say of its layers.
+/// What the enclosing modules say about the layers of one.
 #[derive(Clone, Default)]
 struct Context {
     levels: usize,
@@ -65,40 +65,40 @@ struct Context {
     in_attention: bool,
     /// See [`Step::fed_by`], of its first layer.
     fed_by: Option<usize>,
-    /// Its members run side by side.
+    /// Its members run in parallel.
     is_parallel: bool,
     /// See [`Step::latest`], of its first layer.
     latest: Vec<usize>,
 }
 
-/// The module behind which the main path stands.
-struct Before {
+/// The last module on the main path so far.
+struct Preceding {
     chain: usize,
-    /// The one layer on its main path, if there is just one.
+    /// The only layer on its main path, if there is just one.
     single: Option<usize>,
     /// A network that feeds the others.
     is_backbone: bool,
 }
 
-/// How far the walk through one module has come.
+/// State of the walk through one module.
 struct Progress {
-    /// Channels that the main path may give the next module, the likeliest first.
+    /// Output channels that the main path may have, likeliest first.
     latest: Vec<usize>,
     /// Whether those are the network's input.
     at_input: bool,
     /// `None` at the beginning.
-    before: Option<Before>,
+    before: Option<Preceding>,
 }
 
 struct Walk<'a> {
     modules: &'a Modules<'a>,
-    /// What the layers so far have given.
+    /// Output channels of the layers so far.
     given: Widths,
     found: Walked,
 }
 
 impl Walk<'_> {
-    /// Takes the layers of a module. Recursion is bounded by the number of segments of a path.
+    /// Adds the layers of a module. Recursion is bounded by the number of segments of a path.
     fn module(&mut self, node: usize, flow: &Flow, context: &Context) {
         let start = self.found.steps.len();
         self.own_layers(node, flow, context);
@@ -124,7 +124,7 @@ impl Walk<'_> {
                 progress = Progress {
                     latest: sketch.ends.exits.clone(),
                     at_input: false,
-                    before: Some(Before {
+                    before: Some(Preceding {
                         chain: placed.chain,
                         single: sketch.single,
                         is_backbone: placed.role == Role::Backbone,
@@ -132,10 +132,10 @@ impl Walk<'_> {
                 };
             }
         }
-        self.found.places[node] = start..self.found.steps.len();
+        self.found.ranges[node] = start..self.found.steps.len();
     }
 
-    /// Takes the layers whose weight the module holds itself.
+    /// Adds the layers whose weight the module holds itself.
     fn own_layers(&mut self, node: usize, flow: &Flow, context: &Context) {
         for &candidate in &self.modules.tree.nodes[node].weights {
             self.found.steps.push(Step {
@@ -155,7 +155,7 @@ impl Walk<'_> {
         }
     }
 
-    /// What a module is given: what the main path gives or the parent's input, whichever it reads.
+    /// The flow into a module: that of the main path or the parent's input, whichever it reads.
     fn flow_into(
         &self,
         placed: &Placed,
@@ -170,7 +170,7 @@ impl Walk<'_> {
                 .copied()
                 .find(|channels| entry.contains(channels))
         };
-        // All values of an input are as likely.
+        // All values of an input are equally likely.
         let narrowed = |given: &[usize], channels: usize, at_input: bool| {
             let given = if at_input {
                 given.to_vec()
@@ -180,7 +180,7 @@ impl Walk<'_> {
             Flow::into_module(given, at_input)
         };
         let from_input = read(&parent.input);
-        // Beside a backbone, what can read the network's input does (UNETR's first encoder).
+        // After a backbone, a module that can read the network's input does (UNETR's first encoder).
         let is_behind_backbone = progress
             .before
             .as_ref()
@@ -216,7 +216,7 @@ impl Walk<'_> {
             in_attention: parent.in_attention || roles::is_gate(segment),
             fed_by: fed_by.filter(|_| !parent.is_parallel),
             is_parallel: roles::is_parallel(segment) && segment.ordinal.is_empty(),
-            // What comes first in a module follows what the module follows.
+            // The first module in another follows what the other follows.
             latest: if progress.before.is_none() && !parent.latest.is_empty() {
                 parent.latest.clone()
             } else {

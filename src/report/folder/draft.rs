@@ -1,4 +1,4 @@
-//! A report in the making, complete before it appears.
+//! Drafts of reports, which are complete before they appear.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
@@ -16,13 +16,13 @@ use super::files::{Files, LIST};
 use super::parents::Parents;
 use super::{ATTEMPTS, Error, Problem, ReportFolder};
 
-/// A report in a folder beside the one it is to be. Many threads may write to it at once.
+/// A draft of a report, in a folder beside its destination. Several threads may write to it at once.
 ///
-/// Dropped before [`ReportDraft::publish`], it leaves nothing behind.
+/// If it is dropped before [`ReportDraft::publish`], it is removed.
 #[derive(Debug)]
 pub struct ReportDraft<'a> {
     report: &'a ReportFolder,
-    // Before the folders around it, which can only be removed after it.
+    // Dropped before the folders that contain it, which can only be removed when they are empty.
     folder: TemporaryFolder,
     parents: Parents,
     files: Mutex<Files>,
@@ -37,18 +37,18 @@ impl<'a> ReportDraft<'a> {
             parents,
             files: Mutex::new(Files::new()),
         };
-        if let Some(old) = report.standing()? {
-            // Now, so that it is no more open than the old one while it grows, and its files get the same group.
+        if let Some(old) = report.existing()? {
+            // Now, so that the draft is never more accessible than the old report, and its files get the same group.
             take_over(draft.folder.as_file(), &old).map_err(Problem::writing)?;
         }
         Ok(draft)
     }
 
-    /// Writes a whole file, given its path in the report's folder: plain names with slashes between them.
+    /// Writes a whole file, given its path in the report's folder: plain names separated by slashes.
     ///
     /// # Errors
     ///
-    /// Where it has been written before, its name is none, or the disk is full.
+    /// If it has been written before, its path is not of that form, or the disk is full.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = files.insert(name);
@@ -73,14 +73,14 @@ impl<'a> ReportDraft<'a> {
         file?.write_all(bytes)
     }
 
-    /// Adds the list of its files, makes the report durable if asked to, and puts it in its place in one step. What is in a
-    /// folder there and not of a report is kept, whenever it came; a file by the name of one of the report's goes. What the
-    /// user should know of it.
+    /// Adds the list of the report's files, syncs the report if required, and puts it in place in one step. Files in an
+    /// existing folder that do not belong to a report are kept, even if they are added meanwhile, except those with the name
+    /// of one of the report's files. Returns warnings.
     ///
     /// # Errors
     ///
-    /// Where the disk fails, or a folder there that is not of a report, a pipe or the like has the name of one of the report's
-    /// files. Whatever stood there before is then still whole.
+    /// If the disk fails, or a foreign folder, a pipe or the like has the name of one of the report's files. Whatever existed
+    /// there before is then unchanged.
     pub fn publish(self, durability: Durability) -> Result<Vec<Warning>, Error> {
         let path = self.report.path();
         self.try_publish(durability)
@@ -99,9 +99,9 @@ impl<'a> ReportDraft<'a> {
         let place = &self.report.place;
         let mut warnings = self.folder.warnings(place);
         warnings.extend(replaced.and_then(|mut old| {
-            // Another run may have put its report there in the last moment: so its files go, too.
+            // Another run may have put its report there at the last moment; its files are removed too.
             match Files::read(&old.path()) {
-                Ok(own) => own.enter(old.inventory()),
+                Ok(own) => own.add_to(old.inventory()),
                 Err(error) => return Some(old.left(error)),
             }
             old.remove(place)
@@ -110,14 +110,14 @@ impl<'a> ReportDraft<'a> {
     }
 }
 
-/// Makes the folder that becomes the report, and those around it.
+/// Creates the folder that becomes the report, and missing folders around it.
 fn make_folder(report: &ReportFolder) -> io::Result<(TemporaryFolder, Parents)> {
     let make = || {
         let parents = Parents::make(report.place.parent())?;
         Ok((TemporaryFolder::create(&report.place)?, parents))
     };
     let is_made = |made: &io::Result<_>| match made {
-        // Another run that made a folder around it has failed, and removed it in this moment.
+        // Another run that had created a folder around it has failed and removed it at this moment.
         Err(error) => error.kind() != io::ErrorKind::NotFound,
         Ok(_) => true,
     };
@@ -125,30 +125,30 @@ fn make_folder(report: &ReportFolder) -> io::Result<(TemporaryFolder, Parents)> 
     attempts.find(is_made).unwrap_or_else(make)
 }
 
-/// Sees to it that the disk holds all files, if it must: at once, so that they share the disk's turns. On ext4 a thousand files
-/// take 0.2 s so on two threads, and 0.3 s one after the other (Linux 6.18). Syncing the whole file system takes a tenth of
-/// that on an idle disk, but waits for all that others write.
+/// Syncs all files if required, in parallel, so that the disk can batch them. On ext4 (Linux 6.18) a thousand files take 0.2 s
+/// on two threads, and 0.3 s one after another. Syncing the whole file system takes a tenth of that on an idle disk, but waits
+/// for everything that other programs write.
 fn sync_files(folder: &Path, files: &Files, durability: Durability) -> Result<(), Problem> {
     let sync = |file| durability.sync_at(&folder.join(file));
     Ok(files.files().par_iter().try_for_each(sync)?)
 }
 
-/// Puts the folder in its place, with what is there and not of a report in it. The folder that was there.
+/// Puts the draft in place, with the foreign entries of an existing folder. Returns the folder that it replaced.
 fn put(
     report: &ReportFolder,
     folder: &mut TemporaryFolder,
     files: &Files,
     durability: Durability,
 ) -> Result<Option<Replaced>, Problem> {
-    if report.standing()?.is_none() {
+    if report.existing()?.is_none() {
         sync_folders(folder.path(), files, durability)?;
         match folder.put_at_new(&report.place, durability) {
-            // Another run was ahead.
+            // Another run has put a report there.
             Err(atomic::Problem::Exists) => {}
             put => return Ok(put.map(|()| None)?),
         }
     }
-    let old = report.standing()?.ok_or(atomic::Problem::Exists)?;
+    let old = report.existing()?.ok_or(atomic::Problem::Exists)?;
     let inventory = take_over_all(report, folder, files, &old, durability)?;
     sync_folders(folder.path(), files, durability)?;
     Ok(Some(folder.replace(
@@ -158,7 +158,7 @@ fn put(
     )?))
 }
 
-/// Takes over what is to stay of the folder that is replaced, and its attributes.
+/// Takes over the foreign entries of the folder that is replaced, and its attributes.
 fn take_over_all(
     report: &ReportFolder,
     folder: &TemporaryFolder,
@@ -171,14 +171,14 @@ fn take_over_all(
     let mut inventory = Inventory::default();
     Files::read(from)
         .map_err(Problem::writing)?
-        .enter(&mut inventory);
-    files.enter(&mut inventory);
+        .add_to(&mut inventory);
+    files.add_to(&mut inventory);
     let mut keeper = Keeper::new(from, to, durability, &mut inventory)?;
     for entry in &foreign {
         make_parent(&to.join(&entry.path)).map_err(Problem::writing)?;
         keeper.keep(&entry.path)?;
     }
-    // Else some of that may be of another run's report.
+    // Otherwise some of the entries may belong to another run's report.
     if !foreign.is_empty() && report.identity()? != source {
         return Err(Problem::Busy);
     }
@@ -193,7 +193,7 @@ fn take_over_all(
     Ok(inventory)
 }
 
-/// Sees to it that the disk holds the entries of all folders, if it must.
+/// Syncs all folders, if required.
 fn sync_folders(folder: &Path, files: &Files, durability: Durability) -> Result<(), Problem> {
     for inner in files.folders() {
         durability.sync_at(&folder.join(inner))?;
@@ -267,7 +267,7 @@ mod tests {
         let desk = tempfile::tempdir().unwrap();
         let around = desk.path().join("reports");
         let report = ReportFolder::check(&around.join("net"), false).unwrap();
-        // Fewer removals than attempts, each of which takes one to fail: whatever the two threads do meanwhile, one succeeds.
+        // A removal makes at most one attempt fail, and there are fewer removals than attempts, so one must succeed.
         let left = AtomicUsize::new(0);
         let is_over = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -277,7 +277,7 @@ mod tests {
                         std::thread::yield_now();
                         continue;
                     }
-                    // Another run, which makes the folder and fails.
+                    // Stands for another run, which makes the folder and fails.
                     let _ = fs::create_dir(&around);
                     if fs::remove_dir(&around).is_ok() {
                         left.fetch_sub(1, Ordering::Relaxed);
@@ -288,7 +288,7 @@ mod tests {
                 left.store(ATTEMPTS / 2, Ordering::Relaxed);
                 report.begin().map(drop)
             });
-            // Before anything can fail: the other thread waits for it.
+            // Before the test can panic, because the scope waits for the other thread.
             is_over.store(true, Ordering::Relaxed);
             begun.unwrap();
         });

@@ -1,4 +1,4 @@
-//! What can keep a report from being written, in words that name the folder and the remedy.
+//! Errors of writing a report; each message names the folder and the remedy.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use crate::atomic;
 use crate::checkpoint::Names;
 
-/// A report could not be written.
+/// A report that could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {problem}", path.display())]
 pub struct Error {
     /// The report's folder, or the file in it.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// Why it could not.
     pub problem: Box<Problem>,
 }
 
-/// What is wrong with a report's folder.
+/// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "every variant's message says what it means")]
 pub enum Problem {
@@ -24,26 +24,26 @@ pub enum Problem {
     File,
     #[error("is a device or another special file, and a report is a folder; name another")]
     Special,
-    #[error("cannot be made, for {} is no folder; name another", .0.display())]
+    #[error("cannot be created, because {} is not a folder; name another", .0.display())]
     NotInFolder(PathBuf),
     #[error(
-        "is the current folder or one around it, which cannot be replaced as a whole; go elsewhere, or name another folder"
+        "is the current folder or one around it, which cannot be replaced as a whole; change to another folder, or name another"
     )]
     AroundHere,
     #[error(
-        "holds what is not of a report ({names}); name another folder, or use --force to have the report beside it"
+        "holds files that do not belong to a report ({names}); name another folder, or use --force to keep them beside the report"
     )]
     Foreign { names: Names },
     #[error(
-        "holds files of yours by names that a report needs ({names}); move them elsewhere, or name another folder"
+        "holds files of yours with names that a report needs ({names}); move them elsewhere, or name another folder"
     )]
     Namesakes { names: Names },
     #[error("was replaced by another run meanwhile; run again when that is done")]
     Busy,
-    #[error("cannot hold a file called {name:?}, which is no plain name or taken already")]
+    #[error("cannot hold a file called {name:?}, which is not a plain name or is taken already")]
     FileName { name: String },
     #[error(transparent)]
-    Place(#[from] atomic::Problem),
+    Output(#[from] atomic::Problem),
 }
 
 impl Problem {
@@ -55,7 +55,7 @@ impl Problem {
         }
     }
 
-    /// What a failed attempt to write means.
+    /// The problem that made a write fail.
     pub(super) fn writing(error: io::Error) -> Self {
         atomic::Problem::writing(error).into()
     }

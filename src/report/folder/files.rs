@@ -1,8 +1,7 @@
-//! Which files belong to a report.
+//! The list of the files that belong to a report.
 //!
-//! A report lists its files in one of them, `report.files`: a first line that says what the list is, then a path a line,
-//! sorted. What a folder holds beside them is somebody else's. The list tells names only: a file that was changed is still
-//! the report's.
+//! A report lists its files in `report.files`: a first line that says what the list is, then one path a line, sorted. All other
+//! files in the folder are foreign. The list has only names: a file that was changed still belongs to the report.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -12,12 +11,12 @@ use std::path::{Component, Path, PathBuf};
 use crate::atomic::{Entry, Inventory};
 use crate::files::entry;
 
-/// The file with the list.
+/// The name of the list.
 pub(super) const LIST: &str = "report.files";
 
 const TITLE: &str = "inmerge-ckpt report: its files, which go when another report takes its place";
 
-/// What a list may have at most: some hundred thousand files.
+/// The maximum size of a list, enough for some hundred thousand files.
 const MAX_BYTES: u64 = 16 << 20;
 
 /// The files of a report, by their paths in its folder.
@@ -28,17 +27,17 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Those of a report that has none yet but the list.
+    /// The files of a new report, which has only the list.
     pub fn new() -> Self {
         let mut files = Self::default();
         files.insert(LIST);
         files
     }
 
-    /// Those of the report in a folder; none where there is no report.
+    /// The files of the report in a folder; none if there is no report.
     pub fn read(folder: &Path) -> io::Result<Self> {
         let path = folder.join(LIST);
-        // Anything else than a file, such as a pipe, might never end.
+        // Reading anything but a file, such as a pipe, might never end.
         if !entry(&path)?.is_some_and(|status| status.is_file()) {
             return Ok(Self::default());
         }
@@ -47,8 +46,8 @@ impl Files {
         Ok(Self::parse(&text))
     }
 
-    /// Those on a list; none where it is none. A last line without an end, as of a list that was cut, could be the beginning
-    /// of another file's name, and a line that is not UTF-8 is nobody's name: they count for nothing.
+    /// The files on a list; none if it is not one. Ignores a last line without an end, because a list that was cut could end in
+    /// the start of another file's name, and lines that are not UTF-8.
     pub fn parse(list: &[u8]) -> Self {
         let end = list.iter().rposition(|&byte| byte == b'\n');
         let lines = list[..end.unwrap_or(0)].split(|&byte| byte == b'\n');
@@ -62,7 +61,7 @@ impl Files {
         files
     }
 
-    /// Adds a file; `false` where it is there already, or its name would lead out of the folder or not fit a line.
+    /// Adds a file; `false` if it is already listed, or its name would lead out of the folder or not fit a line.
     pub fn insert(&mut self, name: &str) -> bool {
         let path = Path::new(name);
         let is_plain = |part| matches!(part, Component::Normal(_));
@@ -80,7 +79,7 @@ impl Files {
         self.files.insert(path.to_owned())
     }
 
-    /// The list as it is written.
+    /// The text of the list.
     pub fn list(&self) -> String {
         let names = self.files.iter().map(|file| file.to_string_lossy());
         let mut list = TITLE.to_owned();
@@ -91,9 +90,8 @@ impl Files {
         list + "\n"
     }
 
-    /// Notes that they go with the folder that is replaced. By name: whoever changes a report's file changes what the next report
-    /// replaces.
-    pub fn enter(&self, inventory: &mut Inventory) {
+    /// Adds the files to the inventory of the folder that is replaced. They are removed by name, even if they were changed.
+    pub fn add_to(&self, inventory: &mut Inventory) {
         for file in &self.files {
             inventory.add(file.clone(), Entry::Replaced);
         }
@@ -103,7 +101,7 @@ impl Files {
         &self.files
     }
 
-    /// The folders below the report's that they lie in.
+    /// The subfolders of the report that contain its files.
     pub fn folders(&self) -> &BTreeSet<PathBuf> {
         &self.folders
     }

@@ -1,4 +1,4 @@
-//! What in a folder is not of the report there.
+//! Finding the entries of a folder that do not belong to the report in it.
 
 use std::fs;
 use std::io;
@@ -11,36 +11,36 @@ use crate::files::{entry, names, retried};
 
 use super::files::Files;
 
-/// An entry of a folder that is not of the report there; one that is a folder itself stands for all in it.
+/// An entry that does not belong to the report in its folder. A folder stands for everything in it.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Foreign {
-    /// Its path in the folder.
+pub(super) struct ForeignEntry {
+    /// Its path in the report's folder.
     pub path: PathBuf,
     is_folder: bool,
 }
 
-impl Foreign {
-    /// As a message has it.
+impl ForeignEntry {
+    /// Its path as messages show it, with a slash if it is a folder.
     pub fn name(&self) -> String {
         let slash = if self.is_folder { "/" } else { "" };
         format!("{}{slash}", self.path.display())
     }
 }
 
-/// All such entries of a folder, sorted. Links and folders by the name of one of the report's files are among them.
+/// All foreign entries of a folder, sorted, including links and folders with the name of one of the report's files.
 ///
 /// # Errors
 ///
-/// Where one of the report's folders cannot be read, or nothing may be removed from it; [`io::ErrorKind::CrossesDevices`]
-/// where another disk is mounted in one.
-pub(super) fn find(folder: &Path) -> io::Result<Vec<Foreign>> {
+/// If one of the report's folders cannot be read or written to; [`io::ErrorKind::CrossesDevices`] if another disk is mounted in
+/// one.
+pub(super) fn find(folder: &Path) -> io::Result<Vec<ForeignEntry>> {
     let mut scan = FolderScan {
         folder,
         device: retried(|| fs::symlink_metadata(folder))?.dev(),
         own: Files::read(folder)?,
         found: Vec::new(),
     };
-    scan.look_into(Path::new(""))?;
+    scan.scan(Path::new(""))?;
     scan.found.sort();
     Ok(scan.found)
 }
@@ -49,11 +49,11 @@ struct FolderScan<'a> {
     folder: &'a Path,
     device: u64,
     own: Files,
-    found: Vec<Foreign>,
+    found: Vec<ForeignEntry>,
 }
 
 impl FolderScan<'_> {
-    fn look_into(&mut self, inner: &Path) -> io::Result<()> {
+    fn scan(&mut self, inner: &Path) -> io::Result<()> {
         let folder = self.folder.join(inner);
         if retried(|| fs::symlink_metadata(&folder))?.dev() != self.device {
             return Err(io::ErrorKind::CrossesDevices.into());
@@ -61,14 +61,14 @@ impl FolderScan<'_> {
         retried(|| Ok(access(&folder, Access::WRITE_OK | Access::EXEC_OK)?))?;
         for name in names(&folder)? {
             let path = inner.join(&name);
-            // Where there is none, it was another program's passing file.
+            // It may be gone again, as another program's temporary file.
             let Some(kind) = entry(&folder.join(&name))? else {
                 continue;
             };
             if kind.is_dir() && self.own.folders().contains(&path) {
-                self.look_into(&path)?;
+                self.scan(&path)?;
             } else if !kind.is_file() || !self.own.files().contains(&path) {
-                self.found.push(Foreign {
+                self.found.push(ForeignEntry {
                     path,
                     is_folder: kind.is_dir(),
                 });
@@ -106,7 +106,7 @@ mod tests {
         let names: Vec<String> = find(folder.path())
             .unwrap()
             .iter()
-            .map(Foreign::name)
+            .map(ForeignEntry::name)
             .collect();
         let foreign = [
             "1.svg/",

@@ -1,4 +1,4 @@
-//! The folders around a report's.
+//! Creating the folders that contain a report.
 
 use std::fs;
 use std::io;
@@ -9,7 +9,7 @@ use crate::files::{self, retried};
 
 use super::Problem;
 
-/// Folders that were made for a report to go into, gone again if they are dropped before it does.
+/// Folders that were created to contain a report, removed if this is dropped before the report is published.
 #[derive(Debug)]
 pub(super) struct Parents {
     /// From the outermost to the innermost.
@@ -17,7 +17,7 @@ pub(super) struct Parents {
 }
 
 impl Parents {
-    /// Refuses a folder that cannot be made, for something else stands in its way.
+    /// Refuses a folder that cannot be created because something that is not a folder is on its path.
     pub fn check(folder: &Path) -> Result<(), Problem> {
         for folder in folder.ancestors() {
             let folder = or_here(Some(folder));
@@ -31,11 +31,11 @@ impl Parents {
         Ok(())
     }
 
-    /// Makes a folder and those around it where they are missing.
+    /// Creates a folder and those that contain it, if they are missing.
     pub fn make(folder: &Path) -> io::Result<Self> {
         let mut parents = Self { made: Vec::new() };
         for folder in files::missing_folders(folder)? {
-            // Where it is there by now, another run was ahead, or `..` led to it.
+            // It may exist by now because another run created it, or `..` led to it.
             if files::ensure_folder(folder)? {
                 parents.made.push(folder.to_owned());
             }
@@ -43,7 +43,7 @@ impl Parents {
         Ok(parents)
     }
 
-    /// Sees to it that the disk holds them, if it must, but for the entries of the innermost.
+    /// Syncs them if required, except the entries of the innermost.
     pub fn sync(&self, durability: Durability) -> Result<(), Problem> {
         for folder in &self.made {
             durability.sync_at(or_here(folder.parent()))?;
@@ -59,7 +59,7 @@ impl Parents {
 impl Drop for Parents {
     fn drop(&mut self) {
         for folder in self.made.iter().rev() {
-            // What others have come to use stays.
+            // Fails, and must, if others use the folder.
             let _ = files::remove_folder(folder);
         }
     }

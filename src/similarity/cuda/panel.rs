@@ -163,9 +163,7 @@ fn check_squares(rows: &Rows<'_>, start: usize, squares: &[f64]) -> Result<(), C
         if square.to_bits() != squares[index].to_bits()
             && !(square.is_nan() && squares[index].is_nan())
         {
-            return Err(Cause::Wrong(
-                "the norm of a kernel is another than the processor's",
-            ));
+            return Err(Cause::Wrong("the norm of a kernel differs from the CPU's"));
         }
     }
     Ok(())

@@ -231,7 +231,7 @@ impl<'t> DeviceTile<'t> {
             Ok(())
         } else {
             Err(Cause::Wrong(
-                "the product of two kernels is another than the processor's",
+                "the product of two kernels differs from the CPU's",
             ))
         }
     }

@@ -1,4 +1,4 @@
-//! Looking at a folder again and again: which of its checkpoints have stayed as they are.
+//! Polling a folder for checkpoints that no longer change.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -11,48 +11,48 @@ use crate::files;
 
 use super::{Error, Status, is_checkpoint, natural};
 
-/// Looks in a row at which a file that is no checkpoint was the same, before that is worth a warning: with one look in two
-/// seconds, a minute in which a trainer wrote nothing to it.
-pub const LOOKS_BEFORE_A_WARNING: u32 = 30;
+/// Polls in a row that must find an incomplete checkpoint unchanged before a warning: at the default of one poll every two
+/// seconds, a minute without a write.
+pub const POLLS_BEFORE_WARNING: u32 = 30;
 
-/// Looks between two attempts at what failed for another reason than the file itself.
-const LOOKS_BETWEEN_ATTEMPTS: u32 = 30;
+/// Polls between two attempts at a file that failed for a reason that may pass.
+const POLLS_BETWEEN_ATTEMPTS: u32 = 30;
 
-/// A folder, and what was seen there.
+/// A folder, and the states of its files at the last poll.
 #[derive(Debug)]
-pub struct Looks {
+pub struct FolderPoller {
     folder: PathBuf,
-    seen: HashMap<OsString, LastLook>,
+    last: HashMap<OsString, LastPoll>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct LastLook {
+struct LastPoll {
     status: Status,
-    /// Looks in a row at which it was as at the one before.
+    /// Polls in a row that found it as the poll before did.
     unchanged: u32,
-    /// How many of these it takes until it is of interest; `None` where it must change for that.
-    wanted: Option<u32>,
+    /// The number of these from which it is reported; `None` to report it only after it has changed.
+    reported_from: Option<u32>,
 }
 
-/// A file that is as it was at the last look.
+/// A file that has not changed since the last poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unchanged {
     pub name: OsString,
     pub path: PathBuf,
     pub status: Status,
-    /// Looks in a row at which it was as at the one before; at least 1.
-    pub looks: u32,
+    /// Polls in a row that found it as the poll before did; at least 1.
+    pub polls: u32,
 }
 
-/// What a look finds.
+/// The result of a poll.
 #[derive(Debug, Default)]
-pub struct Found {
-    /// The files that have not changed since the last look, in natural order of their names, without those that are settled or
-    /// put off.
+pub struct PollResult {
+    /// The files that have not changed since the last poll, except those that are ignored or deferred, in natural order of
+    /// their names.
     pub unchanged: Vec<Unchanged>,
-    /// What could not be looked at, each with its path and why, in the same order.
+    /// The paths that could not be reached, each with its error, in the same order.
     pub unreachable: Vec<(PathBuf, Error)>,
-    /// Links to what is not there.
+    /// An error for each dangling link.
     pub dangling: Vec<Error>,
 }
 
@@ -61,14 +61,14 @@ impl Unchanged {
     ///
     /// # Errors
     ///
-    /// Where that cannot be known.
-    pub fn is_still_so(&self) -> Result<bool, Error> {
+    /// If the path cannot be reached.
+    pub fn is_current(&self) -> Result<bool, Error> {
         let status = status(&self.path)?;
         Ok(status.is_some_and(|status| Status::of(&status) == self.status))
     }
 }
 
-/// What the system says of what a path leads to; `None` where nothing is there.
+/// The metadata of a path, following links; `None` if nothing is there.
 fn status(path: &Path) -> Result<Option<Metadata>, Error> {
     files::target(path).map_err(|error| Error::Unreachable {
         file: path.to_owned(),
@@ -76,29 +76,29 @@ fn status(path: &Path) -> Result<Option<Metadata>, Error> {
     })
 }
 
-impl Looks {
-    /// At a folder at which nobody has looked yet.
-    pub fn at(folder: &Path) -> Self {
+impl FolderPoller {
+    /// A poller of a folder, before the first poll.
+    pub fn new(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
-            seen: HashMap::new(),
+            last: HashMap::new(),
         }
     }
 
-    /// Looks at the checkpoints directly in the folder, links to files included.
+    /// Polls the checkpoints directly in the folder, including links to files.
     ///
     /// # Errors
     ///
-    /// Where the folder cannot be listed.
-    pub fn look(&mut self) -> io::Result<Found> {
+    /// If the folder cannot be listed.
+    pub fn poll(&mut self) -> io::Result<PollResult> {
         let mut names = files::names(&self.folder)?;
         names.retain(|name| is_checkpoint(name));
         names.sort_by(|a, b| natural(a, b));
-        let mut seen = HashMap::new();
-        let mut found = Found::default();
+        let mut last = HashMap::new();
+        let mut found = PollResult::default();
         for name in names {
             let path = self.folder.join(&name);
-            // A file that cannot be reached now counts as new once it can.
+            // A file that cannot be reached now counts as new once it can be.
             let status = match status(&path) {
                 Ok(Some(status)) if status.is_file() => status,
                 Ok(Some(_)) => continue,
@@ -114,50 +114,54 @@ impl Looks {
                 }
             };
             let now = self.compare(&name, Status::of(&status));
-            if now.unchanged > 0 && now.wanted.is_some_and(|wanted| now.unchanged >= wanted) {
+            if now.unchanged > 0
+                && now
+                    .reported_from
+                    .is_some_and(|polls| now.unchanged >= polls)
+            {
                 found.unchanged.push(Unchanged {
                     name: name.clone(),
                     path,
                     status: now.status,
-                    looks: now.unchanged,
+                    polls: now.unchanged,
                 });
             }
-            seen.insert(name, now);
+            last.insert(name, now);
         }
-        self.seen = seen;
+        self.last = last;
         Ok(found)
     }
 
-    fn compare(&self, name: &OsStr, status: Status) -> LastLook {
-        match self.seen.get(name) {
-            Some(&last) if last.status == status => LastLook {
+    fn compare(&self, name: &OsStr, status: Status) -> LastPoll {
+        match self.last.get(name) {
+            Some(&last) if last.status == status => LastPoll {
                 unchanged: last.unchanged.saturating_add(1),
                 ..last
             },
-            _ => LastLook {
+            _ => LastPoll {
                 status,
                 unchanged: 0,
-                wanted: Some(1),
+                reported_from: Some(1),
             },
         }
     }
 
-    /// Leaves a file alone until it changes.
-    pub fn settle(&mut self, file: &Unchanged) {
-        self.wait(file, None);
+    /// Ignores a file until it changes.
+    pub fn ignore(&mut self, file: &Unchanged) {
+        self.set_reported_from(file, None);
     }
 
-    /// Leaves a file alone for some looks, or until it changes.
-    pub fn put_off(&mut self, file: &Unchanged) {
-        self.wait(
+    /// Defers a file for [`POLLS_BETWEEN_ATTEMPTS`], or until it changes.
+    pub fn defer(&mut self, file: &Unchanged) {
+        self.set_reported_from(
             file,
-            Some(file.looks.saturating_add(LOOKS_BETWEEN_ATTEMPTS)),
+            Some(file.polls.saturating_add(POLLS_BETWEEN_ATTEMPTS)),
         );
     }
 
-    fn wait(&mut self, file: &Unchanged, wanted: Option<u32>) {
-        if let Some(seen) = self.seen.get_mut(&file.name) {
-            seen.wanted = wanted;
+    fn set_reported_from(&mut self, file: &Unchanged, reported_from: Option<u32>) {
+        if let Some(last) = self.last.get_mut(&file.name) {
+            last.reported_from = reported_from;
         }
     }
 }
@@ -170,29 +174,29 @@ mod tests {
 
     use super::*;
 
-    /// A folder, and the names that its looks find unchanged.
+    /// A folder and its poller.
     struct Watched {
         folder: tempfile::TempDir,
-        looks: Looks,
+        poller: FolderPoller,
     }
 
     impl Watched {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let looks = Looks::at(folder.path());
-            Self { folder, looks }
+            let poller = FolderPoller::new(folder.path());
+            Self { folder, poller }
         }
 
         fn write(&self, name: &str, bytes: &[u8]) {
             fs::write(self.folder.path().join(name), bytes).unwrap();
         }
 
-        fn look(&mut self) -> Vec<Unchanged> {
-            self.looks.look().unwrap().unchanged
+        fn poll(&mut self) -> Vec<Unchanged> {
+            self.poller.poll().unwrap().unchanged
         }
 
         fn names(&mut self) -> Vec<String> {
-            let found = self.look();
+            let found = self.poll();
             found
                 .iter()
                 .map(|file| file.name.to_str().unwrap().to_owned())
@@ -255,7 +259,7 @@ mod tests {
         symlink("a2.safetensors", path("a2.safetensors")).unwrap();
         symlink("file/x", path("a10.safetensors")).unwrap();
         watched.write("file", b"abc");
-        let found = watched.looks.look().unwrap();
+        let found = watched.poller.poll().unwrap();
         let names: Vec<&Path> = found.unreachable.iter().map(|(path, _)| &**path).collect();
         assert_eq!(names, [path("a2.safetensors"), path("a10.safetensors")]);
         let [Error::Dangling { link, target }] = &found.dangling[..] else {
@@ -264,34 +268,34 @@ mod tests {
         assert_eq!(link, &path("dangling.safetensors"));
         assert_eq!(target, &path("nowhere"));
         watched.write("b.safetensors", b"abc");
-        watched.look();
-        let file = &watched.look()[0];
+        watched.poll();
+        let file = &watched.poll()[0];
         fs::remove_file(&file.path).unwrap();
-        assert!(!file.is_still_so().unwrap());
+        assert!(!file.is_current().unwrap());
         symlink("b.safetensors", &file.path).unwrap();
-        assert!(matches!(file.is_still_so(), Err(Error::Unreachable { .. })));
+        assert!(matches!(file.is_current(), Err(Error::Unreachable { .. })));
     }
 
     #[test]
-    fn what_is_settled_comes_back_when_it_changes_and_what_is_put_off_in_time() {
+    fn an_ignored_file_comes_back_when_it_changes_and_a_deferred_one_in_time() {
         let mut watched = Watched::new();
         watched.write("a.safetensors", b"abc");
         watched.write("b.safetensors", b"abc");
-        watched.look();
-        let found = watched.look();
+        watched.poll();
+        let found = watched.poll();
         assert!(
             found
                 .iter()
-                .all(|file| file.looks == 1 && file.is_still_so().unwrap())
+                .all(|file| file.polls == 1 && file.is_current().unwrap())
         );
-        watched.looks.settle(&found[0]);
-        watched.looks.put_off(&found[1]);
-        for _ in 1..LOOKS_BETWEEN_ATTEMPTS {
+        watched.poller.ignore(&found[0]);
+        watched.poller.defer(&found[1]);
+        for _ in 1..POLLS_BETWEEN_ATTEMPTS {
             assert!(watched.names().is_empty());
         }
         assert_eq!(watched.names(), ["b.safetensors"]);
         watched.write("a.safetensors", b"abcd");
-        assert!(!found[0].is_still_so().unwrap());
+        assert!(!found[0].is_current().unwrap());
         assert_eq!(watched.names(), ["b.safetensors"]);
         assert_eq!(watched.names(), ["a.safetensors", "b.safetensors"]);
     }
