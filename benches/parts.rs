@@ -66,6 +66,7 @@ fn screen(c: &mut Criterion) {
         shape: vec![n, d / 9, 3, 3],
         shard: 0,
         bytes: 0..values.len(),
+        arrangement: Default::default(),
     };
     let weight = ConvWeight::new(&tensor, Kind::Conv, 1).expect("a convolution");
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();

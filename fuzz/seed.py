@@ -6,6 +6,8 @@ What fuzzing adds to them is thinned out by minimize.py.
 
 import json
 import struct
+import zipfile
+import zlib
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -37,6 +39,16 @@ def checkpoint(header, size):
 
 for path in sorted(FIXTURES.glob("hostile/*.safetensors")) + sorted(FIXTURES.glob("checkpoints/*.safetensors")):
     add("header", path.stem, path.read_bytes())
+torch_files = sorted(FIXTURES.glob("hostile/torch-*")) + sorted(set(FIXTURES.glob("torch/*")) - set(FIXTURES.glob("torch/*.merged.*")))
+for path in torch_files:
+    add("torch", path.stem, path.read_bytes())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            pickles = [archive.read(name) for name in archive.namelist() if name.endswith("data.pkl")]
+    except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError):
+        continue
+    for pickle in pickles:
+        add("pickle", path.stem, pickle)
 DTYPES = {"BOOL": 8, "F4": 4, "F8_E4M3": 8, "F8_E8M0": 8, "BF16": 16, "F16": 16, "I32": 32, "F64": 64, "C64": 64}
 tensors, end = {"__metadata__": {"format": "pt", "inmerge.layers": '["F16"]'}}, 0
 for dtype, bits in DTYPES.items():

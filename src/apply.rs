@@ -51,7 +51,7 @@ pub fn apply(
     })
 }
 
-/// How to write layers of which about this share changes. Where it is half, writing the changes twice costs as much as
+/// How to write layers when about this share of their bytes changes. Where it is half, writing the changes twice costs as much as
 /// passing what does not change through the hands of those who compute.
 pub fn fill_for(share: f64) -> Fill {
     if share < 0.5 {

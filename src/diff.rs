@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::checkpoint::{Checkpoint, Error, FloatType, Tensor};
 use crate::layers::Layers;
 use crate::similarity::exact;
-use crate::weight::{ConvWeight, Element, Rows, with_element};
+use crate::weight::{Element, KernelLayout, Rows, with_element};
 
 /// How a tensor of one checkpoint compares with that of the same name in the other.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,17 +48,16 @@ pub fn diff(
     for tensor in b.tensors() {
         pairs.entry(&tensor.name).or_default().1 = Some(tensor);
     }
-    let kernels: BTreeMap<&str, ConvWeight<'_>> = layers
+    let kernels: BTreeMap<&str, KernelLayout> = layers
         .layers
         .iter()
         .flat_map(|layer| {
             let tensors = std::iter::once(&layer.tensor).chain(&layer.copy_tensors);
             tensors.filter_map(|&index| {
                 let tensor = &a.tensors()[index];
-                let weight = ConvWeight::new(tensor, layer.kind, layer.groups)?;
+                let layout = KernelLayout::new(layer.kind, layer.groups, &tensor.shape)?;
                 // Of a weight in another layout, runs along the first axis are no kernels.
-                (weight.layout().kernels() == layer.kernels)
-                    .then_some((tensor.name.as_str(), weight))
+                (layout.kernels() == layer.kernels).then_some((tensor.name.as_str(), layout))
             })
         })
         .collect();
@@ -70,11 +69,13 @@ pub fn diff(
             (Some(x), Some(y)) if x.dtype != y.dtype => Difference::Dtype,
             (Some(x), Some(y)) if x.shape != y.shape => Difference::Shape,
             (Some(x), Some(y)) => {
-                let weight = kernels.get(name);
+                let layout = kernels.get(name);
+                let float = x.float_type().filter(|_| !y.is_view());
                 let values = a.with_values(x, |before| {
                     b.with_values(y, |after| {
+                        let (before, after) = (x.row_major(before), y.row_major(after));
                         let is_changed = before != after;
-                        is_changed.then(|| Values::between(before, after, x.float_type(), weight))
+                        is_changed.then(|| Values::between(&before, &after, float, layout))
                     })
                 });
                 match values?? {
@@ -94,15 +95,15 @@ impl Values {
         a: &[u8],
         b: &[u8],
         float: Option<FloatType>,
-        weight: Option<&ConvWeight<'_>>,
+        layout: Option<&KernelLayout>,
     ) -> Self {
         let Some(float) = float else {
             return Self::default();
         };
-        let kernels_changed = weight.map_or_else(Vec::new, |weight| {
-            let rows = |values| Rows::gather(values, float, weight.layout());
+        let kernels_changed = layout.map_or_else(Vec::new, |layout| {
+            let rows = |values| Rows::gather(values, float, layout);
             let (a, b) = (rows(a), rows(b));
-            (0..weight.layout().kernels())
+            (0..layout.kernels())
                 .filter(|&kernel| a.row(kernel) != b.row(kernel))
                 .collect()
         });

@@ -4,10 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::checkpoint::{Problem, Tensor, torch_tensors};
 use crate::cli;
 use crate::report::folder::Files;
 use crate::sensitivity::{self, FinishedPoint, InvalidSweep, Series};
 use crate::watch::{self, Entry};
+
+/// The tensors of a file of `torch.save`.
+pub fn torch(file: &[u8]) -> Result<Vec<Tensor>, Problem> {
+    torch_tensors(file, None)
+}
 
 /// The points in the text of a journal's part.
 pub fn journal(text: &[u8], base: &str) -> Result<Vec<FinishedPoint>, sensitivity::Error> {

@@ -134,6 +134,7 @@ mod tests {
             shape: vec![1],
             shard,
             bytes: 0..4,
+            arrangement: Default::default(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::checkpoint::{self, Checkpoint, Tensor};
-use crate::layers::{self, Copies, Declared, Layer, Layers, Selection};
+use crate::layers::{self, Copies, Declared, Layer, Layers, Selection, Warning};
 use crate::settings::{self, PartialSettings, Settings, utf8};
 use crate::weight::ConvWeight;
 
@@ -125,7 +125,12 @@ pub fn find(
 ) -> Result<Layers, Error> {
     let failed = |error| Error::of_layers(error, source.path());
     let selection = &settings.selection;
-    let layers = Layers::of(
+    let read = if source.is_torch() {
+        Layers::of_state_dict
+    } else {
+        Layers::of
+    };
+    let mut layers = read(
         source.tensors(),
         source.metadata(),
         &copies(source, selection)?,
@@ -138,6 +143,8 @@ pub fn find(
         }
         _ => failed(error),
     })?;
+    let notices = source.notices().iter().cloned().map(Warning::File);
+    layers.warnings.splice(0..0, notices);
     settings
         .check_tables(layers.layers.iter().flat_map(Layer::names))
         .map_err(failed)?;

@@ -36,7 +36,7 @@ pub enum Problem {
     },
 }
 
-/// Settings of which any may be left open: what the flags say, or what a file says.
+/// Settings from the flags or from a file; any may be unset.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PartialSettings {

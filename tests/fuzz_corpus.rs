@@ -158,6 +158,8 @@ macro_rules! replays {
 
 replays!(
     header,
+    torch,
+    pickle,
     index,
     plan,
     settings,

@@ -21,8 +21,10 @@ use serde_json::{Value, json};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 15] = [
     ("header", header),
+    ("torch", torch),
+    ("pickle", pickle),
     ("index", index),
     ("plan", plan),
     ("settings", settings),
@@ -74,6 +76,90 @@ pub fn header(file: &[u8]) {
             file[tensor.bytes.clone()].as_ptr_range()
         );
     }
+}
+
+/// A file of `torch.save`: every tensor lies in the file, and those that can be merged hold their values alone and overlap with no
+/// other that is not the same.
+pub fn torch(file: &[u8]) {
+    let Ok(tensors) = fuzzing::torch(file) else {
+        return;
+    };
+    let mut merged: Vec<&Tensor> = Vec::new();
+    for tensor in &tensors {
+        assert!(tensor.bytes.start <= tensor.bytes.end && tensor.bytes.end <= file.len());
+        if tensor.is_view() {
+            continue;
+        }
+        let bits = tensor.elements() * tensor.dtype.bitsize();
+        assert_eq!(tensor.bytes.len() * 8, bits);
+        if !tensor.bytes.is_empty() {
+            merged.push(tensor);
+        }
+        let values = &file[tensor.bytes.clone()];
+        assert_eq!(tensor.row_major(values).len(), values.len());
+    }
+    merged.sort_by_key(|tensor| tensor.bytes.start);
+    for pair in merged.windows(2) {
+        assert!(pair[0].bytes == pair[1].bytes || pair[0].bytes.end <= pair[1].bytes.start);
+    }
+}
+
+/// The same, of a pickle beside four storages.
+pub fn pickle(instructions: &[u8]) {
+    let storages = ["data/0", "data/1", "data/2", "data/3"];
+    let storages = storages.map(|name| (name, &[0; 256][..]));
+    let entries = [[("data.pkl", instructions)].as_slice(), &storages].concat();
+    torch(&archive(&entries));
+}
+
+/// A zip archive of these entries without checksums.
+fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
+    let (mut file, mut directory) = (Vec::new(), Vec::new());
+    for (name, data) in entries {
+        let name = format!("a/{name}");
+        let start = (file.len() as u32).to_le_bytes();
+        let length = (data.len() as u32).to_le_bytes();
+        let sizes = [[0; 4], length, length].concat();
+        let name_length = (name.len() as u16).to_le_bytes();
+        file.extend(
+            [
+                b"PK\x03\x04".as_slice(),
+                &[0; 10],
+                &sizes,
+                &name_length,
+                &[0; 2],
+            ]
+            .concat(),
+        );
+        file.extend([name.as_bytes(), data].concat());
+        directory.extend(
+            [
+                b"PK\x01\x02".as_slice(),
+                &[0; 12],
+                &sizes,
+                &name_length,
+                &[0; 12],
+            ]
+            .concat(),
+        );
+        directory.extend([&start, name.as_bytes()].concat());
+    }
+    let count = [(entries.len() as u16).to_le_bytes(); 2].concat();
+    let start = (file.len() as u32).to_le_bytes();
+    let length = (directory.len() as u32).to_le_bytes();
+    file.extend(directory);
+    file.extend(
+        [
+            b"PK\x05\x06".as_slice(),
+            &[0; 4],
+            &count,
+            &length,
+            &start,
+            &[0; 2],
+        ]
+        .concat(),
+    );
+    file
 }
 
 /// Whether a header holds a name twice: the `safetensors` crate takes the last of them, whatever the others say.
@@ -238,6 +324,7 @@ fn check_depths(
             shape: shape.to_vec(),
             shard: 0,
             bytes: start..end,
+            arrangement: Default::default(),
         }
     });
     let selection = Selection {

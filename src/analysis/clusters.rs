@@ -28,7 +28,7 @@ impl Dissimilarities {
         n * n.saturating_sub(1) / 2 * size_of::<f32>()
     }
 
-    /// Those of a group, of which these places take part.
+    /// Those of a group; these places take part.
     pub fn new(is_live: Vec<bool>) -> Self {
         let mut live = 0usize;
         let rank = |&is_live: &bool| {

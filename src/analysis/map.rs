@@ -67,7 +67,7 @@ impl SimilarityMap {
         })
     }
 
-    /// The map of kernels in file order, of which no cell stands for several pairs, with its kernels in another order.
+    /// The map with its kernels in another order, from a map in file order whose cells stand for one pair each.
     pub(super) fn in_order(&self, order: &[usize]) -> Self {
         let turned = |values: &[f32]| {
             let row = |&row: &usize| {

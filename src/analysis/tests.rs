@@ -31,6 +31,7 @@ impl Layer {
             shape: shape.to_vec(),
             shard: 0,
             bytes: 0..values.len(),
+            arrangement: Default::default(),
         };
         Self {
             tensor,
@@ -471,7 +472,7 @@ fn pictures_show_a_mean_or_three_colours() {
     );
     assert_eq!(shown(&[8, 6, 1, 1], Kind::Conv), (0, None));
     assert_eq!(shown(&[8, 6], Kind::Conv), (0, None));
-    // Three pairs, of which none is shown twice.
+    // Three pairs, none shown twice.
     assert_eq!(shown(&[3, 1, 2], Kind::Conv).0, 3);
 }
 

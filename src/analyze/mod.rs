@@ -27,7 +27,7 @@ pub use subject::Subject;
 /// What to analyse, and where the report goes.
 #[derive(Debug)]
 pub struct AnalyzeRequest<'a> {
-    /// Checkpoints of one run in the order of their epochs, the last of which is the one that the report is on: one at least.
+    /// Checkpoints of one run in the order of their epochs, at least one. The report is on the last.
     pub checkpoints: &'a [Checkpoint],
     /// What the user calls each of them.
     pub inputs: &'a [PathBuf],

@@ -6,7 +6,7 @@ use ndarray_linalg::{Lapack, MatrixLayout, UPLO};
 
 use super::library::expect_functions;
 
-/// The eigenvalues, in rising order, of a symmetric matrix of so many rows, of which the upper triangle is given row by row.
+/// The eigenvalues, in rising order, of a symmetric matrix with this many rows, given by its upper triangle row by row.
 /// The matrix is destroyed. `None` where LAPACK does not converge.
 ///
 /// # Panics

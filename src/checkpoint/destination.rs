@@ -1,5 +1,6 @@
 //! Where a checkpoint may be written.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::atomic::FileDestination;
@@ -7,6 +8,15 @@ use crate::atomic::FileDestination;
 use super::folder::ShardedDestination;
 use super::index::is_index;
 use super::{Checkpoint, Error, Problem};
+
+/// How the names of files of `torch.save` end.
+pub const TORCH_ENDINGS: [&str; 4] = ["pt", "pth", "ckpt", "bin"];
+
+/// Whether a file's name ends like this.
+pub(super) fn has_ending(path: &Path, endings: &[&str]) -> bool {
+    let ending = path.extension().and_then(OsStr::to_str);
+    ending.is_some_and(|ending| endings.contains(&ending))
+}
 
 /// A place where a checkpoint of the input's layout may be written, checked before anything is computed.
 #[derive(Debug)]
@@ -29,8 +39,16 @@ impl Destination {
         match source.index() {
             Some(index) => ShardedDestination::check(index, path, replace).map(Self::Folder),
             None if path.file_name().is_some_and(is_index) => Err(Problem::OutputIndex.of(path)),
+            None if !source.is_torch() && has_ending(path, &TORCH_ENDINGS) => {
+                Err(Problem::OutputTorch.of(path))
+            }
             None => Ok(FileDestination::check(path, replace).map(Self::File)?),
         }
+    }
+
+    /// Whether the output is a safetensors file, and the source is none.
+    pub fn converts(&self, source: &Checkpoint) -> bool {
+        source.is_torch() && source.index().is_none() && has_ending(self.path(), &["safetensors"])
     }
 
     /// The path of the output as the user gave it.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::{atomic, files};
 
 use super::names::Names;
+use super::torch;
 
 /// A checkpoint could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -33,11 +34,11 @@ pub enum Problem {
     )]
     MovedAway { folders: Names },
     #[error(
-        "is a folder without a .safetensors.index.json; name one of its .safetensors files ({files})"
+        "is a folder without an index of shards (.safetensors.index.json or .bin.index.json); name one of its checkpoints ({files})"
     )]
     FolderWithoutIndex { files: Names },
     #[error(
-        "is a folder that holds neither a .safetensors.index.json nor a .safetensors file; check the path"
+        "is a folder that holds neither an index of shards nor a .safetensors or PyTorch file; check the path"
     )]
     FolderWithoutCheckpoint,
     #[error(
@@ -95,7 +96,9 @@ pub enum Problem {
     InTwoShards { name: String, other: String },
     #[error("is not a regular file; copy the checkpoint to a file first")]
     NotRegular,
-    #[error("cannot be read, for no more files can be open at once; raise that limit (ulimit -n)")]
+    #[error(
+        "cannot be read, because no more files can be open at once; raise that limit (ulimit -n)"
+    )]
     TooManyOpen,
     #[error("cannot be read ({0}); check its permissions and the disk")]
     Unreadable(io::Error),
@@ -109,6 +112,12 @@ pub enum Problem {
     Empty,
     #[error("{0}")]
     Foreign(Recognised),
+    #[error(transparent)]
+    Torch(#[from] torch::Problem),
+    #[error(
+        "is no single file of torch.save, and so has no state dicts to choose from; leave out --state-dict"
+    )]
+    NoStateDicts,
     #[error(
         "is truncated: {bytes} bytes cannot even hold the 8-byte header length; copy or save it again"
     )]
@@ -131,9 +140,7 @@ pub enum Problem {
         "header has a __metadata__ of more than a million entries, beyond the limit; save it again with fewer"
     )]
     MetadataTooMany,
-    #[error(
-        "tensor `{name}` appears twice in the header; save the checkpoint again with unique names"
-    )]
+    #[error("tensor `{name}` appears twice; save the checkpoint again with unique names")]
     DuplicateName { name: String },
     #[error("tensor `{name}` has a malformed header entry ({error}); save the checkpoint again")]
     TensorEntry {
@@ -201,6 +208,14 @@ pub enum Problem {
         "is named like the index of a sharded checkpoint, and the input is a single file; name a .safetensors file"
     )]
     OutputIndex,
+    #[error(
+        "is named like a file of torch.save, and the input is safetensors; name a .safetensors file"
+    )]
+    OutputTorch,
+    #[error(
+        "cannot be written as safetensors: tensor `{name}` shows a part of a larger one; save it with .contiguous() or .clone()"
+    )]
+    ViewToConvert { name: String },
     #[error("cannot be made: {} belongs to it, and cannot be read ({error}); check it (nothing was replaced)", file.display())]
     Companion { file: PathBuf, error: io::Error },
     #[error("the input is sharded, so the output is too; name a folder, or {index} in one")]
@@ -232,8 +247,6 @@ pub enum Problem {
 pub enum Recognised {
     /// The text stub that git keeps in place of a large file.
     GitLfsPointer,
-    /// `torch.save` since PyTorch 1.6, or another zip archive such as `.npz`.
-    Zip,
     /// `torch.save` before PyTorch 1.6, or a bare pickle.
     Pickle,
     /// HDF5, as Keras writes.
@@ -245,9 +258,8 @@ pub enum Recognised {
 impl Recognised {
     /// Recognises a file by its first bytes.
     pub fn of(start: &[u8]) -> Option<Self> {
-        const SIGNATURES: [(&[u8], Recognised); 8] = [
+        const SIGNATURES: [(&[u8], Recognised); 7] = [
             (b"version https://git-lfs", Recognised::GitLfsPointer),
-            (b"PK\x03\x04", Recognised::Zip),
             // Pickle protocols 2 to 5: the PROTO opcode and the version.
             (b"\x80\x02", Recognised::Pickle),
             (b"\x80\x03", Recognised::Pickle),
@@ -269,11 +281,8 @@ impl fmt::Display for Recognised {
             Self::GitLfsPointer => {
                 "is a git-lfs pointer, not the checkpoint itself; fetch it with `git lfs pull`"
             }
-            Self::Zip => {
-                "is a PyTorch .pth/.pt or another zip archive, not safetensors; load it in Python and save it with safetensors.torch.save_file"
-            }
             Self::Pickle => {
-                "is a PyTorch .pth/.pt (pickle), not safetensors; load it in Python and save it with safetensors.torch.save_file"
+                "is a bare pickle, as torch.save wrote before PyTorch 1.6; load it in Python and save it again: torch.save(torch.load(file), file)"
             }
             Self::Hdf5 => {
                 "is an HDF5 file, not safetensors; load it in Python and save its weights with safetensors"
@@ -296,12 +305,14 @@ impl Problem {
         }
     }
 
-    /// Whether the file is one of a sharded checkpoint's, given alone.
-    pub fn is_lone_shard(&self) -> bool {
-        matches!(
-            self,
-            Self::LoneShard { .. } | Self::LoneShardWithoutIndex { .. }
-        )
+    /// Whether the file is complete, and something else than a checkpoint: one shard of several, or a file of `torch.save`
+    /// without a state dict.
+    pub fn is_of_another_kind(&self) -> bool {
+        match self {
+            Self::LoneShard { .. } | Self::LoneShardWithoutIndex { .. } => true,
+            Self::Torch(problem) => problem.is_of_another_kind(),
+            _ => false,
+        }
     }
 
     /// The problem behind a failure to open a file.

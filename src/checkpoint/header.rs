@@ -11,7 +11,7 @@ use serde::de::value::{Error as DtypeError, StrDeserializer};
 use serde_json::value::RawValue;
 
 use super::object::for_each_entry;
-use super::{Problem, Tensor};
+use super::{Arrangement, Problem, Tensor};
 
 /// The format's limit on the length of a header, in bytes (as the `safetensors` crate has it).
 pub const MAX_HEADER_BYTES: u64 = 100_000_000;
@@ -196,6 +196,7 @@ fn tensor(name: String, value: &RawValue, data_start: usize) -> Result<Tensor, P
             shape: raw.shape,
             shard: 0,
             bytes: start..stop,
+            arrangement: Arrangement::RowMajor,
         }),
         _ => Err(Problem::SizeOverflow {
             name,

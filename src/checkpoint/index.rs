@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 use crate::atomic::or_here;
 use crate::files::{self, Version, retried};
 
+use super::destination::{TORCH_ENDINGS, has_ending};
 use super::object::for_each_entry;
 use super::{Error, MAX_HEADER_BYTES, Problem, Recognised};
 
@@ -129,13 +130,18 @@ fn total_size(json: &[u8], metadata: Option<&RawValue>) -> Result<Option<Range<u
     Ok(found)
 }
 
-/// Whether a file of this name is the index of a sharded checkpoint: `model.safetensors.index.json`, or with the name of a
-/// variant before or behind `index`.
+/// How the names of shards end.
+pub(super) const SHARD_ENDINGS: [&str; 2] = ["safetensors", "bin"];
+
+/// Whether a file of this name is the index of a sharded checkpoint: `model.safetensors.index.json` or
+/// `pytorch_model.bin.index.json`, or with the name of a variant before or behind `index`.
 pub(super) fn is_index(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
-    let kind = name.rsplit_once(".safetensors.").map(|(_, kind)| kind);
-    kind.and_then(|kind| kind.strip_suffix(".json"))
-        .is_some_and(|kind| kind.split('.').any(|part| part == "index"))
+    let mut kinds = SHARD_ENDINGS.iter().filter_map(|ending| {
+        let (_, kind) = name.rsplit_once(&format!(".{ending}."))?;
+        kind.strip_suffix(".json")
+    });
+    kinds.any(|kind| kind.split('.').any(|part| part == "index"))
 }
 
 /// An index file that has been read.
@@ -247,20 +253,32 @@ impl Index {
     }
 }
 
-/// The only index in a folder.
+/// Whether an index of this name is of safetensors files.
+fn is_of_safetensors(name: &str) -> bool {
+    name.contains(".safetensors.")
+}
+
+/// The only index in a folder; of both formats, that of safetensors files.
 fn in_folder(folder: &Path) -> Result<PathBuf, Problem> {
-    let (mut indexes, mut checkpoints) = (Vec::new(), Vec::new());
+    let (mut indexes, mut checkpoints, mut torch_files) = (Vec::new(), Vec::new(), Vec::new());
     for name in files::names(folder).map_err(Problem::reading)? {
         if is_index(&name) {
             indexes.push(name.to_string_lossy().into_owned());
-        } else if Path::new(&name)
-            .extension()
-            .is_some_and(|end| end == "safetensors")
-        {
+        } else if has_ending(Path::new(&name), &["safetensors"]) {
             checkpoints.push(name.to_string_lossy().into_owned());
+        } else if has_ending(Path::new(&name), &TORCH_ENDINGS) {
+            torch_files.push(name.to_string_lossy().into_owned());
         }
     }
+    // Where a checkpoint is there in both formats, as in many repositories, the safer one is read.
+    if indexes.iter().any(|name| is_of_safetensors(name)) {
+        indexes.retain(|name| is_of_safetensors(name));
+    }
     indexes.sort();
+    // Beside safetensors, files of torch.save hold what is no weight, as the optimizer's state.
+    if checkpoints.is_empty() {
+        checkpoints = torch_files;
+    }
     checkpoints.sort();
     match (&indexes[..], checkpoints.is_empty()) {
         ([index], _) => Ok(folder.join(index)),
@@ -313,12 +331,13 @@ mod tests {
             "model.safetensors.index.json",
             "diffusion_pytorch_model.safetensors.index.fp16.json",
             "model.safetensors.fp16.index.json",
+            "pytorch_model.bin.index.json",
         ] {
             assert!(is_index(OsStr::new(name)), "{name}");
         }
         for name in [
             "model.safetensors",
-            "pytorch_model.bin.index.json",
+            "pytorch_model.pt.index.json",
             "index.json",
             "model.safetensors.json",
             "model.safetensors.index.json.bak",

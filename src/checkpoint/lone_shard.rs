@@ -9,14 +9,11 @@ use std::path::Path;
 use crate::atomic::or_here;
 use crate::files;
 
-use super::index::is_index;
+use super::index::{SHARD_ENDINGS, is_index};
 use super::{Error, Index, Problem};
 
 /// Digits of the numbers in a shard's name.
 const DIGITS: usize = 5;
-
-/// How shards' names end.
-const ENDING: &str = ".safetensors";
 
 /// Refuses a file that an index beside it names, or whose own name says that there are more like it.
 ///
@@ -85,22 +82,32 @@ fn names(path: &Path, index: &str, name: &str) -> Result<bool, Error> {
 #[derive(Debug, PartialEq, Eq)]
 struct ShardName<'a> {
     stem: &'a str,
+    ending: &'a str,
     count: u64,
 }
 
 impl<'a> ShardName<'a> {
     fn parse(name: &'a str) -> Option<Self> {
-        let (rest, count) = take_number(name.strip_suffix(ENDING)?)?;
+        let (name, ending) = name.rsplit_once('.')?;
+        if !SHARD_ENDINGS.contains(&ending) {
+            return None;
+        }
+        let (rest, count) = take_number(name)?;
         let (stem, _) = take_number(rest.strip_suffix("-of-")?)?;
         let stem = stem.strip_suffix('-')?;
-        Some(Self { stem, count })
+        Some(Self {
+            stem,
+            ending,
+            count,
+        })
     }
 
     /// The name of its index; that of a variant (`model.fp16-…`) has the variant's name behind `index`.
     fn index(&self) -> String {
+        let ending = self.ending;
         match self.stem.split_once('.') {
-            Some((stem, variant)) => format!("{stem}{ENDING}.index.{variant}.json"),
-            None => format!("{}{ENDING}.index.json", self.stem),
+            Some((stem, variant)) => format!("{stem}.{ending}.index.{variant}.json"),
+            None => format!("{}.{ending}.index.json", self.stem),
         }
     }
 }
@@ -129,6 +136,10 @@ mod tests {
                 "diffusion_pytorch_model.safetensors.index.fp16.json".to_owned(),
                 2
             ))
+        );
+        assert_eq!(
+            index("pytorch_model-00001-of-00002.bin"),
+            Some(("pytorch_model.bin.index.json".to_owned(), 2))
         );
         assert_eq!(
             index("model-00001-of-00001.safetensors").map(|(_, count)| count),

@@ -1,9 +1,13 @@
 //! Checkpoints: the headers and their tensor tables, the values behind them, and a copy with some bytes changed.
 //!
-//! Format of a file: an 8-byte little-endian length N, N bytes of JSON, then the tensors' values, one after the other
-//! without gaps (<https://huggingface.co/docs/safetensors>). A sharded checkpoint is a folder of several such files and an
-//! index of their tensors.
+//! A file is one of two containers. A safetensors file ([`header`]) is an 8-byte little-endian length N, N bytes of JSON, then
+//! the tensors' values, one after the other without gaps (<https://huggingface.co/docs/safetensors>). A file of `torch.save`
+//! ([`torch`]) is a zip archive of a pickle and the tensors' storages. A sharded checkpoint is a folder of several files of one
+//! container and an index of their tensors.
 
+mod arrangement;
+mod container;
+mod convert;
 mod destination;
 mod draft;
 mod dtype;
@@ -14,14 +18,18 @@ mod index;
 mod lone_shard;
 mod mapped;
 mod names;
+mod notice;
 mod object;
 mod piece;
 mod shard;
 mod sharded;
 mod source;
 mod tensor;
+mod torch;
 mod warning;
 
+pub use arrangement::Arrangement;
+pub(crate) use container::torch_tensors;
 pub use destination::Destination;
 pub use draft::{Draft, Fill, Sink};
 pub use dtype::FloatType;
@@ -30,10 +38,12 @@ pub use header::Header;
 pub(crate) use header::MAX_HEADER_BYTES;
 pub use index::{Index, WeightMap};
 pub use names::Names;
+pub use notice::Notice;
 pub(crate) use piece::PIECE_BYTES;
 pub use piece::Piece;
 pub use safetensors::Dtype;
 pub use shard::Shard;
 pub use source::Checkpoint;
 pub use tensor::Tensor;
+pub use torch::Problem as TorchProblem;
 pub use warning::Warning;

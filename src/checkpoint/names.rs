@@ -5,7 +5,7 @@ use std::fmt;
 /// Names that a message shows before it abbreviates.
 const SHOWN: usize = 5;
 
-/// Names, the first few of which are shown.
+/// Names; a message shows the first few.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names(Vec<String>);
 

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::Problem;
 
 /// Calls `take` for each entry of a JSON object, whose value is still text, in their order and with repeated names (a map
-/// would swallow them). Nothing is kept of the entries, of which a text at the format's limit can hold ten million.
+/// would swallow them). The entries are not kept: a text at the format's limit can hold ten million.
 ///
 /// # Errors
 ///

@@ -10,27 +10,27 @@ use std::time::SystemTime;
 
 use crate::files::{self, Version, retried};
 
-use super::header::LENGTH_BYTES;
+use super::container::{Container, Contents};
 use super::mapped::Mapped;
-use super::{Error, Header, Problem};
+use super::{Error, Problem};
 
-/// A `.safetensors` file open for reading. Opening reads the header only; values are mapped when they are asked for.
+/// A file open for reading. Opening reads what it says of its tensors only; values are mapped when they are asked for.
 #[derive(Debug)]
 pub struct Shard {
     path: PathBuf,
     file: File,
     size: usize,
-    header_json: Vec<u8>,
+    container: Container,
     modified: Option<SystemTime>,
 }
 
 impl Shard {
-    /// Opens the file and checks its header, which comes with it.
-    pub(super) fn open(path: &Path) -> Result<(Self, Header), Error> {
-        Self::try_open(path).map_err(|problem| problem.of(path))
+    /// Opens the file and checks what it says of its tensors, which comes with it; of several state dicts, that of this path.
+    pub(super) fn open(path: &Path, state_dict: Option<&str>) -> Result<(Self, Contents), Error> {
+        Self::try_open(path, state_dict).map_err(|problem| problem.of(path))
     }
 
-    fn try_open(path: &Path) -> Result<(Self, Header), Problem> {
+    fn try_open(path: &Path, state_dict: Option<&str>) -> Result<(Self, Contents), Problem> {
         let status = retried(|| fs::metadata(path)).map_err(Problem::reading)?;
         if !status.is_file() {
             return Err(Problem::NotRegular);
@@ -40,15 +40,27 @@ impl Shard {
         let size = usize::try_from(status.len()).map_err(|_| Problem::BeyondMemory {
             bytes: status.len(),
         })?;
-        let (header, header_json) = Header::read(&file, size)?;
+        let (container, contents) = Container::read(&file, size, state_dict)?;
         let shard = Self {
             path: path.to_owned(),
             modified: modified(&status),
             file,
             size,
-            header_json,
+            container,
         };
-        Ok((shard, header))
+        Ok((shard, contents))
+    }
+
+    /// A safetensors file without a name, with this header; messages call it by the path of what it was made from.
+    pub(super) fn unnamed(path: &Path, file: File, json: Vec<u8>) -> io::Result<Self> {
+        let status = files::status(&file)?;
+        Ok(Self {
+            path: path.to_owned(),
+            modified: modified(&status),
+            size: status.len() as usize,
+            file,
+            container: Container::Safetensors { json },
+        })
     }
 
     /// The path it was opened by.
@@ -66,17 +78,14 @@ impl Shard {
         self.size as u64
     }
 
-    /// The header's JSON as it stands in the file.
-    pub fn header_json(&self) -> &[u8] {
-        &self.header_json
+    /// What kind of file it is.
+    pub(super) fn container(&self) -> &Container {
+        &self.container
     }
 
-    /// Everything before the first value: the header's length and the header.
-    pub(super) fn bytes_before_data(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(LENGTH_BYTES + self.header_json.len());
-        bytes.extend_from_slice(&(self.header_json.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(&self.header_json);
-        bytes
+    /// The bytes by which the file describes its tensors: a header's JSON, or a pickle.
+    pub fn description(&self) -> &[u8] {
+        self.container.description().0
     }
 
     /// What `use_them` makes of a range of the file, in bytes from its start, which is mapped into memory.

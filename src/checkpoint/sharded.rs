@@ -3,22 +3,23 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{Error, Header, Index, Problem, Shard};
+use super::container::Contents;
+use super::{Error, Index, Problem, Shard};
 
-/// Opens the files that an index names, in the order of their names, with their headers. Checks that they hold exactly the
+/// Opens the files that an index names, in the order of their names, with what they hold. Checks that they hold exactly the
 /// tensors that it lists.
-pub(super) fn open(index: &Index) -> Result<Vec<(Shard, Header)>, Error> {
+pub(super) fn open(index: &Index) -> Result<Vec<(Shard, Contents)>, Error> {
     let files = &index.map().files;
     let names: Vec<&str> = index.map().shards().into_iter().collect();
-    let shards: Vec<(Shard, Header)> = names
+    let shards: Vec<(Shard, Contents)> = names
         .iter()
         .map(|name| open_shard(index, &index.shard(name)))
         .collect::<Result<_, Error>>()?;
     let index_name = || index.name().to_string_lossy().into_owned();
 
     let mut found: HashMap<&str, usize> = HashMap::new();
-    for (number, (shard, header)) in shards.iter().enumerate() {
-        for tensor in &header.tensors {
+    for (number, (shard, contents)) in shards.iter().enumerate() {
+        for tensor in &contents.tensors {
             if let Some(first) = found.insert(&tensor.name, number) {
                 let problem = Problem::InTwoShards {
                     name: tensor.name.clone(),
@@ -28,8 +29,8 @@ pub(super) fn open(index: &Index) -> Result<Vec<(Shard, Header)>, Error> {
             }
         }
     }
-    for (number, (shard, header)) in shards.iter().enumerate() {
-        for tensor in &header.tensors {
+    for (number, (shard, contents)) in shards.iter().enumerate() {
+        for tensor in &contents.tensors {
             let listed = files.get(&tensor.name).map(|file| &**file);
             if listed != Some(names[number]) {
                 let problem = Problem::NotInIndex {
@@ -52,8 +53,8 @@ pub(super) fn open(index: &Index) -> Result<Vec<(Shard, Header)>, Error> {
     Ok(shards)
 }
 
-fn open_shard(index: &Index, path: &Path) -> Result<(Shard, Header), Error> {
-    Shard::open(path).map_err(|mut error| {
+fn open_shard(index: &Index, path: &Path) -> Result<(Shard, Contents), Error> {
+    Shard::open(path, None).map_err(|mut error| {
         if matches!(*error.problem, Problem::Missing) {
             *error.problem = Problem::ShardMissing {
                 index: index.name().to_string_lossy().into_owned(),

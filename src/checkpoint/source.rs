@@ -8,8 +8,9 @@ use sha2::{Digest, Sha256};
 use crate::atomic::moved_away;
 use crate::files;
 
+use super::container::Container;
 use super::shard::Shard;
-use super::{Error, Index, Piece, Problem, Tensor, lone_shard, sharded};
+use super::{Error, Index, Notice, Piece, Problem, Tensor, lone_shard, sharded};
 
 /// A checkpoint open for reading. Opening reads headers only; values are mapped when they are asked for.
 #[derive(Debug)]
@@ -20,29 +21,44 @@ pub struct Checkpoint {
     shards: Vec<Shard>,
     tensors: Vec<Tensor>,
     metadata: BTreeMap<String, String>,
+    notices: Vec<Notice>,
+    /// The size and identity of the file that this one was made from.
+    made_from: Option<(u64, String)>,
 }
 
 impl Checkpoint {
-    /// Opens a checkpoint: a `.safetensors` file, or the index of a sharded one or its folder. Checks the headers, and that they match
-    /// the index.
+    /// Opens a checkpoint: a `.safetensors` file or one of `torch.save`, or the index of a sharded one or its folder. Checks what the
+    /// files say of their tensors, and that it matches the index. Of several state dicts in a file, that with the most convolutions
+    /// is the checkpoint.
     ///
     /// # Errors
     ///
-    /// If a file is missing, cannot be read or is no valid safetensors file (other known formats are named), if index and files
-    /// disagree, or if the file is one shard of several.
+    /// If a file is missing, cannot be read or is no valid file of these two formats (other known ones are named), if index and
+    /// files disagree, or if the file is one shard of several.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::try_open(path).map_err(|error| match *error.problem {
+        Self::open_state_dict(path, None)
+    }
+
+    /// The same, with the state dict of a file of `torch.save` that lies under these keys, joined by dots: `model`, `ema.shadow`;
+    /// empty for the outermost mapping.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Checkpoint::open`], and if there is no such state dict.
+    pub fn open_state_dict(path: &Path, state_dict: Option<&str>) -> Result<Self, Error> {
+        Self::try_open(path, state_dict).map_err(|error| match *error.problem {
             Problem::Missing => left_elsewhere(path).unwrap_or(error),
             _ => error,
         })
     }
 
-    fn try_open(path: &Path) -> Result<Self, Error> {
+    fn try_open(path: &Path, state_dict: Option<&str>) -> Result<Self, Error> {
         let index = Index::find(path)?;
         let opened = match &index {
+            Some(_) if state_dict.is_some() => return Err(Problem::NoStateDicts.of(path)),
             Some(index) => sharded::open(index)?,
             None => {
-                let shard = Shard::open(path)?;
+                let shard = Shard::open(path, state_dict)?;
                 lone_shard::refuse(path)?;
                 vec![shard]
             }
@@ -53,20 +69,23 @@ impl Checkpoint {
             shards: Vec::new(),
             tensors: Vec::new(),
             metadata: BTreeMap::new(),
+            notices: Vec::new(),
+            made_from: None,
         };
-        for (number, (shard, mut header)) in opened.into_iter().enumerate() {
+        for (number, (shard, mut contents)) in opened.into_iter().enumerate() {
             checkpoint.shards.push(shard);
-            for tensor in &mut header.tensors {
+            for tensor in &mut contents.tensors {
                 tensor.shard = number;
             }
             // No copy if there is one file: its header can describe two million tensors.
             match number {
-                0 => checkpoint.tensors = header.tensors,
-                _ => checkpoint.tensors.append(&mut header.tensors),
+                0 => checkpoint.tensors = contents.tensors,
+                _ => checkpoint.tensors.append(&mut contents.tensors),
             }
             // The appended values win.
-            header.metadata.append(&mut checkpoint.metadata);
-            checkpoint.metadata = header.metadata;
+            contents.metadata.append(&mut checkpoint.metadata);
+            checkpoint.metadata = contents.metadata;
+            checkpoint.notices.append(&mut contents.notices);
         }
         Ok(checkpoint)
     }
@@ -92,12 +111,19 @@ impl Checkpoint {
         &self.shards
     }
 
+    /// Size in bytes of all files that were given as the input, without the index.
+    pub fn source_size(&self) -> u64 {
+        self.made_from
+            .as_ref()
+            .map_or(self.size(), |&(size, _)| size)
+    }
+
     /// Size of all its files in bytes, without the index.
     pub fn size(&self) -> u64 {
         self.shards.iter().map(Shard::size).sum()
     }
 
-    /// The tensors of all files, by file and then in the order of their values.
+    /// The tensors of all files, by file and then in the order of their values; of a state dict in its own order.
     pub fn tensors(&self) -> &[Tensor] {
         &self.tensors
     }
@@ -105,6 +131,38 @@ impl Checkpoint {
     /// The `__metadata__` of its files; if several have a key, the first file's value.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
+    }
+
+    /// Whether it was read from files of `torch.save`. Its tensors then stand in the order in which the modules were defined.
+    pub fn is_torch(&self) -> bool {
+        let is_torch = |shard: &Shard| matches!(shard.container(), Container::Torch(_));
+        self.shards.iter().all(is_torch)
+    }
+
+    /// This checkpoint, in another file with these tensors.
+    pub(super) fn converted(&self, shard: Shard, tensors: Vec<Tensor>) -> Self {
+        Self {
+            path: self.path.clone(),
+            index: None,
+            shards: vec![shard],
+            tensors,
+            metadata: self.metadata.clone(),
+            notices: self.notices.clone(),
+            made_from: Some((self.source_size(), self.header_sha256())),
+        }
+    }
+
+    /// The keys of the state dict that it is, joined by dots; `None` if it is no single file of `torch.save`.
+    pub fn state_dict(&self) -> Option<&str> {
+        match (&self.index, self.shards.first()?.container()) {
+            (None, Container::Torch(file)) => Some(&file.state_dict),
+            _ => None,
+        }
+    }
+
+    /// What the user should know of it.
+    pub fn notices(&self) -> &[Notice] {
+        &self.notices
     }
 
     /// Its files in pieces of this size.
@@ -180,11 +238,18 @@ impl Checkpoint {
         self.shards[tensor.shard].read(tensor.bytes.start..end)
     }
 
-    /// SHA-256 of its headers' JSON, concatenated, in hexadecimal: by this a plan identifies its source.
+    /// SHA-256 of its files' descriptions of their tensors, concatenated, in hexadecimal: by this a plan identifies its source. A
+    /// file's description is its header's JSON, or its pickle and the path of the state dict.
     pub fn header_sha256(&self) -> String {
+        if let Some((_, identity)) = &self.made_from {
+            return identity.clone();
+        }
         let mut hash = Sha256::new();
         for shard in &self.shards {
-            hash.update(shard.header_json());
+            hash.update(shard.description());
+            if let Container::Torch(file) = shard.container() {
+                hash.update(&file.state_dict);
+            }
         }
         hash.finalize()
             .iter()
@@ -204,8 +269,8 @@ impl Checkpoint {
 
     /// Whether the two checkpoints' headers are the same, byte for byte, and so are the shards' names and the indexes.
     pub fn has_same_header(&self, other: &Self) -> bool {
-        let own = self.shards.iter().map(Shard::header_json);
-        own.eq(other.shards.iter().map(Shard::header_json))
+        let own = self.shards.iter().map(Shard::description);
+        own.eq(other.shards.iter().map(Shard::description))
             && self.index.as_ref().map(Index::json) == other.index.as_ref().map(Index::json)
     }
 

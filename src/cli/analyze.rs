@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::LayerFlags;
+use super::{InputFlags, LayerFlags};
 
 /// Report how redundant each layer's kernels are.
 #[derive(Debug, Args)]
@@ -21,6 +21,8 @@ pub(crate) struct Analyze {
     pub inputs: Vec<PathBuf>,
     #[command(flatten)]
     pub layers: LayerFlags,
+    #[command(flatten)]
+    pub from: InputFlags,
     /// Where the report goes [default: reports/ and IN's name without its ending]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Output options")]
     pub report: Option<PathBuf>,

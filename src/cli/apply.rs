@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::Writing;
+use super::{InputFlags, Writing};
 
 /// Write a checkpoint with the merges that a plan lists.
 #[derive(Debug, Args)]
@@ -27,4 +27,6 @@ pub(crate) struct Apply {
     pub prefix: Option<String>,
     #[command(flatten)]
     pub writing: Writing,
+    #[command(flatten)]
+    pub from: InputFlags,
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
+use super::InputFlags;
+
 /// Say what differs between two checkpoints, kernel by kernel.
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
@@ -13,4 +15,6 @@ pub(crate) struct Diff {
     /// The checkpoint after
     #[arg(value_name = "B", value_hint = ValueHint::AnyPath)]
     pub after: PathBuf,
+    #[command(flatten)]
+    pub from: InputFlags,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::LayerFlags;
+use super::{InputFlags, LayerFlags};
 
 /// List the layers: order, kind, and which would take part. Reads the header, and a page of each weight to tell copies.
 #[derive(Debug, Args)]
@@ -14,4 +14,6 @@ pub(crate) struct Inspect {
     pub input: PathBuf,
     #[command(flatten)]
     pub layers: LayerFlags,
+    #[command(flatten)]
+    pub from: InputFlags,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::{LayerFlags, Merging, Writing};
+use super::{InputFlags, LayerFlags, Merging, Writing};
 
 /// Decide which kernels merge, and write the checkpoint with them merged.
 #[derive(Debug, Args)]
@@ -28,6 +28,8 @@ pub(crate) struct Merge {
     pub merging: Merging,
     #[command(flatten)]
     pub layers: LayerFlags,
+    #[command(flatten)]
+    pub from: InputFlags,
     /// Write the plan, as JSON: every merge with its kernel, partner and similarity
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output options")]
     pub plan: Option<PathBuf>,

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueHint};
 
 use crate::sensitivity::{Evaluator, InvalidSweep, Series, Shard, Variations, Vary};
 
-use super::{LayerFlags, Merging, duration};
+use super::{InputFlags, LayerFlags, Merging, duration};
 
 /// Score variants of a checkpoint, and draw how sensitive the net is to merging.
 #[derive(Debug, Args)]
@@ -100,6 +100,8 @@ pub(crate) struct SweepFlags {
     pub merging: Merging,
     #[command(flatten)]
     pub layers: LayerFlags,
+    #[command(flatten)]
+    pub from: InputFlags,
 }
 
 /// How a sweep's points are worked through.

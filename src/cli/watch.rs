@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
-use super::{LayerFlags, Merging, duration};
+use super::{InputFlags, LayerFlags, Merging, duration};
 
 /// Merge each new checkpoint that a trainer saves in a folder.
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Every .safetensors file directly in DIR is merged once it is complete: its size is what its header says, \
-    and neither size nor time of change has moved since the last look. Names that begin with '.', 'tmp', '_tmp' or '~', or have \
+    after_long_help = "Every .safetensors, .ckpt, .pt and .pth file directly in DIR is merged once it is complete: its size is what \
+    its header says, and neither size nor time of change has moved since the last poll. Names that begin with '.', 'tmp', '_tmp' or '~', or have \
     .tmp, .temp, .part, .partial, .incomplete or .crdownload before the ending, are for the time being and ignored. Sharded checkpoints \
     and other folders are not looked into.\n\n\
     The output has the same name in DIR2 and appears complete or not at all. DIR2/.inmerge-watch.jsonl records what was done, so \
@@ -21,8 +21,8 @@ use super::{LayerFlags, Merging, duration};
     bytes and the name's, little-endian, shifted right by 11. It is printed, and `merge` with it as --seed gives the same bytes.\n\n\
     On SIGTERM, Ctrl-C or the end of its terminal it ends with 0 once the checkpoint at hand is done; another such signal, four \
     seconds later or more, ends it at once.\n\n\
-    A trainer that saves to the same name again should write another file and rename it: one that is truncated while it is read \
-    ends the watch, as it would end any program that maps it."
+    What is no checkpoint (an optimizer's state, a pickled model, one shard of several) is named once and left alone. A checkpoint \
+    that changes while it is read is merged once it is complete again."
 )]
 pub(crate) struct Watch {
     /// The folder in which checkpoints appear
@@ -45,6 +45,8 @@ pub(crate) struct Watch {
     pub merging: Merging,
     #[command(flatten)]
     pub layers: LayerFlags,
+    #[command(flatten)]
+    pub from: InputFlags,
     /// Do not wait until the disk holds an output
     ///
     /// Faster; after a power cut outputs may be missing or damaged.

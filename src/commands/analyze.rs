@@ -20,7 +20,7 @@ pub(super) fn run(
     options: &ComputeOptions,
     console: &Console<'_>,
 ) -> Result<Outcome, Error> {
-    let checkpoints = args.inputs.iter().map(|input| Checkpoint::open(input));
+    let checkpoints = args.inputs.iter().map(|input| args.from.open(input));
     let checkpoints: Vec<Checkpoint> = checkpoints.collect::<Result<_, _>>()?;
     let source = checkpoints.last().expect("the command line asks for one");
     let path = args.report.clone();

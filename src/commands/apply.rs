@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use crate::checkpoint::Checkpoint;
 use crate::cli::{Apply, durability};
 use crate::compute::ComputeOptions;
 use crate::console::Console;
@@ -19,7 +18,7 @@ pub(super) fn run(
     console: &Console<'_>,
 ) -> Result<Outcome, Error> {
     let started = Instant::now();
-    let source = match Checkpoint::open(&args.input) {
+    let source = match args.from.open(&args.input) {
         Ok(source) => source,
         Err(_) if Plan::is_at(&args.input) => {
             return Err(Error::PlanAsInput(args.input.clone()));
@@ -28,6 +27,7 @@ pub(super) fn run(
     };
     outputs::refuse_overwriting(&args.output, &[(Some(&args.plan), "plan")])?;
     let destination = outputs::destination(&source, &args.output, args.writing.force)?;
+    let source = outputs::in_its_format(source, Some(&destination))?;
     let plan = merge::read_plan(&args.plan, args.prefix.as_deref(), &source)?;
     let is_written = !(plan.is_empty() && args.writing.require_merges);
     let request = ApplyRequest {

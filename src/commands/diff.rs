@@ -1,6 +1,5 @@
 //! `diff A B`: what changed between two checkpoints.
 
-use crate::checkpoint::Checkpoint;
 use crate::cli::Diff;
 use crate::console::Console;
 use crate::diff::diff;
@@ -12,8 +11,8 @@ use crate::settings::Settings;
 use super::Outcome;
 
 pub(super) fn run(args: &Diff, console: &Console<'_>) -> Result<Outcome, Error> {
-    let before = Checkpoint::open(&args.before)?;
-    let after = Checkpoint::open(&args.after)?;
+    let before = args.from.open(&args.before)?;
+    let after = args.from.open(&args.after)?;
     let layers = selection::find(&before, &Settings::default(), None)?;
     let report = DiffReport::new(
         before.has_same_header(&after),

@@ -1,6 +1,5 @@
 //! `inspect IN`: the layers, from the header and as much of the weights as it takes to tell copies.
 
-use crate::checkpoint::Checkpoint;
 use crate::cli::Inspect;
 use crate::console::Console;
 use crate::error::Error;
@@ -10,7 +9,7 @@ use crate::selection;
 use super::Outcome;
 
 pub(super) fn run(args: &Inspect, console: &Console<'_>) -> Result<Outcome, Error> {
-    let source = Checkpoint::open(&args.input)?;
+    let source = args.from.open(&args.input)?;
     let settings = args.layers.settings_for(source.path())?;
     let layers = selection::find(&source, &settings, args.layers.declaration()?.as_ref())?;
     let report = InspectReport::new(&source, &layers, settings.parameters.skip_shallow);

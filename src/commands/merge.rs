@@ -22,8 +22,9 @@ pub(super) fn run(
     console: &Console<'_>,
 ) -> Result<Outcome, Error> {
     let started = Instant::now();
-    let source = Checkpoint::open(&args.input)?;
+    let source = args.from.open(&args.input)?;
     let destinations = Destinations::check(args, &source)?;
+    let source = outputs::in_its_format(source, destinations.output.as_ref())?;
     let settings = args.merging.settings_for(&args.layers, source.path())?;
     let layers = selection::find(&source, &settings, args.layers.declaration()?.as_ref())?;
     let meter = console.work_bar(options.cpu_precision());

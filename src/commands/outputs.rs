@@ -19,6 +19,19 @@ pub(super) fn destination(
     Ok(Destination::check(source, output, force)?)
 }
 
+/// The checkpoint in the format in which it is written.
+pub(super) fn in_its_format(
+    source: Checkpoint,
+    destination: Option<&Destination>,
+) -> Result<Checkpoint, Error> {
+    match destination {
+        Some(destination) if destination.converts(&source) => {
+            Ok(source.to_safetensors(destination.path())?)
+        }
+        _ => Ok(source),
+    }
+}
+
 /// Refuses an output that would take the place of another file of the same run.
 pub(super) fn refuse_overwriting(
     output: &Path,

@@ -12,7 +12,8 @@ use crate::interrupted::Interrupted;
 use crate::report::sensitivity::{SensitivitySummary, write};
 use crate::selection;
 use crate::sensitivity::{
-    self, Hold, PlanRequest, Ran, Results, RunRequest, Shard, Sweep, remove_abandoned_scratch,
+    self, FolderLock, PlanRequest, Results, RunRequest, RunSummary, Shard, Sweep,
+    remove_abandoned_scratch,
 };
 
 use super::{Outcome, analyze};
@@ -29,10 +30,10 @@ pub(super) fn run(
             collect(folder, sensitivity::sweep_of(folder)?, options, console)?;
         }
         (None, Some(input)) => {
-            let source = Checkpoint::open(input)?;
-            let (hold, sweep) = begin(&source, &args.sweep, console)?;
-            let folder = hold.folder().to_owned();
-            make(&source, &sweep, hold, None, &args.running, options, console)?;
+            let source = args.sweep.from.open(input)?;
+            let (lock, sweep) = begin(&source, &args.sweep, console)?;
+            let folder = lock.folder().to_owned();
+            make(&source, &sweep, lock, None, &args.running, options, console)?;
             collect(&folder, sweep, options, console)?;
         }
         (None, None) => unreachable!("the command line asks for a checkpoint or a step"),
@@ -41,9 +42,9 @@ pub(super) fn run(
 }
 
 fn plan_only(input: &Path, flags: &SweepFlags, console: &Console<'_>) -> Result<(), Error> {
-    let source = Checkpoint::open(input)?;
-    let (hold, sweep) = begin(&source, flags, console)?;
-    let path = hold.folder();
+    let source = flags.from.open(input)?;
+    let (lock, sweep) = begin(&source, flags, console)?;
+    let path = lock.folder();
     console.document(&sweep.to_json(), || {
         format!(
             "Planned {} points in {}; `inmerge-ckpt sensitivity run {} --shard I/N` works through a share of them.\n",
@@ -55,12 +56,12 @@ fn plan_only(input: &Path, flags: &SweepFlags, console: &Console<'_>) -> Result<
     Ok(())
 }
 
-/// Plans a sweep and makes its folder, which is held as long as the hold that is returned.
+/// Plans a sweep and makes its folder, which is held as long as the lock that is returned.
 fn begin(
     source: &Checkpoint,
     flags: &SweepFlags,
     console: &Console<'_>,
-) -> Result<(Hold, Sweep), Error> {
+) -> Result<(FolderLock, Sweep), Error> {
     let settings = flags.merging.settings_for(&flags.layers, source.path())?;
     let layers = selection::find(source, &settings, flags.layers.declaration()?.as_ref())?;
     let sweep = sensitivity::plan(PlanRequest {
@@ -71,10 +72,10 @@ fn begin(
         evaluator: flags.evaluator().map_err(sensitivity::Error::from)?,
         non_finite: flags.merging.non_finite(),
     })?;
-    let hold = sensitivity::begin(&folder(flags, source), &sweep)?;
+    let lock = sensitivity::begin(&folder(flags, source), &sweep)?;
     let warnings = layers.warnings.iter().map(ToString::to_string);
     console.warn(&warnings.chain(sweep.warning()).collect::<Vec<_>>());
-    Ok((hold, sweep))
+    Ok((lock, sweep))
 }
 
 /// Where a sweep goes.
@@ -96,23 +97,23 @@ fn run_share(
 ) -> Result<(), Error> {
     let sweep = sensitivity::sweep_of(&args.folder)?;
     let source = sweep.open_checkpoint()?;
-    let hold = Hold::on(&args.folder);
-    remove_abandoned_scratch(&hold);
+    let lock = FolderLock::acquire(&args.folder);
+    remove_abandoned_scratch(&lock);
     let (shard, running) = (args.shard, &args.running);
-    let ran = make(&source, &sweep, hold, shard, running, options, console)?;
-    console.result(&ran, |ran| ran.to_text())?;
+    let summary = make(&source, &sweep, lock, shard, running, options, console)?;
+    console.result(&summary, |summary| summary.to_text())?;
     Ok(())
 }
 
 fn make(
     source: &Checkpoint,
     sweep: &Sweep,
-    hold: Hold,
+    lock: FolderLock,
     shard: Option<Shard>,
     running: &Running,
     options: &ComputeOptions,
     console: &Console<'_>,
-) -> Result<Ran, Error> {
+) -> Result<RunSummary, Error> {
     let interrupted = Interrupted::listen()?;
     let request = RunRequest {
         sweep,
@@ -124,7 +125,7 @@ fn make(
     let meter = console.points_bar();
     Ok(sensitivity::run(
         &request,
-        hold,
+        lock,
         options,
         &interrupted,
         &meter,
@@ -138,7 +139,7 @@ fn collect(
     options: &ComputeOptions,
     console: &Console<'_>,
 ) -> Result<(), Error> {
-    remove_abandoned_scratch(&Hold::on(folder));
+    remove_abandoned_scratch(&FolderLock::acquire(folder));
     let points = sensitivity::read(folder, &sweep.base())?;
     let results = Results::new(sweep, points);
     let pool = options.start_threads(console)?;

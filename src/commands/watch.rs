@@ -21,6 +21,7 @@ pub(super) fn run(
         out: args.out.clone(),
         once: args.once,
         poll: args.poll,
+        state_dict: args.from.state_dict.clone(),
         settings: args.merging.settings_for(&args.layers, &args.input)?,
         // Read now; later changes to the file mean nothing.
         declaration: args.layers.declaration()?,

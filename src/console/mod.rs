@@ -115,7 +115,7 @@ impl<'a> Console<'a> {
         }
     }
 
-    /// A bar for work of which the CPU does the multiply-adds in this precision.
+    /// A bar for work whose multiply-adds the CPU does in this precision.
     pub fn work_bar(&self, precision: Precision) -> WorkBar<'_, 'a> {
         WorkBar::new(self, precision)
     }

@@ -41,17 +41,17 @@ pub enum Contradiction {
         /// Whether it is said to be transposed.
         transposed: bool,
     },
-    /// The layer of which it is said to be a copy is not in the list.
+    /// `copy_of` names a layer that is not in the list.
     OriginalUnlisted {
         original: String,
         /// Listed names that resemble it.
         near: Vec<String>,
     },
-    /// The layer of which it is said to be a copy is said to be one as well.
+    /// `copy_of` names a layer that is itself declared a copy.
     OriginalIsCopy { original: String },
-    /// The layer of which it is said to be a copy has another dtype or shape.
+    /// `copy_of` names a layer of another dtype or shape.
     UnlikeOriginal { original: String },
-    /// Something else is said of it than of the layer of which it is said to be a copy.
+    /// It is declared to be different from the layer that `copy_of` names.
     SaidOtherwise { original: String },
 }
 
@@ -109,12 +109,12 @@ impl fmt::Display for Contradiction {
             }
             Self::OriginalUnlisted { original, near } => write!(
                 f,
-                "`{original}`, of which it is to be a copy, is not in the list{}; add it or correct `copy_of`",
+                "`copy_of` names `{original}`, which is not in the list{}; add it or correct `copy_of`",
                 hint(near)
             ),
             Self::OriginalIsCopy { original } => write!(
                 f,
-                "`{original}`, of which it is to be a copy, is to be a copy itself; name the first of them in `copy_of`"
+                "`copy_of` names `{original}`, which is declared a copy itself; name the original in `copy_of`"
             ),
             Self::UnlikeOriginal { original } => write!(
                 f,
@@ -122,7 +122,7 @@ impl fmt::Display for Contradiction {
             ),
             Self::SaidOtherwise { original } => write!(
                 f,
-                "it is to be a copy of `{original}`, of which something else is said; leave out all but `name` and `copy_of`"
+                "it is declared a copy of `{original}`, but with other properties; leave out all but `name` and `copy_of`"
             ),
         }
     }

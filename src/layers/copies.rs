@@ -2,7 +2,8 @@
 //!
 //! nnU-Net saves each convolution two to four times (`encoder.stages.0.0.convs.0.conv.weight`, `….all_modules.0.weight`,
 //! `decoder.encoder.…`), and so do temporal convolutional networks and models that tie weights. A safetensors file cannot
-//! record that two names share values, so the values are compared.
+//! record that two names share values, so the values are compared. A file of `torch.save` can: its tensors then lie in the same
+//! bytes.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -13,7 +14,7 @@ use super::name::Segment;
 use super::order::networks::Networks;
 use super::pattern::NamePattern;
 use super::select::Selection;
-use crate::checkpoint::{Dtype, Tensor};
+use crate::checkpoint::{Arrangement, Dtype, Tensor};
 
 /// Which tensors of a checkpoint hold the same weight.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,7 +49,7 @@ impl Copies {
     /// only where pages are equal.
     ///
     /// Tensors whose elements are all the same, such as a ControlNet's zero convolutions, are not copies: equality says
-    /// nothing.
+    /// nothing. Tensors that lie in the same bytes are, whatever these hold.
     ///
     /// # Errors
     ///
@@ -68,6 +69,11 @@ impl Copies {
         };
         let mut groups = Vec::new();
         for alike in by_dtype_and_shape(tensors, selection) {
+            let mut shared: BTreeMap<usize, Vec<usize>> = by_place(tensors, &alike);
+            let alike: Vec<usize> = match shared.len() {
+                1 => Vec::new(),
+                _ => shared.keys().copied().collect(),
+            };
             // A hash, not the page, so that thousands of tensors take little memory.
             let mut by_page: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
             for index in alike {
@@ -85,10 +91,12 @@ impl Copies {
                         is_one_value = is_constant(values, tensor);
                     })?;
                     if !is_one_value {
-                        groups.push(equal);
+                        let all = equal.iter().filter_map(|index| shared.remove(index));
+                        groups.push(all.flatten().collect());
                     }
                 }
             }
+            groups.extend(shared.into_values().filter(|shared| shared.len() > 1));
         }
         Ok(Self { groups })
     }
@@ -164,19 +172,32 @@ fn representative(mut group: Vec<usize>, tensors: &[Tensor]) -> Option<(usize, V
     Some((first, group))
 }
 
-/// Groups of two or more candidates of equal dtype and shape, as indices of tensors.
+/// Groups of tensors that lie in the same bytes, by the first of each.
+fn by_place(tensors: &[Tensor], alike: &[usize]) -> BTreeMap<usize, Vec<usize>> {
+    let mut firsts: HashMap<(usize, usize), usize> = HashMap::new();
+    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for &index in alike {
+        let tensor = &tensors[index];
+        let place = (tensor.shard, tensor.bytes.start);
+        let first = *firsts.entry(place).or_insert(index);
+        groups.entry(first).or_default().push(index);
+    }
+    groups
+}
+
+/// Groups of two or more candidates of equal dtype, shape and arrangement, as indices of tensors.
 fn by_dtype_and_shape(tensors: &[Tensor], selection: &Selection) -> Vec<Vec<usize>> {
     let companions = Companions::of(tensors);
     // Invalid globs are refused where layers are selected.
     let include = selection.include.iter();
     let include = include.filter_map(|glob| NamePattern::new("--include", glob).ok());
     let include: Vec<NamePattern> = include.collect();
-    let mut alike: BTreeMap<(Dtype, &[usize]), Vec<usize>> = BTreeMap::new();
+    let mut alike: BTreeMap<(Dtype, &[usize], &Arrangement), Vec<usize>> = BTreeMap::new();
     let (metadata, listed) = (BTreeMap::new(), HashSet::new());
     for candidate in candidates::find(tensors, &metadata, &companions, &include, &listed) {
         let tensor = &tensors[candidate.tensor];
-        if !tensor.bytes.is_empty() {
-            let key = (tensor.dtype, &tensor.shape[..]);
+        if !tensor.bytes.is_empty() && !tensor.is_view() {
+            let key = (tensor.dtype, &tensor.shape[..], &tensor.arrangement);
             alike.entry(key).or_default().push(candidate.tensor);
         }
     }
@@ -249,8 +270,9 @@ mod tests {
                 name: name.to_owned(),
                 dtype,
                 shape: shape.to_vec(),
-                shard: 0,
+                shard: self.tensors.len(),
                 bytes: 0..values.len(),
+                arrangement: Default::default(),
             });
             self.values.push(values);
         }

@@ -12,6 +12,8 @@ pub enum Evidence {
     Declared,
     /// A network known from its library.
     Known,
+    /// The order in which the modules were defined, which is mostly that in which they run.
+    Definition,
     /// Names and shapes, which leave no doubt.
     Shapes,
     /// Names and shapes that contradict each other or leave a choice; a warning names the layer.
@@ -30,6 +32,8 @@ pub enum OrderSource {
     Declared,
     /// The networks are known from their libraries.
     Known,
+    /// The order in which the modules were defined, which a state dict keeps.
+    Definition,
     /// Names and shapes.
     Structure,
     /// Names and shapes, which leave the order open where the cut falls; a warning says where.
@@ -41,6 +45,7 @@ impl fmt::Display for Evidence {
         f.pad(match self {
             Evidence::Declared => "declared",
             Evidence::Known => "known",
+            Evidence::Definition => "definition",
             Evidence::Shapes => "shapes",
             Evidence::Guessed => "guessed",
         })

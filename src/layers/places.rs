@@ -2,13 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::TableOrder;
 use super::candidates::Candidate;
 use super::declared::Declared;
 use super::doubt;
 use super::evidence::{Evidence, OrderSource};
 use super::kind::Kind;
+use super::known::KnownNetwork;
 use super::layer::Layer;
-use super::order::OrderedNetwork;
+use super::order::{OrderedNetwork, run_as_known};
 use super::reason::Reason;
 use super::select::Selection;
 use super::warning::Warning;
@@ -20,8 +22,73 @@ pub(super) struct InPlace {
     pub warnings: Vec<Warning>,
 }
 
-/// Takes the structural order. `found` are the layers by candidate.
-pub(super) fn structural(
+/// Takes the order that nobody declares: that of what is known, else of definition if the table has that, else that of names and
+/// shapes. `found` are the layers by candidate.
+pub(super) fn inferred(
+    table_order: TableOrder,
+    networks: &[OrderedNetwork<'_>],
+    found: Vec<Layer>,
+    candidates: &[Candidate<'_>],
+    known: &[KnownNetwork],
+    selection: &Selection,
+) -> InPlace {
+    let by_shapes = structural(networks, found.clone(), candidates, selection.skip_shallow);
+    match table_order {
+        TableOrder::Definition if by_shapes.source != OrderSource::Known => {
+            defined(networks, found, candidates, known, selection)
+        }
+        _ => by_shapes,
+    }
+}
+
+/// Takes the order of definition, but within a known network its own.
+fn defined(
+    networks: &[OrderedNetwork<'_>],
+    mut found: Vec<Layer>,
+    candidates: &[Candidate<'_>],
+    known: &[KnownNetwork],
+    selection: &Selection,
+) -> InPlace {
+    let mut order = Vec::new();
+    for network in networks {
+        let mut steps = network.steps.clone();
+        steps.sort_by_key(|step| candidates[step.candidate].tensor);
+        for inner in known {
+            run_as_known(&mut steps, inner);
+        }
+        order.extend(steps.iter().map(|step| step.candidate));
+    }
+    for &index in &order {
+        let layer = &mut found[index];
+        layer.place_from = layer.place_from.min(Evidence::Definition);
+    }
+    let shallow = |found: &[Layer]| -> Vec<bool> {
+        let depths = found.iter().map(|layer| layer.depth);
+        depths
+            .map(|depth| depth.is_some_and(|depth| depth <= selection.skip_shallow))
+            .collect()
+    };
+    let by_shapes = shallow(&found);
+    count_depth(&order, networks, &mut found, selection);
+    let by_definition = shallow(&found);
+    let moved = |into: bool| {
+        let is_moved = |&index: &usize| {
+            by_definition[index] == into && by_shapes[index] != into && found[index].depth.is_some()
+        };
+        let first = order.iter().copied().find(is_moved);
+        first.map(|index| found[index].name.clone())
+    };
+    let doubt = moved(true).zip(moved(false));
+    let doubt = doubt.map(|(before, behind)| Warning::OrderOfDefinition { before, behind });
+    InPlace {
+        source: OrderSource::Definition,
+        warnings: doubt.into_iter().collect(),
+        layers: in_order(order, found),
+    }
+}
+
+/// Takes the structural order.
+fn structural(
     networks: &[OrderedNetwork<'_>],
     mut found: Vec<Layer>,
     candidates: &[Candidate<'_>],

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::architectures::{Shortfall, check_all};
 use super::candidates::Candidate;
 use super::known::KnownNetwork;
-use super::{Copies, Layers, Selection};
+use super::{Copies, Layers, Selection, TableOrder};
 use crate::checkpoint::Tensor;
 
 /// Where it falls short.
@@ -73,7 +73,7 @@ fn architectures_are_read_off_names_and_shapes() {
     check_all(SHORTFALLS, |tensors: &[Tensor]| {
         let selection = Selection::default();
         Layers::read(
-            tensors,
+            (tensors, TableOrder::Any),
             &BTreeMap::new(),
             &Copies::none(),
             None,

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
-use crate::checkpoint::Dtype;
+use crate::checkpoint::{Dtype, Notice};
 
 /// A warning about the layers, printed to stderr and kept in the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
+    /// What the file holds beside them, or in a form that is not read.
+    File(Notice),
     /// Two modules may run in either order, and the cut falls between them: which layers are shallow is in doubt.
     OpenOrder {
         /// Path of the module placed first.
@@ -15,6 +17,13 @@ pub enum Warning {
         second: String,
         /// Number of further such pairs.
         others: usize,
+    },
+    /// By the order of definition, other layers are shallow than by names and shapes.
+    OrderOfDefinition {
+        /// One that is shallow by definition only.
+        before: String,
+        /// One that is shallow by names and shapes only.
+        behind: String,
     },
     /// A layer before the cut reads channels that no earlier layer outputs: one that runs before it is placed after it.
     Unfed {
@@ -138,6 +147,7 @@ const REMEDY: &str = "pass `--layers FILE` or `--order FILE`";
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Warning::File(notice) => notice.fmt(f),
             Warning::OpenOrder {
                 first,
                 second,
@@ -155,6 +165,11 @@ impl fmt::Display for Warning {
                     ", and the --skip-shallow cut falls between them: {REMEDY} if `{first}` does not run first"
                 )
             }
+            Warning::OrderOfDefinition { before, behind } => write!(
+                f,
+                "the order is in doubt: the modules were defined in an order in which `{before}` is shallow, but by names and shapes \
+                 `{behind}` runs before it; {REMEDY}"
+            ),
             Warning::Unfed { name, reads } => write!(
                 f,
                 "the order is in doubt: `{name}` reads {reads} channels, which no layer before it outputs; {REMEDY}"

@@ -69,7 +69,7 @@ pub fn apply<'a>(
     if let Some(problem) = recipe.changed_copy(source)? {
         return Err(problem.of(plan_file).into());
     }
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<String> = source.notices().iter().map(ToString::to_string).collect();
     if plan.is_empty() {
         warnings.push("NOTHING MERGED: the plan lists no merges".to_owned());
     }

@@ -70,7 +70,7 @@ pub struct PlannedLayer {
     pub kind: Kind,
     /// Shape of the weight.
     pub shape: Vec<usize>,
-    /// Number of groups, each of which has its own input channels.
+    /// Number of groups; each has its own input channels.
     #[serde(default = "one")]
     pub groups: usize,
     /// Number of kernels.
@@ -132,7 +132,7 @@ impl SourceId {
             .unwrap_or(source.path().as_os_str());
         Self {
             file: name.to_string_lossy().into_owned(),
-            bytes: source.size(),
+            bytes: source.source_size(),
             header_sha256: source.header_sha256(),
         }
     }

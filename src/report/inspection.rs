@@ -127,6 +127,7 @@ fn origin(source: OrderSource) -> &'static str {
         OrderSource::File => "the --order file",
         OrderSource::Known => "what is known of the network",
         OrderSource::Declared => "the --layers file",
+        OrderSource::Definition => "the order of definition, which the state dict keeps",
         OrderSource::Structure => "the structure of names and shapes",
         OrderSource::Natural => "names and shapes, which leave some of it open",
     }

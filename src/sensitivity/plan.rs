@@ -67,6 +67,7 @@ pub fn plan(request: PlanRequest<'_>) -> Result<Sweep, Error> {
     })?;
     Ok(Sweep {
         checkpoint: whole_path,
+        state_dict: source.state_dict().map(str::to_owned),
         source: SourceId::of(source),
         content_sha256: content_sha256(source)?,
         parameters: settings.parameters,
@@ -98,7 +99,8 @@ impl Sweep {
     ///
     /// If it cannot be read, or its content is not that for which the sweep was planned.
     pub fn open_checkpoint(&self) -> Result<Checkpoint, Error> {
-        let source = Checkpoint::open(&self.checkpoint)?;
+        let state_dict = self.state_dict.as_deref();
+        let source = Checkpoint::open_state_dict(&self.checkpoint, state_dict)?;
         if content_sha256(&source)? != self.content_sha256 {
             return Err(Error::OtherCheckpoint(self.checkpoint.clone()));
         }

@@ -17,6 +17,9 @@ use super::{Point, Variation};
 pub struct Sweep {
     /// The absolute path of the checkpoint.
     pub checkpoint: PathBuf,
+    /// Of a PyTorch file, the keys of the state dict that is the checkpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_dict: Option<String>,
     /// Identifies the checkpoint.
     pub source: SourceId,
     /// SHA-256 of all the checkpoint's files, in order.
@@ -235,6 +238,7 @@ pub(super) mod tests {
     fn sweep() -> Sweep {
         Sweep {
             checkpoint: "net.safetensors".into(),
+            state_dict: None,
             source: SourceId {
                 file: "net.safetensors".to_owned(),
                 bytes: 1,

@@ -307,6 +307,7 @@ pub(crate) fn kernels_of(
         shape: vec![n, values.len() / 4 / n],
         shard: 0,
         bytes: 0..values.len(),
+        arrangement: Default::default(),
     };
     let weight = ConvWeight::new(&tensor, Kind::Conv, groups).expect("a weight");
     let rows = Rows::gather(values, FloatType::F32, weight.layout());

@@ -25,7 +25,7 @@ impl Nearest {
         Ok(nearest)
     }
 
-    /// For `n` kernels, none of which has a neighbour yet: groups are added.
+    /// For `n` kernels without neighbours: groups are added.
     pub(crate) fn of_none(n: usize) -> Self {
         Self(vec![None; n])
     }

@@ -4,14 +4,14 @@ use std::cmp::Ordering;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-/// The extension of checkpoints.
-const ENDING: &str = ".safetensors";
+/// The extensions of checkpoints. `.bin` is none: Hugging Face's trainer gives it to what is no weight as well.
+const ENDINGS: [&str; 4] = [".safetensors", ".ckpt", ".pt", ".pth"];
 
 /// Prefixes of unfinished files: hidden ones (rsync's and this program's own), those of Python's `tempfile`, and those of
 /// trainers that rename a file once it is complete.
 const UNFINISHED_BEGINNINGS: [&str; 4] = [".", "tmp", "_tmp", "~"];
 
-/// What the names of unfinished files have before [`ENDING`].
+/// What the names of unfinished files have before one of [`ENDINGS`].
 const UNFINISHED_ENDINGS: [&str; 6] = [
     ".tmp",
     ".temp",
@@ -21,11 +21,14 @@ const UNFINISHED_ENDINGS: [&str; 6] = [
     ".crdownload",
 ];
 
-/// Whether this is the name of a checkpoint: it ends in `.safetensors` and has none of the prefixes and endings of unfinished
-/// files.
+/// Whether this is the name of a checkpoint: it ends in `.safetensors`, `.ckpt`, `.pt` or `.pth` and has none of the prefixes and
+/// endings of unfinished files.
 pub fn is_checkpoint(name: &OsStr) -> bool {
     let name = name.as_bytes();
-    name.strip_suffix(ENDING.as_bytes()).is_some_and(|stem| {
+    let mut stems = ENDINGS
+        .iter()
+        .filter_map(|ending| name.strip_suffix(ending.as_bytes()));
+    stems.next().is_some_and(|stem| {
         let mut beginnings = UNFINISHED_BEGINNINGS.iter();
         let mut endings = UNFINISHED_ENDINGS.iter();
         !beginnings.any(|start| name.starts_with(start.as_bytes()))
@@ -74,6 +77,9 @@ mod tests {
             "model.ema.safetensors",
             "partial.safetensors",
             "my_tmp.safetensors",
+            "epoch=3-step=120.ckpt",
+            "checkpoint_final.pth",
+            "last.pt",
         ] {
             assert!(is_checkpoint(name.as_ref()), "{name}");
         }
@@ -89,7 +95,9 @@ mod tests {
             "epoch1.safetensors.part",
             "epoch1.safetensors~",
             "epoch1.SAFETENSORS.gz",
-            "epoch1.pth",
+            "epoch1.tmp.ckpt",
+            "epoch1.ckpt.tmp",
+            "training_args.bin",
             "model.safetensors.index.json",
             "safetensors",
         ] {

@@ -30,6 +30,8 @@ pub struct WatchRequest {
     pub once: bool,
     /// The time between two polls.
     pub poll: Duration,
+    /// Of PyTorch files, the state dict that is merged; `None` for that with the most convolutions.
+    pub state_dict: Option<String>,
     /// The settings, whose seed is combined with each checkpoint's name.
     pub settings: Settings,
     /// The layers that a file declares.
@@ -71,6 +73,7 @@ pub type OnMerged<'f> = &'f mut dyn FnMut(&Merged<'_>, Duration) -> std::io::Res
 ///     out: "merged".into(),
 ///     once: false,
 ///     poll: Duration::from_secs(2),
+///     state_dict: None,
 ///     settings: Settings::default(),
 ///     declaration: None,
 ///     non_finite: NonFinite::Refuse,
@@ -157,8 +160,8 @@ enum FileState {
     MergedBefore,
     /// It is not a valid checkpoint yet.
     Incomplete(checkpoint::Error),
-    /// It is one file of a sharded checkpoint, which a watch does not merge.
-    Shard(checkpoint::Error),
+    /// It is complete, and no checkpoint that a watch merges.
+    OtherKind(checkpoint::Error),
     /// It changed while it was handled.
     Changing,
 }
@@ -176,6 +179,9 @@ impl<'a> Watcher<'a> {
         description["order"] = Value::Null;
         if let Some(declaration) = &request.declaration {
             declaration.describe(&mut description);
+        }
+        if let Some(state_dict) = &request.state_dict {
+            description["state_dict"] = json!(state_dict);
         }
         prepare_folders(request)?;
         let record = Record::open(&request.out, &description, request.durability)?;
@@ -223,7 +229,7 @@ impl<'a> Watcher<'a> {
             Ok(FileState::MergedBefore) => poller.ignore(file),
             Ok(FileState::Changing) => {}
             Ok(FileState::Incomplete(error)) => self.wait_for(file, &error),
-            Ok(FileState::Shard(error)) => {
+            Ok(FileState::OtherKind(error)) => {
                 self.warn(&format!("left alone: {error}"));
                 poller.ignore(file);
             }
@@ -261,10 +267,13 @@ impl<'a> Watcher<'a> {
                 return Err(Error::Foreign(output));
             }
         }
-        let checkpoint = match Checkpoint::open(&file.path) {
+        let state_dict = self.request.state_dict.as_deref();
+        let checkpoint = match Checkpoint::open_state_dict(&file.path, state_dict) {
             Ok(checkpoint) if file.is_current()? => checkpoint,
             Ok(_) => return Ok(FileState::Changing),
-            Err(error) if error.problem.is_lone_shard() => return Ok(FileState::Shard(error)),
+            Err(error) if error.problem.is_of_another_kind() => {
+                return Ok(FileState::OtherKind(error));
+            }
             Err(error) => match *error.problem {
                 // It is gone again, or its link dangles.
                 checkpoint::Problem::Missing | checkpoint::Problem::Dangling(_) => {

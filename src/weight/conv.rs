@@ -1,5 +1,7 @@
 //! A convolution's weight in a checkpoint.
 
+use std::collections::HashSet;
+
 use crate::checkpoint::{FloatType, Tensor};
 use crate::layers::Kind;
 
@@ -20,7 +22,7 @@ impl<'a> ConvWeight<'a> {
     /// The weight in this tensor; `None` if its type cannot be merged, it has no elements, more kernels or longer ones than BLAS can
     /// index (2³¹ − 1), or cannot be of this kind with this many groups.
     pub fn new(tensor: &'a Tensor, kind: Kind, groups: usize) -> Option<Self> {
-        let layout = KernelLayout::new(kind, groups, &tensor.shape)?;
+        let layout = KernelLayout::of(kind, groups, tensor)?;
         let blas_extent = 1..=i32::MAX as usize;
         if !blas_extent.contains(&layout.kernels()) || !blas_extent.contains(&layout.kernel_len()) {
             return None;
@@ -49,8 +51,11 @@ impl<'a> ConvWeight<'a> {
         self.channels_last
     }
 
-    /// The same weight with these copies: tensors of the same dtype and shape that are equal in every byte.
-    pub fn with_copies(self, copies: Vec<&'a Tensor>) -> Self {
+    /// The same weight with these copies: tensors of the same dtype and shape that are equal in every byte. Those that lie in
+    /// the same bytes as another are left out.
+    pub fn with_copies(self, mut copies: Vec<&'a Tensor>) -> Self {
+        let mut taken = HashSet::from([place(self.tensor)]);
+        copies.retain(|copy| taken.insert(place(copy)));
         Self { copies, ..self }
     }
 
@@ -59,12 +64,12 @@ impl<'a> ConvWeight<'a> {
         self.tensor
     }
 
-    /// The other tensors that hold it; none if it has no copies.
+    /// The other tensors that hold it, in bytes of their own; none if it has no copies.
     pub fn copies(&self) -> &[&'a Tensor] {
         &self.copies
     }
 
-    /// All tensors that hold it.
+    /// All tensors that hold it, one for all that lie in the same bytes.
     pub fn tensors(&self) -> impl Iterator<Item = &'a Tensor> {
         std::iter::once(self.tensor).chain(self.copies.iter().copied())
     }
@@ -98,4 +103,9 @@ impl<'a> ConvWeight<'a> {
     pub fn rows<'s>(&self, values: &'s [u8]) -> Rows<'s> {
         Rows::gather(values, self.float, &self.layout)
     }
+}
+
+/// Where a tensor's bytes begin.
+fn place(tensor: &Tensor) -> (usize, usize) {
+    (tensor.shard, tensor.bytes.start)
 }

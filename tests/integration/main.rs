@@ -27,4 +27,5 @@ mod properties;
 mod report_folder;
 mod sensitivity;
 mod sharded;
+mod torch_files;
 mod watch;

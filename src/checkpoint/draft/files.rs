@@ -7,10 +7,12 @@ use std::os::unix::fs::FileExt;
 use rayon::prelude::*;
 
 use crate::atomic::TemporaryFile;
+use crate::checkpoint::container::Container;
 use crate::checkpoint::{Checkpoint, Destination, Error, Piece, Problem, Shard, Tensor};
 use crate::files::{self, CopyError, retried};
 
 use super::copy::Copier;
+use super::seal::new_checksums;
 
 /// Bytes read back at once.
 const READ_BACK_BYTES: usize = 256 << 10;
@@ -149,7 +151,32 @@ impl<'a> DraftFiles<'a> {
             .map_err(|e| self.failed(e))
     }
 
-    /// Opens the files again and checks their sizes, their headers and every range that was changed.
+    /// Corrects the checksums that the containers keep of what was changed. Returns the ranges where they stand.
+    pub fn seal(&self, written: &[Written]) -> Result<Vec<Written>, Error> {
+        let mut sealed = Vec::new();
+        for (number, shard) in self.source.shards().iter().enumerate() {
+            let Container::Torch(torch) = shard.container() else {
+                continue;
+            };
+            let written: Vec<&Written> = written
+                .iter()
+                .filter(|written| written.shard == number)
+                .collect();
+            for checksum in new_checksums(shard, torch, &written)? {
+                let bytes = checksum.value.to_le_bytes();
+                self.write(number, checksum.at, &bytes)?;
+                sealed.push(Written {
+                    shard: number,
+                    start: checksum.at,
+                    length: bytes.len(),
+                    checksum: crc32fast::hash(&bytes),
+                });
+            }
+        }
+        Ok(sealed)
+    }
+
+    /// Opens the files again and checks their sizes, their descriptions of the tensors and every range that was changed.
     pub fn verify(&self, written: &[Written]) -> Result<(), Error> {
         let differs = |at| Problem::ReadBackDiffers { at }.of(self.destination.path());
         for (number, draft) in self.files.iter().enumerate() {
@@ -162,12 +189,12 @@ impl<'a> DraftFiles<'a> {
             if size != shard.size() {
                 return Err(differs(size));
             }
-            let expected = shard.bytes_before_data();
-            let mut header = vec![0; expected.len()];
-            file.read_exact_at(&mut header, 0)
+            let (expected, start) = shard.container().description();
+            let mut description = vec![0; expected.len()];
+            file.read_exact_at(&mut description, start as u64)
                 .map_err(|e| self.failed(e))?;
-            if let Some(at) = (0..header.len()).find(|&at| header[at] != expected[at]) {
-                return Err(differs(at as u64));
+            if let Some(at) = (0..expected.len()).find(|&at| description[at] != expected[at]) {
+                return Err(differs((start + at) as u64));
             }
             let written: Vec<&Written> = written
                 .iter()

@@ -2,6 +2,7 @@
 
 mod copy;
 mod files;
+mod seal;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -69,7 +70,7 @@ impl<'a> Draft<'a> {
         })
     }
 
-    /// Runs `work`, which hands changes of some of the source's tensors to the [`Sink`], while another thread writes them and
+    /// Runs `work` (once), which hands changes of some of the source's tensors to the [`Sink`], while another thread writes them and
     /// copies the rest of the source; `fill` says what the rest is. `meter` is told of the bytes copied.
     ///
     /// Before that, each file becomes a clone of the source's that takes no space where the file system can share blocks
@@ -113,8 +114,11 @@ impl<'a> Draft<'a> {
             }
             result
         })?;
+        let result = result?;
+        let sealed = self.files.seal(&written)?;
         self.written.extend(written);
-        result
+        self.written.extend(sealed);
+        Ok(result)
     }
 
     /// What the system says of its new files once all is written to them. Their sizes and the times of their last change are
@@ -156,8 +160,11 @@ impl<'a> Draft<'a> {
         match (self.container, self.source.index()) {
             (Container::Folder(mut folder), Some(index)) => {
                 files.try_for_each(|(shard, file)| folder.add_shard(shard, file, durability))?;
-                let total_size = self.source.tensors().iter();
-                let total_size = total_size.map(|tensor| tensor.bytes.len() as u64).sum();
+                // What tensors of PyTorch files share is counted once there, and none of it changes.
+                let total_size = (!self.source.is_torch()).then(|| {
+                    let tensors = self.source.tensors().iter();
+                    tensors.map(|tensor| tensor.bytes.len() as u64).sum()
+                });
                 folder.publish(index, total_size, durability)
             }
             (Container::File(destination), _) => {

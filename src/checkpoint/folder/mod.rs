@@ -33,7 +33,7 @@ enum Old {
     Nothing {
         companions: Companions,
     },
-    /// The input itself, of which everything else is kept.
+    /// The input itself; everything else in it is kept.
     Input,
     /// An earlier output, whose entries may all go.
     Output {

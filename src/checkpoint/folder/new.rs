@@ -108,12 +108,12 @@ impl<'a> NewFolder<'a> {
         )
     }
 
-    /// Adds the index, with this sum of the tensors' bytes, and everything else that belongs in the folder; then puts it in place in
+    /// Adds the index, with this sum of the tensors' bytes where one is given, and everything else that belongs in the folder; then puts it in place in
     /// one step. Returns warnings for the user.
     pub fn publish(
         mut self,
         index: &Index,
-        total_size: u64,
+        total_size: Option<u64>,
         durability: Durability,
     ) -> Result<Vec<Warning>, Problem> {
         let mut warnings: Vec<Warning> = Vec::new();
@@ -140,23 +140,25 @@ impl<'a> NewFolder<'a> {
     fn add_index(
         &mut self,
         index: &Index,
-        total_size: u64,
+        total_size: Option<u64>,
         durability: Durability,
     ) -> Result<Option<Warning>, Problem> {
-        let corrected = index.with_total_size(total_size);
+        let corrected = total_size.and_then(|total| Some((total, index.with_total_size(total)?)));
         if corrected.is_none() && self.replaces_source() {
             self.keep(index.name(), durability, |path| index.is_at(path))?;
             return Ok(None);
         }
-        let json = corrected.as_ref().map_or(index.json(), |(json, _)| json);
+        let json = corrected
+            .as_ref()
+            .map_or(index.json(), |(_, (json, _))| json);
         let file = self.create_file(index.name()).map_err(Problem::writing)?;
         file.as_file().write_all(json).map_err(Problem::writing)?;
         let replaced = index.version().map_err(Problem::Unreadable)?;
         self.add(index.name(), file, replaced, durability)?;
-        Ok(corrected.map(|(_, found)| Warning::TotalSize {
+        Ok(corrected.map(|(total, (_, found))| Warning::TotalSize {
             index: index.name().to_string_lossy().into_owned(),
             found,
-            total: total_size,
+            total,
         }))
     }
 

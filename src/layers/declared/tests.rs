@@ -17,6 +17,7 @@ fn tensors(shapes: &[(&str, &[usize])]) -> Vec<Tensor> {
         shape: shape.to_vec(),
         shard: 0,
         bytes: 0..0,
+        arrangement: Default::default(),
     };
     shapes.iter().map(tensor).collect()
 }
@@ -391,7 +392,7 @@ fn impossible_copies_are_refused() {
         ),
         (
             r#"["b.weight",{"name":"a.weight","copy_of":"b.weight","groups":2}]"#,
-            "something else is said",
+            "with other properties",
         ),
     ] {
         let message = layers(&shapes, list).unwrap_err().to_string();

@@ -85,7 +85,7 @@ pub(super) fn order<'a>(
 }
 
 /// Sorts the layers of a known network into their known order, within the positions that they have among the others.
-fn run_as_known(steps: &mut [Step], known: &KnownNetwork) {
+pub(super) fn run_as_known(steps: &mut [Step], known: &KnownNetwork) {
     let layers = known.layers.iter().enumerate();
     let turns: HashMap<usize, usize> = layers
         .map(|(turn, &(candidate, _))| (candidate, turn))

@@ -180,6 +180,7 @@ impl Sample {
         Results {
             sweep: Sweep {
                 checkpoint: PathBuf::from("/runs/7/epoch-12.safetensors"),
+                state_dict: None,
                 source: SourceId {
                     file: "epoch-12.safetensors".to_owned(),
                     bytes: 46_807_480,

@@ -34,7 +34,7 @@ pub(super) struct RawPair {
     pub undecided: u32,
 }
 
-// SAFETY: it is laid out as `OpenPair` in kernels/types.cuh, four 32-bit numbers, of which every bit pattern is one.
+// SAFETY: it is laid out as `OpenPair` in kernels/types.cuh, four 32-bit numbers, and every bit pattern is valid.
 unsafe impl DeviceRepr for RawPair {}
 
 impl Buffers {

@@ -30,7 +30,7 @@ pub(super) struct Shape {
     pub unit_bytes: usize,
 }
 
-/// How a layer is laid out: panels of kernels, of which some are resident at a time, and tiles within one or between two of
+/// How a layer is laid out: panels of kernels, some of them resident at a time, and tiles within one or between two of
 /// them, in lanes that run side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MemoryPlan {

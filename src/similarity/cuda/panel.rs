@@ -14,7 +14,7 @@ use super::error::Cause;
 use super::launch::{ROWS_A_BLOCK, blocks, type_code};
 use super::precision::DevicePrecision;
 
-/// Numbers to a multiple of which the unit vectors' stride is rounded up, so that each begins at 16 bytes.
+/// The unit vectors' stride is rounded up to a multiple of this many numbers, so that each begins at 16 bytes.
 const ALIGNMENT: usize = 8;
 
 /// How unit vectors lie in memory.

@@ -75,6 +75,7 @@ pub fn tensor(name: &str, shape: &[usize]) -> Tensor {
         shape: shape.to_vec(),
         shard: 0,
         bytes: 0..0,
+        arrangement: Default::default(),
     }
 }
 

@@ -44,7 +44,7 @@ pub struct Remarks {
     hollow: Vec<String>,
     /// Whether they are all.
     all_hollow: bool,
-    /// The settings of which a run failed, by name.
+    /// The settings with a failed run, by name.
     failing: Vec<String>,
     failed: usize,
     runs: usize,

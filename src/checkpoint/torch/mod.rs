@@ -1,0 +1,212 @@
+//! Files of `torch.save` (PyTorch 1.6 and later): a zip archive of a pickle and, for each storage, its bytes.
+//!
+//! Reading executes nothing that the pickle names. Of all state dicts in it, one is the checkpoint; everything else in the
+//! file stays as it is.
+
+mod archive;
+mod error;
+mod harmless;
+mod pickle;
+mod state_dict;
+mod tensors;
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
+
+use super::container::Contents;
+use super::header::MAX_HEADER_BYTES;
+use super::{Names, Notice, Tensor};
+use crate::checkpoint;
+
+use archive::Archive;
+pub(super) use archive::{Entry, ReadRange};
+pub use error::Problem;
+use pickle::Pickle;
+use state_dict::StateDict;
+
+/// What such a file holds.
+#[derive(Debug)]
+pub(super) struct TorchFile {
+    /// The pickle and where it lies.
+    pub pickle: Vec<u8>,
+    pub pickle_at: Range<usize>,
+    /// The storages and all else, in the order of their bytes.
+    pub entries: Vec<Entry>,
+    /// The path of the state dict that was read.
+    pub state_dict: String,
+}
+
+/// Reads what a file of this many bytes holds, whose ranges `range` reads; of its state dicts that of this path, or without one that with the most
+/// convolutions. No value is read.
+///
+/// # Errors
+///
+/// Where the file is damaged, or of another kind that begins alike.
+pub(super) fn read(
+    range: ReadRange<'_>,
+    size: usize,
+    path: Option<&str>,
+) -> Result<(TorchFile, Contents), checkpoint::Problem> {
+    let archive = Archive::read(range, size)?;
+    let has = |name| archive.find(name).is_some();
+    if has("constants.pkl") || has("model.json") {
+        return Err(Problem::TorchScript.into());
+    }
+    let entry = archive.find("data.pkl").ok_or(Problem::NotTorch)?;
+    let bytes = contents(range, &archive.entries[entry])?;
+    if let Some(entry) = archive.find("byteorder")
+        && contents(range, &archive.entries[entry])? == b"big"
+    {
+        return Err(Problem::BigEndian.into());
+    }
+    let pickle = Pickle::parse(&bytes)?;
+    let mut notices = Vec::new();
+    let chosen = choose(&pickle, &archive, path, &mut notices)?;
+    let tensors = read_tensors(&pickle, &archive, &chosen, &mut notices)?;
+    let metadata = texts(&pickle);
+    if let Some(names) = harmless::others(&pickle) {
+        notices.push(Notice::ForeignCode { names });
+    }
+    let pickle_at = archive.entries[entry].data.clone();
+    let torch_file = TorchFile {
+        pickle_at,
+        state_dict: chosen.path,
+        entries: archive.entries,
+        pickle: bytes,
+    };
+    let contents = Contents {
+        tensors,
+        metadata,
+        notices,
+    };
+    Ok((torch_file, contents))
+}
+
+/// The bytes of a small entry, which must match their checksum.
+fn contents(range: ReadRange<'_>, entry: &Entry) -> Result<Vec<u8>, checkpoint::Problem> {
+    let bytes = entry.data.len();
+    if bytes as u64 > MAX_HEADER_BYTES {
+        return Err(Problem::PickleTooLarge { bytes }.into());
+    }
+    let contents = range(entry.data.clone())?;
+    entry.check(crc32fast::hash(&contents))?;
+    Ok(contents)
+}
+
+/// The state dict of this path, or without one that with the most convolutions: of several the first.
+fn choose<'p>(
+    pickle: &Pickle<'p>,
+    archive: &Archive,
+    path: Option<&str>,
+    notices: &mut Vec<Notice>,
+) -> Result<StateDict<'p>, Problem> {
+    let mut found = state_dict::find(pickle);
+    if let Some(path) = path {
+        return match found.iter().position(|dict| dict.path == path) {
+            Some(index) => Ok(found.swap_remove(index)),
+            None if found.is_empty() => Err(nothing(pickle)),
+            None => Err(Problem::NoSuchStateDict {
+                path: path.to_owned(),
+                paths: paths(&found),
+            }),
+        };
+    }
+    let convolutions = |dict: &StateDict<'_>| {
+        let tensors = dict.tensors.iter();
+        let tensors =
+            tensors.filter_map(|&(name, id)| tensors::tensor(pickle, archive, id, name).ok()?);
+        tensors
+            .filter(|tensor| (3..=5).contains(&tensor.rank()) && tensor.name.ends_with("weight"))
+            .count()
+    };
+    let counts: Vec<usize> = found.iter().map(convolutions).collect();
+    let most = (0..found.len())
+        .rev()
+        .max_by_key(|&index| (counts[index], found[index].tensors.len()));
+    let Some(chosen) = most else {
+        return Err(nothing(pickle));
+    };
+    let others = (0..found.len()).filter(|&index| index != chosen && counts[index] > 0);
+    let others: Vec<String> = others.map(|index| label(&found[index].path)).collect();
+    let dict = found.swap_remove(chosen);
+    if !others.is_empty() {
+        notices.push(Notice::OtherStateDicts {
+            chosen: label(&dict.path),
+            others: others.into(),
+        });
+    }
+    Ok(dict)
+}
+
+/// The error for a file without a state dict.
+fn nothing(pickle: &Pickle<'_>) -> Problem {
+    let root = std::iter::once(pickle.root);
+    let entries = pickle.entries(pickle.root).unwrap_or_default();
+    let mut values = root.chain(entries.iter().map(|&(_, value)| value));
+    let class = values.find_map(|value| {
+        let ((module, name), _) = pickle.call(value)?;
+        (module != "collections").then(|| format!("{module}.{name}"))
+    });
+    match class {
+        Some(class) => Problem::PickledObject { class },
+        None => Problem::NoStateDict,
+    }
+}
+
+fn paths(found: &[StateDict<'_>]) -> Names {
+    let paths: Vec<String> = found.iter().map(|dict| label(&dict.path)).collect();
+    paths.into()
+}
+
+/// How a message names a state dict: the outermost mapping has no key.
+fn label(path: &str) -> String {
+    if path.is_empty() {
+        "\"\"".to_owned()
+    } else {
+        path.to_owned()
+    }
+}
+
+fn read_tensors(
+    pickle: &Pickle<'_>,
+    archive: &Archive,
+    dict: &StateDict<'_>,
+    notices: &mut Vec<Notice>,
+) -> Result<Vec<Tensor>, checkpoint::Problem> {
+    let mut names = HashSet::new();
+    let mut tensors = Vec::with_capacity(dict.tensors.len());
+    let mut unknown = Vec::new();
+    for &(name, id) in &dict.tensors {
+        if !names.insert(name) {
+            let name = name.to_owned();
+            return Err(checkpoint::Problem::DuplicateName { name });
+        }
+        match tensors::tensor(pickle, archive, id, name)? {
+            Some(tensor) => tensors.push(tensor),
+            None => unknown.push(name.to_owned()),
+        }
+    }
+    tensors::set_apart(&mut tensors);
+    let views = tensors.iter().filter(|tensor| tensor.is_view());
+    let views: Vec<String> = views.map(|tensor| tensor.name.clone()).collect();
+    if !views.is_empty() {
+        notices.push(Notice::Views {
+            names: views.into(),
+        });
+    }
+    if !unknown.is_empty() {
+        notices.push(Notice::UnknownTensors {
+            names: unknown.into(),
+        });
+    }
+    Ok(tensors)
+}
+
+/// The texts in the outermost mapping, by their names.
+fn texts(pickle: &Pickle<'_>) -> BTreeMap<String, String> {
+    let entries = pickle.entries(pickle.root).unwrap_or_default();
+    let texts = entries.iter().filter_map(|&(key, value)| {
+        Some((pickle.text(key)?.to_owned(), pickle.text(value)?.to_owned()))
+    });
+    texts.collect()
+}
