@@ -7,19 +7,17 @@ use super::Names;
 #[expect(missing_docs, reason = "every variant's message says what it means")]
 pub enum Notice {
     #[error(
-        "the file holds several state dicts: {chosen} is read, the one with the most convolutions; {others} stay as they are (another: --state-dict)"
+        "the file holds several state dicts: read is {chosen}, which has the most convolutions, and left unchanged {others} (--state-dict takes another)"
     )]
     OtherStateDicts { chosen: String, others: Names },
     #[error(
-        "not read, and left as they are: {names}, which show a part of a larger tensor; save them with .contiguous() or .clone() to merge them"
+        "left unchanged: {names} (part of a larger tensor; save with .contiguous() or .clone() to merge it)"
     )]
     Views { names: Names },
-    #[error(
-        "not read, and left as they are: {names}, which are sparse, quantised, or of a type that is not known here"
-    )]
+    #[error("left unchanged: {names} (sparse, quantised, or of a type that is not known here)")]
     UnknownTensors { names: Names },
     #[error(
-        "names {names}, which Python imports and may run where this file is loaded without weights_only=True; nothing of that was run here"
+        "the file names {names}: Python imports and may run that where the file is loaded with weights_only=False; nothing of it was run here"
     )]
     ForeignCode { names: Names },
 }

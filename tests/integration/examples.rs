@@ -15,7 +15,7 @@ fn project(path: &str) -> PathBuf {
 }
 
 /// Whether `python3` can import these; says so where it cannot.
-fn has(modules: &str) -> bool {
+pub fn has(modules: &str) -> bool {
     let import = Command::new("python3")
         .args(["-c", &format!("import {modules}")])
         .output();
@@ -28,7 +28,7 @@ fn has(modules: &str) -> bool {
     has
 }
 
-fn python(script: &str, args: Vec<OsString>) -> Output {
+pub fn python(script: &str, args: Vec<OsString>) -> Output {
     Command::new("python3")
         .arg("-B")
         .arg(project(script))
@@ -38,7 +38,7 @@ fn python(script: &str, args: Vec<OsString>) -> Output {
 }
 
 /// The lines on stdout of a script that was to succeed.
-fn lines(output: Output) -> Vec<String> {
+pub fn lines(output: Output) -> Vec<String> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}", text(&output.stderr));
     text(&output.stdout).lines().map(str::to_owned).collect()
@@ -130,7 +130,7 @@ impl Workshop {
     }
 }
 
-fn last(lines: &[String]) -> Value {
+pub fn last(lines: &[String]) -> Value {
     serde_json::from_str(lines.last().expect("a line")).expect("JSON")
 }
 

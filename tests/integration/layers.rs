@@ -12,7 +12,8 @@ use inmerge_ckpt::layers::{
 };
 use proptest::prelude::*;
 
-use architectures::{Model, Shortfall, check_all, folder, names, tensor};
+pub use architectures::tensor;
+use architectures::{Model, Shortfall, check_all, folder, names};
 use serde_json::{Value, json};
 
 impl Model {

@@ -2,15 +2,16 @@
 //!
 //! `fixtures/torch_cases.py` makes each file and what must become of it, without PyTorch and without the program.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use inmerge_ckpt::checkpoint::Checkpoint;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::common::{Run, fixture, read_json, read_tensors, run};
+use crate::common::{self, Run, contents, fixture, read_json, read_tensors, run};
 
 /// A line of `fixtures/torch/cases.json`.
 struct Case {
@@ -286,6 +287,87 @@ fn a_safetensors_file_is_not_written_under_a_name_of_pytorch_s() {
         );
         assert!(!desk.at(name).exists());
     }
+}
+
+#[test]
+fn shards_are_merged_as_a_folder() {
+    let desk = Desk::new();
+    let input = fixture("torch/shards");
+    let files = |folder: &Path| -> Vec<(OsString, Vec<u8>)> {
+        let files = contents(folder).into_iter();
+        files
+            .map(|(path, bytes)| (path.file_name().unwrap().to_owned(), bytes))
+            .collect()
+    };
+    let expected = files(&fixture("torch/shards.merged"));
+    let (own, index) = (desk.at("own"), input.join("pytorch_model.bin.index.json"));
+    fs::create_dir(&own).unwrap();
+    for (name, bytes) in files(&input) {
+        fs::write(own.join(name), bytes).unwrap();
+    }
+    for (given, output) in [
+        (&input, &desk.at("out")),
+        (&index, &desk.at("by-index")),
+        (&own, &own),
+    ] {
+        let flags = args!["--tau=0.6", "--skip-shallow=0", "--no-sync", "--force"];
+        run([args!["merge", given, output], flags].concat()).done();
+        assert!(files(output) == expected, "{}", given.display());
+    }
+    let shard = input.join("pytorch_model-00001-of-00002.bin");
+    refused(
+        &run(args!["inspect", shard]),
+        &["pytorch_model.bin.index.json"],
+    );
+}
+
+/// A watch takes them too, and names once what is none.
+#[test]
+fn a_watch_merges_them() {
+    let (desk, case) = (Desk::new(), trainer());
+    let (checkpoints, merged) = (desk.at("checkpoints"), desk.at("merged"));
+    fs::create_dir(&checkpoints).unwrap();
+    fs::copy(case.input(), checkpoints.join("epoch=3.ckpt")).unwrap();
+    fs::copy(
+        fixture("hostile/torch-no-state-dict.safetensors"),
+        checkpoints.join("optimizer.pt"),
+    )
+    .unwrap();
+    let whole = fs::read(fixture("torch/plain.pt")).unwrap();
+    fs::write(checkpoints.join("last.pth"), &whole[..whole.len() - 1]).unwrap();
+    let flags = args![
+        "--once",
+        "--poll=50ms",
+        "--tau=0.6",
+        "--skip-shallow=0",
+        "--no-sync"
+    ];
+    let line = [args!["watch", &checkpoints, "--out", &merged], flags].concat();
+
+    let run = common::run(line);
+
+    assert!(
+        run.stderr.contains("optimizer.pt") && run.stderr.contains("no state dict"),
+        "{run}"
+    );
+    assert!(
+        run.stderr.contains("last.pth") && run.stderr.contains("truncated"),
+        "{run}"
+    );
+    let names = fs::read_dir(&merged)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    let names: BTreeSet<_> = names
+        .filter(|name| !name.to_str().unwrap().starts_with('.'))
+        .collect();
+    assert_eq!(names, BTreeSet::from(["epoch=3.ckpt".into()]), "{run}");
+    let diff = common::run(args![
+        "diff",
+        case.input(),
+        merged.join("epoch=3.ckpt"),
+        "--json"
+    ]);
+    assert!(!diff.done().json()["tensors"].as_array().unwrap().is_empty());
 }
 
 /// A pickle that would make a folder when it is loaded in Python.
