@@ -10,7 +10,8 @@ use super::{InputFlags, LayerFlags, Merging, Writing};
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "The output is the input with only the merged kernels' bytes changed. It appears complete or \
-    not at all; with --force it may be the input itself.\n\n\
+    not at all; with --force it may be the input itself. Of a PyTorch file, everything beside the weights stays too: optimizer, epoch, \
+    callbacks.\n\n\
     A sharded checkpoint is a folder with several .safetensors files and their model.safetensors.index.json. So is its \
     output, with the small files beside the shards (configuration, tokenizer) copied, and other weights and subfolders \
     left behind; where the output replaces the input, everything in the folder is kept.\n\n\
@@ -18,10 +19,12 @@ use super::{InputFlags, LayerFlags, Merging, Writing};
     says which tau would merge 1 %, 5 % and 20 % of the kernels."
 )]
 pub(crate) struct Merge {
-    /// The checkpoint to read: a .safetensors file, or a sharded one's folder or index
+    /// The checkpoint to read: a .safetensors or PyTorch file, or a sharded one's folder or index
     #[arg(value_name = "IN", value_hint = ValueHint::AnyPath)]
     pub input: PathBuf,
     /// The checkpoint to write, laid out like IN: a file, or for a sharded one a folder
+    ///
+    /// Of a PyTorch file also a .safetensors file, which holds the state dict alone.
     #[arg(value_name = "OUT", value_hint = ValueHint::AnyPath, required_unless_present = "dry_run")]
     pub output: Option<PathBuf>,
     #[command(flatten)]

@@ -36,13 +36,13 @@ pub(crate) use sensitivity::{
 pub(crate) use watch::{Watch, seconds};
 pub(crate) use writing::{Writing, durability};
 
-/// Merge similar convolution kernels of a safetensors checkpoint between fine-tuning epochs (InMerge).
+/// Merge similar convolution kernels of a safetensors or PyTorch checkpoint between fine-tuning epochs (InMerge).
 #[derive(Debug, Parser)]
 #[command(
     name = "inmerge-ckpt",
     version,
     about,
-    long_about = "Merge similar convolution kernels of a safetensors checkpoint between fine-tuning epochs.\n\n\
+    long_about = "Merge similar convolution kernels of a safetensors or PyTorch checkpoint between fine-tuning epochs.\n\n\
         InMerge (arXiv 2502.20516) regularises a network by pulling kernels of one layer that are alike towards each \
         other: K_i <- alpha*K_i + (1-alpha)*K_j where their cosine similarity exceeds tau, with probability p, leaving \
         the first L_s convolutions alone. This program does it to a checkpoint on disk, one file or sharded; your training \
@@ -52,6 +52,7 @@ pub(crate) use writing::{Writing, durability};
         inmerge-ckpt merge epoch3.safetensors next.safetensors --tau 0.9\n  \
         inmerge-ckpt merge last.safetensors last.safetensors --force --tau 5%   in place, 5 % of each layer at most\n  \
         inmerge-ckpt merge in.safetensors out.safetensors --dry-run --plan plan.json   decide only\n  \
+        inmerge-ckpt merge last.ckpt next.ckpt --tau 5%              as the trainer wrote it, optimizer and all\n  \
         inmerge-ckpt apply plan.json in.safetensors out.safetensors  do what a plan says\n  \
         inmerge-ckpt diff in.safetensors out.safetensors             what changed\n  \
         inmerge-ckpt watch checkpoints --out merged --tau 5%         merge each new checkpoint in a folder\n  \
