@@ -125,7 +125,7 @@ pub fn find(
 ) -> Result<Layers, Error> {
     let failed = |error| Error::of_layers(error, source.path());
     let selection = &settings.selection;
-    let read = if source.is_torch() {
+    let read = if source.is_in_definition_order() {
         Layers::of_state_dict
     } else {
         Layers::of

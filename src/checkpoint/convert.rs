@@ -22,9 +22,17 @@ impl Checkpoint {
     ///
     /// If a tensor cannot be read on its own, this checkpoint changes meanwhile, or the file cannot be written.
     pub fn to_safetensors(&self, output: &Path) -> Result<Self, Error> {
-        let unreadable = self.tensors().iter().find(|tensor| tensor.is_view());
-        if let Some(tensor) = unreadable {
-            let name = tensor.name.clone();
+        let is_left_out = |tensor: &&Tensor| tensor.is_view() || tensor.name == "__metadata__";
+        let left_out = self.tensors().iter().find(is_left_out);
+        let left_out = left_out.map(|tensor| tensor.name.clone());
+        let unread = self
+            .shards()
+            .iter()
+            .find_map(|shard| match shard.container() {
+                Container::Torch(file) => file.unread.clone(),
+                Container::Safetensors { .. } => None,
+            });
+        if let Some(name) = left_out.or(unread) {
             return Err(Problem::ViewToConvert { name }.of(self.path()));
         }
         self.check_storages()?;

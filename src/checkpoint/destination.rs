@@ -42,6 +42,13 @@ impl Destination {
             None if !source.is_torch() && has_ending(path, &TORCH_ENDINGS) => {
                 Err(Problem::OutputTorch.of(path))
             }
+            // The output would be safetensors, and all but the state dict gone.
+            None if source.is_torch()
+                && has_ending(path, &["safetensors"])
+                && source.is_at(path) =>
+            {
+                Err(Problem::TorchNamedSafetensors.of(path))
+            }
             None => Ok(FileDestination::check(path, replace).map(Self::File)?),
         }
     }

@@ -209,11 +209,15 @@ pub enum Problem {
     )]
     OutputIndex,
     #[error(
+        "is a file of torch.save under the name of a safetensors file; rename it to .pt, or name another output"
+    )]
+    TorchNamedSafetensors,
+    #[error(
         "is named like a file of torch.save, and the input is safetensors; name a .safetensors file"
     )]
     OutputTorch,
     #[error(
-        "cannot be written as safetensors: tensor `{name}` shows a part of a larger one; save it with .contiguous() or .clone()"
+        "cannot be written as safetensors: tensor `{name}` shares a part of another one, holds no plain numbers, or has a name that the format keeps for itself; save it with .contiguous() or .clone(), or leave it out"
     )]
     ViewToConvert { name: String },
     #[error("cannot be made: {} belongs to it, and cannot be read ({error}); check it (nothing was replaced)", file.display())]
@@ -310,6 +314,7 @@ impl Problem {
     pub fn is_of_another_kind(&self) -> bool {
         match self {
             Self::LoneShard { .. } | Self::LoneShardWithoutIndex { .. } => true,
+            Self::Foreign(_) | Self::NoStateDicts => true,
             Self::Torch(problem) => problem.is_of_another_kind(),
             _ => false,
         }

@@ -18,7 +18,9 @@ impl From<Vec<String>> for Names {
 impl fmt::Display for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = &self.0[..self.0.len().min(SHOWN)];
-        f.write_str(&shown.join(", "))?;
+        // A file may name things as it likes: a line feed would forge a line of output.
+        let line = shown.join(", ").replace(char::is_control, "\u{fffd}");
+        f.write_str(&line)?;
         match self.0.len() - shown.len() {
             0 => Ok(()),
             more => write!(f, " and {more} more"),

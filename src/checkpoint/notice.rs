@@ -7,11 +7,15 @@ use super::Names;
 #[expect(missing_docs, reason = "every variant's message says what it means")]
 pub enum Notice {
     #[error(
-        "the file holds several state dicts: read is {chosen}, which has the most convolutions, and left unchanged {others} (--state-dict takes another)"
+        "the file holds several state dicts: read is {chosen}, which has the most convolutions; not read: {others} (--state-dict takes another)"
     )]
     OtherStateDicts { chosen: String, others: Names },
     #[error(
-        "left unchanged: {names} (part of a larger tensor; save with .contiguous() or .clone() to merge it)"
+        "also changed is what shares its values with {names} elsewhere in the file (another state dict, an optimizer), as the trainer has it"
+    )]
+    SharedElsewhere { names: Names },
+    #[error(
+        "left unchanged: {names} (sharing a part of another tensor, or no plain numbers; save with .contiguous() or .clone() to merge it)"
     )]
     Views { names: Names },
     #[error("left unchanged: {names} (sparse, quantised, or of a type that is not known here)")]

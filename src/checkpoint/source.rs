@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use safetensors::Dtype;
 use sha2::{Digest, Sha256};
 
 use crate::atomic::moved_away;
@@ -133,7 +134,18 @@ impl Checkpoint {
         &self.metadata
     }
 
-    /// Whether it was read from files of `torch.save`. Its tensors then stand in the order in which the modules were defined.
+    /// Whether its tensors stand in the order in which the modules were defined, as those of a state dict do. One that is sorted
+    /// by name within each type has been through a safetensors file, which loses that order.
+    pub fn is_in_definition_order(&self) -> bool {
+        let mut last: BTreeMap<Dtype, &str> = BTreeMap::new();
+        let is_sorted = self.tensors.iter().all(|tensor| {
+            let before = last.insert(tensor.dtype, &tensor.name);
+            before.is_none_or(|before| before < tensor.name.as_str())
+        });
+        self.is_torch() && !is_sorted
+    }
+
+    /// Whether it was read from files of `torch.save`.
     pub fn is_torch(&self) -> bool {
         let is_torch = |shard: &Shard| matches!(shard.container(), Container::Torch(_));
         self.shards.iter().all(is_torch)

@@ -161,8 +161,14 @@ fn the_layers_are_those_of_the_safetensors_file() {
         };
         let (own, source) = layers(case.input(), case.state_dict());
         assert_eq!(own, layers(case.twin(), Vec::new()).0, "{}", case.name);
+        // The names of these are sorted, as they are once a file has been safetensors.
+        let expected = if ["types", "volumes-last"].contains(&&case.name[..]) {
+            "structure"
+        } else {
+            "definition"
+        };
         assert!(
-            source == "definition" || source == "metadata",
+            source == expected || source == "metadata",
             "{}: {source}",
             case.name
         );
@@ -287,6 +293,74 @@ fn a_safetensors_file_is_not_written_under_a_name_of_pytorch_s() {
         );
         assert!(!desk.at(name).exists());
     }
+}
+
+/// A weight that shares a part with another tensor, wherever that is in the file, is left unchanged; what shares all of one is
+/// told to change with it.
+#[test]
+fn what_lies_outside_of_the_state_dict_changes_only_where_that_is_said() {
+    let desk = Desk::new();
+    let (input, output) = (fixture("torch/flat.pt"), desk.at("out.pt"));
+    let flags = args!["--tau=0.3", "--prob=1", "--skip-shallow=0", "--no-sync"];
+
+    let merged = run([args!["merge", &input, &output], flags.clone()].concat()).done();
+
+    let line = |word: &str| {
+        merged
+            .stderr
+            .lines()
+            .find(|line| line.contains(word))
+            .unwrap()
+    };
+    let (unchanged, shared) = (line("sharing a part"), line("shares its values"));
+    for (name, said) in [
+        ("layer2.0.conv1.weight", unchanged),
+        ("layer2.0.conv2.weight", shared),
+        ("layer2.0.downsample.0.weight", unchanged),
+    ] {
+        assert!(said.contains(name), "{merged}");
+    }
+    let diff = |key: &str| {
+        let json = run(args![
+            "diff",
+            &input,
+            &output,
+            "--state-dict",
+            key,
+            "--json"
+        ])
+        .done()
+        .json();
+        let tensors = json["tensors"].as_array().unwrap().iter();
+        let names = tensors.map(|tensor| tensor["name"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    let changed = diff("state_dict");
+    assert!(changed.contains(&"layer2.0.conv2.weight".to_owned()));
+    assert!(!changed.contains(&"layer2.0.conv1.weight".to_owned()));
+    assert!(!changed.contains(&"layer2.0.downsample.0.weight".to_owned()));
+    assert_eq!(diff("buffers"), Vec::<String>::new());
+    assert_eq!(diff("ema"), ["layer2.0.conv2.weight"]);
+
+    let converted = desk.at("out.safetensors");
+    refused(
+        &run([args!["merge", &input, &converted], flags].concat()),
+        &["layer2.0.conv1.weight"],
+    );
+    assert!(!converted.exists());
+}
+
+/// Written over itself as safetensors, all but its weights would be gone.
+#[test]
+fn one_that_is_named_safetensors_is_not_converted_in_place() {
+    let (desk, case) = (Desk::new(), trainer());
+    let path = desk.at("last.safetensors");
+    fs::copy(case.input(), &path).unwrap();
+
+    let run = run(args!["merge", &path, &path, "--force", "--skip-shallow=0"]);
+
+    refused(&run, &["torch.save", "rename"]);
+    assert!(fs::read(&path).unwrap() == fs::read(case.input()).unwrap());
 }
 
 #[test]

@@ -52,6 +52,7 @@ fn what_pytorch_saves_is_merged_like_its_weights() {
         "channels_last",
         "tied",
         "odd",
+        "strange",
         "no_checksums",
     ] {
         merged(kind, "numpy");

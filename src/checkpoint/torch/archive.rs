@@ -34,6 +34,8 @@ const HAS_DESCRIPTOR: u16 = 1 << 3;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::checkpoint) struct Entry {
     pub name: String,
+    /// Where its local header begins.
+    pub header: usize,
     /// Where its data lie, in bytes from the start of the archive.
     pub data: Range<usize>,
     /// CRC-32 of the data; 0 where the writer was told to compute none (`torch.serialization.set_crc32_options(False)`).
@@ -70,13 +72,24 @@ impl Archive {
         let bytes = read(directory.bytes.clone())?;
         let mut rest = &bytes[..];
         let mut at = directory.bytes.start;
-        let mut entries = Vec::new();
+        let mut listed = Vec::new();
         for _ in 0..directory.entries {
-            let listed = Listed::parse(rest, at)?;
-            rest = &rest[listed.length..];
-            at += listed.length;
-            entries.push(listed.locate(read, directory.bytes.start)?);
+            let entry = Listed::parse(rest, at)?;
+            rest = &rest[entry.length..];
+            at += entry.length;
+            listed.push(entry);
         }
+        // Such archives have compressed entries too.
+        if listed
+            .iter()
+            .any(|entry| entry.name.ends_with("/constants.pkl"))
+        {
+            return Err(Problem::TorchScript.into());
+        }
+        let entries = listed
+            .into_iter()
+            .map(|entry| entry.locate(read, directory.bytes.start));
+        let mut entries = entries.collect::<Result<Vec<Entry>, _>>()?;
         let folder = entries.first().and_then(|entry| entry.name.split_once('/'));
         let folder = folder.map_or_else(String::new, |(folder, _)| folder.to_owned());
         entries.sort_by_key(|entry| (entry.data.start, entry.data.end));
@@ -88,7 +101,7 @@ impl Archive {
             }
         }
         for pair in entries.windows(2) {
-            if pair[1].data.start < pair[0].data.end {
+            if pair[1].header < pair[0].data.end {
                 let (name, other) = (pair[1].name.clone(), pair[0].name.clone());
                 return Err(Problem::EntriesOverlap { name, other }.into());
             }
@@ -258,6 +271,7 @@ impl Listed {
         }
         Ok(Entry {
             name,
+            header: start,
             data: data..stop,
             crc: self.crc,
             crc_at,

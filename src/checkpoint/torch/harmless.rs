@@ -40,6 +40,9 @@ const HARMLESS: [(&str, &str); 30] = [
     ("uuid", "UUID"),
 ];
 
+/// The most of the others that are counted.
+const MAX_NAMED: usize = 1000;
+
 /// Functions of Python itself that build data.
 const BUILTINS: [&str; 14] = [
     "bool",
@@ -63,10 +66,11 @@ pub(super) fn others(pickle: &Pickle<'_>) -> Option<Names> {
     let others = pickle
         .globals()
         .filter(|&(module, name)| !is_harmless(module, name));
-    let others: BTreeSet<String> = others
-        .map(|(module, name)| format!("{module}.{name}"))
-        .collect();
-    let others: Vec<String> = others.into_iter().collect();
+    let others: BTreeSet<(&str, &str)> = others.collect();
+    let others = others
+        .into_iter()
+        .map(|(module, name)| format!("{module}.{name}"));
+    let others: Vec<String> = others.take(MAX_NAMED).collect();
     (!others.is_empty()).then(|| others.into())
 }
 

@@ -21,8 +21,9 @@ use crate::checkpoint;
 use archive::Archive;
 pub(super) use archive::{Entry, ReadRange};
 pub use error::Problem;
-use pickle::Pickle;
+use pickle::{Id, Pickle};
 use state_dict::StateDict;
+use tensors::{Described, Tensors};
 
 /// What such a file holds.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub(super) struct TorchFile {
     pub entries: Vec<Entry>,
     /// The path of the state dict that was read.
     pub state_dict: String,
+    /// A tensor of it that could not be read.
+    pub unread: Option<String>,
 }
 
 /// Reads what a file of this many bytes holds, whose ranges `range` reads; of its state dicts that of this path, or without one that with the most
@@ -49,7 +52,7 @@ pub(super) fn read(
 ) -> Result<(TorchFile, Contents), checkpoint::Problem> {
     let archive = Archive::read(range, size)?;
     let has = |name| archive.find(name).is_some();
-    if has("constants.pkl") || has("model.json") {
+    if has("model.json") {
         return Err(Problem::TorchScript.into());
     }
     let entry = archive.find("data.pkl").ok_or(Problem::NotTorch)?;
@@ -61,8 +64,9 @@ pub(super) fn read(
     }
     let pickle = Pickle::parse(&bytes)?;
     let mut notices = Vec::new();
-    let chosen = choose(&pickle, &archive, path, &mut notices)?;
-    let tensors = read_tensors(&pickle, &archive, &chosen, &mut notices)?;
+    let all = Tensors::read(&pickle, &archive);
+    let chosen = choose(&pickle, &all, path, &mut notices)?;
+    let (tensors, unread) = read_tensors(&pickle, &all, &chosen, &mut notices)?;
     let metadata = texts(&pickle);
     if let Some(names) = harmless::others(&pickle) {
         notices.push(Notice::ForeignCode { names });
@@ -73,6 +77,7 @@ pub(super) fn read(
         state_dict: chosen.path,
         entries: archive.entries,
         pickle: bytes,
+        unread,
     };
     let contents = Contents {
         tensors,
@@ -96,11 +101,11 @@ fn contents(range: ReadRange<'_>, entry: &Entry) -> Result<Vec<u8>, checkpoint::
 /// The state dict of this path, or without one that with the most convolutions: of several the first.
 fn choose<'p>(
     pickle: &Pickle<'p>,
-    archive: &Archive,
+    all: &Tensors,
     path: Option<&str>,
     notices: &mut Vec<Notice>,
 ) -> Result<StateDict<'p>, Problem> {
-    let mut found = state_dict::find(pickle);
+    let mut found = state_dict::find(pickle, all);
     if let Some(path) = path {
         return match found.iter().position(|dict| dict.path == path) {
             Some(index) => Ok(found.swap_remove(index)),
@@ -112,12 +117,11 @@ fn choose<'p>(
         };
     }
     let convolutions = |dict: &StateDict<'_>| {
-        let tensors = dict.tensors.iter();
-        let tensors =
-            tensors.filter_map(|&(name, id)| tensors::tensor(pickle, archive, id, name).ok()?);
-        tensors
-            .filter(|tensor| (3..=5).contains(&tensor.rank()) && tensor.name.ends_with("weight"))
-            .count()
+        let is_convolution = |&&(name, id): &&(&str, Id)| match all.get(pickle, id) {
+            Some(Described::Stored(tensor)) => tensor.is_kernels() && name.ends_with("weight"),
+            _ => false,
+        };
+        dict.tensors.iter().filter(is_convolution).count()
     };
     let counts: Vec<usize> = found.iter().map(convolutions).collect();
     let most = (0..found.len())
@@ -126,6 +130,12 @@ fn choose<'p>(
     let Some(chosen) = most else {
         return Err(nothing(pickle));
     };
+    // A model that was pickled whole, beside some numbers.
+    if counts[chosen] == 0
+        && let problem @ Problem::PickledObject { .. } = nothing(pickle)
+    {
+        return Err(problem);
+    }
     let others = (0..found.len()).filter(|&index| index != chosen && counts[index] > 0);
     let others: Vec<String> = others.map(|index| label(&found[index].path)).collect();
     let dict = found.swap_remove(chosen);
@@ -145,7 +155,8 @@ fn nothing(pickle: &Pickle<'_>) -> Problem {
     let mut values = root.chain(entries.iter().map(|&(_, value)| value));
     let class = values.find_map(|value| {
         let ((module, name), _) = pickle.call(value)?;
-        (module != "collections").then(|| format!("{module}.{name}"))
+        let is_data = module == "collections" || module.starts_with("torch._");
+        (!is_data).then(|| format!("{module}.{name}"))
     });
     match class {
         Some(class) => Problem::PickledObject { class },
@@ -167,46 +178,53 @@ fn label(path: &str) -> String {
     }
 }
 
+/// The tensors of a state dict, and the name of one that could not be read.
 fn read_tensors(
     pickle: &Pickle<'_>,
-    archive: &Archive,
+    all: &Tensors,
     dict: &StateDict<'_>,
     notices: &mut Vec<Notice>,
-) -> Result<Vec<Tensor>, checkpoint::Problem> {
+) -> Result<(Vec<Tensor>, Option<String>), checkpoint::Problem> {
     let mut names = HashSet::new();
-    let mut tensors = Vec::with_capacity(dict.tensors.len());
     let mut unknown = Vec::new();
     for &(name, id) in &dict.tensors {
         if !names.insert(name) {
             let name = name.to_owned();
             return Err(checkpoint::Problem::DuplicateName { name });
         }
-        match tensors::tensor(pickle, archive, id, name)? {
-            Some(tensor) => tensors.push(tensor),
-            None => unknown.push(name.to_owned()),
+        match all.get(pickle, id) {
+            Some(Described::Stored(_)) => {}
+            Some(Described::Invalid(invalid)) => return Err(invalid.clone().of(name).into()),
+            Some(Described::Unknown) | None => unknown.push(name.to_owned()),
         }
     }
-    tensors::set_apart(&mut tensors);
+    let (tensors, shared) = all.named(pickle, &dict.tensors);
     let views = tensors.iter().filter(|tensor| tensor.is_view());
     let views: Vec<String> = views.map(|tensor| tensor.name.clone()).collect();
-    if !views.is_empty() {
-        notices.push(Notice::Views {
-            names: views.into(),
-        });
-    }
-    if !unknown.is_empty() {
-        notices.push(Notice::UnknownTensors {
-            names: unknown.into(),
-        });
-    }
-    Ok(tensors)
+    let unread = unknown.first().cloned();
+    let mut notice = |names: Vec<String>, of: fn(Names) -> Notice| {
+        if !names.is_empty() {
+            notices.push(of(names.into()));
+        }
+    };
+    notice(shared, |names| Notice::SharedElsewhere { names });
+    notice(views, |names| Notice::Views { names });
+    notice(unknown, |names| Notice::UnknownTensors { names });
+    Ok((tensors, unread))
 }
 
-/// The texts in the outermost mapping, by their names.
+/// The texts in the outermost mapping, by their names: no more of them than the pickle is long.
 fn texts(pickle: &Pickle<'_>) -> BTreeMap<String, String> {
     let entries = pickle.entries(pickle.root).unwrap_or_default();
-    let texts = entries.iter().filter_map(|&(key, value)| {
-        Some((pickle.text(key)?.to_owned(), pickle.text(value)?.to_owned()))
-    });
-    texts.collect()
+    let mut left = pickle.len();
+    let mut texts = BTreeMap::new();
+    for &(key, value) in entries {
+        if let Some(key) = pickle.text(key)
+            && let Some(value) = pickle.long_text(value, left)
+        {
+            left = left.saturating_sub(key.len() + value.len());
+            texts.insert(key.to_owned(), value.to_owned());
+        }
+    }
+    texts
 }

@@ -10,7 +10,11 @@ use super::Problem;
 
 /// The most values of a pickle, and the most on its stack. Those of a model of a hundred thousand tensors and its optimizer are
 /// a few millions; at this limit they take half a gigabyte.
-const MOST_VALUES: usize = 10_000_000;
+const MAX_VALUES: usize = 10_000_000;
+
+/// The longest name of a tensor, class or function, in bytes. A pickle can name the same text any number of times, so that
+/// longer ones would take more time and memory than its length allows for.
+const MAX_NAME: usize = 4096;
 
 /// The number of a value in [`Pickle::values`].
 pub(super) type Id = u32;
@@ -65,11 +69,25 @@ impl<'a> Pickle<'a> {
         }
     }
 
+    /// A text of at most [`MAX_NAME`] bytes: a name or a key.
     pub fn text(&self, id: Id) -> Option<&'a str> {
         match *self.value(id) {
-            Value::Text(span) => self.utf8(span),
+            Value::Text(span) if is_name(span) => self.utf8(span),
             _ => None,
         }
+    }
+
+    /// A text of at most this many bytes.
+    pub fn long_text(&self, id: Id, most: usize) -> Option<&'a str> {
+        match *self.value(id) {
+            Value::Text((start, end)) if (end - start) as usize <= most => self.utf8((start, end)),
+            _ => None,
+        }
+    }
+
+    /// Bytes of the pickle.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
     }
 
     /// An integer that is not negative.
@@ -90,7 +108,9 @@ impl<'a> Pickle<'a> {
     /// The module and the name of a class or function.
     pub fn global(&self, id: Id) -> Option<(&'a str, &'a str)> {
         match *self.value(id) {
-            Value::Global(module, name) => Some((self.utf8(module)?, self.utf8(name)?)),
+            Value::Global(module, name) if is_name(module) && is_name(name) => {
+                Some((self.utf8(module)?, self.utf8(name)?))
+            }
             _ => None,
         }
     }
@@ -112,6 +132,34 @@ impl<'a> Pickle<'a> {
             Value::Persistent(id) => Some(id),
             _ => None,
         }
+    }
+
+    /// The values that are calls.
+    pub fn calls(&self) -> impl Iterator<Item = Id> {
+        let all = 0..self.values.len() as Id;
+        all.filter(|&id| matches!(self.value(id), Value::Call { .. }))
+    }
+
+    /// The values that are kept outside of the pickle, each with what identifies it.
+    pub fn persistents(&self) -> impl Iterator<Item = (Id, Id)> {
+        let all = 0..self.values.len() as Id;
+        all.filter_map(|id| Some((id, self.persistent(id)?)))
+    }
+
+    /// How often each value stands in a mapping, list or tuple.
+    pub fn uses(&self) -> HashMap<Id, usize> {
+        let mut uses = HashMap::new();
+        for value in &self.values {
+            let (items, entries): (&[Id], &[(Id, Id)]) = match value {
+                Value::Tuple(items) => (items, &[]),
+                Value::List(items) => (items, &[]),
+                Value::Map(entries) | Value::Call { entries, .. } => (&[], entries),
+                _ => continue,
+            };
+            let held = items.iter().chain(entries.iter().map(|(_, value)| value));
+            held.for_each(|&id| *uses.entry(id).or_default() += 1);
+        }
+        uses
     }
 
     /// All classes and functions that it names, `module.name`, each as often as it is named.
@@ -175,7 +223,8 @@ impl<'a> Machine<'a> {
                 .len()
                 .max(self.stack.len())
                 .max(self.marks.len())
-                > MOST_VALUES
+                .max(self.memo.len())
+                > MAX_VALUES
             {
                 return Err(Problem::PickleTooLong);
             }
@@ -451,6 +500,11 @@ impl<'a> Machine<'a> {
     fn damaged(&self) -> Problem {
         Problem::Pickle { at: self.at }
     }
+}
+
+/// Whether a text is short enough for a name.
+fn is_name((start, end): Span) -> bool {
+    (end - start) as usize <= MAX_NAME
 }
 
 /// A two's complement number, if it is of at most eight bytes.

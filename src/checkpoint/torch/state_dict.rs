@@ -3,10 +3,13 @@
 use std::collections::{HashSet, VecDeque};
 
 use super::pickle::{Id, Pickle};
-use super::tensors::is_tensor;
+use super::tensors::Tensors;
 
 /// The mappings that may lie around a state dict. Trainers nest two or three.
-const MOST_LEVELS: usize = 8;
+const MAX_LEVELS: usize = 8;
+
+/// The longest path of a state dict, in bytes.
+const MAX_PATH: usize = 256;
 
 /// A mapping that holds tensors, under names.
 #[derive(Debug)]
@@ -19,7 +22,7 @@ pub(super) struct StateDict<'p> {
 
 /// Finds the state dicts, those around others first, then in the order of the file. Only keys that are texts are followed: the
 /// state of an optimizer has the numbers of its parameters for keys.
-pub(super) fn find<'p>(pickle: &Pickle<'p>) -> Vec<StateDict<'p>> {
+pub(super) fn find<'p>(pickle: &Pickle<'p>, all: &Tensors) -> Vec<StateDict<'p>> {
     let mut found = Vec::new();
     let mut seen = HashSet::from([pickle.root]);
     let mut open = VecDeque::from([(String::new(), 0, pickle.root)]);
@@ -29,14 +32,15 @@ pub(super) fn find<'p>(pickle: &Pickle<'p>) -> Vec<StateDict<'p>> {
             let Some(key) = pickle.text(key) else {
                 continue;
             };
-            if is_tensor(pickle, value) {
+            if all.get(pickle, value).is_some() {
                 tensors.push((key, value));
                 continue;
             }
             let is_mapping = pickle
                 .entries(value)
                 .is_some_and(|entries| !entries.is_empty());
-            if is_mapping && level < MOST_LEVELS && seen.insert(value) {
+            let is_near = level < MAX_LEVELS && path.len() + key.len() < MAX_PATH;
+            if is_mapping && is_near && seen.insert(value) {
                 let dot = if path.is_empty() { "" } else { "." };
                 open.push_back((format!("{path}{dot}{key}"), level + 1, value));
             }
