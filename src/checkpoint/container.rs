@@ -1,13 +1,13 @@
 //! The two kinds of file that hold tensors, told by their first bytes.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
+use super::contents::Contents;
 use super::header::LENGTH_BYTES;
 use super::torch::{self, TorchFile};
-use super::{Header, Notice, Problem, Tensor};
+use super::{Header, Problem, Tensor};
 
 /// How zip archives begin.
 const ZIP: &[u8; 4] = b"PK\x03\x04";
@@ -20,15 +20,6 @@ pub(super) enum Container {
         json: Vec<u8>,
     },
     Torch(TorchFile),
-}
-
-/// What a file says that it holds.
-#[derive(Debug)]
-pub(super) struct Contents {
-    /// In the order of their values; of a state dict in its own, which is that of the modules' definition.
-    pub tensors: Vec<Tensor>,
-    pub metadata: BTreeMap<String, String>,
-    pub notices: Vec<Notice>,
 }
 
 impl Container {

@@ -1,22 +1,13 @@
 //! Where a checkpoint may be written.
 
-use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::atomic::FileDestination;
 
+use super::endings::{TORCH_ENDINGS, has_ending};
 use super::folder::ShardedDestination;
 use super::index::is_index;
 use super::{Checkpoint, Error, Problem};
-
-/// How the names of files of `torch.save` end.
-pub const TORCH_ENDINGS: [&str; 4] = ["pt", "pth", "ckpt", "bin"];
-
-/// Whether a file's name ends like this.
-pub(super) fn has_ending(path: &Path, endings: &[&str]) -> bool {
-    let ending = path.extension().and_then(OsStr::to_str);
-    ending.is_some_and(|ending| endings.contains(&ending))
-}
 
 /// A place where a checkpoint of the input's layout may be written, checked before anything is computed.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use crate::atomic::or_here;
 use crate::files::{self, Version, retried};
 
-use super::destination::{TORCH_ENDINGS, has_ending};
+use super::endings::{TORCH_ENDINGS, has_ending};
 use super::object::for_each_entry;
 use super::{Error, MAX_HEADER_BYTES, Problem, Recognised};
 

@@ -1,16 +1,18 @@
 //! Checkpoints: the headers and their tensor tables, the values behind them, and a copy with some bytes changed.
 //!
-//! A file is one of two containers. A safetensors file ([`header`]) is an 8-byte little-endian length N, N bytes of JSON, then
+//! A file is one of two containers. A safetensors file (`header`) is an 8-byte little-endian length N, N bytes of JSON, then
 //! the tensors' values, one after the other without gaps (<https://huggingface.co/docs/safetensors>). A file of `torch.save`
-//! ([`torch`]) is a zip archive of a pickle and the tensors' storages. A sharded checkpoint is a folder of several files of one
+//! (`torch`) is a zip archive of a pickle and the tensors' storages. A sharded checkpoint is a folder of several files of one
 //! container and an index of their tensors.
 
 mod arrangement;
 mod container;
+mod contents;
 mod convert;
 mod destination;
 mod draft;
 mod dtype;
+mod endings;
 mod error;
 mod folder;
 mod header;

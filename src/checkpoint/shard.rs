@@ -10,7 +10,8 @@ use std::time::SystemTime;
 
 use crate::files::{self, Version, retried};
 
-use super::container::{Container, Contents};
+use super::container::Container;
+use super::contents::Contents;
 use super::mapped::Mapped;
 use super::{Error, Problem};
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::container::Contents;
+use super::contents::Contents;
 use super::{Error, Index, Problem, Shard};
 
 /// Opens the files that an index names, in the order of their names, with what they hold. Checks that they hold exactly the

@@ -13,18 +13,10 @@ use crate::files::{self, CopyError, retried};
 
 use super::copy::Copier;
 use super::seal::new_checksums;
+use super::written::Written;
 
 /// Bytes read back at once.
 const READ_BACK_BYTES: usize = 256 << 10;
-
-/// A range that was changed, and the checksum of what it must hold.
-#[derive(Clone, Debug)]
-pub(super) struct Written {
-    pub shard: usize,
-    pub start: usize,
-    pub length: usize,
-    pub checksum: u32,
-}
 
 /// The counterparts of the source's files, in their order.
 #[derive(Debug)]

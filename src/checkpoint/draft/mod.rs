@@ -6,6 +6,7 @@ mod seal;
 #[cfg(test)]
 mod tests;
 mod writer;
+mod written;
 
 use std::fs::Metadata;
 
@@ -15,8 +16,9 @@ use crate::meter::Meter;
 use super::folder::NewFolder;
 use super::{Checkpoint, Destination, Error, Problem, Tensor, Warning};
 
-use files::{DraftFile, DraftFiles, Written};
+use files::{DraftFile, DraftFiles};
 use writer::write_while;
+use written::Written;
 
 pub use writer::{Fill, Sink};
 

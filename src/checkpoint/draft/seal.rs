@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use crate::checkpoint::torch::{Entry, TorchFile};
 use crate::checkpoint::{Error, Problem, Shard};
 
-use super::files::Written;
+use super::written::Written;
 
 /// A checksum and where it goes.
 #[derive(Debug)]

@@ -13,7 +13,8 @@ use crate::checkpoint::{Error, PIECE_BYTES, Piece};
 use crate::meter::Meter;
 
 use super::copy::Copier;
-use super::files::{DraftFiles, Written};
+use super::files::DraftFiles;
+use super::written::Written;
 
 /// Buffers for changes on their way.
 const BUFFERS: usize = 8;

@@ -13,7 +13,7 @@ mod tensors;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
-use super::container::Contents;
+use super::contents::Contents;
 use super::header::MAX_HEADER_BYTES;
 use super::{Names, Notice, Tensor};
 use crate::checkpoint;
