@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::atomic::FileDestination;
 
 use super::endings::{TORCH_ENDINGS, has_ending};
-use super::folder::ShardedDestination;
+use super::folder::OutputFolder;
 use super::index::is_index;
 use super::{Checkpoint, Error, Problem};
 
@@ -14,21 +14,21 @@ use super::{Checkpoint, Error, Problem};
 pub enum Destination {
     /// For a checkpoint that is one file.
     File(FileDestination),
-    /// For a sharded one.
-    Folder(ShardedDestination),
+    /// For one that is a folder.
+    Folder(OutputFolder),
 }
 
 impl Destination {
     /// Checks that the merged `source` may be written at `path`: a file if the source is one, a folder (or the index in one) if it is
-    /// sharded. It must not exist or, with `replace`, be of the same kind as the source.
+    /// one. It must not exist or, with `replace`, be of the same kind as the source.
     ///
     /// # Errors
     ///
     /// If something is in the way: an existing output without `replace`, something of another kind, a link, a missing parent folder,
     /// or files in it that would be lost.
     pub fn check(source: &Checkpoint, path: &Path, replace: bool) -> Result<Self, Error> {
-        match source.index() {
-            Some(index) => ShardedDestination::check(index, path, replace).map(Self::Folder),
+        match source.folder() {
+            Some(folder) => OutputFolder::check(folder, path, replace).map(Self::Folder),
             None if path.file_name().is_some_and(is_index) => Err(Problem::OutputIndex.of(path)),
             None if !source.is_torch() && has_ending(path, &TORCH_ENDINGS) => {
                 Err(Problem::OutputTorch.of(path))
@@ -46,7 +46,9 @@ impl Destination {
 
     /// Whether the output is a safetensors file, and the source is none.
     pub fn converts(&self, source: &Checkpoint) -> bool {
-        source.is_torch() && source.index().is_none() && has_ending(self.path(), &["safetensors"])
+        source.is_torch()
+            && matches!(self, Self::File(_))
+            && has_ending(self.path(), &["safetensors"])
     }
 
     /// The path of the output as the user gave it.
@@ -57,7 +59,7 @@ impl Destination {
         }
     }
 
-    /// The folder that a sharded checkpoint is written as.
+    /// The folder that is written.
     pub fn folder(&self) -> Option<&Path> {
         match self {
             Self::File(_) => None,

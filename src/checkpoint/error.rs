@@ -34,9 +34,11 @@ pub enum Problem {
     )]
     MovedAway { folders: Names },
     #[error(
-        "is a folder without an index of shards (.safetensors.index.json or .bin.index.json); name one of its checkpoints ({files})"
+        "is a folder without model.safetensors, pytorch_model.bin or an index of shards; name one of its checkpoints ({files})"
     )]
-    FolderWithoutIndex { files: Names },
+    FolderWithoutWeights { files: Names },
+    #[error("is a folder whose nets have folders of their own; name one of them ({folders})")]
+    WeightsInFolders { folders: Names },
     #[error(
         "is a folder that holds neither an index of shards nor a .safetensors or PyTorch file; check the path"
     )]
@@ -49,8 +51,8 @@ pub enum Problem {
         "is one shard of {count} by its name, and {index} is not beside it; put all shards and that index in one folder and name that, or rename the file if it is a whole checkpoint"
     )]
     LoneShardWithoutIndex { index: String, count: u64 },
-    #[error("is a folder with several indexes; name one of them ({files})")]
-    SeveralIndexes { files: Names },
+    #[error("is a folder with several checkpoints; name one of them ({files})")]
+    SeveralCheckpoints { files: Names },
     #[error(
         "is of {bytes} bytes, beyond the limit of 100,000,000 for an index; this is no index, or a damaged one"
     )]
@@ -222,8 +224,10 @@ pub enum Problem {
     ViewToConvert { name: String },
     #[error("cannot be made: {} belongs to it, and cannot be read ({error}); check it (nothing was replaced)", file.display())]
     Companion { file: PathBuf, error: io::Error },
-    #[error("the input is sharded, so the output is too; name a folder, or {index} in one")]
-    OutputNotFolder { index: String },
+    #[error("cannot be made: {} belongs to it, and changed while it was copied; run it again once nothing writes there", file.display())]
+    CompanionChanged { file: PathBuf },
+    #[error("the input is a folder, so the output is one too; name a folder")]
+    OutputNotFolder,
     #[error(
         "lies inside the input's folder; name a folder elsewhere, or the input's own to replace it"
     )]
@@ -309,15 +313,29 @@ impl Problem {
         }
     }
 
-    /// Whether the file is complete, and something else than a checkpoint: one shard of several, or a file of `torch.save`
-    /// without a state dict.
-    pub fn is_of_another_kind(&self) -> bool {
+    /// Whether the file or folder is complete and still cannot be opened as a checkpoint.
+    pub fn is_lasting(&self) -> bool {
         match self {
             Self::LoneShard { .. } | Self::LoneShardWithoutIndex { .. } => true,
+            Self::SeveralCheckpoints { .. } | Self::WeightsInFolders { .. } => true,
             Self::Foreign(_) | Self::NoStateDicts => true,
-            Self::Torch(problem) => problem.is_of_another_kind(),
+            Self::Torch(problem) => problem.is_lasting(),
+            _ => self.is_no_checkpoint(),
+        }
+    }
+
+    /// Whether the file or folder is none that somebody would have merged: one without weights, such as an optimizer's state.
+    pub fn is_no_checkpoint(&self) -> bool {
+        match self {
+            Self::FolderWithoutCheckpoint | Self::FolderWithoutWeights { .. } => true,
+            Self::Torch(problem) => problem.is_no_checkpoint(),
             _ => false,
         }
+    }
+
+    /// Whether the input was changed while it was read.
+    pub fn is_change(&self) -> bool {
+        matches!(self, Self::ChangedMeanwhile | Self::CompanionChanged { .. })
     }
 
     /// The problem behind a failure to open a file.

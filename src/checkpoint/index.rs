@@ -18,7 +18,6 @@ use serde_json::value::RawValue;
 use crate::atomic::or_here;
 use crate::files::{self, Version, retried};
 
-use super::endings::{TORCH_ENDINGS, has_ending};
 use super::object::for_each_entry;
 use super::{Error, MAX_HEADER_BYTES, Problem, Recognised};
 
@@ -155,19 +154,6 @@ pub struct Index {
 }
 
 impl Index {
-    /// The index at a path, or the only one in the folder there; `None` if it is another file, or does not exist.
-    pub(super) fn find(path: &Path) -> Result<Option<Self>, Error> {
-        let is_folder = files::is_folder(path).map_err(|e| Problem::reading(e).of(path))?;
-        if is_folder {
-            let index = in_folder(path).map_err(|problem| problem.of(path))?;
-            return Self::open(index).map(Some);
-        }
-        if path.file_name().is_some_and(is_index) {
-            return Self::open(path.to_owned()).map(Some);
-        }
-        Ok(None)
-    }
-
     pub(super) fn open(path: PathBuf) -> Result<Self, Error> {
         match read(&path) {
             Ok((file, modified, json, map)) => Ok(Self {
@@ -250,45 +236,6 @@ impl Index {
             return Err(Problem::ChangedMeanwhile.of(&self.path));
         }
         Ok(())
-    }
-}
-
-/// Whether an index of this name is of safetensors files.
-fn is_of_safetensors(name: &str) -> bool {
-    name.contains(".safetensors.")
-}
-
-/// The only index in a folder; of both formats, that of safetensors files.
-fn in_folder(folder: &Path) -> Result<PathBuf, Problem> {
-    let (mut indexes, mut checkpoints, mut torch_files) = (Vec::new(), Vec::new(), Vec::new());
-    for name in files::names(folder).map_err(Problem::reading)? {
-        if is_index(&name) {
-            indexes.push(name.to_string_lossy().into_owned());
-        } else if has_ending(Path::new(&name), &["safetensors"]) {
-            checkpoints.push(name.to_string_lossy().into_owned());
-        } else if has_ending(Path::new(&name), &TORCH_ENDINGS) {
-            torch_files.push(name.to_string_lossy().into_owned());
-        }
-    }
-    // Where a checkpoint is there in both formats, as in many repositories, the safer one is read.
-    if indexes.iter().any(|name| is_of_safetensors(name)) {
-        indexes.retain(|name| is_of_safetensors(name));
-    }
-    indexes.sort();
-    // Beside safetensors, files of torch.save hold what is no weight, as the optimizer's state.
-    if checkpoints.is_empty() {
-        checkpoints = torch_files;
-    }
-    checkpoints.sort();
-    match (&indexes[..], checkpoints.is_empty()) {
-        ([index], _) => Ok(folder.join(index)),
-        ([], true) => Err(Problem::FolderWithoutCheckpoint),
-        ([], false) => Err(Problem::FolderWithoutIndex {
-            files: checkpoints.into(),
-        }),
-        _ => Err(Problem::SeveralIndexes {
-            files: indexes.into(),
-        }),
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A file is one of two containers. A safetensors file (`header`) is an 8-byte little-endian length N, N bytes of JSON, then
 //! the tensors' values, one after the other without gaps (<https://huggingface.co/docs/safetensors>). A file of `torch.save`
-//! (`torch`) is a zip archive of a pickle and the tensors' storages. A sharded checkpoint is a folder of several files of one
-//! container and an index of their tensors.
+//! (`torch`) is a zip archive of a pickle and the tensors' storages. A checkpoint that is a folder holds one
+//! such file, or several of one container and an index of their tensors, and what a trainer keeps beside them.
 
 mod arrangement;
 mod container;
@@ -35,7 +35,10 @@ pub(crate) use container::torch_tensors;
 pub use destination::Destination;
 pub use draft::{Draft, Fill, Sink};
 pub use dtype::FloatType;
+pub(crate) use endings::{FOREIGN_ENDINGS, has_ending};
 pub use error::{Error, Problem, Recognised};
+pub(crate) use folder::is_weights;
+pub use folder::{OutputFolder, SourceFolder};
 pub use header::Header;
 pub(crate) use header::MAX_HEADER_BYTES;
 pub use index::{Index, WeightMap};

@@ -11,14 +11,14 @@ use crate::files;
 
 use super::container::Container;
 use super::shard::Shard;
-use super::{Error, Index, Notice, Piece, Problem, Tensor, lone_shard, sharded};
+use super::{Error, Index, Notice, Piece, Problem, SourceFolder, Tensor, lone_shard, sharded};
 
 /// A checkpoint open for reading. Opening reads headers only; values are mapped when they are asked for.
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
-    /// If it is sharded.
-    index: Option<Index>,
+    /// If it is one.
+    folder: Option<SourceFolder>,
     shards: Vec<Shard>,
     tensors: Vec<Tensor>,
     metadata: BTreeMap<String, String>,
@@ -28,8 +28,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens a checkpoint: a `.safetensors` file or one of `torch.save`, or the index of a sharded one or its folder. Checks what the
-    /// files say of their tensors, and that it matches the index. Of several state dicts in a file, that with the most convolutions
+    /// Opens a checkpoint: a `.safetensors` file or one of `torch.save`, a folder that holds weights, or the index of its shards.
+    /// Checks what the files say of their tensors, and that it matches the index. Of several state dicts in a file, that with the most convolutions
     /// is the checkpoint.
     ///
     /// # Errors
@@ -54,19 +54,23 @@ impl Checkpoint {
     }
 
     fn try_open(path: &Path, state_dict: Option<&str>) -> Result<Self, Error> {
-        let index = Index::find(path)?;
-        let opened = match &index {
-            Some(_) if state_dict.is_some() => return Err(Problem::NoStateDicts.of(path)),
-            Some(index) => sharded::open(index)?,
+        let folder = SourceFolder::find(path)?;
+        let single = |path: &Path| Shard::open(path, state_dict).map(|shard| vec![shard]);
+        let opened = match folder.as_ref().map(|folder| (folder, folder.index())) {
+            Some((_, Some(_))) if state_dict.is_some() => {
+                return Err(Problem::NoStateDicts.of(path));
+            }
+            Some((_, Some(index))) => sharded::open(index)?,
+            Some((folder, None)) => single(&folder.path().join(folder.weights()[0]))?,
             None => {
-                let shard = Shard::open(path, state_dict)?;
+                let opened = single(path)?;
                 lone_shard::refuse(path)?;
-                vec![shard]
+                opened
             }
         };
         let mut checkpoint = Self {
             path: path.to_owned(),
-            index,
+            folder,
             shards: Vec::new(),
             tensors: Vec::new(),
             metadata: BTreeMap::new(),
@@ -96,14 +100,19 @@ impl Checkpoint {
         &self.path
     }
 
+    /// The folder that it is, if it is one.
+    pub fn folder(&self) -> Option<&SourceFolder> {
+        self.folder.as_ref()
+    }
+
     /// The index, if it is sharded.
     pub fn index(&self) -> Option<&Index> {
-        self.index.as_ref()
+        self.folder.as_ref()?.index()
     }
 
     /// The paths of all its files, the index included.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        let index = self.index.iter().map(Index::path);
+        let index = self.index().into_iter().map(Index::path);
         index.chain(self.shards.iter().map(Shard::path))
     }
 
@@ -155,7 +164,7 @@ impl Checkpoint {
     pub(super) fn converted(&self, shard: Shard, tensors: Vec<Tensor>) -> Self {
         Self {
             path: self.path.clone(),
-            index: None,
+            folder: None,
             shards: vec![shard],
             tensors,
             metadata: self.metadata.clone(),
@@ -166,7 +175,7 @@ impl Checkpoint {
 
     /// The keys of the state dict that it is, joined by dots; `None` if it is no single file of `torch.save`.
     pub fn state_dict(&self) -> Option<&str> {
-        match (&self.index, self.shards.first()?.container()) {
+        match (self.index(), self.shards.first()?.container()) {
             (None, Container::Torch(file)) => Some(&file.state_dict),
             _ => None,
         }
@@ -269,34 +278,32 @@ impl Checkpoint {
             .collect()
     }
 
-    /// Whether `path` leads to one of its files, or to the folder of its shards.
+    /// Whether `path` leads to one of its files, or to its folder.
     pub fn is_at(&self, path: &Path) -> bool {
-        let is_folder = |index: &Index| files::lead_to_same(index.folder(), path);
+        let is_folder = |folder: &SourceFolder| files::lead_to_same(folder.path(), path);
         self.shards.iter().any(|shard| shard.is_at(path))
-            || self
-                .index
-                .iter()
-                .any(|index| index.is_at(path) || is_folder(index))
+            || self.index().is_some_and(|index| index.is_at(path))
+            || self.folder.as_ref().is_some_and(is_folder)
     }
 
     /// Whether the two checkpoints' headers are the same, byte for byte, and so are the shards' names and the indexes.
     pub fn has_same_header(&self, other: &Self) -> bool {
         let own = self.shards.iter().map(Shard::description);
         own.eq(other.shards.iter().map(Shard::description))
-            && self.index.as_ref().map(Index::json) == other.index.as_ref().map(Index::json)
+            && self.index().map(Index::json) == other.index().map(Index::json)
     }
 
     /// Checks that no file has changed since it was opened, by size and time of change.
     pub(super) fn check_unchanged(&self) -> Result<(), Error> {
-        self.index.iter().try_for_each(Index::check_unchanged)?;
+        self.index().map_or(Ok(()), Index::check_unchanged)?;
         self.shards.iter().try_for_each(Shard::check_unchanged)
     }
 
     /// Checks that its files are still the ones that their paths lead to.
     pub(super) fn check_in_place(&self) -> Result<(), Error> {
         let index = self
-            .index
-            .iter()
+            .index()
+            .into_iter()
             .map(|index| (index.path(), index.is_at(index.path())));
         let shards = self
             .shards

@@ -10,7 +10,7 @@ use super::names::Names;
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "every variant's message says what it means")]
 pub enum Warning {
-    #[error("not copied from {}: {names} (weights, folders and files of more than 64 MiB stay behind)", folder.display())]
+    #[error("not copied from {}: {names} (other weights and folders stay behind)", folder.display())]
     LeftBehind { folder: PathBuf, names: Names },
     #[error("{index} said that total_size is {found}; the output's says {total}, which it is")]
     TotalSize {

@@ -15,7 +15,7 @@ pub(crate) struct Apply {
     /// The checkpoint that the plan was made for; with --prefix, another one of the same net
     #[arg(value_name = "IN", value_hint = ValueHint::AnyPath)]
     pub input: PathBuf,
-    /// The checkpoint to write, laid out like IN: a file, or for a sharded one a folder
+    /// The checkpoint to write, laid out like IN: a file or a folder
     #[arg(value_name = "OUT", value_hint = ValueHint::AnyPath)]
     pub output: PathBuf,
     /// Apply the plan to other weights of the same net, whose names are the plan's with P before them

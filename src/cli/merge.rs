@@ -12,17 +12,17 @@ use super::{InputFlags, LayerFlags, Merging, Writing};
     after_long_help = "The output is the input with only the merged kernels' bytes changed. It appears complete or \
     not at all; with --force it may be the input itself. Of a PyTorch file, everything beside the weights stays too: optimizer, epoch, \
     callbacks.\n\n\
-    A sharded checkpoint is a folder with several .safetensors files and their model.safetensors.index.json. So is its \
-    output, with the small files beside the shards (configuration, tokenizer) copied, and other weights and subfolders \
-    left behind; where the output replaces the input, everything in the folder is kept.\n\n\
+    A folder is merged as a whole: its model.safetensors, pytorch_model.bin, diffusion_pytorch_model.safetensors or the shards \
+    that an index names. The output is a folder too, with what lies beside the weights copied (configuration, optimizer, trainer's state), and \
+    other weights and subfolders left behind; where the output replaces the input, everything in the folder is kept.\n\n\
     Which tau? Run once with --dry-run: the table shows each layer's largest similarity, and a run that merges nothing \
     says which tau would merge 1 %, 5 % and 20 % of the kernels."
 )]
 pub(crate) struct Merge {
-    /// The checkpoint to read: a .safetensors or PyTorch file, or a sharded one's folder or index
+    /// The checkpoint to read: a .safetensors or PyTorch file, or a folder with weights or their index
     #[arg(value_name = "IN", value_hint = ValueHint::AnyPath)]
     pub input: PathBuf,
-    /// The checkpoint to write, laid out like IN: a file, or for a sharded one a folder
+    /// The checkpoint to write, laid out like IN: a file or a folder
     ///
     /// Of a PyTorch file also a .safetensors file, which holds the state dict alone.
     #[arg(value_name = "OUT", value_hint = ValueHint::AnyPath, required_unless_present = "dry_run")]

@@ -11,6 +11,7 @@ mod layers;
 mod merge;
 mod merging;
 mod sensitivity;
+mod wait;
 mod watch;
 mod writing;
 
@@ -33,6 +34,7 @@ pub(crate) use merging::Merging;
 pub(crate) use sensitivity::{
     RunSweep, Running, Sensitivity, SensitivityStep, SweepFlags, grid, time_limit,
 };
+pub(crate) use wait::Wait;
 pub(crate) use watch::{Watch, seconds};
 pub(crate) use writing::{Writing, durability};
 
@@ -45,7 +47,7 @@ pub(crate) use writing::{Writing, durability};
     long_about = "Merge similar convolution kernels of a safetensors or PyTorch checkpoint between fine-tuning epochs.\n\n\
         InMerge (arXiv 2502.20516) regularises a network by pulling kernels of one layer that are alike towards each \
         other: K_i <- alpha*K_i + (1-alpha)*K_j where their cosine similarity exceeds tau, with probability p, leaving \
-        the first L_s convolutions alone. This program does it to a checkpoint on disk, one file or sharded; your training \
+        the first L_s convolutions alone. This program does it to a checkpoint on disk, a file or a folder; your training \
         script saves, runs it, and loads the result. No shape, name or other byte changes.",
     after_long_help = "Examples:\n  \
         inmerge-ckpt inspect epoch3.safetensors                      which layers there are, and which take part\n  \
@@ -53,9 +55,11 @@ pub(crate) use writing::{Writing, durability};
         inmerge-ckpt merge last.safetensors last.safetensors --force --tau 5%   in place, 5 % of each layer at most\n  \
         inmerge-ckpt merge in.safetensors out.safetensors --dry-run --plan plan.json   decide only\n  \
         inmerge-ckpt merge last.ckpt next.ckpt --tau 5%              as the trainer wrote it, optimizer and all\n  \
+        inmerge-ckpt merge run/checkpoint-500 merged/checkpoint-500 --tau 5%   a trainer's folder\n  \
         inmerge-ckpt apply plan.json in.safetensors out.safetensors  do what a plan says\n  \
         inmerge-ckpt diff in.safetensors out.safetensors             what changed\n  \
         inmerge-ckpt watch checkpoints --out merged --tau 5%         merge each new checkpoint in a folder\n  \
+        inmerge-ckpt wait merged/epoch3.ckpt                         until watch has merged it\n  \
         inmerge-ckpt analyze epoch3.safetensors                      how redundant each layer is, as a page with figures\n  \
         inmerge-ckpt sensitivity epoch3.safetensors --vary tau=0.1:0.9:0.1 --eval 'python3 eval.py --weights {checkpoint}'\n  \
         inmerge-ckpt doctor                                          which GPUs and libraries there are\n\n\
@@ -96,6 +100,8 @@ pub(crate) enum Command {
     Apply(Apply),
     /// Merge each new checkpoint that a trainer saves in a folder
     Watch(Watch),
+    /// Wait until `watch` has merged a checkpoint, e.g. in a trainer that goes on from it
+    Wait(Wait),
     /// Report how redundant each layer's kernels are: heatmaps, curves over tau, spectra, as one page
     Analyze(Analyze),
     /// List the layers: order, kind, and which would take part

@@ -11,9 +11,10 @@ use super::{InputFlags, LayerFlags, Merging, duration};
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Every .safetensors, .ckpt, .pt and .pth file directly in DIR is merged once it is complete: its size is what \
-    its header says, and neither size nor time of change has moved since the last poll. Names that begin with '.', 'tmp', '_tmp' or '~', or have \
-    .tmp, .temp, .part, .partial, .incomplete or .crdownload before the ending, are for the time being and ignored. Sharded checkpoints \
-    and other folders are not looked into.\n\n\
+    its header says, and neither size nor time of change has moved since the last poll. So is every folder that holds weights, such as \
+    checkpoint-500 of Hugging Face's Trainer, as a whole; that one once its trainer_state.json is there. Names that begin with '.', 'tmp', \
+    '_tmp' or '~', or have .tmp, .temp, .part, .partial, .incomplete or .crdownload before the ending, are for the time being and ignored. \
+    A link to another checkpoint in DIR is passed over: that is merged under its own name.\n\n\
     The output has the same name in DIR2 and appears complete or not at all. DIR2/.inmerge-watch.jsonl records what was done, so \
     a watch that is stopped or killed goes on where it was, under the same settings; others need a DIR2 of their own. A checkpoint \
     that is replaced under its name is merged again. A file in DIR2 that this watch did not write is never replaced.\n\n\
@@ -21,7 +22,7 @@ use super::{InputFlags, LayerFlags, Merging, duration};
     bytes and the name's, little-endian, shifted right by 11. It is printed, and `merge` with it as --seed gives the same bytes.\n\n\
     On SIGTERM, Ctrl-C or the end of its terminal it ends with 0 once the checkpoint at hand is done; another such signal, four \
     seconds later or more, ends it at once.\n\n\
-    What is no checkpoint (an optimizer's state, a pickled model, one shard of several) is named once and left alone. A checkpoint \
+    What cannot be merged (an optimizer's state, a pickled model, one shard of several, a .h5 file) is named once and left alone. A checkpoint \
     that changes while it is read is merged once it is complete again."
 )]
 pub(crate) struct Watch {
@@ -33,7 +34,7 @@ pub(crate) struct Watch {
     pub out: PathBuf,
     /// Merge what is complete now, and end
     ///
-    /// It polls DIR twice. Exits with 1 if a checkpoint could not be merged, or not be read.
+    /// It polls DIR twice. Exits with 1 if a complete checkpoint is left that could not be merged or not be read.
     #[arg(long)]
     pub once: bool,
     /// Time between two polls of DIR, e.g. 2, 500ms or 1m; a bare number is of seconds

@@ -50,11 +50,11 @@ pub(super) fn run(
     Ok(Outcome::Done)
 }
 
-/// `reports/NAME`, after a file's name without its ending, or a sharded checkpoint's folder.
+/// `reports/NAME`, after a file's name without its ending, or the folder's that a checkpoint is.
 pub(super) fn default_folder(source: &Checkpoint) -> PathBuf {
     let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let name = match source.index() {
-        Some(index) => whole(index.folder()).file_name().map(OsStr::to_owned),
+    let name = match source.folder() {
+        Some(folder) => whole(folder.path()).file_name().map(OsStr::to_owned),
         None => source.path().file_stem().map(OsStr::to_owned),
     };
     Path::new("reports").join(name.unwrap_or_else(|| "checkpoint".into()))

@@ -10,6 +10,7 @@ mod merge;
 mod merged;
 mod outputs;
 mod sensitivity;
+mod wait;
 mod watch;
 
 use std::io::Write;
@@ -55,6 +56,7 @@ pub fn run(
     match &cli.command {
         Command::Merge(args) => merge::run(args, options, console),
         Command::Watch(args) => watch::run(args, options, console),
+        Command::Wait(args) => wait::run(args, console),
         Command::Analyze(args) => analyze::run(args, options, console),
         Command::Apply(args) => apply::run(args, options, console),
         Command::Inspect(args) => inspect::run(args, console),

@@ -10,7 +10,7 @@ mod copy;
 mod identity;
 
 use std::ffi::OsString;
-use std::fs::{self, File, Metadata, TryLockError};
+use std::fs::{self, File, FileType, Metadata, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -64,6 +64,22 @@ pub(crate) fn names(folder: &Path) -> io::Result<Vec<OsString>> {
         fs::read_dir(folder)?
             .map(|entry| Ok(entry?.file_name()))
             .collect()
+    })
+}
+
+/// The names of a folder's entries, and of which type each is; a link's own type.
+pub(crate) fn entries(folder: &Path) -> io::Result<Vec<(OsString, FileType)>> {
+    retried(|| {
+        let entries = fs::read_dir(folder)?.map(|entry| {
+            let entry = entry?;
+            match entry.file_type() {
+                Ok(file_type) => Ok(Some((entry.file_name(), file_type))),
+                // It is gone again.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error),
+            }
+        });
+        entries.filter_map(io::Result::transpose).collect()
     })
 }
 

@@ -177,8 +177,8 @@ pub(super) fn weights<'a>(
 
 /// The name of a variant: the checkpoint's, because evaluators may depend on its extension.
 fn name(source: &Checkpoint) -> PathBuf {
-    let path = match source.index() {
-        Some(index) => index.folder(),
+    let path = match source.folder() {
+        Some(folder) => folder.path(),
         None => source.path(),
     };
     let whole = path.canonicalize();

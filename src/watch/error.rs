@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::{atomic, merge};
 
@@ -28,6 +29,23 @@ pub enum Error {
         target.display()
     )]
     Dangling { link: PathBuf, target: PathBuf },
+    #[error(
+        "{}: is not finished: it has no trainer_state.json, which its trainer writes last",
+        .0.display()
+    )]
+    Unfinished(PathBuf),
+    #[error("{}: no such file or folder; check the path", .0.display())]
+    NoSource(PathBuf),
+    #[error(
+        "{}: not there after {:.0} s ({missing}); see whether `inmerge-ckpt watch` is running, and what it says of the checkpoint",
+        output.display(),
+        waited.as_secs_f64()
+    )]
+    NotThere {
+        output: PathBuf,
+        waited: Duration,
+        missing: String,
+    },
     #[error(
         "--out {}: is the watched folder itself, where merged checkpoints would replace the trainer's; name another folder",
         .0.display()

@@ -6,24 +6,38 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::atomic::{self, Durability, or_here};
+use crate::checkpoint::SourceFolder;
 use crate::files;
 
 use super::{Error, Stamp, WatchRequest};
 
-/// The stamp of the file at an output's path; `None` if there is none.
+/// The stamp of an output: of the file at this path, or of the weights of the folder there; `None` if there is nothing.
 ///
 /// # Errors
 ///
-/// [`Error::Foreign`] if something other than a file is there.
+/// [`Error::Foreign`] if something else is there.
 pub(super) fn output_stamp(output: &Path) -> Result<Option<Stamp>, Error> {
-    match files::entry(output) {
-        Ok(Some(status)) if status.is_file() => Ok(Some(Stamp::of(&status))),
-        Ok(Some(_)) => Err(Error::Foreign(output.to_owned())),
-        Ok(None) => Ok(None),
-        Err(error) => Err(Error::Unreachable {
-            file: output.to_owned(),
-            error,
-        }),
+    let unreachable = |error| Error::Unreachable {
+        file: output.to_owned(),
+        error,
+    };
+    let foreign = || Error::Foreign(output.to_owned());
+    match files::entry(output).map_err(unreachable)? {
+        Some(status) if status.is_file() => Ok(Some(Stamp::of(&status))),
+        Some(status) if status.is_dir() => {
+            let folder = SourceFolder::find(output)
+                .ok()
+                .flatten()
+                .ok_or_else(foreign)?;
+            let weights = folder.weights().into_iter().map(|name| {
+                let status = files::target(&output.join(name)).map_err(unreachable)?;
+                status.as_ref().map(Stamp::of).ok_or_else(foreign)
+            });
+            let weights: Vec<Stamp> = weights.collect::<Result<_, _>>()?;
+            Ok(Some(Stamp::together(weights)))
+        }
+        Some(_) => Err(foreign()),
+        None => Ok(None),
     }
 }
 

@@ -44,7 +44,7 @@ impl Watcher<'_> {
             source: stamp,
             header_sha256: source.header_sha256(),
             seed: settings.parameters.seed,
-            output: Stamp::of(&draft[0]),
+            output: Stamp::together(draft.iter().map(Stamp::of)),
         };
         // Another program may have put a file there meanwhile.
         if output_stamp(&output)? != existing {

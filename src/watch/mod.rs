@@ -13,12 +13,14 @@ mod record;
 mod run;
 mod seed;
 mod stamp;
+mod wait;
 
 pub use error::Error;
-pub(crate) use name::{is_checkpoint, natural};
-pub(crate) use poll::{FolderPoller, POLLS_BEFORE_WARNING, Unchanged};
+pub(crate) use name::{is_checkpoint, is_unfinished, natural};
+pub(crate) use poll::{FolderPoller, POLLS_BEFORE_WARNING, PollResult, Unchanged};
 pub(crate) use record::parse as parse_record;
 pub(crate) use record::{Entry, RECORD_NAME, Record};
 pub use run::{OnMerged, WatchRequest, run};
 pub(crate) use seed::seed;
 pub(crate) use stamp::{Stamp, Status};
+pub use wait::{WaitRequest, wait};

@@ -4,14 +4,16 @@ use std::cmp::Ordering;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
+use crate::checkpoint::{has_ending, is_weights};
+
 /// The extensions of checkpoints. `.bin` is none: Hugging Face's trainer gives it to what is no weight as well.
-const ENDINGS: [&str; 4] = [".safetensors", ".ckpt", ".pt", ".pth"];
+const ENDINGS: [&str; 4] = ["safetensors", "ckpt", "pt", "pth"];
 
 /// Prefixes of unfinished files: hidden ones (rsync's and this program's own), those of Python's `tempfile`, and those of
 /// trainers that rename a file once it is complete.
 const UNFINISHED_BEGINNINGS: [&str; 4] = [".", "tmp", "_tmp", "~"];
 
-/// What the names of unfinished files have before one of [`ENDINGS`].
+/// What the names of unfinished files end in, or have before their extension.
 const UNFINISHED_ENDINGS: [&str; 6] = [
     ".tmp",
     ".temp",
@@ -21,19 +23,25 @@ const UNFINISHED_ENDINGS: [&str; 6] = [
     ".crdownload",
 ];
 
-/// Whether this is the name of a checkpoint: it ends in `.safetensors`, `.ckpt`, `.pt` or `.pth` and has none of the prefixes and
-/// endings of unfinished files.
+/// Whether this is the name of a checkpoint that is a file: it ends in `.safetensors`, `.ckpt`, `.pt` or `.pth`, or is one that
+/// Hugging Face's libraries give to weights.
 pub fn is_checkpoint(name: &OsStr) -> bool {
+    let is_index = has_ending(name.as_ref(), &["json"]);
+    has_ending(name.as_ref(), &ENDINGS) || is_weights(name) && !is_index
+}
+
+/// Whether this is the name of a file or folder that is not finished, by how it begins or how it ends before its ending.
+pub fn is_unfinished(name: &OsStr) -> bool {
     let name = name.as_bytes();
-    let mut stems = ENDINGS
-        .iter()
-        .filter_map(|ending| name.strip_suffix(ending.as_bytes()));
-    stems.next().is_some_and(|stem| {
-        let mut beginnings = UNFINISHED_BEGINNINGS.iter();
+    let ends_so = |text: &[u8]| {
         let mut endings = UNFINISHED_ENDINGS.iter();
-        !beginnings.any(|start| name.starts_with(start.as_bytes()))
-            && !endings.any(|end| stem.ends_with(end.as_bytes()))
-    })
+        endings.any(|end| text.ends_with(end.as_bytes()))
+    };
+    let mut beginnings = UNFINISHED_BEGINNINGS.iter();
+    let dot = name.iter().rposition(|&byte| byte == b'.');
+    beginnings.any(|start| name.starts_with(start.as_bytes()))
+        || ends_so(name)
+        || dot.is_some_and(|dot| ends_so(&name[..dot]))
 }
 
 /// Natural order, which compares digits as numbers, so that epoch 10 comes after epoch 9.
@@ -71,7 +79,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn temporary_names_are_no_checkpoints() {
+    fn checkpoints_and_unfinished_files_are_told_by_their_names() {
+        let is_taken = |name: &str| is_checkpoint(name.as_ref()) && !is_unfinished(name.as_ref());
         for name in [
             "epoch1.safetensors",
             "model.ema.safetensors",
@@ -80,8 +89,9 @@ mod tests {
             "epoch=3-step=120.ckpt",
             "checkpoint_final.pth",
             "last.pt",
+            "pytorch_model.bin",
         ] {
-            assert!(is_checkpoint(name.as_ref()), "{name}");
+            assert!(is_taken(name), "{name}");
         }
         for name in [
             ".safetensors",
@@ -101,7 +111,15 @@ mod tests {
             "model.safetensors.index.json",
             "safetensors",
         ] {
-            assert!(!is_checkpoint(name.as_ref()), "{name}");
+            assert!(!is_taken(name), "{name}");
+        }
+        for (folder, unfinished) in [
+            ("checkpoint-500", false),
+            ("tmp-checkpoint-500", true),
+            ("checkpoint-500.tmp", true),
+            (".checkpoint-500", true),
+        ] {
+            assert_eq!(is_unfinished(folder.as_ref()), unfinished, "{folder}");
         }
     }
 

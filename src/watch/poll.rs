@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::Metadata;
+use std::fs::FileType;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::atomic::missing_target;
+use crate::checkpoint::{FOREIGN_ENDINGS, has_ending};
 use crate::files;
 
-use super::{Error, Status, is_checkpoint, natural};
+use super::{Error, Status, is_checkpoint, is_unfinished, natural};
 
 /// Polls in a row that must find an incomplete checkpoint unchanged before a warning: at the default of one poll every two
 /// seconds, a minute without a write.
@@ -22,6 +23,8 @@ const POLLS_BETWEEN_ATTEMPTS: u32 = 30;
 #[derive(Debug)]
 pub struct FolderPoller {
     folder: PathBuf,
+    /// The folder for the outputs, which may be in it.
+    out: PathBuf,
     last: HashMap<OsString, LastPoll>,
 }
 
@@ -34,7 +37,7 @@ struct LastPoll {
     reported_from: Option<u32>,
 }
 
-/// A file that has not changed since the last poll.
+/// A file or folder that has not changed since the last poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unchanged {
     pub name: OsString,
@@ -47,13 +50,17 @@ pub struct Unchanged {
 /// The result of a poll.
 #[derive(Debug, Default)]
 pub struct PollResult {
-    /// The files that have not changed since the last poll, except those that are ignored or deferred, in natural order of
-    /// their names.
+    /// The checkpoints, and folders that may be some, that have not changed since the last poll, except those that are ignored
+    /// or deferred, in natural order of their names.
     pub unchanged: Vec<Unchanged>,
     /// The paths that could not be reached, each with its error, in the same order.
     pub unreachable: Vec<(PathBuf, Error)>,
     /// An error for each dangling link.
     pub dangling: Vec<Error>,
+    /// Links to other checkpoints of the folder.
+    pub links: Vec<PathBuf>,
+    /// Files that have the names of other libraries' weights.
+    pub foreign: Vec<PathBuf>,
 }
 
 impl Unchanged {
@@ -63,45 +70,65 @@ impl Unchanged {
     ///
     /// If the path cannot be reached.
     pub fn is_current(&self) -> Result<bool, Error> {
-        let status = status(&self.path)?;
-        Ok(status.is_some_and(|status| Status::of(&status) == self.status))
+        Ok(status(&self.path)? == Some(self.status))
     }
 }
 
-/// The metadata of a path, following links; `None` if nothing is there.
-fn status(path: &Path) -> Result<Option<Metadata>, Error> {
-    files::target(path).map_err(|error| Error::Unreachable {
+/// The status of what a path leads to; `None` if nothing is there.
+fn status(path: &Path) -> Result<Option<Status>, Error> {
+    Status::at(path).map_err(|error| Error::Unreachable {
         file: path.to_owned(),
         error,
     })
 }
 
+fn is_link_to_folder(file_type: FileType, path: &Path) -> bool {
+    file_type.is_symlink() && files::is_folder(path).unwrap_or(false)
+}
+
 impl FolderPoller {
-    /// A poller of a folder, before the first poll.
-    pub fn new(folder: &Path) -> Self {
+    /// A poller of a folder, before the first poll, which passes over the folder for the outputs.
+    pub fn new(folder: &Path, out: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
+            out: out.to_owned(),
             last: HashMap::new(),
         }
     }
 
-    /// Polls the checkpoints directly in the folder, including links to files.
+    /// Polls the checkpoints and folders directly in the folder, including what links in it lead to.
     ///
     /// # Errors
     ///
     /// If the folder cannot be listed.
     pub fn poll(&mut self) -> io::Result<PollResult> {
-        let mut names = files::names(&self.folder)?;
-        names.retain(|name| is_checkpoint(name));
-        names.sort_by(|a, b| natural(a, b));
+        let mut entries = files::entries(&self.folder)?;
+        entries.retain(|(name, _)| !is_unfinished(name));
+        entries.sort_by(|(a, _), (b, _)| natural(a, b));
         let mut last = HashMap::new();
         let mut found = PollResult::default();
-        for name in names {
+        for (name, file_type) in entries {
             let path = self.folder.join(&name);
+            if file_type.is_file() && has_ending(&path, &FOREIGN_ENDINGS) {
+                found.foreign.push(path);
+                continue;
+            }
+            // Of other names, only folders count: a file is passed over without a look at it.
+            let is_taken =
+                is_checkpoint(&name) || file_type.is_dir() || is_link_to_folder(file_type, &path);
+            if !is_taken {
+                continue;
+            }
+            if file_type.is_symlink() && self.is_link_within(&path) {
+                found.links.push(path);
+                continue;
+            }
             // A file that cannot be reached now counts as new once it can be.
             let status = match status(&path) {
-                Ok(Some(status)) if status.is_file() => status,
-                Ok(Some(_)) => continue,
+                Ok(Some(status)) if status.is_folder && files::lead_to_same(&path, &self.out) => {
+                    continue;
+                }
+                Ok(Some(status)) => status,
                 Ok(None) => {
                     if let Some(target) = missing_target(&path) {
                         found.dangling.push(Error::Dangling { link: path, target });
@@ -113,7 +140,7 @@ impl FolderPoller {
                     continue;
                 }
             };
-            let now = self.compare(&name, Status::of(&status));
+            let now = self.compare(&name, status);
             if now.unchanged > 0
                 && now
                     .reported_from
@@ -130,6 +157,19 @@ impl FolderPoller {
         }
         self.last = last;
         Ok(found)
+    }
+
+    /// Whether a link leads to another checkpoint or folder directly in the watched one, which is merged under its own name.
+    fn is_link_within(&self, link: &Path) -> bool {
+        let (Ok(target), Ok(folder)) = (files::canonical(link), files::canonical(&self.folder))
+        else {
+            return false;
+        };
+        let name = target.file_name().filter(|name| !is_unfinished(name));
+        target.parent() == Some(&*folder)
+            && name.is_some_and(|name| {
+                is_checkpoint(name) || files::is_folder(&target).unwrap_or(false)
+            })
     }
 
     fn compare(&self, name: &OsStr, status: Status) -> LastPoll {
@@ -183,7 +223,7 @@ mod tests {
     impl Watched {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let poller = FolderPoller::new(folder.path());
+            let poller = FolderPoller::new(folder.path(), &folder.path().join("merged"));
             Self { folder, poller }
         }
 
@@ -239,16 +279,38 @@ mod tests {
     }
 
     #[test]
-    fn only_files_and_links_to_them_count() {
+    fn of_other_names_only_folders_count_and_the_outputs_do_not() {
         let mut watched = Watched::new();
         let path = |name: &str| watched.folder.path().join(name);
-        fs::create_dir(path("folder.safetensors")).unwrap();
+        fs::create_dir(path("checkpoint-500")).unwrap();
+        fs::create_dir(path("merged")).unwrap();
         symlink("weights.bin", path("link.safetensors")).unwrap();
-        watched.write("weights.bin", b"abc");
+        for name in ["weights.bin", "log.txt", "checkpoint-500/model.safetensors"] {
+            watched.write(name, b"abc");
+        }
         assert!(watched.names().is_empty());
+        assert_eq!(watched.names(), ["checkpoint-500", "link.safetensors"]);
+        // A folder is new where any file in it is.
+        watched.write("checkpoint-500/optimizer.pt", b"abc");
         assert_eq!(watched.names(), ["link.safetensors"]);
+        assert_eq!(watched.names(), ["checkpoint-500", "link.safetensors"]);
         fs::remove_file(watched.folder.path().join("link.safetensors")).unwrap();
-        assert!(watched.names().is_empty());
+        assert_eq!(watched.names(), ["checkpoint-500"]);
+    }
+
+    #[test]
+    fn links_within_the_folder_and_other_libraries_weights_are_told() {
+        let mut watched = Watched::new();
+        let path = |name: &str| watched.folder.path().join(name);
+        watched.write("epoch=3.ckpt", b"abc");
+        watched.write("model.h5", b"abc");
+        fs::create_dir(path("checkpoint-500")).unwrap();
+        symlink("epoch=3.ckpt", path("last.ckpt")).unwrap();
+        symlink(path("checkpoint-500"), path("latest")).unwrap();
+        let found = watched.poller.poll().unwrap();
+        assert_eq!(found.links, [path("last.ckpt"), path("latest")]);
+        assert_eq!(found.foreign, [path("model.h5")]);
+        assert_eq!(watched.names(), ["checkpoint-500", "epoch=3.ckpt"]);
     }
 
     #[test]

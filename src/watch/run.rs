@@ -1,7 +1,8 @@
 //! The loop that polls a folder and merges its checkpoints.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use crate::atomic::{Durability, remove_abandoned};
 use crate::checkpoint::{self, Checkpoint};
 use crate::compute::{self, ComputeOptions};
+use crate::files;
 use crate::interrupted::Interrupted;
 use crate::merge::{self, Merged};
 use crate::meter::{Level, Meter};
@@ -17,7 +19,7 @@ use crate::settings::Settings;
 use crate::similarity::{self, NonFinite};
 
 use super::folders::{output_stamp, prepare_folders};
-use super::{Error, FolderPoller, POLLS_BEFORE_WARNING, Record, Unchanged};
+use super::{Error, FolderPoller, POLLS_BEFORE_WARNING, PollResult, Record, Unchanged};
 
 /// The folder to watch, and the settings to merge its checkpoints with.
 #[derive(Clone, Debug)]
@@ -100,7 +102,7 @@ pub fn run(
         folder: request.input.clone(),
         error,
     };
-    let mut poller = FolderPoller::new(&request.input);
+    let mut poller = FolderPoller::new(&request.input, &request.out);
     let first = poller.poll().map_err(unlistable)?;
     let status = format!(
         "watching {} for checkpoints; merged ones go to {}",
@@ -113,6 +115,7 @@ pub fn run(
     while !interrupted.sleep(request.poll) {
         match poller.poll() {
             Ok(found) => {
+                watcher.say_what_is_passed_over(&found);
                 unreachable.extend(found.unreachable);
                 watcher.warn_of_missing(unreachable.drain(..), &found.dangling);
                 for file in found.unchanged {
@@ -129,6 +132,15 @@ pub fn run(
         if request.once {
             break;
         }
+    }
+    if request.once && watcher.failed == 0 && watcher.merged == 0 {
+        meter.say(
+            Level::Status,
+            &format!(
+                "nothing to merge: no new checkpoint in {}",
+                request.input.display()
+            ),
+        );
     }
     if request.once && watcher.failed > 0 {
         return Err(Error::Failed {
@@ -149,8 +161,8 @@ pub(super) struct Watcher<'a> {
     pub record: Record,
     merged: usize,
     failed: usize,
-    /// Warnings that need not be repeated.
-    warned: HashSet<String>,
+    /// What need not be repeated.
+    said: HashSet<String>,
 }
 
 /// The outcome of handling a file.
@@ -159,9 +171,9 @@ enum FileState {
     /// It was merged earlier, according to the record.
     MergedBefore,
     /// It is not a valid checkpoint yet.
-    Incomplete(checkpoint::Error),
-    /// It is complete, and no checkpoint that a watch merges.
-    OtherKind(checkpoint::Error),
+    Incomplete(Error),
+    /// It is complete, and cannot be opened as a checkpoint.
+    NotOpened(checkpoint::Error),
     /// It changed while it was handled.
     Changing,
 }
@@ -196,7 +208,7 @@ impl<'a> Watcher<'a> {
             record,
             merged: 0,
             failed: 0,
-            warned: HashSet::new(),
+            said: HashSet::new(),
         })
     }
 
@@ -216,6 +228,24 @@ impl<'a> Watcher<'a> {
         }
     }
 
+    /// Says once of what a poll passed over why it did.
+    fn say_what_is_passed_over(&mut self, found: &PollResult) {
+        for link in &found.links {
+            let link = link.display();
+            self.say_once(
+                Level::Status,
+                format!("{link}: a link to another checkpoint in the folder, which is merged under its own name"),
+            );
+        }
+        for file in &found.foreign {
+            let file = file.display();
+            self.say_once(
+                Level::Warning,
+                format!("left alone: {file}: neither a safetensors nor a PyTorch file by its name"),
+            );
+        }
+    }
+
     /// Merges a file if it is new and complete; a problem with it is a warning.
     fn handle(&mut self, file: &Unchanged, poller: &mut FolderPoller) {
         let state = self.try_handle(file);
@@ -229,8 +259,8 @@ impl<'a> Watcher<'a> {
             Ok(FileState::MergedBefore) => poller.ignore(file),
             Ok(FileState::Changing) => {}
             Ok(FileState::Incomplete(error)) => self.wait_for(file, &error),
-            Ok(FileState::OtherKind(error)) => {
-                self.warn(&format!("left alone: {error}"));
+            Ok(FileState::NotOpened(error)) => {
+                self.leave_alone(&error);
                 poller.ignore(file);
             }
             Err(error) => {
@@ -271,9 +301,7 @@ impl<'a> Watcher<'a> {
         let checkpoint = match Checkpoint::open_state_dict(&file.path, state_dict) {
             Ok(checkpoint) if file.is_current()? => checkpoint,
             Ok(_) => return Ok(FileState::Changing),
-            Err(error) if error.problem.is_of_another_kind() => {
-                return Ok(FileState::OtherKind(error));
-            }
+            Err(error) if error.problem.is_lasting() => return Ok(FileState::NotOpened(error)),
             Err(error) => match *error.problem {
                 // It is gone again, or its link dangles.
                 checkpoint::Problem::Missing | checkpoint::Problem::Dangling(_) => {
@@ -283,21 +311,34 @@ impl<'a> Watcher<'a> {
                 checkpoint::Problem::Unreadable(_) | checkpoint::Problem::TooManyOpen => {
                     return Err(merge::Error::from(error).into());
                 }
-                _ => return Ok(FileState::Incomplete(error)),
+                _ => return Ok(FileState::Incomplete(merge::Error::from(error).into())),
             },
         };
+        if is_unfinished_by_trainer(&file.path)? {
+            return Ok(FileState::Incomplete(Error::Unfinished(file.path.clone())));
+        }
         match self.merge(&checkpoint, name, source, existing) {
-            Err(Error::Merge(merge::Error::Checkpoint(error)))
-                if matches!(*error.problem, checkpoint::Problem::ChangedMeanwhile) =>
-            {
+            Err(Error::Merge(merge::Error::Checkpoint(error))) if error.problem.is_change() => {
                 Ok(FileState::Changing)
             }
             merged => merged.map(|()| FileState::Merged),
         }
     }
 
+    /// Says of a file or folder that cannot be opened as a checkpoint why it is left alone.
+    fn leave_alone(&mut self, error: &checkpoint::Error) {
+        // One of logs, say.
+        if matches!(*error.problem, checkpoint::Problem::FolderWithoutCheckpoint) {
+            return;
+        }
+        if !error.problem.is_no_checkpoint() {
+            self.failed += 1;
+        }
+        self.warn(&format!("left alone: {error}"));
+    }
+
     /// Warns that a file is not a valid checkpoint, once it has not changed for a while.
-    fn wait_for(&self, file: &Unchanged, error: &checkpoint::Error) {
+    fn wait_for(&self, file: &Unchanged, error: &Error) {
         if self.request.once || file.polls == POLLS_BEFORE_WARNING {
             self.warn(&format!(
                 "{error} (nothing has been written to it for {} s; it is merged once it is complete)",
@@ -314,11 +355,29 @@ impl<'a> Watcher<'a> {
     }
 
     pub fn warn_once(&mut self, warning: String) {
-        if !self.warned.contains(&warning) {
-            self.warn(&warning);
-            self.warned.insert(warning);
+        self.say_once(Level::Warning, warning);
+    }
+
+    fn say_once(&mut self, level: Level, text: String) {
+        if !self.said.contains(&text) {
+            self.meter.say(level, &text);
+            self.said.insert(text);
         }
     }
+}
+
+/// Whether a folder is one of the Hugging Face Trainer's, `checkpoint-500`, that it is still writing: `trainer_state.json` comes
+/// last.
+fn is_unfinished_by_trainer(path: &Path) -> Result<bool, Error> {
+    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let step = name.strip_prefix("checkpoint-").unwrap_or_default();
+    let is_step = !step.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit());
+    let has = |name: &str| {
+        let file = path.join(name);
+        let found = files::target(&file).map_err(|error| Error::Unreachable { file, error })?;
+        Ok::<_, Error>(found.is_some())
+    };
+    Ok(is_step && has("training_args.bin")? && !has("trainer_state.json")?)
 }
 
 /// Whether an attempt at the same checkpoint would fail again.

@@ -29,5 +29,6 @@ mod report_folder;
 mod sensitivity;
 mod sharded;
 mod torch_files;
+mod trainer_folders;
 mod trainers;
 mod watch;

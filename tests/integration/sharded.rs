@@ -507,7 +507,7 @@ fn a_folder_must_hold_one_index() {
         desk.path("in/other.safetensors.index.json"),
     )
     .unwrap();
-    let both = ["several indexes", INDEX, "other.safetensors.index.json"];
+    let both = ["several checkpoints", INDEX, "other.safetensors.index.json"];
     desk.refuses("in", "out", &[], &both);
     desk.merge(&format!("in/{INDEX}"), "out", &[]).done();
     assert_eq!(names(&desk.path("out")).len(), 4);
@@ -518,7 +518,10 @@ fn a_folder_must_hold_one_index() {
         "in",
         "new",
         &[],
-        &["without a", "model-00001-of-00003.safetensors"],
+        &[
+            "without model.safetensors",
+            "model-00001-of-00003.safetensors",
+        ],
     );
     fs::create_dir(desk.path("empty")).unwrap();
     desk.refuses("empty", "new", &[], &["empty", "check the path"]);
@@ -541,7 +544,7 @@ fn an_output_of_another_kind_is_refused() {
             "file",
             "out.json",
         ] {
-            desk.refuses("in", out, force, &["sharded", "name a folder", INDEX]);
+            desk.refuses("in", out, force, &["is a folder", "name a folder"]);
         }
         for out in ["link", "link/", &format!("link/{INDEX}")] {
             desk.refuses("in", out, force, &["symbolic link"]);
@@ -600,17 +603,19 @@ fn companions_come_along_and_what_does_not_is_named() {
     fs::write(input.join("pytorch_model.bin.index.json"), "{}").unwrap();
     symlink("nowhere", input.join("dangling")).unwrap();
     fs::create_dir(input.join("sub")).unwrap();
-    File::create(input.join("large"))
+    // More than a copy in one call takes, and with a weights' ending, but the trainer's.
+    File::create(input.join("optimizer.pt"))
         .unwrap()
         .set_len((64 << 20) + 1)
         .unwrap();
     let run = desk.merge("in", "out", &[]).done();
-    for name in ["pytorch_model.bin", "dangling", "sub/", "large"] {
+    for name in ["pytorch_model.bin", "dangling", "sub/"] {
         assert!(run.stderr.contains(name), "no {name}\n{run}");
     }
     assert_eq!(run.stderr.lines().count(), 1, "{run}");
     let out = contents(&desk.path("out"));
-    assert_eq!(out.len(), 4 + 3);
+    assert_eq!(out.len(), 4 + 4);
+    assert_eq!(out[&desk.path("out/optimizer.pt")].len(), (64 << 20) + 1);
     assert_eq!(out[&desk.path("out/config.json")], b"{}");
     assert_eq!(out[&desk.path("out/tokenizer.model")], b"words");
     assert!(!desk.path("out/tokenizer.model").is_symlink());

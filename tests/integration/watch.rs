@@ -226,7 +226,8 @@ fn shards_are_left_alone() {
         let shard = format!("model-0000{number}-of-00002.safetensors");
         fs::write(desk.input(&shard), checkpoint(number)).unwrap();
     }
-    let run = desk.once().done();
+    let run = desk.once();
+    refused(&run, &["2 of 3 new checkpoints"]);
     assert_eq!(desk.outputs(), ["epoch1.safetensors"], "{run}");
     let said = run
         .stderr
@@ -578,10 +579,13 @@ fn what_is_broken_or_cannot_be_merged_is_said_once_and_stops_nothing() {
     // What failed fails a run of its own, what is not whole does not.
     refused(
         &desk.once(),
-        &["diverged.safetensors", "other.safetensors", "1 of 1"],
+        &["diverged.safetensors", "other.safetensors", "2 of 2"],
     );
-    fs::remove_file(desk.input("diverged.safetensors")).unwrap();
-    desk.once().done();
+    for name in ["diverged.safetensors", "other.safetensors"] {
+        fs::remove_file(desk.input(name)).unwrap();
+    }
+    let run = desk.once().done();
+    assert!(run.stderr.contains("nothing to merge"), "{run}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::fs::Metadata;
 use crate::atomic::{Durability, FileDestination};
 use crate::meter::Meter;
 
-use super::folder::NewFolder;
+use super::folder::FolderDraft;
 use super::{Checkpoint, Destination, Error, Problem, Tensor, Warning};
 
 use files::{DraftFile, DraftFiles};
@@ -42,7 +42,7 @@ pub struct Draft<'a> {
 #[derive(Debug)]
 enum Container<'a> {
     File(&'a FileDestination),
-    Folder(NewFolder<'a>),
+    Folder(FolderDraft<'a>),
 }
 
 impl<'a> Draft<'a> {
@@ -56,7 +56,7 @@ impl<'a> Draft<'a> {
         let container = match destination {
             Destination::File(file) => Container::File(file),
             Destination::Folder(folder) => {
-                Container::Folder(NewFolder::begin(folder).map_err(failed)?)
+                Container::Folder(FolderDraft::begin(folder).map_err(failed)?)
             }
         };
         let files = DraftFiles::create(source, destination, |shard| match &container {
@@ -159,15 +159,15 @@ impl<'a> Draft<'a> {
             DraftFile::New { file, .. } => (shard, Some(file)),
             DraftFile::Kept => (shard, None),
         });
-        match (self.container, self.source.index()) {
-            (Container::Folder(mut folder), Some(index)) => {
+        match (self.container, self.source.folder()) {
+            (Container::Folder(mut folder), Some(source)) => {
                 files.try_for_each(|(shard, file)| folder.add_shard(shard, file, durability))?;
                 // What tensors of PyTorch files share is counted once there, and none of it changes.
                 let total_size = (!self.source.is_torch()).then(|| {
                     let tensors = self.source.tensors().iter();
                     tensors.map(|tensor| tensor.bytes.len() as u64).sum()
                 });
-                folder.publish(index, total_size, durability)
+                folder.publish(source, total_size, durability)
             }
             (Container::File(destination), _) => {
                 for file in files.filter_map(|(_, file)| file) {
@@ -175,7 +175,9 @@ impl<'a> Draft<'a> {
                 }
                 Ok(Vec::new())
             }
-            (Container::Folder(_), None) => unreachable!("a folder is for a sharded checkpoint"),
+            (Container::Folder(_), None) => {
+                unreachable!("a folder is for a checkpoint that is one")
+            }
         }
     }
 }

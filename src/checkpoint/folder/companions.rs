@@ -1,6 +1,6 @@
-//! The small files beside a sharded checkpoint that are copied with it: configuration, tokenizer and the like.
+//! The files beside a checkpoint's weights that are copied with them: configuration, tokenizer, the trainer's state.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
@@ -8,59 +8,55 @@ use std::path::{Path, PathBuf};
 
 use crate::atomic::Durability;
 use crate::checkpoint::Problem;
-use crate::checkpoint::index::{Index, is_index};
+use crate::checkpoint::endings::{FOREIGN_ENDINGS, TORCH_ENDINGS, has_ending};
+use crate::checkpoint::index::is_index;
 use crate::checkpoint::names::Names;
 use crate::checkpoint::warning::Warning;
-use crate::files::{self, CopyError, copy_to_new, retried};
+use crate::files::{self, CopyError, Version, copy_to_new, retried};
 
-/// The size up to which a file is copied.
-const MAX_BYTES: u64 = 64 << 20;
+use super::SourceFolder;
 
-/// File name endings of weights, which are not copied: they would not be merged.
-const WEIGHTS: [&str; 10] = [
-    "safetensors",
-    "bin",
-    "pt",
-    "pth",
-    "ckpt",
-    "h5",
-    "msgpack",
-    "gguf",
-    "onnx",
-    "npz",
+/// How the names of a trainer's own files begin, which have the endings of weights and are copied (Hugging Face's Trainer and
+/// Accelerate).
+const TRAINER_FILES: [&str; 8] = [
+    "optimizer",
+    "scheduler",
+    "scaler",
+    "rng_state",
+    "random_states",
+    "training_args",
+    "sampler",
+    "dl_state_dict",
 ];
 
-/// The entries of the input's folder that are neither its shards nor its index.
+/// The entries of the input's folder that are neither its weights nor their index.
 #[derive(Debug)]
 pub(super) struct Companions {
     folder: PathBuf,
-    /// Those that are copied.
-    files: BTreeSet<OsString>,
+    /// Those that are copied, as they were when they were listed.
+    files: BTreeMap<OsString, Version>,
     /// Those that are not.
     left_behind: Vec<String>,
 }
 
 impl Companions {
-    /// Lists the folder of an index.
-    pub fn find(index: &Index) -> Result<Self, Problem> {
-        let folder = index.folder();
-        let shards = index.map().shards();
-        let mut files = BTreeSet::new();
+    /// Lists a folder.
+    pub fn find(source: &SourceFolder) -> Result<Self, Problem> {
+        let folder = source.path();
+        let mut files = BTreeMap::new();
         let mut left_behind = Vec::new();
         let failed = |file: PathBuf| |error| Problem::Companion { file, error };
         for name in files::names(folder).map_err(failed(folder.to_owned()))? {
-            let text = name.to_string_lossy();
-            if name == index.name() || shards.contains(&*text) {
+            if source.is_part(&name) {
                 continue;
             }
+            let text = name.to_string_lossy();
             // Links are followed: in the cache of the Hugging Face Hub all files are links.
             let path = folder.join(&name);
             match files::target(&path).map_err(failed(path))? {
                 Some(status) if status.is_dir() => left_behind.push(format!("{text}/")),
-                Some(status)
-                    if status.is_file() && status.len() <= MAX_BYTES && !holds_weights(&name) =>
-                {
-                    files.insert(name);
+                Some(status) if status.is_file() && !holds_weights(&name) => {
+                    files.insert(name, Version::of(&status));
                 }
                 _ => left_behind.push(text.into_owned()),
             }
@@ -75,7 +71,7 @@ impl Companions {
 
     /// Whether an entry of this name is copied.
     pub fn contains(&self, name: &OsStr) -> bool {
-        self.files.contains(name)
+        self.files.contains_key(name)
     }
 
     /// The warning that names what is not copied.
@@ -87,33 +83,47 @@ impl Companions {
     }
 
     /// Copies the files, sharing blocks if the file system can.
+    ///
+    /// # Errors
+    ///
+    /// If one cannot be copied, or is no longer as it was listed: the trainer may still be writing it, or removing the folder.
     pub fn copy_to(&self, folder: &Path, durability: Durability) -> Result<(), Problem> {
-        for name in &self.files {
+        for (name, &version) in &self.files {
             let from = self.folder.join(name);
-            let failed = |error| Problem::Companion {
-                file: from.clone(),
-                error,
+            let failed = |error: io::Error| match error.kind() {
+                io::ErrorKind::NotFound => Problem::CompanionChanged { file: from.clone() },
+                _ => Problem::Companion {
+                    file: from.clone(),
+                    error,
+                },
             };
-            let source = match retried(|| File::open(&from)) {
-                // A temporary file of another program.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                opened => opened.map_err(failed)?,
-            };
+            let source = retried(|| File::open(&from)).map_err(failed)?;
             let copy = copy_to_new(&source, &folder.join(name)).map_err(|error| match error {
                 CopyError::Reading(error) => failed(error),
                 CopyError::Writing(error) => Problem::writing(error),
             })?;
+            if Version::of(&files::status(&source).map_err(failed)?) != version {
+                return Err(Problem::CompanionChanged { file: from });
+            }
             durability.sync(&copy)?;
         }
         Ok(())
     }
 }
 
+/// Whether a file of this name holds weights: they are not copied, because they would not be merged.
 fn holds_weights(name: &OsStr) -> bool {
-    let end = Path::new(name).extension().map(OsStr::to_ascii_lowercase);
-    end.is_some_and(|end| WEIGHTS.iter().any(|weights| end == *weights))
-        || is_index(name)
-        || name.as_encoded_bytes().ends_with(b".index.json")
+    let text = name.to_string_lossy();
+    if TRAINER_FILES.iter().any(|start| text.starts_with(start)) {
+        return false;
+    }
+    let name = text.to_ascii_lowercase();
+    let endings = [&TORCH_ENDINGS[..], &FOREIGN_ENDINGS, &["safetensors"]];
+    endings
+        .iter()
+        .any(|endings| has_ending(name.as_ref(), endings))
+        || is_index(name.as_ref())
+        || name.ends_with(".index.json")
 }
 
 #[cfg(test)]
@@ -125,7 +135,7 @@ mod tests {
         for name in [
             "other.safetensors",
             "pytorch_model.BIN",
-            "optimizer.pt",
+            "ema.pt",
             "pytorch_model.bin.index.json",
             "model.safetensors.index.fp16.json",
         ] {
@@ -137,6 +147,9 @@ mod tests {
             "README.md",
             "bin",
             ".gitattributes",
+            "optimizer.pt",
+            "rng_state_0.pth",
+            "training_args.bin",
         ] {
             assert!(!holds_weights(OsStr::new(name)), "{name}");
         }

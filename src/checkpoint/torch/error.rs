@@ -85,8 +85,8 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// Whether the file is complete, and what it holds is no state dict that can be read.
-    pub(in crate::checkpoint) fn is_of_another_kind(&self) -> bool {
+    /// Whether the file is complete, and holds no state dict that can be read.
+    pub(in crate::checkpoint) fn is_lasting(&self) -> bool {
         matches!(
             self,
             Self::Encrypted { .. }
@@ -98,5 +98,10 @@ impl Problem {
                 | Self::PickledObject { .. }
                 | Self::NoSuchStateDict { .. }
         )
+    }
+
+    /// Whether the file holds no weights.
+    pub(in crate::checkpoint) fn is_no_checkpoint(&self) -> bool {
+        matches!(self, Self::NotTorch | Self::NoStateDict)
     }
 }

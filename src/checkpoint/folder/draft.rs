@@ -13,20 +13,21 @@ use crate::checkpoint::warning::Warning;
 use crate::checkpoint::{Problem, Shard};
 use crate::files::{self, Version, retried};
 
-use super::{Old, ShardedDestination};
+use super::output::Old;
+use super::{OutputFolder, SourceFolder};
 
-/// The output of a sharded checkpoint, in a temporary folder beside its destination. Dropped, it leaves nothing behind.
+/// The output of a checkpoint that is a folder, in a temporary folder beside its destination. Dropped, it leaves nothing behind.
 #[derive(Debug)]
-pub(in crate::checkpoint) struct NewFolder<'a> {
-    destination: &'a ShardedDestination,
+pub(in crate::checkpoint) struct FolderDraft<'a> {
+    destination: &'a OutputFolder,
     folder: TemporaryFolder,
     /// The entries of the replaced folder that it accounts for.
     inventory: Inventory,
 }
 
-impl<'a> NewFolder<'a> {
+impl<'a> FolderDraft<'a> {
     /// Begins one, and removes the leftovers of killed runs.
-    pub fn begin(destination: &'a ShardedDestination) -> io::Result<Self> {
+    pub fn begin(destination: &'a OutputFolder) -> io::Result<Self> {
         Ok(Self {
             destination,
             folder: TemporaryFolder::create(&destination.place)?,
@@ -108,16 +109,18 @@ impl<'a> NewFolder<'a> {
         )
     }
 
-    /// Adds the index, with this sum of the tensors' bytes where one is given, and everything else that belongs in the folder; then puts it in place in
-    /// one step. Returns warnings for the user.
+    /// Adds the index, if there is one, with this sum of the tensors' bytes if one is given, and everything else that belongs
+    /// in the folder; then puts it in place in one step. Returns warnings for the user.
     pub fn publish(
         mut self,
-        index: &Index,
+        source: &SourceFolder,
         total_size: Option<u64>,
         durability: Durability,
     ) -> Result<Vec<Warning>, Problem> {
         let mut warnings: Vec<Warning> = Vec::new();
-        warnings.extend(self.add_index(index, total_size, durability)?);
+        if let Some(index) = source.index() {
+            warnings.extend(self.add_index(index, total_size, durability)?);
+        }
         match &self.destination.old {
             Old::Input => self.keeper(durability)?.keep_all()?,
             Old::Nothing { companions } | Old::Output { companions, .. } => {
