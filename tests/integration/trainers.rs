@@ -2,12 +2,14 @@
 //! Skipped, with a word, where `python3` has no PyTorch, or not the trainer.
 
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::common::run;
+use crate::common::{program, run};
 use crate::examples::{has, last, lines, python};
 
 /// What a step of the script prints last.
@@ -79,4 +81,67 @@ fn ignite_goes_on_from_its_merged_checkpoint() {
         let resumed = step(args!["resume", "ignite", file, output]);
         assert_eq!(resumed["changed"].as_array().unwrap().len(), 4, "{resumed}");
     }
+}
+
+/// Has a trainer go on, epoch by epoch, from what a watch makes of its checkpoints (`tests/pytorch/live.py`).
+fn live(trainer: &str, modules: &str, other: &[&str]) {
+    if !has(&format!("safetensors, torch, {modules}")) {
+        return;
+    }
+    let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let [run, merged] = ["run", "merged"].map(|name| folder.path().join(name));
+    fs::create_dir(&run).unwrap();
+    let log = fs::File::create(folder.path().join("log")).unwrap();
+    let mut watch = Command::new(program());
+    let flags = args![
+        "--tau=0.7",
+        "--skip-shallow=1",
+        "--poll=0.1",
+        "--threads=1",
+        "-v"
+    ];
+    watch.args([args!["watch", &run, "--out", &merged], flags].concat());
+    let watch = watch.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    let mut watch = watch.spawn().unwrap();
+    let trained = python(
+        "tests/pytorch/live.py",
+        args![trainer, program(), &run, &merged],
+    );
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    let log = fs::read_to_string(folder.path().join("log")).unwrap();
+    let error = String::from_utf8_lossy(&trained.stderr);
+    assert!(trained.status.success(), "{error}\n{log}");
+    let used = last(&lines(trained));
+    let used: Vec<&str> = used["used"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| name.as_str().unwrap())
+        .collect();
+    assert_eq!(used.len(), 3, "{used:?}");
+    let record = fs::read_to_string(merged.join(".inmerge-watch.jsonl")).unwrap();
+    for name in used {
+        let times = record.lines().filter(|line| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            line["event"] == "done" && line["name"] == name
+        });
+        assert_eq!(times.count(), 1, "{name}\n{record}\n{log}");
+    }
+    for name in other {
+        assert!(
+            !merged.join(name).exists() && log.contains(name),
+            "{name}\n{log}"
+        );
+    }
+}
+
+#[test]
+fn lightning_goes_on_from_what_a_watch_merges() {
+    live("lightning", "lightning", &["last.ckpt"]);
+}
+
+#[test]
+fn hugging_face_s_trainer_goes_on_from_what_a_watch_merges() {
+    live("huggingface", "transformers, accelerate", &[]);
 }

@@ -272,4 +272,5 @@ def resume(trainer, file, merged):
         print(json.dumps({"changed": [name for name, value in net.state_dict().items() if not torch.equal(value, before["net"][name])]}))
 
 
-{"save": save, "check": check, "resume": resume}[sys.argv[1]](*sys.argv[2:])
+if __name__ == "__main__":
+    {"save": save, "check": check, "resume": resume}[sys.argv[1]](*sys.argv[2:])
