@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
-"""Puts seeds into corpus/<target>, from the fixtures and by hand (needs python3).
+"""Puts seeds into corpus/<target>, from the fixtures and by hand (needs python3 with numpy).
 
 What fuzzing adds to them is thinned out by minimize.py.
 """
 
 import json
 import struct
+import sys
 import zipfile
 import zlib
 from pathlib import Path
 
 HERE = Path(__file__).parent
 FIXTURES = HERE.parent / "fixtures"
+sys.path.insert(0, str(FIXTURES))
+from torch_file import Storage, Tensor, entries, torch_file  # noqa: E402
 
 # Longer ones cost each run more than they tell.
 LONGEST = 4096
@@ -40,7 +43,7 @@ def checkpoint(header, size):
 for path in sorted(FIXTURES.glob("hostile/*.safetensors")) + sorted(FIXTURES.glob("checkpoints/*.safetensors")):
     add("header", path.stem, path.read_bytes())
 torch_files = sorted(FIXTURES.glob("hostile/torch-*")) + sorted(set(FIXTURES.glob("torch/*")) - set(FIXTURES.glob("torch/*.merged.*")))
-for path in torch_files:
+for path in filter(Path.is_file, torch_files):
     add("torch", path.stem, path.read_bytes())
     try:
         with zipfile.ZipFile(path) as archive:
@@ -49,6 +52,14 @@ for path in torch_files:
         continue
     for pickle in pickles:
         add("pickle", path.stem, pickle)
+# Small enough for a change to hit what matters: two weights, and the momentum that an optimizer keeps of them.
+weights, moments = ([Tensor(Storage("F32", bytes(72)), (2, 1, 3, 3)) for _ in range(2)] for _ in range(2))
+state = {i: {"exp_avg": moment} for i, moment in enumerate(moments)}
+groups = [{"params": [0, 1], "param_names": ["a", "b"]}], [{"params": [0, 1]}], [{"params": [0]}, {"params": [1]}]
+for i, group in enumerate(groups):
+    value = {"m": dict(zip("ab", weights)), "o": [{"state": state, "param_groups": group}]}
+    add("pickle", f"momentum-{i}", dict(entries(value))["archive/data.pkl"])
+    add("torch", f"momentum-{i}", torch_file(value, align=1))
 DTYPES = {"BOOL": 8, "F4": 4, "F8_E4M3": 8, "F8_E8M0": 8, "BF16": 16, "F16": 16, "I32": 32, "F64": 64, "C64": 64}
 tensors, end = {"__metadata__": {"format": "pt", "inmerge.layers": '["F16"]'}}, 0
 for dtype, bits in DTYPES.items():

@@ -10,9 +10,15 @@ use crate::report::folder::Files;
 use crate::sensitivity::{self, FinishedPoint, InvalidSweep, Series};
 use crate::watch::{self, Entry};
 
-/// The tensors of a file of `torch.save`.
-pub fn torch(file: &[u8]) -> Result<Vec<Tensor>, Problem> {
-    torch_tensors(file, None)
+/// The tensors of a file of `torch.save`, each with its momentum if it can be told.
+pub fn torch(file: &[u8]) -> Result<Vec<(Tensor, Vec<Tensor>)>, Problem> {
+    let (tensors, momentum) = torch_tensors(file, None)?;
+    let momentum = momentum.unwrap_or_default();
+    let with_momentum = tensors.into_iter().map(|tensor| {
+        let momentum = momentum.of(&tensor.name).to_vec();
+        (tensor, momentum)
+    });
+    Ok(with_momentum.collect())
 }
 
 /// The points in the text of a journal's part.

@@ -85,8 +85,15 @@ pub fn torch(file: &[u8]) {
         return;
     };
     let mut merged: Vec<&Tensor> = Vec::new();
-    for tensor in &tensors {
+    let mut all_momentum: Vec<&Tensor> = Vec::new();
+    for (tensor, momentum) in &tensors {
         assert!(tensor.bytes.start <= tensor.bytes.end && tensor.bytes.end <= file.len());
+        assert!(
+            momentum
+                .iter()
+                .all(|momentum| momentum.shape == tensor.shape)
+        );
+        all_momentum.extend(momentum);
         if tensor.is_view() {
             continue;
         }
@@ -101,6 +108,14 @@ pub fn torch(file: &[u8]) {
     merged.sort_by_key(|tensor| tensor.bytes.start);
     for pair in merged.windows(2) {
         assert!(pair[0].bytes == pair[1].bytes || pair[0].bytes.end <= pair[1].bytes.start);
+    }
+    // Momentum is of one weight, and is none.
+    merged.dedup_by_key(|tensor| tensor.bytes.start);
+    all_momentum.retain(|momentum| !momentum.bytes.is_empty());
+    merged.extend(all_momentum);
+    merged.sort_by_key(|tensor| tensor.bytes.start);
+    for pair in merged.windows(2) {
+        assert!(pair[0].bytes.end <= pair[1].bytes.start);
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use super::contents::Contents;
 use super::header::LENGTH_BYTES;
 use super::torch::{self, TorchFile};
-use super::{Header, Problem, Tensor};
+use super::{Header, Momentum, Problem, Tensor};
 
 /// How zip archives begin.
 const ZIP: &[u8; 4] = b"PK\x03\x04";
@@ -63,12 +63,17 @@ impl Container {
     }
 }
 
-/// The tensors of a file of `torch.save`.
+/// The tensors of a file of `torch.save`, and their momentum.
 ///
 /// # Errors
 ///
 /// If it is none, or damaged.
-pub(crate) fn torch_tensors(file: &[u8], state_dict: Option<&str>) -> Result<Vec<Tensor>, Problem> {
+pub(crate) fn torch_tensors(
+    file: &[u8],
+    state_dict: Option<&str>,
+) -> Result<(Vec<Tensor>, Result<Momentum, torch::Problem>), Problem> {
     let read = |range: Range<usize>| Ok(file[range].to_vec());
-    torch::read(&read, file.len(), state_dict).map(|(_, contents)| contents.tensors)
+    let (file, contents) = torch::read(&read, file.len(), state_dict)?;
+    let momentum = torch::momentum(&file, &contents.tensors);
+    Ok((contents.tensors, momentum))
 }

@@ -78,7 +78,7 @@ impl Checkpoint {
                 .filter(|tensor| tensor.shard == number);
             let starts: BTreeSet<usize> = own.map(|tensor| tensor.bytes.start).collect();
             let is_read = |entry: &&Entry| starts.range(entry.data.clone()).next().is_some();
-            let mut read = file.entries.iter().filter(is_read);
+            let mut read = file.archive.entries.iter().filter(is_read);
             read.try_for_each(|entry| {
                 let crc = shard.with_bytes(entry.data.clone(), crc32fast::hash)?;
                 entry

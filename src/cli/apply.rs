@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::{InputFlags, Writing};
+use super::{InputFlags, MomentumFlags, Writing};
 
 /// Write a checkpoint with the merges that a plan lists.
 #[derive(Debug, Args)]
@@ -25,6 +25,8 @@ pub(crate) struct Apply {
     /// dtypes may differ; every layer of the plan must be in it, with the same shape.
     #[arg(long, value_name = "P", allow_hyphen_values = true)]
     pub prefix: Option<String>,
+    #[command(flatten)]
+    pub momentum: MomentumFlags,
     #[command(flatten)]
     pub writing: Writing,
     #[command(flatten)]

@@ -10,6 +10,7 @@ mod inspect;
 mod layers;
 mod merge;
 mod merging;
+mod momentum;
 mod sensitivity;
 mod wait;
 mod watch;
@@ -31,6 +32,7 @@ pub(crate) use inspect::Inspect;
 pub(crate) use layers::LayerFlags;
 pub(crate) use merge::Merge;
 pub(crate) use merging::Merging;
+pub(crate) use momentum::{MomentumFlags, MomentumPolicy};
 pub(crate) use sensitivity::{
     RunSweep, Running, Sensitivity, SensitivityStep, SweepFlags, grid, time_limit,
 };

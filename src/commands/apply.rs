@@ -29,11 +29,13 @@ pub(super) fn run(
     let destination = outputs::destination(&source, &args.output, args.writing.force)?;
     let source = outputs::in_its_format(source, Some(&destination))?;
     let plan = merge::read_plan(&args.plan, args.prefix.as_deref(), &source)?;
+    let momentum = args.momentum.of(&source)?;
     let is_written = !(plan.is_empty() && args.writing.require_merges);
     let request = ApplyRequest {
         source: &source,
         plan,
         plan_file: &args.plan,
+        momentum: momentum.as_ref(),
         destination: is_written.then_some(&destination),
     };
     let meter = console.work_bar(options.cpu_precision());

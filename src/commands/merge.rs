@@ -35,11 +35,13 @@ pub(super) fn run(
         Ok::<_, analyze::Error>(report)
     });
     let report = report.transpose()?;
+    let momentum = args.momentum.of(&source)?;
     let request = MergeRequest {
         source: &source,
         layers: &layers,
         settings: &settings,
         non_finite: args.merging.non_finite(),
+        momentum: momentum.as_ref(),
         destination: destinations.output.as_ref(),
     };
     let mut merged = merge::run(&request, options, &meter)?;

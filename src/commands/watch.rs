@@ -1,6 +1,6 @@
 //! `watch DIR --out DIR2`: merge each new checkpoint that a trainer saves.
 
-use crate::cli::{Watch, durability};
+use crate::cli::{MomentumPolicy, Watch, durability};
 use crate::compute::ComputeOptions;
 use crate::console::Console;
 use crate::error::Error;
@@ -22,6 +22,7 @@ pub(super) fn run(
         once: args.once,
         poll: args.poll,
         state_dict: args.from.state_dict.clone(),
+        merges_momentum: args.momentum.momentum == MomentumPolicy::Merge,
         settings: args.merging.settings_for(&args.layers, &args.input)?,
         // Read now; later changes to the file mean nothing.
         declaration: args.layers.declaration()?,

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use crate::apply;
-use crate::checkpoint::{Checkpoint, Destination, Draft};
+use crate::checkpoint::{Checkpoint, Destination, Draft, Momentum};
 use crate::compute::ComputeOptions;
 use crate::layers::Selection;
 use crate::meter::{Meter, WorkEstimate};
@@ -22,6 +22,8 @@ pub struct ApplyRequest<'a> {
     pub plan: Plan,
     /// The plan's path, for errors.
     pub plan_file: &'a Path,
+    /// The momentum to merge along with the weights; `None` to leave it as it is.
+    pub momentum: Option<&'a Momentum>,
     /// Where the result goes; `None` to compute the changes without writing it.
     pub destination: Option<&'a Destination>,
 }
@@ -63,6 +65,7 @@ pub fn apply<'a>(
         source,
         plan,
         plan_file,
+        momentum,
         destination,
     } = request;
     let recipe = Recipe::check(&plan, source).map_err(|problem| problem.of(plan_file))?;
@@ -92,9 +95,13 @@ pub fn apply<'a>(
     let changes = compute
         .pool
         .install(|| apply::apply(source, &recipe, draft.as_mut(), meter))?;
+    let momentum = momentum.map(|momentum| {
+        super::momentum::merge(source, &plan, momentum, draft.as_mut(), &compute, meter)
+    });
     let layers = plan.layers.iter();
     Ok(Merged {
         source,
+        momentum: momentum.transpose()?,
         max_similarities: layers.map(|layer| layer.max_similarity).collect(),
         plan,
         changes,

@@ -7,9 +7,10 @@ mod apply;
 mod error;
 mod job;
 mod merged;
+mod momentum;
 mod nothing_merged;
 
-use crate::checkpoint::{Checkpoint, Destination, Draft};
+use crate::checkpoint::{Checkpoint, Destination, Draft, Momentum};
 use crate::compute::ComputeOptions;
 use crate::layers::Layers;
 use crate::meter::Meter;
@@ -33,6 +34,8 @@ pub struct MergeRequest<'a> {
     pub settings: &'a Settings,
     /// What to do with kernels that hold a NaN or an infinity.
     pub non_finite: NonFinite,
+    /// The momentum to merge along with the weights; `None` to leave it as it is.
+    pub momentum: Option<&'a Momentum>,
     /// Where the result goes; `None` to make a plan without writing a result.
     pub destination: Option<&'a Destination>,
 }
@@ -45,6 +48,7 @@ impl<'a> MergeRequest<'a> {
             layers,
             settings,
             non_finite: NonFinite::Refuse,
+            momentum: None,
             destination: None,
         }
     }
@@ -122,8 +126,12 @@ pub fn run<'a>(
         let why = NothingMerged::new(settings.parameters, pairs_above_tau, &nearest, layers);
         warnings.push(why.to_string());
     }
+    let momentum = request
+        .momentum
+        .map(|momentum| momentum::merge(source, &plan, momentum, draft.as_mut(), &compute, meter));
     Ok(Merged {
         source,
+        momentum: momentum.transpose()?,
         plan,
         changes,
         max_similarities,

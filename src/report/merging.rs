@@ -27,6 +27,9 @@ pub struct MergeReport {
     /// The layers that took part.
     pub layers: Vec<MergedLayer>,
     pub totals: Totals,
+    /// How many tensors of the optimizer's momentum changed along, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub momentum: Option<usize>,
     /// What the user should know.
     pub warnings: Vec<String>,
     /// Time taken, in seconds.
@@ -109,6 +112,7 @@ impl MergeReport {
                 pairs_above_tau: merged.pairs_above_tau,
             },
             layers,
+            momentum: merged.momentum,
             warnings: [&merged.layer_warnings[..], &merged.warnings].concat(),
             seconds: time.as_secs_f64(),
             skipped,
@@ -196,6 +200,10 @@ impl MergeReport {
                 counted(layers as u64, "layer"),
                 reasons.join(", ")
             );
+        }
+        if let Some(tensors) = self.momentum {
+            let tensors = counted(tensors as u64, "tensor");
+            text += &format!("{tensors} of the optimizer's momentum merged along.\n");
         }
         text += &match &self.output {
             Some(output) => format!("Wrote {} ({})", output, bytes(self.input_bytes)),

@@ -29,11 +29,14 @@ impl Watcher<'_> {
         let output = request.out.join(name);
         let destination = Destination::check(source, &output, existing.is_some());
         let destination = destination.map_err(merge::Error::from)?;
+        let momentum = request.merges_momentum.then(|| source.momentum());
+        let momentum = momentum.transpose().map_err(merge::Error::from)?;
         let of_checkpoint = MergeRequest {
             source,
             layers: &layers,
             settings: &settings,
             non_finite: request.non_finite,
+            momentum: momentum.as_ref(),
             destination: Some(&destination),
         };
         // Each merge starts its own backend, so that no GPU memory is held while the trainer needs it.

@@ -34,6 +34,8 @@ pub struct WatchRequest {
     pub poll: Duration,
     /// Of PyTorch files, the state dict that is merged; `None` for that with the most convolutions.
     pub state_dict: Option<String>,
+    /// Whether the momentum of merged kernels is merged along with them.
+    pub merges_momentum: bool,
     /// The settings, whose seed is combined with each checkpoint's name.
     pub settings: Settings,
     /// The layers that a file declares.
@@ -76,6 +78,7 @@ pub type OnMerged<'f> = &'f mut dyn FnMut(&Merged<'_>, Duration) -> std::io::Res
 ///     once: false,
 ///     poll: Duration::from_secs(2),
 ///     state_dict: None,
+///     merges_momentum: false,
 ///     settings: Settings::default(),
 ///     declaration: None,
 ///     non_finite: NonFinite::Refuse,
@@ -194,6 +197,9 @@ impl<'a> Watcher<'a> {
         }
         if let Some(state_dict) = &request.state_dict {
             description["state_dict"] = json!(state_dict);
+        }
+        if request.merges_momentum {
+            description["momentum"] = json!("merge");
         }
         prepare_folders(request)?;
         let record = Record::open(&request.out, &description, request.durability)?;
@@ -382,13 +388,14 @@ fn is_unfinished_by_trainer(path: &Path) -> Result<bool, Error> {
 
 /// Whether an attempt at the same checkpoint would fail again.
 fn is_permanent(error: &Error) -> bool {
-    use merge::Error::{Compute, Selection};
+    use merge::Error::{Checkpoint, Compute, Selection};
     match error {
         Error::Nameless(_) => true,
         Error::Merge(Selection(error)) => matches!(
             error,
             selection::Error::Layers { .. } | selection::Error::Unmergeable { .. }
         ),
+        Error::Merge(Checkpoint(error)) => error.problem.is_lasting(),
         Error::Merge(Compute(compute::Error::Similarity { error, .. })) => {
             matches!(**error, similarity::Error::NonFinite { .. })
         }

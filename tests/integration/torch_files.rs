@@ -60,6 +60,17 @@ impl Case {
         let is_choice = |flag: &&String| flag.starts_with("--state-dict");
         self.flags.iter().filter(is_choice).collect()
     }
+
+    /// The flags of `apply`.
+    fn applying(&self) -> Vec<&String> {
+        let is_choice =
+            |flag: &&String| flag.starts_with("--state-dict") || flag.starts_with("--momentum");
+        self.flags.iter().filter(is_choice).collect()
+    }
+
+    fn merges_momentum(&self) -> bool {
+        self.flags.iter().any(|flag| flag.starts_with("--momentum"))
+    }
 }
 
 /// The file of a trainer: nested, with an optimizer's state and an average.
@@ -81,8 +92,13 @@ impl Desk {
 }
 
 fn refused(run: &Run, words: &[&str]) {
-    assert_eq!(run.code, Some(1), "{run}");
     assert_eq!(run.stderr.trim_end().lines().count(), 1, "{run}");
+    refused_among(run, words);
+}
+
+/// The same, among other messages.
+fn refused_among(run: &Run, words: &[&str]) {
+    assert_eq!(run.code, Some(1), "{run}");
     for word in words {
         assert!(run.stderr.contains(word), "no {word:?}\n{run}");
     }
@@ -109,15 +125,104 @@ fn a_merge_changes_the_kernels_and_their_checksums_only() {
 
         let again = desk.at("again.pt");
         let mut line = args!["apply", &plan, case.input(), &again, "--no-sync"];
-        line.extend(case.state_dict().into_iter().map(Into::into));
+        line.extend(case.applying().into_iter().map(Into::into));
         run(line).done();
         assert!(fs::read(&again).unwrap() == case.merged(), "{}", case.name);
     }
 }
 
 #[test]
+fn momentum_is_merged_where_it_is_clear_whose_it_is() {
+    let desk = Desk::new();
+    let merge = |input: PathBuf, output: &str| {
+        let flags = args!["--momentum=merge", "--tau=0.6", "--no-sync"];
+        run([args!["merge", input, desk.at(output)], flags].concat())
+    };
+    let momentum = |name: &str| fixture(&format!("torch/momentum-{name}.pt"));
+    refused(
+        &merge(fixture("torch/plain.pt"), "o.pt"),
+        &["no optimizer's momentum"],
+    );
+    // Without its optimizer the output has no momentum.
+    refused(
+        &merge(fixture("torch/adam.ckpt"), "o.safetensors"),
+        &["no optimizer's momentum"],
+    );
+    refused(&merge(fixture("torch/shards"), "o"), &["in another file"]);
+    refused(
+        &merge(momentum("several"), "o.pt"),
+        &["optimizer_states.0, optimizer_states.1"],
+    );
+    refused(
+        &merge(momentum("unclear"), "o.pt"),
+        &["optimizer_states.0 may be `layer", "named parameters"],
+    );
+    refused(
+        &merge(momentum("unmatched"), "o.pt"),
+        &["shape [3, 5, 7, 7]"],
+    );
+    refused(
+        &merge(momentum("shared"), "o.pt"),
+        &["exp_avg", "shares its bytes"],
+    );
+    assert_eq!(fs::read_dir(desk.0.path()).unwrap().count(), 0);
+    // A watch has it merged in every checkpoint.
+    let [input, merged] = ["in", "merged"].map(|name| desk.at(name));
+    fs::create_dir(&input).unwrap();
+    fs::copy(fixture("torch/adam.ckpt"), input.join("epoch1.ckpt")).unwrap();
+    fs::copy(fixture("torch/plain.pt"), input.join("plain.pt")).unwrap();
+    let flags = args![
+        "--tau=0.6",
+        "--skip-shallow=0",
+        "--momentum=merge",
+        "--no-sync"
+    ];
+    let watch = args![
+        "watch",
+        &input,
+        "--out",
+        &merged,
+        "--once",
+        "--poll=50ms",
+        "--json"
+    ];
+    let watched = run([&watch[..], &flags].concat());
+    refused_among(
+        &watched,
+        &["plain.pt: holds no optimizer's momentum", "1 of 2"],
+    );
+    let seed = watched.json()["parameters"]["seed"].to_string();
+    let line = args![
+        "merge",
+        input.join("epoch1.ckpt"),
+        desk.at("o.ckpt"),
+        "--seed",
+        seed
+    ];
+    run([&line[..], &flags].concat()).done();
+    assert!(fs::read(merged.join("epoch1.ckpt")).unwrap() == fs::read(desk.at("o.ckpt")).unwrap());
+    // It is said how much changed, and without the flag nothing does.
+    let line = args![
+        "merge",
+        fixture("torch/adam.ckpt"),
+        "--dry-run",
+        "--tau=0.6",
+        "--json",
+        "--skip-shallow=0"
+    ];
+    let json = run([line.clone(), args!["--momentum=merge"]].concat())
+        .done()
+        .json();
+    let layers = json["layers"].as_array().unwrap().iter();
+    let merged = layers.filter(|layer| layer["merged"].as_u64() > Some(0));
+    assert_eq!(json["momentum"], merged.count());
+    assert!(run(line).done().json().get("momentum").is_none());
+}
+
+#[test]
 fn a_safetensors_output_holds_the_state_dict_alone() {
-    for case in Case::all() {
+    let cases = Case::all().into_iter();
+    for case in cases.filter(|case| !case.merges_momentum()) {
         let desk = Desk::new();
         let output = desk.at("out.safetensors");
         let mut line = args!["merge", case.input(), &output, "--no-sync"];
@@ -162,7 +267,7 @@ fn the_layers_are_those_of_the_safetensors_file() {
         let (own, source) = layers(case.input(), case.state_dict());
         assert_eq!(own, layers(case.twin(), Vec::new()).0, "{}", case.name);
         // The names of these are sorted, as they are once a file has been safetensors.
-        let expected = if ["types", "volumes-last"].contains(&&case.name[..]) {
+        let expected = if ["types", "named", "volumes-last"].contains(&&case.name[..]) {
             "structure"
         } else {
             "definition"

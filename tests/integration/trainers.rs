@@ -83,6 +83,38 @@ fn ignite_goes_on_from_its_merged_checkpoint() {
     }
 }
 
+/// Merges a trainer's file with the momentum of its optimizer, and has PyTorch compute what that should become.
+fn momentum_is_merged(trainer: &str, modules: &str) {
+    if !has(&format!("safetensors, torch, {modules}")) {
+        return;
+    }
+    let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let saved = step(args!["save", trainer, folder.path()]);
+    let file = PathBuf::from(saved["file"].as_str().unwrap());
+    let [output, plan] = ["merged.pt", "plan.json"].map(|name| folder.path().join(name));
+    let flags = args![
+        "--momentum=merge",
+        "--tau=0.7",
+        "--skip-shallow=1",
+        "--no-sync",
+        "--plan",
+        &plan
+    ];
+    run([args!["merge", &file, &output], flags].concat()).done();
+    let checked = step(args!["momentum", trainer, &file, &output, &plan]);
+    assert_eq!(checked["changed"].as_array().unwrap().len(), 4, "{checked}");
+}
+
+#[test]
+fn momentum_is_merged_along() {
+    for kind in ["nested", "channels_last", "groups", "named"] {
+        momentum_is_merged(kind, "numpy");
+    }
+    momentum_is_merged("lightning", "lightning");
+    momentum_is_merged("ignite", "ignite");
+    momentum_is_merged("timm", "timm");
+}
+
 /// Has a trainer go on, epoch by epoch, from what a watch makes of its checkpoints (`tests/pytorch/live.py`).
 fn live(trainer: &str, modules: &str, other: &[&str]) {
     if !has(&format!("safetensors, torch, {modules}")) {

@@ -3,7 +3,7 @@
 `trainers.py save TRAINER FOLDER` trains a small network for a step or an epoch and has TRAINER save it: prints the file and the
 file with its weights as safetensors. `trainers.py check FILE MERGED TWIN` checks that PyTorch reads MERGED in every way, that its
 weights are those of TWIN, and that nothing else in it differs from FILE. `trainers.py resume TRAINER FILE MERGED` has TRAINER go
-on from MERGED.
+on from MERGED. `trainers.py momentum TRAINER FILE MERGED PLAN` checks that the optimizer's momentum was merged by PLAN.
 """
 
 import json
@@ -68,6 +68,28 @@ def half(folder):
     net.stem.double()
     torch.save({"model": net.state_dict()}, folder / "half.pt")
     return folder / "half.pt", net
+
+
+def groups(folder):
+    """As timm has it: what has no weight decay first, in channels_last, by SGD."""
+    net = network().to(memory_format=torch.channels_last)
+    small = [value for value in net.parameters() if value.ndim < 2]
+    large = [value for value in net.parameters() if value.ndim >= 2]
+    optimizer = torch.optim.SGD([{"params": small, "weight_decay": 0.0}, {"params": large}], 1e-2, momentum=0.9)
+    net(torch.randn(4, 3, 16, 16)).square().mean().backward()
+    optimizer.step()
+    torch.save({"epoch": 1, "state_dict": net.state_dict(), "optimizer": optimizer.state_dict()}, folder / "last.pth.tar")
+    return folder / "last.pth.tar", net
+
+
+def named(folder):
+    """The parameters in another order than that of definition, and named."""
+    net = network()
+    optimizer = torch.optim.AdamW(reversed(list(net.named_parameters())), 1e-3)
+    net(torch.randn(4, 3, 16, 16)).square().mean().backward()
+    optimizer.step()
+    torch.save({"model": net.state_dict(), "optimizer": optimizer.state_dict()}, folder / "named.pt")
+    return folder / "named.pt", net
 
 
 def channels_last(folder):
@@ -190,6 +212,41 @@ def save(trainer, folder):
     print(json.dumps({"file": str(file), "twin": str(twin)}))
 
 
+def optimizer_state(value):
+    if isinstance(value, dict) and {"state", "param_groups"} <= set(value):
+        return value
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next((found for item in inner if (found := optimizer_state(item)) is not None), None)
+
+
+def momentum(trainer, file, merged, plan):
+    """Checks that the momentum of the plan's kernels was blended as they were, and that of all others is as before."""
+    before, after = (torch.load(path, weights_only=False) for path in (file, merged))
+    old, new = optimizer_state(before), optimizer_state(after)
+    names = [name for name, _ in network().named_parameters()]
+    prefix = "net." if trainer == "lightning" else ""
+    if trainer == "groups":
+        shapes = dict(network().named_parameters())
+        names.sort(key=lambda name: shapes[name].ndim >= 2)
+    if trainer == "named":
+        names.reverse()
+    plan = json.loads(Path(plan).read_text())
+    changed = []
+    for layer in plan["layers"]:
+        state = old["state"][names.index(layer["name"].removeprefix(prefix))]
+        key = next(key for key in ("exp_avg", "momentum_buffer") if key in state)
+        kernels, alpha = state[key].clone(), torch.tensor(layer["alpha"], dtype=torch.float32)
+        for merge in layer["merges"]:
+            rest = torch.tensor(1 - layer["alpha"], dtype=torch.float32)
+            kernels[merge["kernel"]] = alpha * state[key][merge["kernel"]] + rest * state[key][merge["partner"]]
+        if layer["merges"]:
+            assert not torch.equal(state[key], kernels)
+            changed.append(layer["name"])
+        state[key] = kernels
+    same(old, new, None)
+    print(json.dumps({"changed": changed}))
+
+
 def state_dict(value, names):
     """The mapping that holds all these names."""
     if not isinstance(value, dict):
@@ -273,4 +330,4 @@ def resume(trainer, file, merged):
 
 
 if __name__ == "__main__":
-    {"save": save, "check": check, "resume": resume}[sys.argv[1]](*sys.argv[2:])
+    {"save": save, "check": check, "momentum": momentum, "resume": resume}[sys.argv[1]](*sys.argv[2:])

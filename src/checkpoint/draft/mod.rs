@@ -14,7 +14,7 @@ use crate::atomic::{Durability, FileDestination};
 use crate::meter::Meter;
 
 use super::folder::FolderDraft;
-use super::{Checkpoint, Destination, Error, Problem, Tensor, Warning};
+use super::{Checkpoint, Destination, Error, Piece, Problem, Tensor, Warning};
 
 use files::{DraftFile, DraftFiles};
 use writer::write_while;
@@ -35,7 +35,11 @@ pub struct Draft<'a> {
     // Closed before their folder is removed: NFS keeps what is still open.
     files: DraftFiles<'a>,
     container: Container<'a>,
+    /// Whether the files hold all that stays as it is in the source.
+    is_filled: bool,
     written: Vec<Written>,
+    /// The checksums that go with it.
+    sealed: Vec<Written>,
 }
 
 /// Where the files go once they are complete.
@@ -68,14 +72,17 @@ impl<'a> Draft<'a> {
             destination,
             files: files.map_err(failed)?,
             container,
+            is_filled: false,
             written: Vec::new(),
+            sealed: Vec::new(),
         })
     }
 
     /// Runs `work` (once), which hands changes of some of the source's tensors to the [`Sink`], while another thread writes them and
-    /// copies the rest of the source; `fill` says what the rest is. `meter` is told of the bytes copied.
+    /// copies the rest of the source; `fill` says what the rest is. `meter` is told of the bytes copied. Called again, for
+    /// changes of other tensors, it copies nothing, as with [`Fill::First`].
     ///
-    /// Before that, each file becomes a clone of the source's that takes no space where the file system can share blocks
+    /// Before the first, each file becomes a clone of the source's that takes no space where the file system can share blocks
     /// (Btrfs, XFS and others), or else space for it is set aside.
     ///
     /// # Errors
@@ -88,6 +95,31 @@ impl<'a> Draft<'a> {
         meter: &dyn Meter,
         work: impl FnOnce(&Sink<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
+        let (fill, copied) = match self.is_filled {
+            true => (Fill::First, Vec::new()),
+            false => self.prepare(fill, tensors, meter)?,
+        };
+        let (result, written) = write_while(&self.files, meter, fill, copied, |sink| {
+            let result = work(sink);
+            if result.is_err() {
+                sink.give_up();
+            }
+            result
+        })?;
+        let result = result?;
+        self.written.extend(written);
+        self.sealed = self.files.seal(&self.written)?;
+        self.is_filled = true;
+        Ok(result)
+    }
+
+    /// Makes the files ready to be written, and says how they are filled and what is copied for it.
+    fn prepare(
+        &mut self,
+        fill: Fill,
+        tensors: &[&Tensor],
+        meter: &dyn Meter,
+    ) -> Result<(Fill, Vec<Piece>), Error> {
         let prepared = self
             .files
             .prepare(tensors, self.container.replaces_source());
@@ -109,18 +141,7 @@ impl<'a> Draft<'a> {
             }
             !is_kept
         });
-        let (result, written) = write_while(&self.files, meter, fill, copied, |sink| {
-            let result = work(sink);
-            if result.is_err() {
-                sink.give_up();
-            }
-            result
-        })?;
-        let result = result?;
-        let sealed = self.files.seal(&written)?;
-        self.written.extend(written);
-        self.written.extend(sealed);
-        Ok(result)
+        Ok((fill, copied))
     }
 
     /// What the system says of its new files once all is written to them. Their sizes and the times of their last change are
@@ -141,6 +162,7 @@ impl<'a> Draft<'a> {
     /// Where it does not read back as written, the source was changed meanwhile, or the disk fails. Whatever stood at
     /// the destination before is then still whole.
     pub fn publish(mut self, durability: Durability) -> Result<Vec<Warning>, Error> {
+        self.written.append(&mut self.sealed);
         self.files.verify(&self.written)?;
         self.source.check_unchanged()?;
         if self.container.replaces_source() {

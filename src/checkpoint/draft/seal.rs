@@ -35,7 +35,7 @@ pub(super) fn new_checksums(
     written.sort_by_key(|written| (written.start, written.length));
     // The same bytes may have been handed in for each of several tensors that share them.
     written.dedup_by_key(|written| (written.start, written.length));
-    let changed = file.entries.iter().filter_map(|entry| {
+    let changed = file.archive.entries.iter().filter_map(|entry| {
         let first = written.partition_point(|written| written.start < entry.data.start);
         let after = written.partition_point(|written| written.start < entry.data.end);
         // An entry without a checksum stays without.

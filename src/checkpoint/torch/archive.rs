@@ -58,7 +58,7 @@ impl Entry {
 
 /// The entries of an archive, in the order of their data.
 #[derive(Debug)]
-pub(super) struct Archive {
+pub(in crate::checkpoint) struct Archive {
     pub entries: Vec<Entry>,
     /// The folder that all entries of a `torch.save` file lie in: that of the first one listed.
     pub folder: String,

@@ -82,6 +82,42 @@ pub enum Problem {
     PickledObject { class: String },
     #[error("holds no state dict `{path}`; name one of {paths} with --state-dict")]
     NoSuchStateDict { path: String, paths: Names },
+    #[error(
+        "holds no optimizer's momentum (exp_avg or momentum_buffer) beside its weights; leave out --momentum merge"
+    )]
+    NoMomentum,
+    #[error(
+        "keeps its optimizer in another file, which is not merged; leave out --momentum merge, which is for files that hold both"
+    )]
+    MomentumElsewhere,
+    #[error(
+        "holds several optimizers ({paths}), whose parameters cannot be told apart; leave out --momentum merge"
+    )]
+    SeveralOptimizers { paths: Names },
+    #[error(
+        "has an optimizer with {groups} groups of parameters, more than the 2000 that are matched; leave out --momentum merge"
+    )]
+    ManyGroups { groups: usize },
+    #[error(
+        "parameter {parameter} of {optimizer} has momentum of shape {shape:?}, and no weight of that shape follows those of the parameters before it; leave out --momentum merge"
+    )]
+    MomentumUnmatched {
+        optimizer: String,
+        parameter: usize,
+        shape: Vec<usize>,
+    },
+    #[error(
+        "parameter {parameter} of {optimizer} may be `{tensor}` or another weight of its shape, so it is unclear whose momentum it has; leave out --momentum merge, or hand named parameters to the optimizer"
+    )]
+    MomentumUnclear {
+        optimizer: String,
+        parameter: usize,
+        tensor: String,
+    },
+    #[error(
+        "{name}, the momentum of `{weight}`, has another shape, holds no plain numbers or shares its bytes with another tensor; leave out --momentum merge"
+    )]
+    MomentumShared { name: String, weight: String },
 }
 
 impl Problem {
@@ -97,6 +133,13 @@ impl Problem {
                 | Self::NoStateDict
                 | Self::PickledObject { .. }
                 | Self::NoSuchStateDict { .. }
+                | Self::NoMomentum
+                | Self::MomentumElsewhere
+                | Self::SeveralOptimizers { .. }
+                | Self::ManyGroups { .. }
+                | Self::MomentumUnmatched { .. }
+                | Self::MomentumUnclear { .. }
+                | Self::MomentumShared { .. }
         )
     }
 

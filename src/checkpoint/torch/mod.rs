@@ -6,6 +6,7 @@
 mod archive;
 mod error;
 mod harmless;
+mod optimizer;
 mod pickle;
 mod state_dict;
 mod tensors;
@@ -15,7 +16,7 @@ use std::ops::Range;
 
 use super::contents::Contents;
 use super::header::MAX_HEADER_BYTES;
-use super::{Names, Notice, Tensor};
+use super::{Momentum, Names, Notice, Tensor};
 use crate::checkpoint;
 
 use archive::Archive;
@@ -31,8 +32,8 @@ pub(super) struct TorchFile {
     /// The pickle and where it lies.
     pub pickle: Vec<u8>,
     pub pickle_at: Range<usize>,
-    /// The storages and all else, in the order of their bytes.
-    pub entries: Vec<Entry>,
+    /// The storages and all else.
+    pub archive: Archive,
     /// The path of the state dict that was read.
     pub state_dict: String,
     /// A tensor of it that could not be read.
@@ -75,7 +76,7 @@ pub(super) fn read(
     let torch_file = TorchFile {
         pickle_at,
         state_dict: chosen.path,
-        entries: archive.entries,
+        archive,
         pickle: bytes,
         unread,
     };
@@ -85,6 +86,17 @@ pub(super) fn read(
         notices,
     };
     Ok((torch_file, contents))
+}
+
+/// The momentum of these tensors of the file's state dict.
+///
+/// # Errors
+///
+/// If there is none, or it cannot be told which belongs to which tensor.
+pub(super) fn momentum(file: &TorchFile, tensors: &[Tensor]) -> Result<Momentum, Problem> {
+    let pickle = Pickle::parse(&file.pickle)?;
+    let all = Tensors::read(&pickle, &file.archive);
+    optimizer::momentum(&pickle, &all, tensors)
 }
 
 /// The bytes of a small entry, which must match their checksum.

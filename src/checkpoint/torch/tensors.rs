@@ -51,6 +51,10 @@ pub(super) struct Stored {
 }
 
 impl Stored {
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
     /// Whether it has the rank of a convolution's weight.
     pub fn is_kernels(&self) -> bool {
         (3..=5).contains(&self.shape.len())

@@ -114,6 +114,20 @@ impl<'a> Pickle<'a> {
         }
     }
 
+    pub fn list(&self, id: Id) -> Option<&[Id]> {
+        match self.value(id) {
+            Value::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The last entry of a mapping under this key.
+    pub fn entry(&self, id: Id, key: &str) -> Option<Id> {
+        let entries = self.entries(id)?.iter().rev();
+        let mut values = entries.filter(|&&(own, _)| self.text(own) == Some(key));
+        values.next().map(|&(_, value)| value)
+    }
+
     /// The function of a call and its arguments.
     pub fn call(&self, id: Id) -> Option<((&'a str, &'a str), &[Id])> {
         match *self.value(id) {

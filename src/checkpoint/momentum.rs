@@ -1,0 +1,43 @@
+//! The momentum of a checkpoint's weights, which the optimizer in the same file keeps.
+
+use std::collections::BTreeMap;
+
+use super::container::Container;
+use super::{Checkpoint, Error, Problem, Tensor, torch};
+
+/// For each weight that has some, the running means of its gradients: tensors of its shape outside of the state dict.
+#[derive(Clone, Debug, Default)]
+pub struct Momentum {
+    /// By the weight's name.
+    tensors: BTreeMap<String, Vec<Tensor>>,
+}
+
+impl Momentum {
+    pub(super) fn add(&mut self, weight: String, momentum: Tensor) {
+        self.tensors.entry(weight).or_default().push(momentum);
+    }
+
+    /// That of the weight of this name.
+    pub fn of(&self, weight: &str) -> &[Tensor] {
+        self.tensors.get(weight).map_or(&[], |tensors| tensors)
+    }
+}
+
+impl Checkpoint {
+    /// The momentum of its weights: `exp_avg` or `momentum_buffer` of the optimizer in the same file of `torch.save`. The
+    /// optimizer's parameters are matched with the weights by name if it keeps names, and otherwise by order and shape.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such optimizer, several, or it cannot be told which momentum belongs to which weight.
+    pub fn momentum(&self) -> Result<Momentum, Error> {
+        let found = match (self.folder(), self.shards()) {
+            (None, [shard]) => match shard.container() {
+                Container::Torch(file) => torch::momentum(file, self.tensors()),
+                Container::Safetensors { .. } => Err(torch::Problem::NoMomentum),
+            },
+            _ => Err(torch::Problem::MomentumElsewhere),
+        };
+        found.map_err(|problem| Problem::from(problem).of(self.path()))
+    }
+}
