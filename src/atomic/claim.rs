@@ -9,6 +9,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -173,6 +174,17 @@ pub(super) fn stem_of<'n>(found: &'n OsStr, name: &OsStr) -> Option<&'n OsStr> {
     let random = random.strip_prefix(prefix(name).as_encoded_bytes())?;
     let is_random = !random.is_empty() && random.iter().all(u8::is_ascii_alphanumeric);
     (is_random && [RUN, DRAFT, ASIDE].iter().any(|known| end == *known)).then_some(stem)
+}
+
+/// The name of the output to which one of a run's names belongs, if it is one.
+pub(super) fn output_of(found: &OsStr) -> Option<&OsStr> {
+    let bytes = found.as_bytes().strip_prefix(b".")?;
+    let marker = b".inmerge-";
+    let at = bytes
+        .windows(marker.len())
+        .rposition(|part| part == marker)?;
+    let name = OsStr::from_bytes(&bytes[..at]);
+    stem_of(found, name).map(|_| name)
 }
 
 /// `.NAME.inmerge-`

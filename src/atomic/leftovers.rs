@@ -12,7 +12,7 @@ use crate::files::{self, Identity};
 
 use super::claim::{self, Claim, RunState, stem_of};
 use super::replaced::Replaced;
-use super::{FolderDestination, Problem, exchange, or_here};
+use super::{FolderDestination, Problem, Warning, exchange, or_here};
 
 /// Removes the leftovers of killed runs beside an output, as far as possible. Returns the folders that such runs replaced,
 /// or were about to replace, and that may hold the only copy of a file.
@@ -22,6 +22,25 @@ pub(super) fn clean(place: &FolderDestination) -> Vec<PathBuf> {
     let stems: BTreeSet<PathBuf> = stems.map(|stem| place.parent().join(stem)).collect();
     let left = stems.iter().filter(|stem| !is_clean(stem, place));
     left.map(|stem| claim::aside(stem)).collect()
+}
+
+/// As [`clean`], for all outputs in a folder. Puts back what a killed run moved away from its place.
+pub(crate) fn clean_all(folder: &Path) -> Vec<Warning> {
+    let found = files::names(folder).unwrap_or_default();
+    let outputs = found.iter().filter_map(|name| claim::output_of(name));
+    let outputs: BTreeSet<PathBuf> = outputs.map(|name| folder.join(name)).collect();
+    let mut warnings = Vec::new();
+    for output in outputs {
+        let Ok(place) = FolderDestination::recovered(&output) else {
+            continue;
+        };
+        let left = clean(&place).into_iter();
+        warnings.extend(left.map(|folder| Warning::LeftByKilledRun {
+            folder,
+            place: output.clone(),
+        }));
+    }
+    warnings
 }
 
 /// Whether nothing is left of the folder that the run with these names replaced, or the run is alive and will remove it.
@@ -157,6 +176,27 @@ mod tests {
         let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn in_a_folder_of_outputs_the_leftovers_of_all_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("a-1")).unwrap();
+        for name in [".a-1.inmerge-abc123.run", ".b.x.inmerge-abc123.run"] {
+            fs::write(path(name), "").unwrap();
+        }
+        fs::create_dir(path(".b.x.inmerge-abc123.tmp")).unwrap();
+        fs::create_dir(path(".c.inmerge-abc123.old")).unwrap();
+        fs::write(path(".c.inmerge-abc123.old/file"), "the only copy").unwrap();
+        fs::write(path(".inmerge-abc.run"), "of nobody").unwrap();
+        let warnings = clean_all(folder.path());
+        assert_eq!(
+            names(folder.path()),
+            [".c.inmerge-abc123.old", ".inmerge-abc.run", "a-1"]
+        );
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].to_string().contains(".c.inmerge-abc123.old"));
     }
 
     #[test]

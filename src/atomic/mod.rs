@@ -28,7 +28,7 @@ pub(crate) use attributes::take_over;
 pub(crate) use folder::{Existing, FolderDestination, or_here, refuse_deleted_here};
 pub(crate) use inventory::{Entry, Inventory};
 pub(crate) use keep::Keeper;
-pub(crate) use leftovers::moved_away;
+pub(crate) use leftovers::{clean_all, moved_away};
 pub(crate) use link::missing_target;
 pub(crate) use replaced::Replaced;
 pub(crate) use temporary_file::{TemporaryFile, remove_abandoned};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::atomic::{Durability, remove_abandoned};
+use crate::atomic::{Durability, clean_all, remove_abandoned};
 use crate::checkpoint::{self, Checkpoint};
 use crate::compute::{self, ComputeOptions};
 use crate::files;
@@ -205,6 +205,9 @@ impl<'a> Watcher<'a> {
         let record = Record::open(&request.out, &description, request.durability)?;
         if record.is_locked() {
             remove_abandoned(&request.out);
+            for warning in clean_all(&request.out) {
+                meter.say(Level::Warning, &warning.to_string());
+            }
         }
         Ok(Self {
             request,

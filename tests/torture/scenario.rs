@@ -145,6 +145,36 @@ pub const ALL: &[Scenario] = &[
         admits: None,
     },
     Scenario {
+        name: "torch-new",
+        make: one_trainers_file,
+        program: None,
+        words: "merge in.ckpt out.ckpt --momentum merge --skip-shallow 0 --tau 0.6 --prob 1 --threads 1 --backend cpu",
+        again: "--force",
+        outputs: &[whole("out.ckpt")],
+        is_in_place: false,
+        admits: None,
+    },
+    Scenario {
+        name: "torch-in-place",
+        make: one_trainers_file,
+        program: None,
+        words: "merge in.ckpt in.ckpt --force --momentum merge --skip-shallow 0 --tau 0.6 --prob 1 --threads 1 --backend cpu",
+        again: "",
+        outputs: &[whole("in.ckpt")],
+        is_in_place: true,
+        admits: None,
+    },
+    Scenario {
+        name: "torch-to-safetensors",
+        make: one_trainers_file,
+        program: None,
+        words: "merge in.ckpt out.safetensors --skip-shallow 0 --tau 0.6 --prob 1 --threads 1 --backend cpu",
+        again: "--force",
+        outputs: &[whole("out.safetensors")],
+        is_in_place: false,
+        admits: None,
+    },
+    Scenario {
         name: "merge-plan-report",
         make: one_file,
         program: None,
@@ -217,6 +247,16 @@ pub const ALL: &[Scenario] = &[
         make: one_watched_folder,
         program: None,
         words: "watch epochs --out merged --once --poll 0.05 --skip-shallow 0 --tau 0.5 --prob 1 --threads 1 --backend cpu",
+        again: "",
+        outputs: &[by_files("merged")],
+        is_in_place: false,
+        admits: None,
+    },
+    Scenario {
+        name: "watch-folder",
+        make: one_watched_run,
+        program: None,
+        words: "watch run --out merged --once --poll 0.05 --skip-shallow 0 --tau 0.5 --prob 1 --threads 1 --backend cpu",
         again: "",
         outputs: &[by_files("merged")],
         is_in_place: false,
@@ -321,11 +361,29 @@ fn one_folder(desk: &Path) {
 
 fn two_folders(desk: &Path) {
     one_folder(desk);
-    // An output of an earlier merge holds no more than the checkpoint and the small files beside it.
+    // An output of an earlier merge holds no more than the files of the checkpoint's folder.
     let out = desk.join("out");
     sharded(&out, 2);
-    fs::remove_file(out.join("optimizer.pt")).expect("it is there");
     fs::remove_dir_all(out.join("runs")).expect("it is there");
+}
+
+/// Weights and the momentum of their optimizer.
+fn one_trainers_file(desk: &Path) {
+    bystanders(desk);
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/torch/adam.ckpt");
+    let bytes = fs::read(fixture).expect("it is there");
+    fs::write(desk.join("in.ckpt"), bytes).expect("a file can be written");
+}
+
+/// A folder as Hugging Face's Trainer leaves it.
+fn one_watched_run(desk: &Path) {
+    bystanders(desk);
+    let folder = desk.join("run/checkpoint-500");
+    fs::create_dir_all(&folder).expect("a folder can be made");
+    save(&folder.join("model.safetensors"), &tensors(1));
+    for name in ["optimizer.pt", "training_args.bin", "trainer_state.json"] {
+        write(&folder.join(name), name);
+    }
 }
 
 /// Has the program prepare something.
