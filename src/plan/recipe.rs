@@ -119,6 +119,11 @@ fn check_source(plan: &Plan, source: &Checkpoint) -> Result<(), Problem> {
 /// What to do with a plan for another checkpoint, which may fit this one with `--prefix`.
 fn remedy(plan: &Plan, source: &Checkpoint) -> String {
     match plan.relation(source) {
+        Some(Relation::Before("")) if source.state_dict().is_some() => {
+            "make a plan for this one, name the state dict that it was made for with --state-dict, or, if this is another one of the same \
+             net (averaged weights, say), apply this one to it with --prefix ''"
+                .to_owned()
+        }
         Some(Relation::Before("")) => {
             "make a plan for this one, or, if it holds other weights of the same net (averaged ones, say), apply this one to them with --prefix ''"
                 .to_owned()

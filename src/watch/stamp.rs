@@ -59,7 +59,7 @@ impl Status {
     ///
     /// # Errors
     ///
-    /// If the path cannot be reached, or the folder not be listed.
+    /// If the path, or a file in the folder, cannot be reached, or the folder cannot be listed.
     pub fn at(path: &Path) -> io::Result<Option<Self>> {
         let Some(status) = files::target(path)? else {
             return Ok(None);
@@ -87,9 +87,7 @@ impl Status {
         }
         let (mut stamps, mut inode) = (Vec::new(), status.ino());
         for name in names {
-            // What cannot be reached is said by those who need it.
-            let file = files::target(&path.join(name)).ok().flatten();
-            if let Some(file) = file.filter(Metadata::is_file) {
+            if let Some(file) = files::target(&path.join(name))?.filter(Metadata::is_file) {
                 stamps.push(Stamp::of(&file));
                 inode = inode.wrapping_add(file.ino());
             }

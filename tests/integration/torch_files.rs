@@ -385,6 +385,18 @@ fn a_state_dict_is_named_by_its_keys() {
         "--state-dict=ema.shadow"
     ];
     refused(&run(line), &["plan.json"]);
+    let average = fixture("torch/average.pth.tar");
+    let plan = desk.at("average.json");
+    let flags = args![
+        "--dry-run",
+        "--plan",
+        &plan,
+        "--state-dict=state_dict_ema",
+        "--skip-shallow=0"
+    ];
+    run([args!["merge", &average], flags].concat()).done();
+    let line = args!["apply", plan, average, desk.at("out.ckpt")];
+    refused(&run(line), &["average.json", "--state-dict", "--prefix"]);
     assert!(!desk.at("out.ckpt").exists());
 }
 

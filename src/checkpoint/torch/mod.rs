@@ -6,6 +6,7 @@
 mod archive;
 mod error;
 mod harmless;
+mod nesting;
 mod optimizer;
 mod pickle;
 mod state_dict;

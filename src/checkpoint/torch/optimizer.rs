@@ -3,9 +3,10 @@
 //! `torch.optim.Optimizer.state_dict()` is `{"state": {0: {"exp_avg": …}, …}, "param_groups": [{"params": [0, 1, …], …}, …]}`: it numbers
 //! the parameters in the order in which they were handed in, and names none unless the optimizer was made of named ones.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 
 use super::Problem;
+use super::nesting::walk;
 use super::pickle::{Id, Pickle};
 use super::tensors::{Described, Tensors};
 use crate::checkpoint::{FloatType, Momentum, Tensor};
@@ -15,12 +16,6 @@ const MOMENTUM: [&str; 2] = ["exp_avg", "momentum_buffer"];
 
 /// How the names of buffers end that are no parameters.
 const BUFFERS: [&str; 3] = ["running_mean", "running_var", "num_batches_tracked"];
-
-/// The mappings and lists that may lie around an optimizer's state.
-const MAX_LEVELS: usize = 8;
-
-/// The longest path of an optimizer, in bytes.
-const MAX_PATH: usize = 256;
 
 /// The most groups of parameters: each is matched with all weights. One for each layer makes some hundreds.
 const MAX_GROUPS: usize = 2000;
@@ -103,31 +98,12 @@ pub(super) fn momentum(
 /// Finds the optimizers, wherever a trainer nests them.
 fn find<'p>(pickle: &Pickle<'p>, all: &Tensors) -> Vec<Optimizer<'p>> {
     let mut found = Vec::new();
-    let mut seen = HashSet::from([pickle.root]);
-    let mut open = VecDeque::from([(String::new(), 0, pickle.root)]);
-    while let Some((path, level, value)) = open.pop_front() {
-        if let Some(optimizer) = read(pickle, all, &path, value) {
-            found.push(optimizer);
-            continue;
-        }
-        let dot = if path.is_empty() { "" } else { "." };
-        let entries = pickle.entries(value).unwrap_or_default();
-        let entries = entries
-            .iter()
-            .filter_map(|&(key, value)| Some((pickle.text(key)?.to_owned(), value)));
-        let items = pickle.list(value).unwrap_or_default();
-        let items = items
-            .iter()
-            .enumerate()
-            .map(|(number, &item)| (number.to_string(), item));
-        for (key, inner) in entries.chain(items) {
-            let is_held = pickle.entries(inner).is_some() || pickle.list(inner).is_some();
-            let is_near = level < MAX_LEVELS && path.len() + key.len() < MAX_PATH;
-            if is_held && is_near && seen.insert(inner) {
-                open.push_back((format!("{path}{dot}{key}"), level + 1, inner));
-            }
-        }
-    }
+    walk(pickle, |path, value| {
+        let optimizer = read(pickle, all, path, value);
+        let is_none = optimizer.is_none();
+        found.extend(optimizer);
+        is_none
+    });
     found
 }
 
