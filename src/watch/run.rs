@@ -328,6 +328,11 @@ impl<'a> Watcher<'a> {
         }
         match self.merge(&checkpoint, name, source, existing) {
             Err(Error::Merge(merge::Error::Checkpoint(error))) if error.problem.is_change() => {
+                let path = file.path.display();
+                let note = format!(
+                    "{path} changed while it was read; it is merged once it is complete again"
+                );
+                self.meter.say(Level::Status, &note);
                 Ok(FileState::Changing)
             }
             merged => merged.map(|()| FileState::Merged),

@@ -11,8 +11,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::common::{self, Run, contents, fixture, places, program, run, skipped};
+use crate::common::{self, Run, contents, fixture, places, program, run, skipped, write_tensors};
 use rustix::process::{Pid, Signal, kill_process};
+use safetensors::Dtype;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -618,6 +619,48 @@ fn once_fails_where_it_cannot_tell_whether_a_checkpoint_is_complete() {
     assert_eq!(watch.terminate().0, Some(0));
     // What is not there is no checkpoint that could have been merged.
     desk.once().done();
+}
+
+/// The pages of a file that are mapped go away where it is truncated: whoever reads them gets a signal that kills.
+#[test]
+fn a_checkpoint_that_is_truncated_while_it_is_merged_ends_no_watch() {
+    let desk = Desk::new();
+    let whole = desk.folder.path().join("whole");
+    let values: Vec<u8> = (0..8_000_000u32).map(|i| (i % 251) as u8).collect();
+    let layer = (
+        "conv.weight".to_owned(),
+        Dtype::F16,
+        vec![500, 2000, 2, 2],
+        values,
+    );
+    write_tensors(&whole, &[layer]);
+    let whole = fs::read(whole).unwrap();
+    let watch = desk.start(&["--poll=0.05", "--skip-shallow=0", "--allow-nonfinite"]);
+    let file = desk.input("large.safetensors");
+    let begun = Instant::now();
+    for attempt in 0.. {
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "never read meanwhile\n{}",
+            desk.log()
+        );
+        fs::write(&file, &whole).unwrap();
+        thread::sleep(Duration::from_millis(100 + attempt * 7 % 150));
+        let open = File::options().write(true).open(&file).unwrap();
+        open.set_len(4096).unwrap();
+        thread::sleep(Duration::from_millis(50));
+        if desk.log().contains("changed while it was read") {
+            break;
+        }
+    }
+    fs::write(&file, &whole).unwrap();
+    let modified = fs::metadata(&file).unwrap().modified().unwrap();
+    let modified = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    desk.wait_for("it is merged", |desk| {
+        let mut done = desk.record("done").into_iter();
+        done.any(|line| line["source"]["modified_ns"] == modified.as_nanos() as i64)
+    });
+    assert_eq!(watch.terminate().0, Some(0), "{}", desk.log());
 }
 
 /// The program as run by a user who may not read everything, whose the desk is then.
