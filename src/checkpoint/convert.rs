@@ -12,7 +12,7 @@ use super::header::LENGTH_BYTES;
 use super::shard::Shard;
 use super::torch::Entry;
 use super::{Arrangement, Checkpoint, Error, Problem, Tensor};
-use crate::atomic::or_here;
+use crate::atomic::{TemporaryFile, or_here};
 
 impl Checkpoint {
     /// This checkpoint in a safetensors file: with the same tensors in the same order, their values in row-major order, and the
@@ -44,8 +44,8 @@ impl Checkpoint {
             (Reverse(tensor.dtype.bitsize()), &tensor.name)
         });
         let (json, tensors) = header(self.tensors(), &stored);
-        let file = tempfile::tempfile_in(or_here(output.parent())).map_err(failed)?;
-        let mut writer = BufWriter::with_capacity(1 << 20, file);
+        let file = TemporaryFile::create(or_here(output.parent())).map_err(failed)?;
+        let mut writer = BufWriter::with_capacity(1 << 20, file.as_file());
         let length = (json.len() as u64).to_le_bytes();
         let begun = writer
             .write_all(&length)
@@ -56,11 +56,13 @@ impl Checkpoint {
             let write = |values: &[u8]| writer.write_all(&tensor.row_major(values));
             self.with_values(tensor, write)?.map_err(failed)?;
         }
-        let file = writer
-            .into_inner()
-            .map_err(|error| failed(error.into_error()))?;
+        writer.flush().map_err(failed)?;
+        drop(writer);
+        let open = file.as_file().try_clone().map_err(failed)?;
+        // Where that fails it keeps its hidden name, by which a later run knows it for a dead one's.
+        let _ = file.remove();
         self.check_unchanged()?;
-        let shard = Shard::unnamed(self.path(), file, json).map_err(failed)?;
+        let shard = Shard::unnamed(self.path(), open, json).map_err(failed)?;
         Ok(self.converted(shard, tensors))
     }
 }
