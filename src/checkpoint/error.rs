@@ -317,17 +317,19 @@ impl Problem {
     pub fn is_lasting(&self) -> bool {
         match self {
             Self::LoneShard { .. } | Self::LoneShardWithoutIndex { .. } => true,
-            Self::SeveralCheckpoints { .. } | Self::WeightsInFolders { .. } => true,
+            Self::SeveralCheckpoints { .. } => true,
             Self::Foreign(_) | Self::NoStateDicts => true,
             Self::Torch(problem) => problem.is_lasting(),
             _ => self.is_no_checkpoint(),
         }
     }
 
-    /// Whether the file or folder is none that somebody would have merged: one without weights, such as an optimizer's state.
+    /// Whether the file or folder is no checkpoint itself: an optimizer's state, say, or a folder of checkpoints.
     pub fn is_no_checkpoint(&self) -> bool {
         match self {
-            Self::FolderWithoutCheckpoint | Self::FolderWithoutWeights { .. } => true,
+            Self::FolderWithoutCheckpoint
+            | Self::FolderWithoutWeights { .. }
+            | Self::WeightsInFolders { .. } => true,
             Self::Torch(problem) => problem.is_no_checkpoint(),
             _ => false,
         }

@@ -218,6 +218,10 @@ impl Index {
         Some((parts.concat(), found))
     }
 
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Whether `path` leads to this file.
     pub(super) fn is_at(&self, path: &Path) -> bool {
         files::leads_to(path, &self.file)

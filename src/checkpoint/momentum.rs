@@ -10,9 +10,23 @@ use super::{Checkpoint, Error, Problem, Tensor, torch};
 pub struct Momentum {
     /// By the weight's name.
     tensors: BTreeMap<String, Vec<Tensor>>,
+    is_by_order: bool,
 }
 
 impl Momentum {
+    pub(super) fn new(is_by_order: bool) -> Self {
+        Self {
+            tensors: BTreeMap::new(),
+            is_by_order,
+        }
+    }
+
+    /// Whether it was matched with weights by the order in which the optimizer was given them, and others of the same shape
+    /// would do as well.
+    pub fn is_by_order(&self) -> bool {
+        self.is_by_order
+    }
+
     pub(super) fn add(&mut self, weight: String, momentum: Tensor) {
         self.tensors.entry(weight).or_default().push(momentum);
     }
@@ -39,5 +53,11 @@ impl Checkpoint {
             _ => Err(torch::Problem::MomentumElsewhere),
         };
         found.map_err(|problem| Problem::from(problem).of(self.path()))
+    }
+
+    /// The error for momentum that holds a NaN or an infinity.
+    pub(crate) fn momentum_not_finite(&self, momentum: &Tensor) -> Error {
+        let name = momentum.name.clone();
+        Problem::from(torch::Problem::MomentumNotFinite { name }).of(self.path())
     }
 }

@@ -21,7 +21,8 @@ pub(crate) struct MomentumFlags {
     /// What becomes of the momentum of merged kernels in a PyTorch file with its optimizer: keep or merge
     ///
     /// merge blends each kernel's exp_avg or momentum_buffer with its partner's, by the same alpha; exp_avg_sq and all else stay. The
-    /// optimizer's parameters are matched with the weights by name, or by order and shape; where that is unclear the run fails.
+    /// optimizer's parameters are matched with the weights by name if it was given named ones, and otherwise by shape, in the order of
+    /// model.parameters(); a warning says where another order would fit too, and where that is unclear the run fails.
     #[arg(
         long,
         value_name = "WHAT",

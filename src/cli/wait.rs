@@ -5,7 +5,12 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
-use super::{seconds, time_limit};
+use super::{duration, seconds};
+
+/// Parses a time.
+fn any_time(text: &str) -> Result<Duration, String> {
+    duration(text).ok_or_else(|| "it is not a time such as 90s, 10m or 2h".to_owned())
+}
 
 /// Wait until `watch` has merged a checkpoint, e.g. in a trainer that goes on from it.
 #[derive(Debug, Args)]
@@ -22,8 +27,8 @@ pub(crate) struct Wait {
     /// Without it any checkpoint at OUT will do. A trainer that saves under the same name again and again needs it.
     #[arg(long, value_name = "IN", value_hint = ValueHint::AnyPath)]
     pub source: Option<PathBuf>,
-    /// How long to wait, e.g. 90s, 10m, 2h
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = time_limit)]
+    /// How long to wait, e.g. 90s, 10m, 2h; 0 looks once
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = any_time)]
     pub timeout: Duration,
     /// Time between two polls, e.g. 2, 500ms or 1m; a bare number is of seconds
     #[arg(long, value_name = "TIME", default_value = "1", value_parser = seconds)]

@@ -108,6 +108,7 @@ impl Destinations {
                 .chain([(path, "output")])
                 .collect();
             outputs::refuse_overwriting(plan, &others)?;
+            outputs::refuse_companion(plan, source)?;
             let folder = output.as_ref().and_then(Destination::replaced_folder);
             outputs::refuse_inside(plan, folder, "output")?;
             Ok::<_, Error>(FileDestination::check(plan, force)?)

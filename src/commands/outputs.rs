@@ -6,6 +6,7 @@ use crate::atomic::or_here;
 use crate::checkpoint::{Checkpoint, Destination};
 use crate::error::Error;
 use crate::files;
+use crate::plan::Plan;
 
 /// Checks that a checkpoint may be written to `output`.
 pub(super) fn destination(
@@ -45,6 +46,21 @@ pub(super) fn refuse_overwriting(
                 role,
             });
         }
+    }
+    Ok(())
+}
+
+/// Refuses a file that belongs to a checkpoint's folder, unless it is an earlier plan.
+pub(super) fn refuse_companion(file: &Path, source: &Checkpoint) -> Result<(), Error> {
+    let folder = or_here(file.parent());
+    let is_beside = source
+        .folder()
+        .is_some_and(|own| files::lead_to_same(own.path(), folder));
+    if is_beside && !matches!(files::entry(file), Ok(None)) && !Plan::is_at(file) {
+        return Err(Error::Overwrites {
+            file: file.to_owned(),
+            role: "input",
+        });
     }
     Ok(())
 }

@@ -95,6 +95,7 @@ pub fn apply<'a>(
     let changes = compute
         .pool
         .install(|| apply::apply(source, &recipe, draft.as_mut(), meter))?;
+    let layer_warnings = super::momentum::warning(momentum).into_iter().collect();
     let momentum = momentum.map(|momentum| {
         super::momentum::merge(source, &plan, momentum, draft.as_mut(), &compute, meter)
     });
@@ -106,7 +107,7 @@ pub fn apply<'a>(
         plan,
         changes,
         pairs_above_tau: None,
-        layer_warnings: Vec::new(),
+        layer_warnings,
         warnings,
         compute,
         draft: draft.zip(destination),

@@ -136,7 +136,12 @@ pub fn run<'a>(
         changes,
         max_similarities,
         pairs_above_tau,
-        layer_warnings: layers.warnings.iter().map(ToString::to_string).collect(),
+        layer_warnings: {
+            let warnings = layers.warnings.iter().map(ToString::to_string);
+            warnings
+                .chain(momentum::warning(request.momentum))
+                .collect()
+        },
         warnings,
         compute,
         draft: draft.zip(destination),

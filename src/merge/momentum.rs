@@ -9,6 +9,16 @@ use crate::weight::ConvWeight;
 
 use super::Error;
 
+/// What the user should know of how momentum was matched with weights.
+pub(super) fn warning(momentum: Option<&Momentum>) -> Option<String> {
+    momentum.filter(|momentum| momentum.is_by_order()).map(|_| {
+        "the optimizer does not name its parameters, so its momentum was matched with the weights by order and shape, as \
+         model.parameters() has them; if it was given them in another order, that of other kernels was merged: give it \
+         model.named_parameters()"
+            .to_owned()
+    })
+}
+
 /// Blends the momentum of each merged kernel with that of its partner, as a plan has it for the kernels themselves, and writes
 /// the result to the draft, if there is one. Returns how many tensors of momentum that changes.
 ///
@@ -41,6 +51,7 @@ pub(super) fn merge(
     let recipe = Recipe {
         layers: layers.collect(),
     };
+    compute.pool.install(|| check_finite(source, &recipe))?;
     if draft.is_some() && !recipe.layers.is_empty() {
         let bytes = recipe
             .layers
@@ -55,4 +66,18 @@ pub(super) fn merge(
         compute.pool.install(apply)?;
     }
     Ok(recipe.layers.len())
+}
+
+/// Refuses momentum with a NaN or an infinity, which a merge would carry from one kernel to another.
+fn check_finite(source: &Checkpoint, recipe: &Recipe<'_>) -> Result<(), Error> {
+    for layer in &recipe.layers {
+        let kernels = layer.weight.layout().kernels();
+        let tensor = layer.weight.tensor();
+        let squares = |values: &[u8]| apply::squares(&layer.weight.rows(values), kernels);
+        let squares = source.with_values(tensor, squares)?;
+        if !squares.iter().all(|square| square.is_finite()) {
+            return Err(source.momentum_not_finite(tensor).into());
+        }
+    }
+    Ok(())
 }

@@ -34,8 +34,12 @@ pub enum Error {
         .0.display()
     )]
     Unfinished(PathBuf),
-    #[error("{}: no such file or folder; check the path", .0.display())]
-    NoSource(PathBuf),
+    #[error(
+        "--source {}: has another name than {}; a watch gives the merged checkpoint the name of its source",
+        from.display(),
+        output.display()
+    )]
+    OtherName { from: PathBuf, output: PathBuf },
     #[error(
         "{}: not there after {:.0} s ({missing}); see whether `inmerge-ckpt watch` is running, and what it says of the checkpoint",
         output.display(),
@@ -51,6 +55,12 @@ pub enum Error {
         .0.display()
     )]
     OutputIsInput(PathBuf),
+    #[error(
+        "--out {}: is or lies in {}, a checkpoint of the watched folder; name a folder elsewhere",
+        out.display(),
+        checkpoint.display()
+    )]
+    OutputInCheckpoint { out: PathBuf, checkpoint: PathBuf },
     #[error(
         "--out {}: another watch is at work there; let it do the work, or name another folder",
         .0.display()

@@ -57,6 +57,7 @@ pub(super) fn prepare_folders(request: &WatchRequest) -> Result<(), Error> {
             });
         }
     };
+    refuse_checkpoint(input, out)?;
     let out_status = || {
         let problem = |error: io::Error| match error.kind() {
             io::ErrorKind::NotADirectory => {
@@ -80,6 +81,32 @@ pub(super) fn prepare_folders(request: &WatchRequest) -> Result<(), Error> {
         return Err(Error::OutputIsInput(out.clone()));
     }
     Ok(())
+}
+
+/// Refuses a folder for the outputs that is or lies in a checkpoint of the watched folder.
+fn refuse_checkpoint(input: &Path, out: &Path) -> Result<(), Error> {
+    let in_parent = || {
+        let parent = files::canonical(or_here(out.parent())).ok()?;
+        Some(parent.join(out.file_name()?))
+    };
+    let whole = files::canonical(out).ok().or_else(in_parent);
+    let (Ok(input), Some(whole)) = (files::canonical(input), whole) else {
+        return Ok(());
+    };
+    let first = whole
+        .strip_prefix(&input)
+        .ok()
+        .and_then(|rest| rest.components().next());
+    let Some(first) = first else {
+        return Ok(());
+    };
+    match SourceFolder::find(&input.join(first)) {
+        Ok(Some(folder)) => Err(Error::OutputInCheckpoint {
+            out: out.to_owned(),
+            checkpoint: folder.path().to_owned(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn make_folder(folder: &Path, durability: Durability) -> Result<(), atomic::Problem> {

@@ -93,6 +93,7 @@ impl Record {
             file: path.clone(),
             error,
         };
+        check_regular(&path)?;
         let mut options = File::options();
         let options = options.read(true).write(true).create(true).truncate(false);
         let mut file = options.open(&path).map_err(failed)?;
@@ -229,6 +230,20 @@ impl Record {
                 })
             }
         }
+    }
+}
+
+/// Refuses what is not a regular file, if something is at the path: opening a pipe would wait for another program.
+pub(super) fn check_regular(path: &Path) -> Result<(), Error> {
+    let failed = |error| Error::Record {
+        file: path.to_owned(),
+        error,
+    };
+    match files::target(path).map_err(failed)? {
+        Some(status) if !status.is_file() => {
+            Err(failed(io::Error::other("it is not a regular file")))
+        }
+        _ => Ok(()),
     }
 }
 

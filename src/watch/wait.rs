@@ -1,17 +1,19 @@
 //! Waiting for what a watch merges, for a trainer that goes on from it.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::atomic::or_here;
 use crate::checkpoint::Checkpoint;
-use crate::files::{self, retried};
+use crate::files::retried;
 use crate::json_lines;
 
 use super::folders::output_stamp;
-use super::{Error, RECORD_NAME, Stamp, Status, parse_record};
+use super::record::check_regular;
+use super::{Error, RECORD_NAME, Status, parse_record};
 
 /// What to wait for, and for how long.
 #[derive(Clone, Debug)]
@@ -30,14 +32,21 @@ pub struct WaitRequest {
 ///
 /// # Errors
 ///
-/// If it is not there in time, the source is not there, or the watch's record cannot be read.
+/// If it is not there in time, the source has another name, or the watch's record cannot be read.
 pub fn wait(request: &WaitRequest) -> Result<Duration, Error> {
     let started = Instant::now();
-    let source = request.source.as_deref().map(source_stamp).transpose()?;
+    let output = &request.output;
+    let source = request.source.as_deref();
+    if let Some(source) = source.filter(|source| source.file_name() != output.file_name()) {
+        return Err(Error::OtherName {
+            from: source.to_owned(),
+            output: output.clone(),
+        });
+    }
     loop {
         let missing = match source {
-            Some(source) => is_recorded(&request.output, source)?,
-            None => is_checkpoint_there(&request.output),
+            Some(source) => missing_of_source(output, source)?,
+            None => missing_of_checkpoint(output),
         };
         let waited = started.elapsed();
         let Some(missing) = missing else {
@@ -46,7 +55,7 @@ pub fn wait(request: &WaitRequest) -> Result<Duration, Error> {
         let left = request.timeout.saturating_sub(waited);
         if left.is_zero() {
             return Err(Error::NotThere {
-                output: request.output.clone(),
+                output: output.clone(),
                 waited,
                 missing,
             });
@@ -55,35 +64,36 @@ pub fn wait(request: &WaitRequest) -> Result<Duration, Error> {
     }
 }
 
-fn source_stamp(source: &Path) -> Result<Stamp, Error> {
-    let status = Status::at(source).map_err(|error| Error::Unreachable {
-        file: source.to_owned(),
-        error,
-    })?;
-    let status = status.ok_or_else(|| Error::NoSource(source.to_owned()))?;
-    Ok(status.stamp)
-}
-
 /// What is missing for the output to be a checkpoint; `None` if nothing is.
-fn is_checkpoint_there(output: &Path) -> Option<String> {
+fn missing_of_checkpoint(output: &Path) -> Option<String> {
     let opened = Checkpoint::open(output);
     opened.err().map(|error| error.problem.to_string())
 }
 
-/// What is missing for the output to be that of a source in this state, by the record beside it; `None` if nothing is.
-fn is_recorded(output: &Path, source: Stamp) -> Result<Option<String>, Error> {
-    let folder = or_here(output.parent());
-    let path = folder.join(RECORD_NAME);
-    if files::target(&path).is_ok_and(|there| there.is_none()) {
-        return Ok(Some(format!(
-            "no watch has written to {}",
-            folder.display()
-        )));
-    }
-    let text = retried(|| fs::read(&path)).map_err(|error| Error::Record {
-        file: path.clone(),
+/// What is missing for the output to be that of a source as it is now, by the record beside it; `None` if nothing is.
+fn missing_of_source(output: &Path, source: &Path) -> Result<Option<String>, Error> {
+    let status = Status::at(source).map_err(|error| Error::Unreachable {
+        file: source.to_owned(),
         error,
     })?;
+    let Some(status) = status else {
+        return Ok(Some(format!("there is no {}", source.display())));
+    };
+    let folder = or_here(output.parent());
+    let path = folder.join(RECORD_NAME);
+    check_regular(&path)?;
+    let text = match retried(|| fs::read(&path)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Some(format!(
+                "no watch has written to {}",
+                folder.display()
+            )));
+        }
+        text => text.map_err(|error| Error::Record {
+            file: path.clone(),
+            error,
+        })?,
+    };
     let text = json_lines::complete(&text);
     if text.is_empty() {
         return Ok(Some("the watch has just begun".to_owned()));
@@ -93,8 +103,8 @@ fn is_recorded(output: &Path, source: Stamp) -> Result<Option<String>, Error> {
     let mut done = record.done().filter(|entry| name == entry.name.as_str());
     Ok(match done.next() {
         None => Some("the watch has not merged it".to_owned()),
-        Some(entry) if entry.source != source => {
-            Some("the watch has merged an earlier state of the source only".to_owned())
+        Some(entry) if entry.source != status.stamp => {
+            Some("what the watch has merged is another state of the source".to_owned())
         }
         Some(entry) if output_stamp(output)? != Some(entry.output) => {
             Some("what the watch wrote there was taken away or replaced".to_owned())

@@ -135,7 +135,12 @@ fn a_merge_changes_the_kernels_and_their_checksums_only() {
 fn momentum_is_merged_where_it_is_clear_whose_it_is() {
     let desk = Desk::new();
     let merge = |input: PathBuf, output: &str| {
-        let flags = args!["--momentum=merge", "--tau=0.6", "--no-sync"];
+        let flags = args![
+            "--momentum=merge",
+            "--tau=0.6",
+            "--skip-shallow=0",
+            "--no-sync"
+        ];
         run([args!["merge", input, desk.at(output)], flags].concat())
     };
     let momentum = |name: &str| fixture(&format!("torch/momentum-{name}.pt"));
@@ -165,6 +170,16 @@ fn momentum_is_merged_where_it_is_clear_whose_it_is() {
         &merge(momentum("shared"), "o.pt"),
         &["exp_avg", "shares its bytes"],
     );
+    assert_eq!(fs::read_dir(desk.0.path()).unwrap().count(), 0);
+    // That of another state dict, or of other weights in this one, would fit as well.
+    for (name, words) in [
+        ("of-several", ["state_dict", "average"]),
+        ("sorted", ["m.0.", "another weight"]),
+        ("elsewhere", ["m.0.weight", "another weight"]),
+        ("endless", ["exp_avg", "infinity"]),
+    ] {
+        refused(&merge(momentum(name), "o.pt"), &words);
+    }
     assert_eq!(fs::read_dir(desk.0.path()).unwrap().count(), 0);
     // A watch has it merged in every checkpoint.
     let [input, merged] = ["in", "merged"].map(|name| desk.at(name));
@@ -216,6 +231,15 @@ fn momentum_is_merged_where_it_is_clear_whose_it_is() {
     let layers = json["layers"].as_array().unwrap().iter();
     let merged = layers.filter(|layer| layer["merged"].as_u64() > Some(0));
     assert_eq!(json["momentum"], merged.count());
+    // Order and shape tell no more than that some order would do.
+    let warns = |file: &str| {
+        let line = args!["merge", fixture(file), "--dry-run", "--momentum=merge"];
+        run(line)
+            .done()
+            .stderr
+            .contains("does not name its parameters")
+    };
+    assert!(warns("torch/adam.ckpt") && !warns("torch/named.pth"));
     assert!(run(line).done().json().get("momentum").is_none());
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -144,6 +145,55 @@ fn a_checkpoint_folder_is_merged_with_all_that_belongs_to_it() {
     fs::write(desk.path(out).join("model.safetensors"), "old").unwrap();
     desk.merge("run/checkpoint-500", out, &["--force"]).done();
     is_merged(&desk.path(out));
+}
+
+#[test]
+fn an_output_is_no_less_private_than_its_input() {
+    let desk = Desk::new();
+    desk.save("in");
+    let mode = |path: &str, mode: u32| {
+        fs::set_permissions(desk.path(path), Permissions::from_mode(mode)).unwrap();
+    };
+    mode("in/model.safetensors", 0o600);
+    mode("in/optimizer.pt", 0o640);
+    mode("in", 0o700);
+    desk.merge("in", "out", &[]).done();
+    for (path, expected) in [
+        ("out", 0o700),
+        ("out/model.safetensors", 0o600),
+        ("out/optimizer.pt", 0o640),
+    ] {
+        let status = fs::metadata(desk.path(path)).unwrap();
+        assert_eq!(status.permissions().mode() & 0o777, expected, "{path}");
+    }
+}
+
+/// As in the cache of the Hugging Face Hub.
+#[test]
+fn in_place_weights_that_are_a_link_are_replaced_and_what_it_leads_to_is_not() {
+    let desk = Desk::new();
+    desk.save("in");
+    fs::rename(desk.path("in/model.safetensors"), desk.path("blob")).unwrap();
+    symlink("../blob", desk.path("in/model.safetensors")).unwrap();
+    let run = desk.merge("in", "in", &["--force"]).done();
+    assert!(run.stderr.is_empty(), "{run}");
+    is_merged(&desk.path("in"));
+    assert!(!desk.path("in/model.safetensors").is_symlink());
+    assert!(fs::read(desk.path("blob")).unwrap() == weights());
+    assert_eq!(contents(&desk.path("")).len(), 3);
+}
+
+#[test]
+fn a_plan_goes_over_nothing_that_belongs_to_the_input() {
+    let desk = Desk::new();
+    desk.save("in");
+    let before = contents(&desk.path("in"));
+    for (out, name) in [("in", "optimizer.pt"), ("out", "config.json")] {
+        let plan = desk.path("in").join(name);
+        let flags = ["--force", "--plan", plan.to_str().unwrap()];
+        refused(&desk.merge("in", out, &flags), &[name, "input"]);
+    }
+    assert!(contents(&desk.path("in")) == before);
 }
 
 #[test]
@@ -304,9 +354,9 @@ fn what_the_watch_did_not_write_or_cannot_take_is_kept_and_said() {
     desk.save("run/checkpoint-500/unet");
     fs::write(desk.path("run/fold_0/final.safetensors"), weights()).unwrap();
     fs::write(desk.path("run/model.h5"), "x").unwrap();
-    let run = desk.once();
-    refused(&run, &["unet/", "1 of 1"]);
-    for name in ["fold_0: is a folder", "model.h5: neither"] {
+    // None of these is a checkpoint that is left unmerged.
+    let run = desk.once().done();
+    for name in ["unet/", "fold_0: is a folder", "model.h5: neither"] {
         assert_eq!(run.stderr.matches(name).count(), 1, "{run}");
     }
 }
@@ -357,14 +407,55 @@ fn folders_are_merged_once_each_through_kills() {
     assert_eq!(contents(&desk.path("merged")).len(), names.len() + 1);
 }
 
+#[test]
+fn outputs_go_into_no_checkpoint_of_the_run() {
+    let desk = Desk::new();
+    desk.save("run/checkpoint-500");
+    fs::create_dir(desk.path("run/checkpoint-500/sub")).unwrap();
+    for out in [
+        "run/checkpoint-500",
+        "run/checkpoint-500/sub",
+        "run/checkpoint-500/new",
+    ] {
+        let args = args!["watch", desk.path("run"), "--out", desk.path(out), "--once"];
+        refused(&run(args), &["checkpoint-500", "elsewhere"]);
+    }
+    assert!(!desk.path("run/checkpoint-500/new").exists());
+    fs::create_dir(desk.path("merged")).unwrap();
+    let record = desk.path("merged/.inmerge-watch.jsonl");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&record)
+            .status()
+            .unwrap()
+            .success()
+    );
+    refused(
+        &desk.once(),
+        &[".inmerge-watch.jsonl", "not a regular file"],
+    );
+    let source = format!("--source={}", desk.path("run/checkpoint-500").display());
+    refused(
+        &desk.wait(&["merged/checkpoint-500", &source]),
+        &["not a regular file"],
+    );
+}
+
 // --------------------------------------------------------------------------------------------------------------- wait
 
 #[test]
 fn a_trainer_waits_for_what_a_watch_makes_of_its_checkpoint() {
     let desk = Desk::new();
     let (source, output) = ("run/checkpoint-500", "merged/checkpoint-500");
-    let patience = ["--timeout=1", "--poll=0.1"];
-    let wait = |more: &[&str]| desk.wait(&[&[output], &patience[..], more].concat());
+    let wait = |more: &[&str]| {
+        let is_timed = more.iter().any(|flag| flag.starts_with("--timeout"));
+        let patience: &[&str] = if is_timed {
+            &[]
+        } else {
+            &["--timeout=1", "--poll=0.1"]
+        };
+        desk.wait(&[&[output], patience, more].concat())
+    };
     refused(&wait(&[]), &["not there after 1 s", "watch"]);
     desk.save(source);
     let of_source = desk.path(source);
@@ -378,7 +469,7 @@ fn a_trainer_waits_for_what_a_watch_makes_of_its_checkpoint() {
     // The trainer saves under the same name again: what is there is of an earlier state.
     fs::write(desk.path(source).join("optimizer.pt"), "a newer one").unwrap();
     wait(&[]).done();
-    refused(&wait(&[&of_source]), &["earlier state"]);
+    refused(&wait(&[&of_source]), &["another state of the source"]);
     let waiting = thread::scope(|scope| {
         let waiting =
             scope.spawn(|| desk.wait(&[output, "--timeout=60", "--poll=0.1", &of_source]));
@@ -390,7 +481,11 @@ fn a_trainer_waits_for_what_a_watch_makes_of_its_checkpoint() {
     refused(&wait(&[&of_source]), &["taken away"]);
     refused(
         &wait(&["--source=/nowhere/epoch3.ckpt"]),
-        &["/nowhere/epoch3.ckpt: no such file"],
+        &["/nowhere/epoch3.ckpt", "another name"],
+    );
+    refused(
+        &wait(&["--source=/nowhere/checkpoint-500", "--timeout=0"]),
+        &["there is no /nowhere/checkpoint-500"],
     );
     assert_eq!(wait(&["--timeout=soon"]).code, Some(2));
 }

@@ -65,7 +65,7 @@ impl<'a> Draft<'a> {
         };
         let files = DraftFiles::create(source, destination, |shard| match &container {
             Container::File(destination) => destination.temporary_file(),
-            Container::Folder(folder) => folder.create_file(shard.name()),
+            Container::Folder(folder) => folder.create_file(shard.name(), shard.file()),
         });
         Ok(Self {
             source,

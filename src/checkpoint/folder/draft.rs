@@ -1,8 +1,9 @@
 //! A folder in the making, complete before it appears.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::atomic::{
@@ -35,14 +36,15 @@ impl<'a> FolderDraft<'a> {
         })
     }
 
-    /// A new file of this name, with the mode of the file of the same name in the replaced folder.
-    pub fn create_file(&self, name: &OsStr) -> io::Result<TemporaryFile> {
+    /// A new file of this name, with the mode of the file of the same name in the replaced folder, or else of the source's.
+    pub fn create_file(&self, name: &OsStr, source: &File) -> io::Result<TemporaryFile> {
         let file = TemporaryFile::create_at(&self.folder.path().join(name))?;
-        if let Some(replaced) = files::target(&self.destination.folder().join(name))?
-            && replaced.is_file()
-        {
-            file.as_file().set_permissions(replaced.permissions())?;
-        }
+        let replaced = files::target(&self.destination.folder().join(name))?;
+        let model = match replaced.filter(Metadata::is_file) {
+            Some(replaced) => replaced,
+            None => files::status(source)?,
+        };
+        file.as_file().set_permissions(model.permissions())?;
         Ok(file)
     }
 
@@ -78,8 +80,14 @@ impl<'a> FolderDraft<'a> {
         durability.sync(file.as_file())?;
         file.keep().map_err(Problem::writing)?;
         if self.replaces_source() {
-            let replaced = Entry::ReplacedVersion(source);
-            self.inventory.add(name.into(), replaced);
+            // Of a link to the source's file, the link is what is replaced.
+            let there = files::entry(&self.destination.folder().join(name));
+            let link = there
+                .map_err(Problem::writing)?
+                .filter(Metadata::is_symlink);
+            let replaced = link.as_ref().map_or(source, Version::of);
+            self.inventory
+                .add(name.into(), Entry::ReplacedVersion(replaced));
         }
         Ok(())
     }
@@ -130,7 +138,13 @@ impl<'a> FolderDraft<'a> {
         }
         let left = self.folder.warnings(&self.destination.place);
         warnings.extend(left.into_iter().map(Warning::from));
-        if !matches!(self.destination.old, Old::Nothing { .. }) {
+        if matches!(self.destination.old, Old::Nothing { .. }) {
+            // As private as the source, and writable for its owner: a folder from a cache may not be.
+            let status = retried(|| fs::metadata(source.path())).map_err(Problem::reading)?;
+            let mode = Permissions::from_mode(status.permissions().mode() | 0o700);
+            let set = self.folder.as_file().set_permissions(mode);
+            set.map_err(Problem::writing)?;
+        } else {
             let old = retried(|| fs::metadata(self.destination.folder()));
             take_over(self.folder.as_file(), &old.map_err(Problem::writing)?)
                 .map_err(Problem::writing)?;
@@ -154,7 +168,8 @@ impl<'a> FolderDraft<'a> {
         let json = corrected
             .as_ref()
             .map_or(index.json(), |(_, (json, _))| json);
-        let file = self.create_file(index.name()).map_err(Problem::writing)?;
+        let file = self.create_file(index.name(), index.file());
+        let file = file.map_err(Problem::writing)?;
         file.as_file().write_all(json).map_err(Problem::writing)?;
         let replaced = index.version().map_err(Problem::Unreadable)?;
         self.add(index.name(), file, replaced, durability)?;

@@ -83,7 +83,7 @@ pub enum Problem {
     #[error("holds no state dict `{path}`; name one of {paths} with --state-dict")]
     NoSuchStateDict { path: String, paths: Names },
     #[error(
-        "holds no optimizer's momentum (exp_avg or momentum_buffer) beside its weights; leave out --momentum merge"
+        "holds no optimizer's momentum (exp_avg or momentum_buffer) beside its weights, or a .safetensors output would not; leave out --momentum merge"
     )]
     NoMomentum,
     #[error(
@@ -94,6 +94,18 @@ pub enum Problem {
         "holds several optimizers ({paths}), whose parameters cannot be told apart; leave out --momentum merge"
     )]
     SeveralOptimizers { paths: Names },
+    #[error(
+        "{optimizer} may be the optimizer of `{path}` or of `{other}`, which has weights of the same shapes; leave out --momentum merge"
+    )]
+    MomentumOfSeveral {
+        optimizer: String,
+        path: String,
+        other: String,
+    },
+    #[error(
+        "{name} holds a NaN or an infinity, which would spread to the kernels merged with it; leave out --momentum merge"
+    )]
+    MomentumNotFinite { name: String },
     #[error(
         "has an optimizer with {groups} groups of parameters, more than the 2000 that are matched; leave out --momentum merge"
     )]
@@ -137,6 +149,8 @@ impl Problem {
                 | Self::MomentumElsewhere
                 | Self::SeveralOptimizers { .. }
                 | Self::ManyGroups { .. }
+                | Self::MomentumOfSeveral { .. }
+                | Self::MomentumNotFinite { .. }
                 | Self::MomentumUnmatched { .. }
                 | Self::MomentumUnclear { .. }
                 | Self::MomentumShared { .. }

@@ -97,7 +97,7 @@ pub(super) fn read(
 pub(super) fn momentum(file: &TorchFile, tensors: &[Tensor]) -> Result<Momentum, Problem> {
     let pickle = Pickle::parse(&file.pickle)?;
     let all = Tensors::read(&pickle, &file.archive);
-    optimizer::momentum(&pickle, &all, tensors)
+    optimizer::momentum(&pickle, &all, &file.state_dict, tensors)
 }
 
 /// The bytes of a small entry, which must match their checksum.

@@ -5,10 +5,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Problem;
 use super::nesting::walk;
 use super::pickle::{Id, Pickle};
 use super::tensors::{Described, Tensors};
+use super::{Problem, state_dict};
 use crate::checkpoint::{FloatType, Momentum, Tensor};
 
 /// The keys under which optimizers keep a running mean of a parameter's gradients: Adam and its kin, SGD and RMSprop.
@@ -41,10 +41,12 @@ struct Group<'p> {
 ///
 /// # Errors
 ///
-/// If the file does not hold exactly one optimizer with momentum, or it cannot be told what belongs to which tensor.
+/// If the file does not hold exactly one optimizer with momentum, that may be of another state dict than the one at this path, or it
+/// cannot be told what belongs to which tensor.
 pub(super) fn momentum(
     pickle: &Pickle<'_>,
     all: &Tensors,
+    path: &str,
     tensors: &[Tensor],
 ) -> Result<Momentum, Problem> {
     let mut found = find(pickle, all);
@@ -58,8 +60,21 @@ pub(super) fn momentum(
             return Err(Problem::SeveralOptimizers { paths });
         }
     };
-    let matched = Matcher::new(pickle, all, tensors, optimizer).run()?;
-    let named = matched.iter().flat_map(|&(parameter, tensor)| {
+    let Matched { pairs, is_by_order } = Matcher::new(pickle, all, tensors, optimizer).run()?;
+    let others = state_dict::find(pickle, all).into_iter();
+    let mut fitting = others.filter(|other| {
+        let tensors = all.unshared(pickle, &other.tensors);
+        let matched = Matcher::new(pickle, all, &tensors, optimizer).run();
+        other.path != path && matched.is_ok_and(|matched| !matched.pairs.is_empty())
+    });
+    if let Some(other) = fitting.next() {
+        return Err(Problem::MomentumOfSeveral {
+            optimizer: optimizer.path.clone(),
+            path: path.to_owned(),
+            other: other.path,
+        });
+    }
+    let named = pairs.iter().flat_map(|&(parameter, tensor)| {
         let own = optimizer.momentum[&parameter].iter();
         own.map(move |&(key, id)| {
             let name = format!("{}.state.{parameter}.{key}", optimizer.path);
@@ -75,7 +90,7 @@ pub(super) fn momentum(
     let mut stored: HashMap<String, Tensor> = stored.collect();
     let shared: HashSet<String> = shared.into_iter().collect();
     let mut taken: HashSet<usize> = HashSet::new();
-    let mut momentum = Momentum::default();
+    let mut momentum = Momentum::new(is_by_order);
     for (name, _, tensor) in named {
         let weight = &tensors[tensor];
         let own = stored.remove(&name).filter(|own| {
@@ -142,6 +157,14 @@ fn read<'p>(pickle: &Pickle<'p>, all: &Tensors, path: &str, value: Id) -> Option
     })
 }
 
+/// Which of an optimizer's parameters is which tensor.
+struct Matched {
+    /// Of convolutions by their shape.
+    pairs: Vec<(usize, usize)>,
+    /// Whether some could be others if the parameters were not handed in in the order of definition.
+    is_by_order: bool,
+}
+
 /// Matches an optimizer's parameters with the tensors of a state dict.
 struct Matcher<'m, 'p> {
     tensors: &'m [Tensor],
@@ -182,41 +205,58 @@ impl<'m, 'p> Matcher<'m, 'p> {
     }
 
     /// The parameters that have momentum and are convolutions by their shape, each with its tensor.
-    fn run(&self) -> Result<Vec<(usize, usize)>, Problem> {
+    fn run(&self) -> Result<Matched, Problem> {
         let groups = self.optimizer.groups.len();
         if groups > MAX_GROUPS {
             return Err(Problem::ManyGroups { groups });
         }
-        let mut matched = Vec::new();
+        let (mut named, mut ordered) = (Vec::new(), Vec::new());
         for group in &self.optimizer.groups {
             match self.by_name(group) {
-                Some(named) => matched.extend(named),
-                None => matched.extend(self.by_order(group)?),
+                Some(pairs) => named.extend(pairs),
+                None => ordered.extend(self.by_order(group)?),
             }
         }
-        matched.retain(|&(parameter, _)| self.is_convolution(parameter));
+        self.check_modules(&ordered)?;
+        let is_convolution = |&(parameter, _): &(usize, usize)| self.is_convolution(parameter);
+        ordered.retain(is_convolution);
+        named.retain(is_convolution);
+        let mut shapes = HashSet::new();
+        let mut ordered_shapes = ordered
+            .iter()
+            .map(|&(_, tensor)| &self.tensors[tensor].shape);
+        let is_by_order = !ordered_shapes.all(|shape| shapes.insert(shape));
+        let pairs = [named, ordered].concat();
         let mut tensors = HashSet::new();
-        match matched.iter().find(|&&(_, tensor)| !tensors.insert(tensor)) {
+        match pairs.iter().find(|&&(_, tensor)| !tensors.insert(tensor)) {
             Some(&(parameter, tensor)) => Err(self.several(parameter, tensor)),
-            None => Ok(matched),
+            None => Ok(Matched { pairs, is_by_order }),
         }
     }
 
-    /// The tensors of the same names, if the group has names and these are all there in the right shape.
+    /// The tensors of the same names, if the group has names and each is that of one tensor of the right shape. The optimizer may
+    /// be of a part of the net, whose names are the ends of those in the state dict: of several such ends none is taken.
     fn by_name(&self, group: &Group<'_>) -> Option<Vec<(usize, usize)>> {
         let names = group.names.as_ref()?;
-        let named = self
-            .candidates
-            .iter()
-            .map(|&index| (&*self.tensors[index].name, index));
-        let named: HashMap<&str, usize> = named.collect();
+        let mut ends: HashMap<&str, Vec<usize>> = HashMap::new();
+        for &index in &self.candidates {
+            let name = &*self.tensors[index].name;
+            let parts = name.match_indices('.').map(|(at, _)| &name[at + 1..]);
+            for end in parts.chain([name]) {
+                ends.entry(end).or_default().push(index);
+            }
+        }
         let pairs = group
             .parameters
             .iter()
             .zip(names)
             .map(|(&parameter, name)| {
-                let &tensor = named.get(name)?;
-                self.fits(parameter, tensor).then_some((parameter, tensor))
+                let mut fitting = ends
+                    .get(name)?
+                    .iter()
+                    .filter(|&&tensor| self.fits(parameter, tensor));
+                let &tensor = fitting.next()?;
+                fitting.next().is_none().then_some((parameter, tensor))
             });
         let pairs: Vec<(usize, usize)> = pairs.collect::<Option<_>>()?;
         (pairs.len() == group.parameters.len()).then_some(pairs)
@@ -238,6 +278,35 @@ impl<'m, 'p> Matcher<'m, 'p> {
                 Ok((parameter, first))
             });
         pairs.collect()
+    }
+
+    /// Checks that of each module that holds a convolution all parameters were matched, or none: if the parameters are sorted in
+    /// another way, with a bias before its weight, say, they fit by shape one module further.
+    fn check_modules(&self, pairs: &[(usize, usize)]) -> Result<(), Problem> {
+        let by_tensor: HashMap<usize, usize> = pairs
+            .iter()
+            .map(|&(parameter, tensor)| (tensor, parameter))
+            .collect();
+        let module = |&index: &usize| {
+            self.tensors[index]
+                .name
+                .rsplit_once('.')
+                .map(|(module, _)| module)
+        };
+        for own in self.candidates.chunk_by(|a, b| module(a) == module(b)) {
+            let is_convolution = |&index: &usize| self.tensors[index].shape.len() >= 3;
+            let matched = own
+                .iter()
+                .find_map(|index| Some((by_tensor.get(index)?, *index)));
+            let is_part = own.iter().any(|index| !by_tensor.contains_key(index));
+            if let Some((&parameter, tensor)) = matched
+                && is_part
+                && own.iter().any(is_convolution)
+            {
+                return Err(self.several(parameter, tensor));
+            }
+        }
+        Ok(())
     }
 
     fn in_order<'i>(

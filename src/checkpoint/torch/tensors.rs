@@ -55,6 +55,18 @@ impl Stored {
         &self.shape
     }
 
+    /// The tensor under a name.
+    fn under(&self, name: &str) -> Tensor {
+        Tensor {
+            name: name.to_owned(),
+            dtype: self.dtype,
+            shape: self.shape.clone(),
+            shard: 0,
+            bytes: self.bytes.clone(),
+            arrangement: self.arrangement.clone(),
+        }
+    }
+
     /// Whether it has the rank of a convolution's weight.
     pub fn is_kernels(&self) -> bool {
         (3..=5).contains(&self.shape.len())
@@ -134,6 +146,17 @@ impl Tensors {
         }
     }
 
+    /// Tensors under their names, without a look at what else shares their bytes.
+    pub fn unshared(&self, pickle: &Pickle<'_>, named: &[(&str, Id)]) -> Vec<Tensor> {
+        let stored = named
+            .iter()
+            .filter_map(|&(name, id)| match self.get(pickle, id) {
+                Some(Described::Stored(stored)) => Some(stored.under(name)),
+                _ => None,
+            });
+        stored.collect()
+    }
+
     /// Gives tensors their names. Those that share some but not all of their bytes with another tensor of the file become
     /// views: changing one would change a part of the other. Tensors of the same bytes are copies of each other. Also returns
     /// the names of those that share all their bytes with a tensor that is none of these.
@@ -172,17 +195,11 @@ impl Tensors {
             if !is_part && !stored.bytes.is_empty() && is_elsewhere {
                 shared.push(name.to_owned());
             }
-            tensors.push(Tensor {
-                name: name.to_owned(),
-                dtype: stored.dtype,
-                shape: stored.shape.clone(),
-                shard: 0,
-                bytes: stored.bytes.clone(),
-                arrangement: match is_part {
-                    true => Arrangement::View,
-                    false => stored.arrangement.clone(),
-                },
-            });
+            let mut tensor = stored.under(name);
+            if is_part {
+                tensor.arrangement = Arrangement::View;
+            }
+            tensors.push(tensor);
         }
         (tensors, shared)
     }
