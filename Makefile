@@ -10,7 +10,7 @@ SAMPLE := --include 'layer4.*'
 # Runs of each target of fuzz/.
 RUNS ?= 1000000
 
-.PHONY: all demo test bench fuzz torture gpu-bundle gpu-check slurm-check bless sample kernels install openblas cxx
+.PHONY: all demo test bench fuzz torture wheel wheel-check gpu-bundle gpu-check slurm-check bless sample kernels install openblas cxx
 
 all: openblas
 	$(CARGO) build --release
@@ -57,6 +57,15 @@ slurm-check: all
 # last, and looks whether anything is lost (tests/torture). A part of it: make torture INMERGE_TORTURE=sharded-in-place/nfs/kill
 torture: openblas
 	INMERGE_TORTURE="$(INMERGE_TORTURE)" $(CARGO) test --release --test torture -- --ignored --nocapture everything
+
+# A wheel for pip that runs on any Linux with glibc 2.17 (x86-64), with OpenBLAS in it, and the same program as a tarball: into
+# target/wheels (needs python3; zig and maturin are fetched from PyPI, a static OpenBLAS from Debian).
+wheel:
+	CARGO="$(CARGO)" python/build.sh
+
+# Installs the wheel into a fresh environment, and tests the package and the program there.
+wheel-check: wheel cxx
+	CARGO="$(CARGO)" python/check.sh
 
 # Makes the fixtures and the expected results anew, by the independent numpy computation (needs python3 and numpy).
 bless:

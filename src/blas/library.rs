@@ -126,6 +126,11 @@ fn find() -> Result<Functions, Error> {
     });
     let names = NAMES.iter().map(OsString::from).chain(of_conda);
     let mut faults = Vec::new();
+    #[cfg(feature = "bundled-openblas")]
+    match open_bundled() {
+        Ok(functions) => return Ok(functions),
+        Err(fault) => faults.push(fault),
+    }
     for name in names {
         match open(&name) {
             Ok(functions) => return Ok(functions),
@@ -144,6 +149,14 @@ fn find() -> Result<Functions, Error> {
         faults.push(format!("there is no {}", NAMES.join(", no ")));
     }
     Err(Error::Unloadable(faults.join("; ")))
+}
+
+/// That which is a part of the program. The file it is loaded from is closed again.
+#[cfg(feature = "bundled-openblas")]
+fn open_bundled() -> Result<Functions, String> {
+    let file = super::bundled::file().map_err(|error| format!("its own OpenBLAS: {error}"))?;
+    let path = super::bundled::path(&file);
+    open(&path.into()).map_err(|error| format!("its own OpenBLAS: {error}"))
 }
 
 /// Whether memory cannot be the reason why the library was not loaded.

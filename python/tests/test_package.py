@@ -1,0 +1,69 @@
+"""The package against the program that it brings: `python -m unittest` where the wheel is installed, with FIXTURES naming the project's."""
+
+import inspect as reflection
+import os
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+import inmerge_ckpt
+from inmerge_ckpt import InmergeError, NothingMerged, UsageError, analyze, apply, diff, inspect, merge, program, wait
+
+FIXTURES = Path(os.environ["FIXTURES"])
+DEMO = FIXTURES / "checkpoints/demo.safetensors"
+
+
+class Package(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+
+    def path(self, name):
+        return Path(self.folder.name) / name
+
+    def test_a_merge_is_that_of_the_program(self):
+        plan = self.path("plan.json")
+        report = merge(DEMO, self.path("out.safetensors"), tau=0.9, plan=plan)
+        expected = (FIXTURES / "golden/demo.safetensors").read_bytes()
+        self.assertEqual(self.path("out.safetensors").read_bytes(), expected)
+        self.assertEqual(report.output, str(self.path("out.safetensors")))
+        self.assertEqual(report.totals.merged, sum(layer.merged for layer in report.layers))
+        self.assertGreater(report.totals.merged, 0)
+        apply(plan, DEMO, self.path("again.safetensors"))
+        self.assertEqual(self.path("again.safetensors").read_bytes(), expected)
+        changed = {tensor.name for tensor in diff(DEMO, self.path("again.safetensors")).tensors if tensor.status == "changed"}
+        self.assertEqual(changed, {layer.name for layer in report.layers if layer.merged})
+
+    def test_layers_and_reports_are_read(self):
+        inspection = inspect(DEMO, exclude=["layer4*"])
+        self.assertIn("excluded", {layer.reason for layer in inspection.layers})
+        numbers = analyze(DEMO, self.path("report"), no_spectrum=True)
+        convolutions = [layer for layer in inspection.layers if layer.kind != "linear"]
+        self.assertEqual(len(numbers["layers"]), len(convolutions))
+        self.assertTrue((self.path("report") / "index.html").is_file())
+
+    def test_errors_are_the_program_s_sentences(self):
+        with self.assertRaisesRegex(InmergeError, "^.*nowhere.safetensors: no such file; check the path$"):
+            merge("nowhere.safetensors", self.path("out.safetensors"))
+        with self.assertRaisesRegex(UsageError, "--tau"):
+            merge(DEMO, self.path("out.safetensors"), tau=2)
+        with self.assertRaises(NothingMerged):
+            merge(DEMO, self.path("out.safetensors"), tau=1, require_merges=True)
+        with self.assertRaisesRegex(InmergeError, "not there after 0 s"):
+            wait(self.path("out.safetensors"), timeout=0)
+        self.assertEqual(list(Path(self.folder.name).iterdir()), [])
+
+    def test_arguments_are_those_of_the_flags(self):
+        for command in (merge, apply, inspect, diff, analyze, wait):
+            shown = subprocess.run([program(), command.__name__, "--help"], capture_output=True, text=True, check=True).stdout
+            for name, parameter in reflection.signature(command).parameters.items():
+                if parameter.kind is parameter.KEYWORD_ONLY:
+                    self.assertIn("--" + name.replace("_", "-"), shown, command.__name__)
+
+    def test_what_is_exported_is_there(self):
+        self.assertTrue(all(hasattr(inmerge_ckpt, name) for name in inmerge_ckpt.__all__))
+
+
+if __name__ == "__main__":
+    unittest.main()
