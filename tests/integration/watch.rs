@@ -621,6 +621,24 @@ fn once_fails_where_it_cannot_tell_whether_a_checkpoint_is_complete() {
     desk.once().done();
 }
 
+/// OpenBLAS would start one for every processor, and have them spin between merges.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_watch_that_waits_has_no_thread_of_the_blas() {
+    let desk = Desk::new();
+    fs::write(desk.input("a.safetensors"), checkpoint(1)).unwrap();
+    let watch = desk.start(&[]);
+    desk.wait_for("a is merged", |desk| desk.record("done").len() == 1);
+    let threads = format!("/proc/{}/task", watch.0.id());
+    let begun = Instant::now();
+    // Its own: the one that watches, and the one that waits for signals. Those that merge end a moment later.
+    while fs::read_dir(&threads).unwrap().count() > 2 {
+        assert!(begun.elapsed() < PATIENCE, "threads are left");
+        thread::sleep(Duration::from_millis(20));
+    }
+    watch.terminate();
+}
+
 /// The pages of a file that are mapped go away where it is truncated: whoever reads them gets a signal that kills.
 #[test]
 fn a_checkpoint_that_is_truncated_while_it_is_merged_ends_no_watch() {
