@@ -684,6 +684,30 @@ fn completions_know_the_commands() {
 }
 
 #[test]
+fn bash_completes_behind_a_command() {
+    let desk = TempDir::new().unwrap();
+    let script = desk.path().join("completions");
+    fs::write(&script, run(args!["completions", "bash"]).done().stdout).unwrap();
+    let complete = |line: &str| {
+        let words = r#"
+            source "$1"; shift
+            COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+            function=$(complete -p inmerge-ckpt | sed 's/.*-F \([^ ]*\).*/\1/')
+            "$function" inmerge-ckpt "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+            printf '%s\n' "${COMPREPLY[@]}""#;
+        let mut command = Command::new("bash");
+        let command = command.args(["--norc", "-c", words, "bash"]).arg(&script);
+        let output = command.args(line.split(' ')).output().unwrap();
+        let replies = String::from_utf8(output.stdout).unwrap();
+        replies.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(complete("inmerge-ckpt me"), ["merge"]);
+    assert_eq!(complete("inmerge-ckpt merge --pr"), ["--prob"]);
+    assert_eq!(complete("inmerge-ckpt sensitivity r"), ["run"]);
+    assert_eq!(complete("inmerge-ckpt sensitivity run --sh"), ["--shard"]);
+}
+
+#[test]
 fn help_shows_the_defaults() {
     let help = run(args!["merge", "--help"]).done().stdout;
     for default in [
