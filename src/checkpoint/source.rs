@@ -55,17 +55,19 @@ impl Checkpoint {
 
     fn try_open(path: &Path, state_dict: Option<&str>) -> Result<Self, Error> {
         let folder = SourceFolder::find(path)?;
-        let single = |path: &Path| Shard::open(path, state_dict).map(|shard| vec![shard]);
-        let opened = match folder.as_ref().map(|folder| (folder, folder.index())) {
-            Some((_, Some(_))) if state_dict.is_some() => {
-                return Err(Problem::NoStateDicts.of(path));
-            }
-            Some((_, Some(index))) => sharded::open(index)?,
-            Some((folder, None)) => single(&folder.path().join(folder.weights()[0]))?,
+        let opened = match &folder {
+            Some(folder) => match folder.index() {
+                Some(_) if state_dict.is_some() => return Err(Problem::NoStateDicts.of(path)),
+                Some(index) => sharded::open(index)?,
+                None => folder
+                    .weights()
+                    .map(|file| Shard::open(&file, state_dict))
+                    .collect::<Result<_, _>>()?,
+            },
             None => {
-                let opened = single(path)?;
+                let opened = Shard::open(path, state_dict)?;
                 lone_shard::refuse(path)?;
-                opened
+                vec![opened]
             }
         };
         let mut checkpoint = Self {

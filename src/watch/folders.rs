@@ -6,8 +6,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::atomic::{self, Durability, or_here};
+use crate::checkpoint::Problem::{TooManyOpen, Unreadable};
 use crate::checkpoint::SourceFolder;
 use crate::files;
+use crate::merge;
 
 use super::{Error, Stamp, WatchRequest};
 
@@ -25,15 +27,17 @@ pub(super) fn output_stamp(output: &Path) -> Result<Option<Stamp>, Error> {
     match files::entry(output).map_err(unreachable)? {
         Some(status) if status.is_file() => Ok(Some(Stamp::of(&status))),
         Some(status) if status.is_dir() => {
-            let folder = SourceFolder::find(output)
-                .ok()
-                .flatten()
-                .ok_or_else(foreign)?;
-            let weights = folder.weights().into_iter().map(|name| {
-                let status = files::target(&output.join(name)).map_err(unreachable)?;
+            let folder = SourceFolder::find(output).map_err(|error| match *error.problem {
+                // These do not tell what is there.
+                Unreadable(_) | TooManyOpen => merge::Error::from(error).into(),
+                _ => foreign(),
+            })?;
+            let folder = folder.ok_or_else(foreign)?;
+            let weights = folder.weights().map(|file| {
+                let status = files::target(&file).map_err(unreachable)?;
                 status.as_ref().map(Stamp::of).ok_or_else(foreign)
             });
-            let weights: Vec<Stamp> = weights.collect::<Result<_, _>>()?;
+            let weights: Vec<Stamp> = weights.collect::<Result<_, Error>>()?;
             Ok(Some(Stamp::together(weights)))
         }
         Some(_) => Err(foreign()),

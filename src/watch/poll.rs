@@ -82,8 +82,9 @@ fn status(path: &Path) -> Result<Option<Status>, Error> {
     })
 }
 
+/// Whether this may be a link to a folder: one that cannot be followed may be.
 fn is_link_to_folder(file_type: FileType, path: &Path) -> bool {
-    file_type.is_symlink() && files::is_folder(path).unwrap_or(false)
+    file_type.is_symlink() && files::is_folder(path).unwrap_or(true)
 }
 
 impl FolderPoller {
@@ -119,9 +120,21 @@ impl FolderPoller {
             if !is_taken {
                 continue;
             }
-            if file_type.is_symlink() && self.is_link_within(&path) {
-                found.links.push(path);
-                continue;
+            if file_type.is_symlink() {
+                match self.is_link_within(&path) {
+                    Ok(false) => {}
+                    Ok(true) => {
+                        found.links.push(path);
+                        continue;
+                    }
+                    Err(error) => {
+                        let file = path.clone();
+                        found
+                            .unreachable
+                            .push((path, Error::Unreachable { file, error }));
+                        continue;
+                    }
+                }
             }
             // A file that cannot be reached now counts as new once it can be.
             let status = match status(&path) {
@@ -160,16 +173,17 @@ impl FolderPoller {
     }
 
     /// Whether a link leads to another checkpoint or folder directly in the watched one, which is merged under its own name.
-    fn is_link_within(&self, link: &Path) -> bool {
-        let (Ok(target), Ok(folder)) = (files::canonical(link), files::canonical(&self.folder))
-        else {
-            return false;
+    fn is_link_within(&self, link: &Path) -> io::Result<bool> {
+        let target = match files::canonical(link) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            target => target?,
         };
         let name = target.file_name().filter(|name| !is_unfinished(name));
-        target.parent() == Some(&*folder)
-            && name.is_some_and(|name| {
-                is_checkpoint(name) || files::is_folder(&target).unwrap_or(false)
-            })
+        let is_taken = match name {
+            Some(name) => is_checkpoint(name) || files::is_folder(&target)?,
+            None => false,
+        };
+        Ok(is_taken && target.parent() == Some(&files::canonical(&self.folder)?))
     }
 
     fn compare(&self, name: &OsStr, status: Status) -> LastPoll {
@@ -320,10 +334,13 @@ mod tests {
         symlink("nowhere", path("dangling.safetensors")).unwrap();
         symlink("a2.safetensors", path("a2.safetensors")).unwrap();
         symlink("file/x", path("a10.safetensors")).unwrap();
+        symlink("latest", path("latest")).unwrap();
         watched.write("file", b"abc");
         let found = watched.poller.poll().unwrap();
         let names: Vec<&Path> = found.unreachable.iter().map(|(path, _)| &**path).collect();
-        assert_eq!(names, [path("a2.safetensors"), path("a10.safetensors")]);
+        // One of no checkpoint's name may be a link to a folder.
+        let expected = ["a2.safetensors", "a10.safetensors", "latest"];
+        assert_eq!(names, expected.map(path));
         let [Error::Dangling { link, target }] = &found.dangling[..] else {
             panic!("{:?}", found.dangling);
         };

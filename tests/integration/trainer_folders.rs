@@ -272,6 +272,13 @@ fn the_weights_are_those_that_hugging_face_s_libraries_load() {
         &["unet/, vae/", "name one"],
     );
     desk.merge("pipeline/unet", "other", &[]).done();
+    // What cannot be looked into is not taken for empty.
+    fs::create_dir(desk.path("closed")).unwrap();
+    symlink("loop", desk.path("closed/loop")).unwrap();
+    refused(
+        &desk.merge("closed", "never", &[]),
+        &["closed/loop", "cannot be read"],
+    );
 }
 
 #[test]

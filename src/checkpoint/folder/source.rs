@@ -1,6 +1,8 @@
 //! A folder that is read as a checkpoint.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::endings::{TORCH_ENDINGS, has_ending};
@@ -14,15 +16,10 @@ use super::names::{is_weights, rank};
 #[derive(Debug)]
 pub struct SourceFolder {
     path: PathBuf,
-    weights: Weights,
-}
-
-/// The files of a folder that hold its weights.
-#[derive(Debug)]
-enum Weights {
-    /// A file of this name.
-    File(String),
-    Shards(Index),
+    /// The index of its shards; `None` if its weights are one file.
+    index: Option<Index>,
+    /// The names of the files that hold its weights, without the index.
+    weights: BTreeSet<String>,
 }
 
 impl SourceFolder {
@@ -34,18 +31,51 @@ impl SourceFolder {
     pub(crate) fn find(path: &Path) -> Result<Option<Self>, Error> {
         let is_folder = files::is_folder(path).map_err(|e| Problem::reading(e).of(path))?;
         if is_folder {
-            let weights = weights(path)?;
-            let path = path.to_owned();
-            return Ok(Some(Self { path, weights }));
+            return Self::of(path).map(Some);
         }
         if path.file_name().is_some_and(is_index) {
             let index = Index::open(path.to_owned())?;
-            return Ok(Some(Self {
-                path: index.folder().to_owned(),
-                weights: Weights::Shards(index),
-            }));
+            return Ok(Some(Self::of_shards(index)));
         }
         Ok(None)
+    }
+
+    /// The folder at a path with its weights. Of safetensors files and those of `torch.save` the former are taken, and of variants
+    /// that without a name.
+    fn of(folder: &Path) -> Result<Self, Error> {
+        let names = files::names(folder).map_err(|e| Problem::reading(e).of(folder))?;
+        let found = names.iter().filter(|name| is_weights(name));
+        let mut found: Vec<String> = found
+            .filter_map(|name| Some(name.to_str()?.to_owned()))
+            .collect();
+        let Some(best) = found.iter().map(|name| rank(name)).min() else {
+            return Err(without_weights(folder, &names));
+        };
+        found.retain(|name| rank(name) == best);
+        found.sort();
+        let index = found.iter().find(|name| is_index(name.as_ref()));
+        let own = match index {
+            Some(index) => Self::of_shards(Index::open(folder.join(index))?),
+            None => Self {
+                path: folder.to_owned(),
+                index: None,
+                weights: found.iter().take(1).cloned().collect(),
+            },
+        };
+        if found.iter().all(|name| own.is_part(name.as_ref())) {
+            return Ok(own);
+        }
+        let files = found.into();
+        Err(Problem::SeveralCheckpoints { files }.of(folder))
+    }
+
+    fn of_shards(index: Index) -> Self {
+        let shards = index.map().shards().into_iter();
+        Self {
+            path: index.folder().to_owned(),
+            weights: shards.map(str::to_owned).collect(),
+            index: Some(index),
+        }
     }
 
     /// The path of the folder.
@@ -55,70 +85,24 @@ impl SourceFolder {
 
     /// The index of its shards; `None` if its weights are one file.
     pub fn index(&self) -> Option<&Index> {
-        match &self.weights {
-            Weights::File(_) => None,
-            Weights::Shards(index) => Some(index),
-        }
+        self.index.as_ref()
     }
 
-    /// The names of the files that hold its weights, without the index.
-    pub fn weights(&self) -> Vec<&str> {
-        match &self.weights {
-            Weights::File(name) => vec![name],
-            Weights::Shards(index) => index.map().shards().into_iter().collect(),
-        }
+    /// The paths of the files that hold its weights, without the index.
+    pub fn weights(&self) -> impl Iterator<Item = PathBuf> {
+        self.weights.iter().map(|name| self.path.join(name))
     }
 
     /// Whether the file of this name holds weights of the checkpoint, or is their index.
     pub(super) fn is_part(&self, name: &OsStr) -> bool {
-        match &self.weights {
-            Weights::File(file) => name == OsStr::new(file),
-            Weights::Shards(index) => {
-                name == index.name() || index.map().shards().contains(&*name.to_string_lossy())
-            }
-        }
-    }
-}
-
-/// The weights of a folder. Of safetensors files and those of `torch.save` the former are taken, and of variants that without
-/// a name.
-fn weights(folder: &Path) -> Result<Weights, Error> {
-    let names = files::names(folder).map_err(|e| Problem::reading(e).of(folder))?;
-    let found = names.iter().filter(|name| is_weights(name));
-    let mut found: Vec<String> = found
-        .filter_map(|name| Some(name.to_str()?.to_owned()))
-        .collect();
-    let Some(best) = found.iter().map(|name| rank(name)).min() else {
-        return Err(without_weights(folder, names));
-    };
-    found.retain(|name| rank(name) == best);
-    found.sort();
-    let mut indexes = found.iter().filter(|name| is_index(name.as_ref()));
-    match (indexes.next(), indexes.next()) {
-        (None, _) if found.len() == 1 => Ok(Weights::File(found.remove(0))),
-        (Some(index), None) => {
-            let index = Index::open(folder.join(index))?;
-            let shards = index.map().shards();
-            found.retain(|name| index.name() != OsStr::new(name) && !shards.contains(&**name));
-            if found.is_empty() {
-                return Ok(Weights::Shards(index));
-            }
-            found.push(index.name().to_string_lossy().into_owned());
-            found.sort();
-            Err(Problem::SeveralCheckpoints {
-                files: found.into(),
-            }
-            .of(folder))
-        }
-        _ => Err(Problem::SeveralCheckpoints {
-            files: found.into(),
-        }
-        .of(folder)),
+        name.to_str()
+            .is_some_and(|name| self.weights.contains(name))
+            || self.index().is_some_and(|index| name == index.name())
     }
 }
 
 /// The error for a folder without weights that are known by name, which says where they may be.
-fn without_weights(folder: &Path, names: Vec<OsString>) -> Error {
+fn without_weights(folder: &Path, names: &[OsString]) -> Error {
     let with_ending = |endings: &[&str]| {
         let names = names
             .iter()
@@ -137,17 +121,29 @@ fn without_weights(folder: &Path, names: Vec<OsString>) -> Error {
         return Problem::FolderWithoutWeights { files }.of(folder);
     }
     // As diffusers has it: one folder for each net.
-    let with_weights = names.iter().filter(|name| {
-        let inner = files::names(&folder.join(name));
-        inner.is_ok_and(|inner| inner.iter().any(|name| is_weights(name)))
-    });
-    let mut folders: Vec<String> = with_weights
-        .map(|name| format!("{}/", name.to_string_lossy()))
-        .collect();
+    let mut folders = Vec::new();
+    for name in names {
+        let path = folder.join(name);
+        match files::names(&path) {
+            Ok(inner) if inner.iter().any(|name| is_weights(name)) => {
+                folders.push(format!("{}/", name.to_string_lossy()));
+            }
+            Err(error) if !is_no_folder(&error) => return Problem::reading(error).of(&path),
+            _ => {}
+        }
+    }
     folders.sort();
     if folders.is_empty() {
         return Problem::FolderWithoutCheckpoint.of(folder);
     }
     let folders = folders.into();
     Problem::WeightsInFolders { folders }.of(folder)
+}
+
+/// Whether a path could not be listed because there is no folder.
+fn is_no_folder(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotADirectory | io::ErrorKind::NotFound
+    )
 }

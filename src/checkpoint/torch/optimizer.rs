@@ -62,10 +62,10 @@ pub(super) fn momentum(
     };
     let Matched { pairs, is_by_order } = Matcher::new(pickle, all, tensors, optimizer).run()?;
     let others = state_dict::find(pickle, all).into_iter();
-    let mut fitting = others.filter(|other| {
+    let mut fitting = others.filter(|other| other.path != path).filter(|other| {
         let tensors = all.unshared(pickle, &other.tensors);
         let matched = Matcher::new(pickle, all, &tensors, optimizer).run();
-        other.path != path && matched.is_ok_and(|matched| !matched.pairs.is_empty())
+        matched.is_ok_and(|matched| !matched.pairs.is_empty())
     });
     if let Some(other) = fitting.next() {
         return Err(Problem::MomentumOfSeveral {
@@ -173,6 +173,8 @@ struct Matcher<'m, 'p> {
     candidates: Vec<usize>,
     /// By parameter, the shape of its momentum.
     shapes: HashMap<usize, &'m [usize]>,
+    /// The candidates by their names, whole and without one or more of the modules around them; empty if the optimizer has no names.
+    ends: HashMap<&'m str, Vec<usize>>,
 }
 
 impl<'m, 'p> Matcher<'m, 'p> {
@@ -196,11 +198,23 @@ impl<'m, 'p> Matcher<'m, 'p> {
                 _ => None,
             }
         });
+        let candidates: Vec<usize> = candidates.collect();
+        let mut ends: HashMap<&str, Vec<usize>> = HashMap::new();
+        if optimizer.groups.iter().any(|group| group.names.is_some()) {
+            for &index in &candidates {
+                let name = &*tensors[index].name;
+                let parts = name.match_indices('.').map(|(at, _)| &name[at + 1..]);
+                for end in parts.chain([name]) {
+                    ends.entry(end).or_default().push(index);
+                }
+            }
+        }
         Self {
             tensors,
             optimizer,
-            candidates: candidates.collect(),
             shapes: shapes.collect(),
+            candidates,
+            ends,
         }
     }
 
@@ -238,20 +252,13 @@ impl<'m, 'p> Matcher<'m, 'p> {
     /// be of a part of the net, whose names are the ends of those in the state dict: of several such ends none is taken.
     fn by_name(&self, group: &Group<'_>) -> Option<Vec<(usize, usize)>> {
         let names = group.names.as_ref()?;
-        let mut ends: HashMap<&str, Vec<usize>> = HashMap::new();
-        for &index in &self.candidates {
-            let name = &*self.tensors[index].name;
-            let parts = name.match_indices('.').map(|(at, _)| &name[at + 1..]);
-            for end in parts.chain([name]) {
-                ends.entry(end).or_default().push(index);
-            }
-        }
         let pairs = group
             .parameters
             .iter()
             .zip(names)
             .map(|(&parameter, name)| {
-                let mut fitting = ends
+                let mut fitting = self
+                    .ends
                     .get(name)?
                     .iter()
                     .filter(|&&tensor| self.fits(parameter, tensor));
