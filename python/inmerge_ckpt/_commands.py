@@ -4,51 +4,67 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ._program import run
 from ._reports import Diff, Inspection, MergeReport
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 Path = str | os.PathLike[str]
+
+
+class LayerFlags(TypedDict, total=False):
+    """Which layers take part."""
+
+    skip_shallow: int
+    include: Sequence[str]
+    exclude: Sequence[str]
+    kinds: str
+
+
+class MergeFlags(LayerFlags, total=False):
+    """How kernels merge. `tau` is a cosine similarity in [-1, 1], or a share of each layer's kernels such as "5%"."""
+
+    tau: float | str
+    alpha: float
+    prob: float
+    partner: str
+    rounds: int
+    seed: int
+    config: Path
+    plan: Path
+    report: Path
+    force: bool
+    require_merges: bool
+    allow_nonfinite: bool
+    threads: int
+    backend: str
 
 
 def merge(
     input: Path,
     output: Path | None = None,
     *,
-    tau: float | str | None = None,
-    alpha: float | None = None,
-    prob: float | None = None,
-    partner: str | None = None,
-    rounds: int | None = None,
-    seed: int | None = None,
-    momentum: str | None = None,
-    skip_shallow: int | None = None,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    kinds: str | None = None,
+    dry_run: bool = False,
     order: Path | None = None,
     layers: Path | None = None,
-    config: Path | None = None,
     state_dict: str | None = None,
-    plan: Path | None = None,
-    report: Path | None = None,
-    dry_run: bool = False,
-    force: bool = False,
-    require_merges: bool = False,
-    allow_nonfinite: bool = False,
+    momentum: str | None = None,
     no_sync: bool = False,
-    threads: int | None = None,
-    backend: str | None = None,
+    **flags: Unpack[MergeFlags],
 ) -> MergeReport:
     """Decides which kernels of `input` merge, and writes it to `output` with them merged.
 
-    `tau` is a cosine similarity in [-1, 1] or a share such as "5%". Without `output`, `dry_run` must be given.
+    The flags are those of the command line: `tau`, `alpha`, `prob`, `partner`, `rounds`, `seed`, `skip_shallow`, `include`,
+    `exclude`, `kinds`, `config`, `plan`, `report`, `force`, `require_merges`, `allow_nonfinite`, `threads`, `backend`.
+    Without `output`, `dry_run` must be given.
     Raises InmergeError with the program's sentence; NothingMerged with `require_merges` where nothing merges.
     """
-    options = dict(locals())
-    paths = [path for path in (options.pop("input"), options.pop("output")) if path is not None]
-    return MergeReport.of(run("merge", paths, options))
+    own = {"dry_run": dry_run, "order": order, "layers": layers, "state_dict": state_dict, "momentum": momentum, "no_sync": no_sync}
+    paths = [input] if output is None else [input, output]
+    return MergeReport.of(run("merge", paths, {**own, **flags}))
 
 
 def apply(
@@ -73,18 +89,18 @@ def apply(
 def inspect(
     input: Path,
     *,
-    skip_shallow: int | None = None,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    kinds: str | None = None,
     order: Path | None = None,
     layers: Path | None = None,
     config: Path | None = None,
     state_dict: str | None = None,
+    **flags: Unpack[LayerFlags],
 ) -> Inspection:
-    """The layers of a checkpoint: order, kind, and which would take part."""
-    options = dict(locals())
-    return Inspection.of(run("inspect", [options.pop("input")], options))
+    """The layers of a checkpoint: order, kind, and which would take part.
+
+    The flags are those of the command line: `skip_shallow`, `include`, `exclude`, `kinds`.
+    """
+    own = {"order": order, "layers": layers, "config": config, "state_dict": state_dict}
+    return Inspection.of(run("inspect", [input], {**own, **flags}))
 
 
 def diff(a: Path, b: Path, *, state_dict: str | None = None) -> Diff:
@@ -98,20 +114,17 @@ def analyze(
     *,
     no_spectrum: bool = False,
     force: bool = False,
-    skip_shallow: int | None = None,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    kinds: str | None = None,
     state_dict: str | None = None,
     threads: int | None = None,
     backend: str | None = None,
+    **flags: Unpack[LayerFlags],
 ) -> dict[str, Any]:
     """Writes a report on how redundant each layer's kernels are into the folder `report`, and returns the numbers in it.
 
-    These are the contents of `report.json` there.
+    These are the contents of `report.json` there. The flags are those of the command line: `skip_shallow`, `include`, `exclude`, `kinds`.
     """
-    options = dict(locals())
-    result: dict[str, Any] = run("analyze", [options.pop("input")], options)
+    own = {"report": report, "no_spectrum": no_spectrum, "force": force, "state_dict": state_dict, "threads": threads, "backend": backend}
+    result: dict[str, Any] = run("analyze", [input], {**own, **flags})
     return result
 
 

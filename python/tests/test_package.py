@@ -1,26 +1,20 @@
 """The package against the program that it brings: `python -m unittest` where the wheel is installed, with FIXTURES naming the project's."""
 
 import inspect as reflection
-import os
 import subprocess
-import tempfile
+import typing
 import unittest
-from pathlib import Path
+
+from common import DEMO, FIXTURES, Case
 
 import inmerge_ckpt
-from inmerge_ckpt import InmergeError, NothingMerged, UsageError, analyze, apply, diff, inspect, merge, program, wait
-
-FIXTURES = Path(os.environ["FIXTURES"])
-DEMO = FIXTURES / "checkpoints/demo.safetensors"
+from inmerge_ckpt import InmergeError, InmergeWarning, NothingMerged, UsageError, analyze, apply, diff, inspect, merge, program, wait
+from inmerge_ckpt._commands import LayerFlags, MergeFlags
 
 
-class Package(unittest.TestCase):
-    def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
-
+class Package(Case):
     def path(self, name):
-        return Path(self.folder.name) / name
+        return self.folder / name
 
     def test_a_merge_is_that_of_the_program(self):
         plan = self.path("plan.json")
@@ -52,14 +46,22 @@ class Package(unittest.TestCase):
             merge(DEMO, self.path("out.safetensors"), tau=1, require_merges=True)
         with self.assertRaisesRegex(InmergeError, "not there after 0 s"):
             wait(self.path("out.safetensors"), timeout=0)
-        self.assertEqual(list(Path(self.folder.name).iterdir()), [])
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_warnings_name_the_line_that_called(self):
+        with self.assertWarnsRegex(InmergeWarning, "NOTHING MERGED") as warned:
+            report = merge(DEMO, dry_run=True, tau=1)
+        self.assertEqual(warned.filename, __file__)
+        self.assertEqual([str(warned.warning)], report.warnings)
 
     def test_arguments_are_those_of_the_flags(self):
+        more = {merge: MergeFlags, inspect: LayerFlags, analyze: LayerFlags}
         for command in (merge, apply, inspect, diff, analyze, wait):
             shown = subprocess.run([program(), command.__name__, "--help"], capture_output=True, text=True, check=True).stdout
-            for name, parameter in reflection.signature(command).parameters.items():
-                if parameter.kind is parameter.KEYWORD_ONLY:
-                    self.assertIn("--" + name.replace("_", "-"), shown, command.__name__)
+            parameters = reflection.signature(command).parameters
+            own = [name for name, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
+            for name in [*own, *typing.get_type_hints(more[command], vars(typing)) if command in more else []]:
+                self.assertIn(f"--{name.replace('_', '-')} ", shown.replace("\n", " "), command.__name__)
 
     def test_what_is_exported_is_there(self):
         self.assertTrue(all(hasattr(inmerge_ckpt, name) for name in inmerge_ckpt.__all__))

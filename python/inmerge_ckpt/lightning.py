@@ -1,0 +1,58 @@
+"""Merging between the epochs of Lightning's trainer.
+
+    from inmerge_ckpt.lightning import InMerge
+    trainer = Trainer(callbacks=[InMerge(tau="5%", momentum="merge")])
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from .epochs import BetweenEpochs, Options
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class InMerge(Callback):
+    """Merges similar kernels as an epoch begins, those that the epochs before it trained.
+
+    An epoch's validation and its checkpoints so see the weights as they were trained, and belong together: at `on_train_epoch_end` a
+    merge would fall between the validation that finds the best checkpoint and its saving. What a resumed run needs is in the checkpoint.
+    With `last` the weights are merged once more
+    after the last epoch, after its checkpoint.
+    """
+
+    def __init__(self, **options: Unpack[Options]):
+        """Takes the options of `inmerge_ckpt.epochs.Options`: `every`, `momentum`, …, and the flags of `merge`: `tau`, …"""
+        self.merging = BetweenEpochs(**options)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Merges, unless this is the first epoch."""
+        if trainer.current_epoch > 0:
+            self._merge(trainer, pl_module)
+        self.merging.watch(pl_module)
+
+    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
+        """Notes the order of the convolutions."""
+        self.merging.known()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Merges what the last epoch trained, if that is asked for."""
+        if self.merging.last:
+            self._merge(trainer, pl_module)
+
+    def _merge(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        counts = self.merging.merge(pl_module, trainer.optimizers, trainer.current_epoch)
+        for logger in trainer.loggers if counts else []:
+            logger.log_metrics(counts or {}, step=trainer.global_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What Lightning saves in the checkpoint."""
+        return self.merging.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """What Lightning read from the checkpoint."""
+        self.merging.load_state_dict(state_dict)

@@ -1,0 +1,374 @@
+"""Merging networks that are in training: `inmerge_ckpt.torch`."""
+
+import copy
+import json
+import math
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+from common import MERGING, Case, blended, digest, needs
+
+from inmerge_ckpt import InmergeError, InmergeWarning, NothingMerged, UsageError, apply, inspect, merge
+
+
+def trained(net=None, kind="AdamW"):
+    import torch
+    from trainers import network
+
+    torch.manual_seed(0)
+    net = network() if net is None else net
+    optimizer = torch.optim.AdamW(net.parameters(), 1e-3) if kind == "AdamW" else torch.optim.SGD(net.parameters(), 1e-2, momentum=0.9)
+    for _ in range(2):
+        optimizer.zero_grad()
+        net(torch.randn(4, 3, 16, 16)).square().mean().backward()
+        optimizer.step()
+    return net, optimizer
+
+
+def images():
+    import torch
+
+    return torch.zeros(1, 3, 16, 16)
+
+
+@needs("torch", "safetensors")
+class Merge(Case):
+    def setUp(self):
+        super().setUp()
+        import inmerge_ckpt.torch as package
+
+        self.torch = package
+        self.plan = self.folder / "plan.json"
+
+    def planned(self):
+        return {layer["name"]: layer for layer in json.loads(self.plan.read_text())["layers"]}
+
+    def test_a_model_is_merged_as_its_file_is(self):
+        from safetensors.torch import load_file
+
+        net, _ = trained()
+        self.torch.save_checkpoint(net, self.folder / "in.safetensors", images())
+        merge(self.folder / "in.safetensors", self.folder / "out.safetensors", **MERGING, seed=4)
+        parameters = [(id(value), value.data_ptr()) for value in net.parameters()]
+        before = digest(net.state_dict())
+
+        report = self.torch.merge_(net, layers=self.torch.layers(net, images()), **MERGING, seed=4)
+
+        self.assertGreater(report.totals.merged, 10)
+        self.assertNotEqual(digest(net.state_dict()), before)
+        merged = load_file(self.folder / "out.safetensors")
+        self.assertEqual(digest(net.state_dict()), digest({name: merged[name] for name in net.state_dict()}))
+        self.assertEqual([(id(value), value.data_ptr()) for value in net.parameters()], parameters)
+
+    def test_momentum_and_average_follow_the_plan(self):
+        from torch.optim.swa_utils import AveragedModel
+
+        for kind, key in (("AdamW", "exp_avg"), ("SGD", "momentum_buffer")):
+            net, optimizer = trained(kind=kind)
+            average = AveragedModel(net)
+            average.update_parameters(trained()[0])
+            weights = dict(net.named_parameters())
+            states = {name: {key: value.clone() for key, value in optimizer.state[weight].items() if key != "step"} for name, weight in weights.items()}
+            averaged = copy.deepcopy(average.module.state_dict())
+            values = copy.deepcopy(net.state_dict())
+
+            self.torch.merge_(net, optimizer=optimizer, ema=average, layers=self.torch.layers(net, images()), plan=self.plan, force=True, **MERGING)
+
+            plan = self.planned()
+            self.assertEqual(len(plan), 4)
+            for name, weight in weights.items():
+                expected = [values[name], states[name][key], averaged[name]]
+                if name in plan:
+                    self.assertGreater(len(plan[name]["merges"]), 0)
+                    expected = [blended(value, plan[name]) for value in expected]
+                found = [weight, optimizer.state[weight][key], average.module.state_dict()[name]]
+                for a, b in zip(expected, found, strict=True):
+                    self.assertTrue(a.equal(b.detach()), name)
+                for other in states[name].keys() - {key}:
+                    self.assertTrue(states[name][other].equal(optimizer.state[weight][other]))
+
+    def test_without_an_optimizer_momentum_stays(self):
+        net, optimizer = trained()
+        before = digest(optimizer.state_dict())
+        self.torch.merge_(net, layers=self.torch.layers(net, images()), **MERGING)
+        self.assertEqual(digest(optimizer.state_dict()), before)
+
+    def test_averages_of_all_sorts_are_found(self):
+        import torch
+
+        net, _ = trained()
+        order = self.torch.layers(net, images())
+        expected = copy.deepcopy(net)
+        self.torch.merge_(expected, layers=order, **MERGING)
+        expected = digest(expected.state_dict())
+        averages = [
+            copy.deepcopy(net), torch.nn.DataParallel(copy.deepcopy(net)), copy.deepcopy(net.state_dict()),
+            {f"ema.{name}": value.clone() for name, value in net.state_dict().items()},
+        ]
+        for average in [*averages, lambda: averages[0]]:
+            self.torch.merge_(copy.deepcopy(net), ema=average, layers=order, **MERGING)
+        states = [averages[0].state_dict(), averages[1].module.state_dict(), averages[2]]
+        # The first was merged twice, by the same plan.
+        self.assertNotEqual(digest(states[0]), expected)
+        self.assertEqual([digest(state) for state in states[1:]], [expected] * 2)
+        self.assertEqual(digest({name.removeprefix("ema."): value for name, value in averages[3].items()}), expected)
+        with self.assertRaisesRegex(InmergeError, "does not hold the model's weights"):
+            self.torch.merge_(copy.deepcopy(net), ema={"x": torch.zeros(1)}, layers=order, **MERGING)
+
+    def test_layouts_dtypes_and_kinds(self):
+        import torch
+
+        torch.manual_seed(0)
+        net = torch.nn.Sequential(
+            torch.nn.Conv2d(3, 16, 3), torch.nn.Conv2d(16, 16, 3, groups=2), torch.nn.ConvTranspose2d(16, 16, 3), torch.nn.Conv2d(16, 16, 1), torch.nn.ReLU(),
+        )
+        with torch.no_grad():
+            for module in net[:4]:
+                module.weight.add_(0.2 * torch.randn(module.weight.shape[1:]))
+        order = self.torch.layers(net, images())
+        self.assertEqual([layer["kind"] for layer in order], ["conv", "conv", "transposed", "pointwise"])
+        expected = copy.deepcopy(net)
+        kinds = {"kinds": "conv,pointwise,transposed", "skip_shallow": 0, "tau": 0.2, "prob": 1.0}
+        report = self.torch.merge_(expected, layers=order, **kinds)
+        self.assertEqual([layer.merged > 0 for layer in report.layers], [True] * 4)
+        last = copy.deepcopy(net).to(memory_format=torch.channels_last)
+        self.torch.merge_(last, layers=order, **kinds)
+        self.assertEqual(digest(last.state_dict()), digest(expected.state_dict()))
+        self.assertTrue(last[1].weight.is_contiguous(memory_format=torch.channels_last))
+        half = copy.deepcopy(net).bfloat16()
+        self.torch.merge_(half, layers=order, **kinds)
+        self.assertNotEqual(digest(half.state_dict()), digest(copy.deepcopy(net).bfloat16().state_dict()))
+        parallel = torch.nn.DataParallel(copy.deepcopy(net))
+        self.torch.merge_(parallel, layers=order, **kinds)
+        self.assertEqual(digest(parallel.module.state_dict()), digest(expected.state_dict()))
+
+    def test_tied_and_frozen_weights(self):
+        net, optimizer = trained()
+        net.body[2][0].weight = net.body[1][0].weight
+        net.body[3][0].weight.requires_grad_(False)
+        frozen = net.body[3][0].weight.clone()
+        report = self.torch.merge_(net, optimizer=optimizer, layers=self.torch.layers(net, images()), plan=self.plan, **MERGING)
+        self.assertIs(net.body[2][0].weight, net.body[1][0].weight)
+        self.assertEqual([layer.name for layer in report.layers], ["body.0.0.weight", "body.1.0.weight"])
+        self.assertTrue(frozen.equal(net.body[3][0].weight))
+        self.assertGreater(report.layers[1].merged, 0)
+
+    def test_what_cannot_be_merged_changes_nothing(self):
+        import torch
+
+        net, optimizer = trained()
+        order = self.torch.layers(net, images())
+        before = digest([net.state_dict(), optimizer.state_dict()])
+        with self.assertRaisesRegex(UsageError, "--tau"):
+            self.torch.merge_(net, layers=order, tau=3)
+        with self.assertRaises(NothingMerged):
+            self.torch.merge_(net, layers=order, tau=1, require_merges=True)
+        with self.assertRaisesRegex(InmergeError, "average"):
+            self.torch.merge_(net, ema=torch.nn.Linear(2, 2), layers=order, **MERGING)
+        self.assertEqual(digest([net.state_dict(), optimizer.state_dict()]), before)
+        with self.assertWarnsRegex(InmergeWarning, "RMSprop keeps no exp_avg or momentum_buffer"):
+            other = torch.optim.RMSprop(net.parameters())
+            net(torch.randn(4, 3, 16, 16)).sum().backward()
+            other.step()
+            self.torch.merge_(net, optimizer=other, layers=order, **MERGING)
+        with torch.no_grad():
+            net.body[1][0].weight[3, 0, 0, 0] = math.nan
+        before = digest([net.state_dict(), optimizer.state_dict()])
+        with self.assertRaisesRegex(InmergeError, "body.1.0.weight"):
+            self.torch.merge_(net, optimizer=optimizer, layers=order, **MERGING)
+        self.assertEqual(digest([net.state_dict(), optimizer.state_dict()]), before)
+        net.body[0][0].weight.ds_id = 1
+        with self.assertRaisesRegex(InmergeError, "sharded"):
+            self.torch.merge_(net, layers=order, **MERGING)
+
+    def test_processes_end_with_the_weights_of_the_first(self):
+        script = Path(__file__).with_name("ranks.py")
+        done = subprocess.run([sys.executable, "-B", script, self.folder], capture_output=True, text=True, check=False, timeout=300)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        first, second = (json.loads((self.folder / f"{rank}.json").read_text()) for rank in (0, 1))
+        self.assertEqual(first, second)
+        self.assertEqual(len(set(first["digests"])), 3)
+
+
+@needs("torch", "safetensors")
+class Save(Case):
+    def test_every_loader_reads_what_is_saved(self):
+        import torch
+        from safetensors.torch import load_file
+
+        from inmerge_ckpt.torch import save_checkpoint
+
+        net, _ = trained()
+        net.body[2][0].weight = net.body[1][0].weight
+        net = net.to(memory_format=torch.channels_last)
+        path = self.folder / "last.safetensors"
+        for _ in range(2):
+            save_checkpoint(net, path, images(), metadata={"epoch": "3"})
+        self.assertEqual([file.name for file in self.folder.iterdir()], [path.name])
+        loaded = load_file(path)
+        self.assertEqual(list(net.state_dict()), [name for name in net.state_dict() if name in loaded])
+        net.load_state_dict(loaded)
+        found = inspect(path, skip_shallow=1)
+        self.assertEqual(found.order_source, "metadata")
+        self.assertEqual(found.metadata["epoch"], "3")
+        named = {layer.name: layer.copies for layer in found.layers}
+        self.assertEqual(named["body.1.0.weight"], ["body.2.0.weight"])
+        # Inputs by name, and several.
+        save_checkpoint(net, path, {"input": images()})
+        save_checkpoint(net, path, (images(),))
+        self.assertEqual(inspect(path).order_source, "metadata")
+        save_checkpoint(net, path)
+        self.assertNotIn("inmerge.layers", inspect(path).metadata)
+
+    def test_a_failed_save_leaves_the_old_file(self):
+        from inmerge_ckpt.torch import save_checkpoint
+
+        net, _ = trained()
+        path = self.folder / "last.safetensors"
+        save_checkpoint(net, path)
+        before = path.read_bytes()
+        with self.assertRaises(RuntimeError):
+            save_checkpoint(net, path, images()[:, :2])
+        net.to("meta")
+        with self.assertRaises(Exception):  # noqa: B017 (whatever safetensors says of a tensor without data)
+            save_checkpoint(net, path)
+        self.assertEqual(path.read_bytes(), before)
+        self.assertEqual([file.name for file in self.folder.iterdir()], [path.name])
+
+    def test_a_structure_that_names_hide_is_described(self):
+        from odd_net import OddNet
+
+        from inmerge_ckpt.torch import layers
+
+        net = OddNet(5)
+        order = [layer["name"] for layer in layers(net, images()[..., :8, :8]) if "copy_of" not in layer]
+        self.assertEqual(order[:4], ["stem.weight", "deep.weight", "narrow.weight", "grouped.weight"])
+        self.assertTrue(net.training)
+
+
+@needs("torch", "safetensors")
+class EveryStep(Case):
+    def test_the_blend_is_the_program_s_bit_for_bit(self):
+        import torch
+        from safetensors.torch import load_file, save_file
+
+        from inmerge_ckpt.torch import merge_step_
+
+        for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
+            torch.manual_seed(1)
+            conv = torch.nn.Conv2d(8, 32, 3).to(dtype)
+            before = conv.weight.detach().clone()
+            changed = merge_step_(torch.nn.ModuleDict({"conv": conv}), ["conv.weight"], tau=-1, prob=0.5, alpha=0.7)["conv.weight"]
+            self.assertTrue(0 < int(changed.sum()) < 32)
+            # Which partner each took is what gives its bits.
+            partners = []
+            for i in changed.nonzero().flatten().tolist():
+                wide = before.double() if dtype is torch.float64 else before.float()
+                fits = [j for j in range(32) if j != i and (0.7 * wide[i] + (1 - 0.7) * wide[j]).to(dtype).equal(conv.weight[i].detach())]
+                self.assertEqual(len(fits), 1, (dtype, i))
+                partners.append((i, fits[0]))
+            save_file({"conv.weight": before}, self.folder / "in.safetensors")
+            plan = self.folder / "plan.json"
+            merge(self.folder / "in.safetensors", dry_run=True, plan=plan, tau=-1, prob=1, alpha=0.7, skip_shallow=0, force=True)
+            content = json.loads(plan.read_text())
+            content["layers"][0]["merges"] = [{"round": 0, "kernel": i, "partner": j} for i, j in partners]
+            plan.write_text(json.dumps(content))
+            apply(plan, self.folder / "in.safetensors", self.folder / "out.safetensors", force=True)
+            self.assertTrue(load_file(self.folder / "out.safetensors")["conv.weight"].equal(conv.weight.detach()), dtype)
+
+    def test_draws_follow_the_rule_within_five_sigma(self):
+        import torch
+
+        from inmerge_ckpt.torch import merge_step_
+
+        n, steps, prob = 24, 4000, 0.3
+        torch.manual_seed(2)
+        start = torch.randn(n, 4, 1, 1) + 0.5
+        flat = start.flatten(1)
+        alike = torch.cosine_similarity(flat[:, None], flat[None], dim=2)
+        tau = 0.3
+        above = (alike > tau) & ~torch.eye(n, dtype=torch.bool)
+        self.assertTrue(0.2 < above.float().mean() < 0.8)
+        conv = torch.nn.Conv2d(4, n, 1, bias=False)
+        net = torch.nn.ModuleDict({"conv": conv})
+        taken = torch.zeros(n, n)
+        for _ in range(steps):
+            with torch.no_grad():
+                conv.weight.copy_(start)
+            changed = merge_step_(net, ["conv.weight"], tau=tau, prob=prob, alpha=0.0)["conv.weight"]
+            # With alpha 0 a kernel becomes its partner.
+            for i in changed.nonzero().flatten().tolist():
+                taken[i, int((flat == conv.weight[i].detach().flatten()).all(1).nonzero())] += 1
+        self.assertEqual(int(taken[~above].sum()), 0)
+        p = prob / (n - 1)
+        mean, sigma = steps * p, math.sqrt(steps * p * (1 - p))
+        self.assertLess(float((taken[above] - mean).abs().max()) / sigma, 5)
+        total, pairs = float(taken.sum()), int(above.sum())
+        self.assertLess(abs(total - pairs * mean) / (sigma * math.sqrt(pairs)), 5)
+
+    def test_only_kernels_of_one_group_are_partners(self):
+        import torch
+
+        from inmerge_ckpt.torch import merge_step_
+
+        conv = torch.nn.Conv2d(8, 12, 1, groups=4, bias=False)
+        with torch.no_grad():
+            conv.weight.copy_(torch.arange(12.0).view(12, 1, 1, 1).expand_as(conv.weight) + 1)
+        merge_step_(torch.nn.ModuleDict({"conv": conv}), ["conv.weight"], tau=0.5, prob=1.0, alpha=0.0)
+        groups = [int(value - 1) // 3 for value in conv.weight[:, 0, 0, 0].tolist()]
+        self.assertEqual(groups, [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3])
+        lone = torch.nn.Conv2d(8, 4, 1, groups=4, bias=False)
+        self.assertFalse(merge_step_(torch.nn.ModuleDict({"conv": lone}), ["conv.weight"], tau=-1, prob=1.0)["conv.weight"].any())
+
+    def test_a_generator_makes_it_reproducible_and_leaves_pytorch_s_alone(self):
+        import torch
+
+        from inmerge_ckpt.torch import layers, merge_step_, selected_layers
+
+        digests = []
+        for seed in (7, 7, 8):
+            net, _ = trained()
+            names = selected_layers(net, layers(net, images()), skip_shallow=1)
+            self.assertEqual(names, [f"body.{i}.0.weight" for i in range(4)])
+            state = torch.get_rng_state()
+            merge_step_(net, names, tau=0.0, prob=1.0, generator=torch.Generator().manual_seed(seed))
+            self.assertTrue(torch.get_rng_state().equal(state))
+            digests.append(digest(net.state_dict()))
+        self.assertEqual(digests[0], digests[1])
+        self.assertNotEqual(digests[0], digests[2])
+        with self.assertRaisesRegex(UsageError, "prob is 3"):
+            merge_step_(net, names, prob=3)
+        up = torch.nn.ModuleDict({"up": torch.nn.ConvTranspose2d(4, 4, 2)})
+        with self.assertRaisesRegex(InmergeError, "transposed"):
+            merge_step_(up, ["up.weight"])
+
+
+@needs("torch", "safetensors")
+class Recalibrate(Case):
+    def test_statistics_are_those_of_the_batches(self):
+        import torch
+
+        from inmerge_ckpt.torch import recalibrate_
+
+        net, _ = trained()
+        batches = [torch.randn(8, 3, 16, 16) * 3 + 1 for _ in range(3)]
+        net.body[1].eval()
+        modes = [module.training for module in net.modules()]
+        state = torch.get_rng_state()
+        with torch.no_grad():
+            first = torch.stack([net.stem[0](batch).mean((0, 2, 3)) for batch in batches]).mean(0)
+        recalibrate_(net, batches)
+        self.assertTrue(torch.allclose(net.stem[1].running_mean, first, atol=1e-5))
+        self.assertEqual([module.training for module in net.modules()], modes)
+        self.assertTrue(torch.get_rng_state().equal(state))
+        expected = digest(net.state_dict())
+        for other in ([(batch, 0) for batch in batches], [{"input": batch} for batch in batches], lambda: iter(batches)):
+            net.stem[1].running_mean.zero_()
+            recalibrate_(net, other)
+            self.assertEqual(digest(net.state_dict()), expected)
+
+
+if __name__ == "__main__":
+    unittest.main()
