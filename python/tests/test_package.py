@@ -60,7 +60,7 @@ class Package(Case):
             shown = subprocess.run([program(), command.__name__, "--help"], capture_output=True, text=True, check=True).stdout
             parameters = reflection.signature(command).parameters
             own = [name for name, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
-            for name in [*own, *typing.get_type_hints(more[command], vars(typing)) if command in more else []]:
+            for name in own + (list(typing.get_type_hints(more[command])) if command in more else []):
                 self.assertIn(f"--{name.replace('_', '-')} ", shown.replace("\n", " "), command.__name__)
 
     def test_what_is_exported_is_there(self):
