@@ -10,7 +10,7 @@ SAMPLE := --include 'layer4.*'
 # Runs of each target of fuzz/.
 RUNS ?= 1000000
 
-.PHONY: all demo test bench fuzz torture wheel wheel-check gpu-bundle gpu-check slurm-check bless sample kernels install openblas cxx
+.PHONY: all demo test bench fuzz torture wheel wheel-check test-python gpu-bundle gpu-check slurm-check bless sample kernels install openblas cxx
 
 all: openblas
 	$(CARGO) build --release
@@ -66,6 +66,11 @@ wheel:
 # Installs the wheel into a fresh environment, and tests the package and the program there.
 wheel-check: wheel cxx
 	CARGO="$(CARGO)" python/check.sh
+
+# Tests the Python package, the quickstarts and the examples with PyTorch and the trainers, which are fetched from PyPI (8 GB) into
+# target/python-tests.
+test-python: openblas
+	CARGO="$(CARGO)" python/test.sh
 
 # Makes the fixtures and the expected results anew, by the independent numpy computation (needs python3 and numpy).
 bless:

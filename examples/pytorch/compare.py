@@ -32,7 +32,7 @@ def train(name, seed, epochs, lr, args, words):
     """One run of train.py, in the folder NAME-SEED; what it says goes to a file beside."""
     folder = args.out / f"{name}-{seed}"
     command = [sys.executable, HERE / "train.py", "--data", args.data, "--out", folder, "--seed", seed, "--epochs", epochs,
-               "--lr", lr, "--threads", args.threads, "--binary", args.binary, *words]
+               "--lr", lr, "--threads", args.threads, *words]
     with open(f"{folder}.txt", "a") as said:
         code = subprocess.run(list(map(str, command)), stdout=said, stderr=said).returncode
     if code:
@@ -79,7 +79,6 @@ def main():
     parser.add_argument("--lr", type=float, default=0.001, help="of fine-tuning")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads a run")
-    parser.add_argument("--binary", default="inmerge-ckpt", help="the program, or its path")
     args = parser.parse_args()
     args.report = args.report or args.out
     args.out.mkdir(parents=True, exist_ok=True)

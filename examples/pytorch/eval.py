@@ -16,7 +16,6 @@ def main():
     parser.add_argument("--weights", required=True, help="safetensors file; classes and channels follow from its shapes")
     parser.add_argument("--data", required=True, help="MedMNIST .npz")
     parser.add_argument("--split", choices=["val", "test"], default="test")
-    parser.add_argument("--prefix", default="", help="what stands before the names in the file, as ema.")
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
@@ -24,7 +23,7 @@ def main():
         torch.set_num_threads(args.threads)
 
     images, labels = load(args.data, args.split)[args.split]
-    net = from_checkpoint(args.weights, args.prefix).to(args.device)
+    net = from_checkpoint(args.weights).to(args.device)
     if channels(images) > net.conv1.weight.shape[1]:
         raise SystemExit(f"{args.data} has colour images, and {args.weights} takes grey ones.")
     print(json.dumps(score(net, images, labels)))

@@ -17,14 +17,13 @@ def build(classes, channels):
     return net
 
 
-def from_checkpoint(path, prefix="", classes=None):
-    """The ResNet-18 whose weights `prefix` + name lie in a safetensors file. Input channels and classes follow from their
+def from_checkpoint(path, classes=None):
+    """The ResNet-18 whose weights lie in a safetensors file. Input channels and classes follow from their
     shapes; with `classes` given and another number in the file, the last layer starts anew."""
     try:
         tensors = load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise SystemExit(f"{path} cannot be read as safetensors: {error}")
-    tensors = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
     try:
         channels, own = tensors["conv1.weight"].shape[1], tensors["fc.weight"].shape[0]
         net = build(classes or own, channels)

@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """Trains a ResNet-18 on a MedMNIST file and merges similar kernels on the way (InMerge, arXiv 2502.20516).
 
-Started again with the same command, it goes on after the last whole epoch. What stands after `--` is handed to
-`inmerge-ckpt merge` as it is.
+Started again with the same command, it goes on after the last whole epoch.
 """
 
 import argparse
@@ -11,21 +10,22 @@ import json
 import os
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
-import describe
 from data import channels, load, network_input
-from merging import BetweenEpochs, merge_after_step, save
+from inmerge_ckpt import InmergeError, InmergeWarning
+from inmerge_ckpt.torch import layers, merge_, merge_step_, save_checkpoint, selected_layers
 from net import build, from_checkpoint
 from score import score
 
-# Flags of `inmerge-ckpt merge` that can stand before `--`, too; the rule after every step knows the first four.
-MERGE_FLAGS = ["tau", "alpha", "prob", "skip-shallow", "rounds", "partner"]
+# Flags of `inmerge-ckpt merge`; the rule after every step knows the first four.
+MERGE_FLAGS = ["tau", "alpha", "prob", "skip_shallow", "rounds", "partner"]
 # What may change when a run is taken up again.
-FREE = ["epochs", "threads", "device", "out", "binary"]
+FREE = ["epochs", "threads", "device", "out"]
 
 
 def arguments():
@@ -44,25 +44,20 @@ def arguments():
     parser.add_argument("--momentum", choices=["keep", "merge"], default="keep",
                         help="what becomes of the momentum of kernels merged between epochs")
     parser.add_argument("--ema", type=float, metavar="DECAY", help="keep an average of the weights, merged as they are")
-    parser.add_argument("--binary", default="inmerge-ckpt", help="the program, or its path")
     merging = parser.add_argument_group("merging, as in `inmerge-ckpt merge`, whose defaults hold")
     for flag in MERGE_FLAGS:
-        merging.add_argument(f"--{flag}", help=None if flag in MERGE_FLAGS[:4] else "between epochs only")
+        merging.add_argument(f"--{flag.replace('_', '-')}", help=None if flag in MERGE_FLAGS[:4] else "between epochs only")
 
-    words = sys.argv[1:]
-    end = words.index("--") if "--" in words else len(words)
-    args = parser.parse_args(words[:end])
-    handed_on = words[end + 1:]
-    given = {flag: getattr(args, flag.replace("-", "_")) for flag in MERGE_FLAGS}
-    args.merge_flags = [f"--{flag}={value}" for flag, value in given.items() if value is not None] + handed_on
+    args = parser.parse_args()
+    args.merge_flags = {flag: getattr(args, flag) for flag in MERGE_FLAGS if getattr(args, flag) is not None}
     if args.merge == "none" and args.merge_flags:
-        parser.error(f"{args.merge_flags[0]} needs --merge between or --merge every-step")
-    if args.merge != "between" and (handed_on or args.rounds or args.partner or args.momentum == "merge"):
-        parser.error("--rounds, --partner, --momentum merge and what stands after -- need --merge between")
+        parser.error("--tau, --alpha, --prob, --skip-shallow, --rounds and --partner need --merge between or --merge every-step")
+    if args.merge != "between" and (args.rounds or args.partner or args.momentum == "merge"):
+        parser.error("--rounds, --partner and --momentum merge need --merge between")
     if args.merge == "every-step":
         try:
-            args.rule = [float(args.tau or 0.3), float(args.alpha or 0.8), float(args.prob or 0.3)]
-            args.skip = int(args.skip_shallow or 10)
+            args.rule = {flag: float(args.merge_flags[flag]) for flag in ("tau", "alpha", "prob") if flag in args.merge_flags}
+            args.skip = {} if args.skip_shallow is None else {"skip_shallow": int(args.skip_shallow)}
         except ValueError as error:
             parser.error(f"with --merge every-step, --tau, --alpha, --prob and --skip-shallow are plain numbers: {error}")
     return args
@@ -75,7 +70,7 @@ def train_epoch(net, optimizer, images, labels, args, after_step):
     batches = torch.randperm(len(images)).split(args.batch_size)
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches = batches[:-1]  # batch normalisation cannot take a lone image
-    for batch in batches:
+    for number, batch in enumerate(batches, 1):
         x, y = network_input(images[batch], takes).to(args.device), labels[batch].to(args.device)
         optimizer.zero_grad()
         loss = F.cross_entropy(net(x), y)
@@ -83,6 +78,8 @@ def train_epoch(net, optimizer, images, labels, args, after_step):
         optimizer.step()
         after_step()
         total += loss.item() * len(batch)
+        if sys.stderr.isatty():
+            print(f"\r{number} of {len(batches)} batches  loss {loss.item():.4f} ", end="\r" if number == len(batches) else "", file=sys.stderr, flush=True)
     mean = total / sum(map(len, batches))
     if mean != mean:
         raise SystemExit("The loss is not a number any more: train with a smaller --lr.")
@@ -95,15 +92,11 @@ class Tally:
     def __init__(self):
         self.changed, self.merges = set(), 0
 
-    def add(self, layer, kernels):
-        self.changed.update((layer, kernel) for kernel in kernels.tolist())
-        self.merges += len(kernels)
-
-
-def momenta(net, optimizer):
-    """The momentum buffers by the name of their weight."""
-    states = {name: optimizer.state[parameter] for name, parameter in net.named_parameters()}
-    return {name: state["momentum_buffer"] for name, state in states.items() if state.get("momentum_buffer") is not None}
+    def add(self, masks):
+        for layer, mask in masks.items():
+            kernels = mask.nonzero().flatten().tolist()
+            self.changed.update((layer, kernel) for kernel in kernels)
+            self.merges += len(kernels)
 
 
 def update_average(average, net, decay):
@@ -137,10 +130,11 @@ def main():
         raise SystemExit(f"{args.data} has colour images, and {args.init} takes grey ones.")
     net.to(args.device)
     optimizer = torch.optim.SGD(net.parameters(), lr=args.lr, momentum=0.9, weight_decay=5e-4)
-    layers = [layer["name"] for layer in describe.layers(net, network_input(images[:1], takes).to(args.device))]
+    example = network_input(images[:1], takes).to(args.device)
+    order = layers(net, example)
+    selected = selected_layers(net, order, **args.skip) if args.merge == "every-step" else []
     average = {name: value.clone() for name, value in net.state_dict().items()} if args.ema else {}
     args.out.mkdir(parents=True, exist_ok=True)
-    between = args.merge == "between" and BetweenEpochs(args.binary, args.out, layers, args.merge_flags)
 
     # The one file that says how far the run has come; all others are made from it or before it.
     settings = {name: str(value) for name, value in vars(args).items() if name not in FREE}
@@ -154,6 +148,8 @@ def main():
         optimizer.load_state_dict(state["optimizer"])
         average, log = state["average"], state["log"]
 
+    if len(log) >= args.epochs:
+        print(f"{args.out} holds {len(log)} epochs of this run already: with more --epochs it goes on.")
     for epoch in range(len(log) + 1, args.epochs + 1):
         start, tally = time.time(), Tally()
         # Seeded anew each epoch: a run taken up again draws what an uninterrupted one does, and the batches come in the
@@ -162,29 +158,29 @@ def main():
 
         def after_step():
             if args.merge == "every-step":
-                for layer in layers[args.skip:]:
-                    tally.add(layer, merge_after_step(net.get_parameter(layer), *args.rule))
+                tally.add(merge_step_(net, selected, **args.rule))
             if args.ema:
                 update_average(average, net, args.ema)
 
         row = {"epoch": epoch, "loss": train_epoch(net, optimizer, images, labels, args, after_step)}
         scores = {split: score(net, *splits[split]) for split in ("val", "test")}
         row |= {"before": scores, "kernels": len(tally.changed), "merges": tally.merges}
-        if between:
-            row["kernels"], row["merges"] = between.merge(net, args.seed + epoch)
-            if args.momentum == "merge":
-                between.follow(momenta(net, optimizer), "momentum.")
-            if args.ema:
-                between.follow(average, "ema.")
+        if args.merge == "between":
+            save_checkpoint(net, args.out / "trained.safetensors", example)
+            plan = args.out / "plan.json"
+            followed = optimizer if args.momentum == "merge" else None
+            report = merge_(net, optimizer=followed, ema=average or None, layers=order, seed=args.seed + epoch, plan=plan, force=True,
+                            **args.merge_flags)
+            row["kernels"] = report.totals.merged
+            row["merges"] = sum(len(layer["merges"]) for layer in json.loads(plan.read_text())["layers"])
             if row["merges"]:
                 scores = {split: score(net, *splits[split]) for split in ("val", "test")}
-        else:
-            save(net.state_dict(), args.out / "model.safetensors", layers)
+        save_checkpoint(net, args.out / "model.safetensors", example)
         row["after"] = scores
         if args.ema:
-            save({f"ema.{name}": value for name, value in average.items()}, args.out / "ema.safetensors")
             averaged = copy.deepcopy(net)
             averaged.load_state_dict(average)
+            save_checkpoint(averaged, args.out / "ema.safetensors", example)
             row["ema"] = {split: score(averaged, *splits[split]) for split in ("val", "test")}
         row["seconds"] = round(time.time() - start, 2)
 
@@ -193,12 +189,25 @@ def main():
                  "average": average, "log": log}
         replace(state_file, lambda path: torch.save(state, path))
         replace(args.out / "log.jsonl", lambda path: path.write_text("".join(json.dumps(line) + "\n" for line in log)))
-        said = "  ".join(
-            f"{split} AUROC {row['before'][split]['auroc']:.4f} -> {row['after'][split]['auroc']:.4f}"
-            f" accuracy {row['before'][split]['accuracy']:.4f} -> {row['after'][split]['accuracy']:.4f}"
-            for split in ("val", "test"))
-        print(f"epoch {epoch}  loss {row['loss']:.4f}  {said}  {row['kernels']} kernels merged  {row['seconds']:.1f} s", flush=True)
+        print("  ".join(told(row, args.merge)), flush=True)
+
+
+def told(row, merging):
+    """What is said of an epoch; scores before and after a merge only where there was one."""
+    yield f"epoch {row['epoch']}  loss {row['loss']:.4f}"
+    for split in ("val", "test"):
+        for metric in ("auroc", "accuracy"):
+            before, after = (f"{row[when][split][metric]:.4f}" for when in ("before", "after"))
+            yield f"{split} {metric} {before} -> {after}" if merging == "between" else f"{split} {metric} {after}"
+    if merging != "none":
+        yield f"{row['kernels']} kernels merged"
+    yield f"{row['seconds']:.1f} s"
 
 
 if __name__ == "__main__":
-    main()
+    # A warning is of the run, and not of a line of this file.
+    warnings.showwarning = lambda message, category, *_: print(f"warning: {message}" if category is InmergeWarning else message, file=sys.stderr)
+    try:
+        main()
+    except InmergeError as error:
+        raise SystemExit(str(error)) from None

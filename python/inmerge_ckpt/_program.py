@@ -38,6 +38,8 @@ def program() -> str:
     Raises InmergeError where it is not installed.
     """
     if named := os.environ.get("INMERGE_PROGRAM"):
+        if shutil.which(named) is None:
+            raise InmergeError(f"INMERGE_PROGRAM is {named}, which is not there to run")
         return named
     beside = Path(__file__).resolve().parent.parent
     schemes = [sysconfig.get_path("scripts"), sysconfig.get_path("scripts", f"{os.name}_user"), str(beside / "bin")]
@@ -61,13 +63,12 @@ def flags(options: dict[str, Any]) -> list[str]:
     return words
 
 
-def _outside() -> int:
-    """How many calls up the code stands that called this package."""
-    level = 1
-    frame = sys._getframe(1)
+def warn(message: str) -> None:
+    """Warns at the line that called this package."""
+    frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == __package__:
         frame, level = frame.f_back, level + 1
-    return level
+    warnings.warn(message, InmergeWarning, stacklevel=level)
 
 
 def run(command: str, paths: Iterable[str | os.PathLike[str]], options: dict[str, Any]) -> Any:
@@ -78,10 +79,11 @@ def run(command: str, paths: Iterable[str | os.PathLike[str]], options: dict[str
     if done.returncode == 0:
         result = json.loads(done.stdout)
         for warning in result.get("warnings", []):
-            warnings.warn(warning, InmergeWarning, stacklevel=_outside())
+            warn(warning)
         return result
     kinds = {2: UsageError, 3: NothingMerged}
     lines = [line for line in done.stderr.splitlines() if not line.startswith("warning: ")] or done.stderr.splitlines()
     # How the command is used on a shell is of no help here.
-    message = "\n".join(lines).partition("\n\nUsage: ")[0].removeprefix("error: ").strip()
+    paragraphs = "\n".join(lines).removeprefix("error: ").split("\n\n")
+    message = "\n\n".join(text for text in paragraphs if not text.startswith(("Usage: ", "For more information"))).strip()
     raise kinds.get(done.returncode, InmergeError)(message or f"{NAME} ended with {done.returncode}")

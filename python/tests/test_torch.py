@@ -173,6 +173,9 @@ class Merge(Case):
             net(torch.randn(4, 3, 16, 16)).sum().backward()
             other.step()
             self.torch.merge_(net, optimizer=other, layers=order, **MERGING)
+        with self.assertWarnsRegex(InmergeWarning, "NOTHING MERGED") as warned:
+            self.torch.merge_(net, layers=order, tau=1)
+        self.assertEqual(warned.filename, __file__)
         with torch.no_grad():
             net.body[1][0].weight[3, 0, 0, 0] = math.nan
         before = digest([net.state_dict(), optimizer.state_dict()])
@@ -204,8 +207,11 @@ class Save(Case):
         net.body[2][0].weight = net.body[1][0].weight
         net = net.to(memory_format=torch.channels_last)
         path = self.folder / "last.safetensors"
-        for _ in range(2):
-            save_checkpoint(net, path, images(), metadata={"epoch": "3"})
+        written = set()
+        for _ in range(8):
+            save_checkpoint(net, path, images(), metadata={"epoch": "3", "dataset": "Röntgen"})
+            written.add(path.read_bytes())
+        self.assertEqual(len(written), 1)
         self.assertEqual([file.name for file in self.folder.iterdir()], [path.name])
         loaded = load_file(path)
         self.assertEqual(list(net.state_dict()), [name for name in net.state_dict() if name in loaded])

@@ -25,6 +25,7 @@ mod layers;
 mod limits;
 mod page;
 mod properties;
+mod python_package;
 mod report_folder;
 mod sensitivity;
 mod sharded;

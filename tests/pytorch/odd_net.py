@@ -1,7 +1,7 @@
 """A network whose structure its names and shapes do not tell, and what is saved of it.
 
-`odd_net.py EXAMPLES FOLDER` writes `resnet18.safetensors`, `whole.safetensors` (every name with its own bytes) and
-`once.safetensors` (each weight under one name, with what describe.py says of it in the metadata).
+`odd_net.py FOLDER` writes `resnet18.safetensors`, `whole.safetensors` (every name with its own bytes) and
+`once.safetensors` (each weight under one name, with what `inmerge_ckpt.torch.describe` says of it in the metadata).
 """
 
 import sys
@@ -32,9 +32,8 @@ class OddNet(nn.Module):
 
 
 if __name__ == "__main__":
-    examples, folder = sys.argv[1:]
-    sys.path.insert(0, examples)
-    import describe
+    [folder] = sys.argv[1:]
+    from inmerge_ckpt.torch import describe
     from safetensors.torch import save_file, save_model
     from torchvision.models import resnet18
 

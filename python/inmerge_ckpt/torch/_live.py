@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import tempfile
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from json import loads
 from pathlib import Path
@@ -18,7 +17,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.optim import Optimizer
 
 from .._commands import MergeFlags, apply, merge
-from .._program import InmergeError, InmergeWarning
+from .._program import InmergeError, warn
 from .._reports import MergeReport
 from ._ranks import Parts, on_first_rank
 from ._save import tensors, unwrapped, write
@@ -34,7 +33,6 @@ MOMENTUM = ["exp_avg", "momentum_buffer"]
 WEIGHTS = "weights"
 
 
-@torch.no_grad()
 def merge_(
     model: nn.Module,
     *,
@@ -60,7 +58,9 @@ def merge_(
     parts: Parts = {WEIGHTS: own, **_momenta(net, optimizer)}
     if ema is not None:
         parts["average"] = _average(ema, own)
-    return on_first_rank(lambda: _merge(net, parts, layers, flags), parts)
+    # Not as a decorator: warnings name the line that calls.
+    with torch.no_grad():
+        return on_first_rank(lambda: _merge(net, parts, layers, flags), parts)
 
 
 def _merge(
@@ -125,8 +125,7 @@ def _momenta(net: nn.Module, optimizer: Optimizer | Iterable[Optimizer] | None) 
                     found = True
                     parts.setdefault(key, {})[name] = value
         if kept and not found:
-            what = f"{type(one).__name__} keeps no {' or '.join(MOMENTUM)}: its state stays as it is"
-            warnings.warn(what, InmergeWarning, stacklevel=4)
+            warn(f"{type(one).__name__} keeps no {' or '.join(MOMENTUM)}: its state stays as it is")
     return parts
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from json import dumps
+from json import dumps, loads
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +78,17 @@ def write(
     if order is not None:
         extra["inmerge.layers"] = dumps(list(order))
     save_file(own, path, metadata=extra)
+    _sort_metadata(path)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Puts the metadata's keys in order, which safetensors writes in another one each time: the same model gives the same bytes."""
+    with open(path, "rb+") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        # A header may end with spaces; longer than it was it would run into the tensors.
+        if len(text) <= length:
+            file.seek(8)
+            file.write(text.ljust(length))
