@@ -113,6 +113,7 @@ def analyze(
     report: Path,
     *,
     no_spectrum: bool = False,
+    png: str | None = None,
     force: bool = False,
     state_dict: str | None = None,
     threads: int | None = None,
@@ -123,7 +124,8 @@ def analyze(
 
     These are the contents of `report.json` there. The flags are those of the command line: `skip_shallow`, `include`, `exclude`, `kinds`.
     """
-    own = {"report": report, "no_spectrum": no_spectrum, "force": force, "state_dict": state_dict, "threads": threads, "backend": backend}
+    own = {"report": report, "no_spectrum": no_spectrum, "png": png, "force": force, "state_dict": state_dict,
+           "threads": threads, "backend": backend}
     result: dict[str, Any] = run("analyze", [input], {**own, **flags})
     return result
 

@@ -15,7 +15,8 @@ def log_report(report: str | os.PathLike[str], logger: Any, step: int = 0) -> No
 
     `report` is the report's folder. `logger` is a TensorBoard `SummaryWriter`, a W&B run, the module `mlflow` within a run, or a Lightning
     logger around one of them. For the net and each layer the scalars are the greatest similarity, the median similarity to the nearest
-    kernel, and the effective rank; the images are the net's figures and each layer's similarity matrix.
+    kernel, and the effective rank; the images are the net's figures, and each layer's similarity matrix if the report was made with
+    `png="all"`.
     """
     folder = Path(report)
     try:
@@ -50,7 +51,8 @@ def _images(numbers: dict[str, Any], folder: Path) -> dict[str, Path]:
     for layer in numbers["layers"]:
         if path := layer["figures"].get("similarity"):
             figures[f"inmerge/similarity/{layer['name']}"] = path
-    return {name: (folder / path).with_suffix(".png") for name, path in figures.items()}
+    pictures = {name: (folder / path).with_suffix(".png") for name, path in figures.items()}
+    return {name: path for name, path in pictures.items() if path.is_file()}
 
 
 def _kind(run: Any) -> str:

@@ -16,7 +16,7 @@ class Log(Case):
         super().setUp()
         warnings.simplefilter("ignore")
         self.report = self.folder / "report"
-        numbers = analyze(DEMO, self.report)
+        numbers = analyze(DEMO, self.report, png="all")
         self.expected = {layer["name"]: layer["max_similarity"] for layer in numbers["layers"]}
 
     def checked(self, scalars):

@@ -5,6 +5,7 @@ use crate::checkpoint::Checkpoint;
 use crate::layers::Layers;
 use crate::merge::Merged;
 use crate::meter::{Meter, WorkEstimate};
+use crate::report::figures::PngFigures;
 use crate::report::folder::{self, ReportDraft, ReportFolder};
 
 use super::{About, Error, Subject, draw_layers, merges_of, write_rest};
@@ -56,6 +57,7 @@ impl<'a> MarkedReport<'a> {
             skip_shallow: parameters.skip_shallow,
             selecting,
             merging: Some((parameters, merges_of(&merged.plan))),
+            png: PngFigures::default(),
             warnings: merged.layer_warnings.clone(),
         };
         let report = draw_layers(&self.subject, about, &self.draft, &merged.compute, meter)?;

@@ -10,7 +10,7 @@ use crate::compute::Compute;
 use crate::layers::Layer;
 use crate::meter::Meter;
 use crate::plan::{Parameters, Plan, PlannedLayer, SourceId};
-use crate::report::figures::{self, Figure, LayerStem};
+use crate::report::figures::{self, Figure, LayerStem, PngFigures};
 use crate::report::folder::ReportDraft;
 use crate::report::page;
 use crate::report::redundancy::{LayerMerges, Redundancy, ReportedLayer};
@@ -28,6 +28,8 @@ pub struct About {
     pub selecting: Vec<String>,
     /// Where the report is part of a merge, its parameters and what was merged, by the layer's name.
     pub merging: Option<(Parameters, BTreeMap<String, LayerMerges>)>,
+    /// Which figures are written as PNG too.
+    pub png: PngFigures,
     /// Of the layers as they were found.
     pub warnings: Vec<String>,
 }
@@ -62,6 +64,7 @@ pub(super) fn draw_layers(
         skip_shallow,
         selecting,
         merging,
+        png,
         mut warnings,
     } = about;
     let layers = subject.analyse(compute, meter, |place, numbers, drawings| {
@@ -77,6 +80,7 @@ pub(super) fn draw_layers(
             numbers,
             &drawings,
             merges,
+            png.of_layers(),
         )
     })?;
     warnings.extend(layers.iter().filter_map(warning));
@@ -100,6 +104,7 @@ pub(super) fn draw_layers(
         layers,
         merging: merging.map(|(parameters, _)| parameters),
         evolution: None,
+        png,
         warnings,
     })
 }
@@ -112,12 +117,13 @@ fn report_layer(
     numbers: LayerNumbers,
     drawings: &LayerDrawings,
     merges: Option<&LayerMerges>,
+    as_png: bool,
 ) -> Result<ReportedLayer, Error> {
     let figures = figures::of_layer(&facts, &numbers, drawings, merges);
     figures
         .par_iter()
-        .try_for_each(|figure| write_figure(draft, &stem.of(figure.kind), figure))?;
-    let section = page::section(&facts, &numbers, drawings, merges, &stem, &figures);
+        .try_for_each(|figure| write_figure(draft, &stem.of(figure.kind), figure, as_png))?;
+    let section = page::section(&facts, &numbers, drawings, merges, &stem, &figures, as_png);
     Ok(ReportedLayer {
         facts,
         numbers,
@@ -139,10 +145,11 @@ pub(super) fn write_rest(
     pool: &ThreadPool,
 ) -> Result<Vec<u8>, Error> {
     let overviews = figures::overviews(report);
+    let as_png = report.png.of_net();
     pool.install(|| {
         overviews
             .par_iter()
-            .try_for_each(|figure| write_figure(draft, &figure.kind.stem(), figure))
+            .try_for_each(|figure| write_figure(draft, &figure.kind.stem(), figure, as_png))
     })?;
     let json = document::json(report, &overviews);
     draft.write(report::DOCUMENT, &json)?;
@@ -152,10 +159,17 @@ pub(super) fn write_rest(
     Ok(json)
 }
 
-fn write_figure(draft: &ReportDraft<'_>, stem: &str, figure: &Figure) -> Result<(), Error> {
+fn write_figure(
+    draft: &ReportDraft<'_>,
+    stem: &str,
+    figure: &Figure,
+    as_png: bool,
+) -> Result<(), Error> {
     let path = format!("{}{stem}", report::FIGURES);
     draft.write(&format!("{path}.svg"), figure.svg().as_bytes())?;
-    draft.write(&format!("{path}.png"), &figure.png())?;
+    if as_png {
+        draft.write(&format!("{path}.png"), &figure.png())?;
+    }
     Ok(())
 }
 

@@ -38,6 +38,7 @@ pub(super) fn run(
             skip_shallow: settings.parameters.skip_shallow,
             selecting: args.layers.words(),
             merging: None,
+            png: args.png.into(),
             warnings: layers.warnings.iter().map(ToString::to_string).collect(),
         },
         folder: &folder,

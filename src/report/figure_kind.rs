@@ -2,6 +2,30 @@
 
 use crate::sensitivity::{Measure, Series};
 
+/// Which figures a report has as PNG too, which take most of the time and room of a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PngFigures {
+    /// All of them.
+    All,
+    /// Those of the whole net.
+    #[default]
+    Overview,
+    /// None; all are there as SVG.
+    None,
+}
+
+impl PngFigures {
+    /// Whether a figure of a single layer is one of them.
+    pub fn of_layers(self) -> bool {
+        self == Self::All
+    }
+
+    /// Whether a figure of the whole net is one of them.
+    pub fn of_net(self) -> bool {
+        self != Self::None
+    }
+}
+
 /// What a figure shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FigureKind {

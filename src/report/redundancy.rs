@@ -6,7 +6,7 @@ use crate::analysis::{Evolution, LayerNumbers, NetNumbers};
 use crate::layers::Layer;
 use crate::plan::{Parameters, SourceId};
 
-use super::figure_kind::{FigureKind, LayerStem};
+use super::figure_kind::{FigureKind, LayerStem, PngFigures};
 
 /// The analysis of a checkpoint.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct Redundancy {
     /// What became of the layers from epoch to epoch, where several checkpoints were given; the analysis itself is of the
     /// last one.
     pub evolution: Option<Evolution>,
+    /// Which figures are there as PNG too.
+    pub png: PngFigures,
     /// What the user should know.
     pub warnings: Vec<String>,
 }

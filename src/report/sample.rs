@@ -10,7 +10,7 @@ use crate::analysis::{
 use crate::layers::{Kind, Reason};
 use crate::similarity::{Nearest, Neighbour};
 
-use super::figures::{self, LayerStem};
+use super::figures::{self, LayerStem, PngFigures};
 use super::page;
 use crate::plan::{Parameters, SourceId};
 
@@ -244,7 +244,9 @@ impl Net {
                 let stem = LayerStem::new(depth, &facts.name);
                 let figures = figures::of_layer(&facts, &numbers, &drawings, None);
                 ReportedLayer {
-                    section: page::section(&facts, &numbers, &drawings, None, &stem, &figures),
+                    section: page::section(
+                        &facts, &numbers, &drawings, None, &stem, &figures, true,
+                    ),
                     facts,
                     numbers,
                     merges: None,
@@ -289,6 +291,7 @@ impl Net {
             layers,
             merging: None,
             evolution: None,
+            png: PngFigures::All,
             warnings: Vec::new(),
         }
     }

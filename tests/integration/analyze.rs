@@ -92,7 +92,7 @@ fn a_report_holds_what_it_is_said_to_hold() {
             assert_eq!(layer[key], expected[key], "{key}");
         }
         let figures = layer["figures"].as_object().unwrap();
-        wanted.extend(figures.values().flat_map(both_formats));
+        wanted.extend(figures.values().map(svg));
         for kind in ["similarity", "thresholds", "nearest", "spectrum"] {
             assert!(figures.contains_key(kind), "{kind} of {}", layer["name"]);
         }
@@ -100,9 +100,13 @@ fn a_report_holds_what_it_is_said_to_hold() {
         assert_eq!(figures.contains_key("kernels"), !is_pointwise);
     }
     let overviews = json["figures"].as_object().unwrap();
-    wanted.extend(overviews.values().flat_map(both_formats));
+    wanted.extend(overviews.values().map(svg));
+    wanted.extend(overviews.values().map(png));
     wanted.insert("report.files".to_owned());
     assert_eq!(files.keys().cloned().collect::<BTreeSet<_>>(), wanted);
+    let links = String::from_utf8_lossy(&files["index.html"]).into_owned();
+    let linked = links.matches(".png\"").count();
+    assert_eq!(linked, overviews.len());
     for (name, bytes) in &files {
         let beginning: &[u8] = match name.rsplit_once('.') {
             Some((_, "png")) => b"\x89PNG\r\n\x1a\n",
@@ -114,11 +118,57 @@ fn a_report_holds_what_it_is_said_to_hold() {
     assert_eq!(contents(folder.path()).len(), 1, "nothing lies beside it");
 }
 
-/// The two files of a figure whose path without ending, or with one, the report gives.
-fn both_formats(figure: &Value) -> [String; 2] {
-    let path = figure.as_str().unwrap();
-    let stem = path.trim_end_matches(".svg").trim_end_matches(".png");
-    [format!("{stem}.svg"), format!("{stem}.png")]
+/// A figure's file, as the report gives it.
+fn svg(figure: &Value) -> String {
+    figure.as_str().unwrap().to_owned()
+}
+
+/// The PNG beside it.
+fn png(figure: &Value) -> String {
+    svg(figure).replace(".svg", ".png")
+}
+
+/// Every figure has a PNG, or none has, as it is asked for; the page links to no other, and all else is the same.
+#[test]
+fn figures_are_bitmaps_too_where_that_is_asked_for() {
+    let folder = folder();
+    let report = |which: &str| {
+        let report = folder.path().join(which);
+        run(args![
+            "analyze",
+            demo(),
+            "--png",
+            which,
+            "--report",
+            &report
+        ])
+        .done();
+        files(&report)
+    };
+    let [all, overview, none] = ["all", "overview", "none"].map(report);
+
+    let pngs = |files: &BTreeMap<String, Vec<u8>>| -> BTreeSet<String> {
+        let names = files.keys().filter(|name| name.ends_with(".png"));
+        names.cloned().collect()
+    };
+    let svgs = all.keys().filter(|name| name.ends_with(".svg"));
+    let expected: BTreeSet<String> = svgs.map(|name| name.replace(".svg", ".png")).collect();
+    assert_eq!(pngs(&all), expected);
+    assert_eq!(pngs(&overview).len(), 3);
+    assert!(pngs(&none).is_empty());
+    for (files, name) in [(&all, "all"), (&overview, "overview"), (&none, "none")] {
+        let page = String::from_utf8_lossy(&files["index.html"]).into_owned();
+        let links = page.split("href=\"").skip(1).filter_map(|rest| {
+            let link = rest.split('"').next()?;
+            link.ends_with(".png").then(|| link.to_owned())
+        });
+        assert_eq!(links.collect::<BTreeSet<_>>(), pngs(files), "{name}");
+        for (path, bytes) in files {
+            let differs =
+                path.ends_with(".png") || ["index.html", "report.files"].contains(&&path[..]);
+            assert!(differs || all[path] == *bytes, "{path} with {name}");
+        }
+    }
 }
 
 #[test]

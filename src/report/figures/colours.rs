@@ -48,10 +48,10 @@ const DEPTHS: [RGBColor; 4] = [
     RGBColor(0x77, 0x3f, 0x9e),
 ];
 
-/// Index of 0 in the palette; −1 is at 0 and 1 at twice this.
-const CENTRE: f32 = 127.0;
+/// Index of 0 in the palette; −1 is at 0 and 1 at twice this. More steps would not be told apart, and take a fifth more room.
+const CENTRE: f32 = 63.0;
 /// Index of NaN in the palette.
-const NAN: u8 = 255;
+const NAN: u8 = 127;
 
 /// Index in [`palette`] of a number in [−1, 1], to which others are clamped.
 pub(super) fn diverging(number: f32) -> u8 {
@@ -62,7 +62,7 @@ pub(super) fn diverging(number: f32) -> u8 {
     }
 }
 
-/// 255 colours for −1 to 1, and one for NaN.
+/// 127 colours for −1 to 1, and one for NaN.
 pub(super) fn palette() -> Vec<RGBColor> {
     let steps = 2.0 * f64::from(CENTRE);
     (0..NAN)
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn the_palette_is_centred_at_zero() {
         let palette = palette();
-        assert_eq!(palette.len(), 256);
+        assert_eq!(palette.len(), 128);
         let at = |number: f32| hex(palette[usize::from(diverging(number))]);
         assert_eq!(at(0.0), "#f7f7f7");
         assert_eq!(at(-1.0), "#053061");
@@ -145,17 +145,17 @@ mod tests {
         assert_eq!(at(f32::NAN), "#c4c8cd");
         assert_eq!(at(f32::from_bits(0xffc0_0001)), at(f32::NAN));
         // As far from the centre for a similarity as for its opposite.
-        for step in 0..=127u8 {
-            let number = f32::from(step) / 127.0;
+        for step in 0..=63u8 {
+            let number = f32::from(step) / 63.0;
             let (above, below) = (diverging(number), diverging(-number));
-            assert_eq!(u16::from(above) + u16::from(below), 254);
+            assert_eq!(u16::from(above) + u16::from(below), 126);
         }
         let mut colours: Vec<_> = palette.iter().map(|c| (c.0, c.1, c.2)).collect();
         colours.sort_unstable();
         colours.dedup();
         assert_eq!(
             colours.len(),
-            256,
+            128,
             "two numbers of the palette look the same"
         );
     }

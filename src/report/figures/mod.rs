@@ -26,13 +26,12 @@ mod text;
 mod thresholds;
 
 use plotters::style::RGBColor;
-use png::Compression;
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree};
 
 use crate::analysis::{LayerDrawings, LayerNumbers};
 
-use super::bitmap::{self, Colours};
+use super::bitmap;
 use super::redundancy::{LayerMerges, Redundancy};
 use crate::layers::Layer;
 use depth::{nearest_over_depth, ranks_over_depth};
@@ -45,7 +44,7 @@ use spectrum::spectrum;
 use thresholds::{layer_thresholds, net_thresholds};
 
 pub(crate) use super::figure_kind::LayerStem;
-pub use super::figure_kind::{FigureKind, SweepFigure};
+pub use super::figure_kind::{FigureKind, PngFigures, SweepFigure};
 pub(super) use colours::colour;
 pub use sensitivity::sensitivity;
 
@@ -113,7 +112,7 @@ impl Figure {
             .flat_map(|pixel| [pixel[0], pixel[1], pixel[2]])
             .collect();
         let size = [width, height].map(|side| side as usize);
-        bitmap::png(size, Colours::Rgb, &colours, Compression::Balanced)
+        bitmap::drawing(size, &colours)
     }
 }
 

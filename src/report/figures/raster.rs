@@ -1,7 +1,5 @@
 //! Pictures with one pixel per cell, as `data:` URIs.
 
-use png::Compression;
-
 use super::colours::palette;
 use crate::report::bitmap::{self, Colours};
 
@@ -12,17 +10,10 @@ pub(super) fn indexed(width: usize, height: usize, places: &[u8]) -> String {
         palette,
         opacity: Vec::new(),
     };
-    let png = bitmap::png([width, height], colours, places, Compression::Balanced);
-    bitmap::uri(&png)
+    bitmap::uri(&bitmap::cells([width, height], colours, places))
 }
 
 /// A picture of red, green and blue, row by row.
 pub(super) fn rgb(width: usize, height: usize, colours: &[u8]) -> String {
-    let png = bitmap::png(
-        [width, height],
-        Colours::Rgb,
-        colours,
-        Compression::Balanced,
-    );
-    bitmap::uri(&png)
+    bitmap::uri(&bitmap::cells([width, height], Colours::Rgb, colours))
 }

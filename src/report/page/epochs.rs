@@ -6,7 +6,7 @@ use crate::analysis::Evolution;
 use crate::report::figures::{Figure, FigureKind};
 use crate::report::printable;
 
-use super::figure;
+use super::figure::{self, FigureFiles};
 use super::table::{Sort, column, number};
 use super::text::{decimals, name, percent, significant};
 
@@ -17,7 +17,11 @@ const CAPTIONS: [(FigureKind, &str); 3] = [
 ];
 
 /// The figures, and one table with a row for each layer in each epoch.
-pub fn section(evolution: &Evolution, figures: &[Figure]) -> Markup {
+pub fn section(
+    evolution: &Evolution,
+    figures: &[Figure],
+    files: impl Fn(FigureKind) -> FigureFiles,
+) -> Markup {
     let four = |value: f64| decimals(value, 4);
     html! {
         section #epochs aria-labelledby="epochs-title" {
@@ -29,7 +33,7 @@ pub fn section(evolution: &Evolution, figures: &[Figure]) -> Markup {
                 }
                 "."
             }
-            (figure::drawings(figures, &CAPTIONS, super::path))
+            (figure::drawings(figures, &CAPTIONS, files))
             div.scroll role="region" aria-labelledby="epochs-title" tabindex="0" {
                 table.sortable #epoch-table {
                     thead {

@@ -4,11 +4,19 @@ use maud::{Markup, PreEscaped, html};
 
 use crate::report::figures::{Figure, FigureKind};
 
-/// The figures of these kinds, in this order, each with its caption; `path` names the files of one, without their ending.
+/// The files of a figure.
+pub struct FigureFiles {
+    /// Their path in the report's folder, without the ending.
+    pub path: String,
+    /// Whether there is a PNG beside the SVG.
+    pub has_png: bool,
+}
+
+/// The figures of these kinds, in this order, each with its caption.
 pub fn drawings(
     figures: &[Figure],
     captions: &[(FigureKind, &str)],
-    path: impl Fn(FigureKind) -> String,
+    files: impl Fn(FigureKind) -> FigureFiles,
 ) -> Markup {
     let placed = captions.iter().filter_map(|(kind, caption)| {
         let figure = figures.iter().find(|figure| figure.kind == *kind)?;
@@ -16,27 +24,27 @@ pub fn drawings(
     });
     html! {
         div.drawings {
-            @for (figure, caption) in placed { (with_links(&path(figure.kind), figure, caption)) }
+            @for (figure, caption) in placed { (with_links(&files(figure.kind), figure, caption)) }
         }
     }
 }
 
 /// A figure with its caption, and with links to its files.
-pub fn with_links(path: &str, figure: &Figure, caption: &str) -> Markup {
+pub fn with_links(files: &FigureFiles, figure: &Figure, caption: &str) -> Markup {
     html! {
         figure {
             div.drawing role="img" aria-label=(caption) { (PreEscaped(figure.inline())) }
-            figcaption { (caption) " " (links(path)) }
+            figcaption { (caption) " " (links(files)) }
         }
     }
 }
 
 /// Links to a figure's files.
-pub fn links(path: &str) -> Markup {
+pub fn links(FigureFiles { path, has_png }: &FigureFiles) -> Markup {
     html! {
         span.files {
-            a href={ (path) ".svg" } { "SVG" } " "
-            a href={ (path) ".png" } { "PNG" }
+            a href={ (path) ".svg" } { "SVG" }
+            @if *has_png { " " a href={ (path) ".png" } { "PNG" } }
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Small pictures of similarity matrices.
 
 use maud::{Markup, html};
-use png::Compression;
 
 use crate::analysis::SimilarityMap;
 use crate::report::bitmap::{self, Colours};
@@ -48,7 +47,7 @@ fn png(map: &SimilarityMap) -> Vec<u8> {
     let mut opacity = vec![255; STEPS];
     opacity.push(0);
     let colours = Colours::Indexed { palette, opacity };
-    bitmap::png([side; 2], colours, &pixels, Compression::High)
+    bitmap::cells([side; 2], colours, &pixels)
 }
 
 /// A map as an image that is all in the page.

@@ -24,6 +24,7 @@ use sha2::{Digest, Sha256};
 use super::figures::{Figure, FigureKind};
 use super::redundancy::Redundancy;
 use super::{DOCUMENT, FIGURES, LAYERS, PAIRS, TOOL, printable};
+use figure::FigureFiles;
 
 pub(crate) use section::section;
 pub use sensitivity::sensitivity_page;
@@ -68,7 +69,7 @@ pub(crate) fn page(report: &Redundancy, overviews: &[Figure]) -> String {
                         (sections(report))
                     }
                     @if let Some(evolution) = &report.evolution {
-                        (epochs::section(evolution, overviews))
+                        (epochs::section(evolution, overviews, |kind| net_files(report, kind)))
                     }
                     (definitions::section(report))
                 }
@@ -110,9 +111,12 @@ fn policy(script: &str) -> String {
     )
 }
 
-/// The files of a figure of the whole net, without their ending.
-fn path(kind: FigureKind) -> String {
-    format!("{FIGURES}{}", kind.stem())
+/// The files of a figure of the whole net.
+fn net_files(report: &Redundancy, kind: FigureKind) -> FigureFiles {
+    FigureFiles {
+        path: format!("{FIGURES}{}", kind.stem()),
+        has_png: report.png.of_net(),
+    }
 }
 
 fn depth(report: &Redundancy, figures: &[Figure]) -> Markup {
@@ -123,7 +127,7 @@ fn depth(report: &Redundancy, figures: &[Figure]) -> Markup {
                 "Each layer's kernels and their nearest neighbours, from the input of the net to its output."
                 @if report.skip_shallow > 0 { " Layers left alone as shallow are marked." }
             }
-            (figure::drawings(figures, &OVER_DEPTH, path))
+            (figure::drawings(figures, &OVER_DEPTH, |kind| net_files(report, kind)))
         }
     }
 }

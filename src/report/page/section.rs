@@ -9,8 +9,9 @@ use crate::report::figures::{Figure, FigureKind, LayerStem};
 use crate::report::redundancy::LayerMerges;
 use crate::report::table::{count, counted, shape};
 
+use super::figure::{self, FigureFiles};
 use super::text::{anchor, decimals, name, percent, significant};
-use super::{figure, heatmap, threshold};
+use super::{heatmap, threshold};
 
 /// Kernels listed before a list is cut.
 const LISTED: usize = 12;
@@ -33,7 +34,7 @@ const CAPTIONS: [(FigureKind, &str); 4] = [
 ];
 
 /// A layer's section of the page, with small versions of its drawings. `figures` are the layer's, whose files begin with
-/// `stem`.
+/// `stem`, and are there as PNG too if `has_png`.
 pub fn section(
     layer: &Layer,
     numbers: &LayerNumbers,
@@ -41,8 +42,12 @@ pub fn section(
     merges: Option<&LayerMerges>,
     stem: &LayerStem,
     figures: &[Figure],
+    has_png: bool,
 ) -> String {
-    let path = |kind| format!("{FIGURES}{}", stem.of(kind));
+    let files = |kind| FigureFiles {
+        path: format!("{FIGURES}{}", stem.of(kind)),
+        has_png,
+    };
     let complaints = complaints(&numbers.health);
     let markup = html! {
         details.layer.left-alone[layer.reason.is_some()] id=(anchor(&layer.name)) {
@@ -60,13 +65,13 @@ pub fn section(
             div.body {
                 (facts(layer, numbers, merges))
                 div.beside {
-                    (maps(drawings, &path(FigureKind::Similarity)))
+                    (maps(drawings, &files(FigureKind::Similarity)))
                     div.tables {
                         (closest(numbers, merges))
                         (threshold::hints(&numbers.hints, "Thresholds for shares of this layer's kernels"))
                     }
                 }
-                (figure::drawings(figures, &CAPTIONS, path))
+                (figure::drawings(figures, &CAPTIONS, files))
                 (health(&numbers.health))
             }
         }
@@ -126,7 +131,7 @@ fn facts(layer: &Layer, numbers: &LayerNumbers, merges: Option<&LayerMerges>) ->
 }
 
 /// Small similarity matrices, with links to the files of the figure at `path`.
-fn maps(drawings: &LayerDrawings, path: &str) -> Markup {
+fn maps(drawings: &LayerDrawings, files: &FigureFiles) -> Markup {
     let kernels = drawings.in_file_order.order.len();
     let map = |map: &SimilarityMap, order: &str| {
         html! {
@@ -149,7 +154,7 @@ fn maps(drawings: &LayerDrawings, path: &str) -> Markup {
                     "A cell stands for several pairs: above the diagonal their maximum, so that single similar pairs show, "
                     "below it their mean. "
                 }
-                (figure::links(path))
+                (figure::links(files))
             }
         }
     }
@@ -275,7 +280,15 @@ mod tests {
             pairs: [(pair[1], pair[0])].into(),
         };
         let stem = LayerStem::new(1, &facts.name);
-        section(&facts, &numbers, &drawings, Some(&merges), &stem, &[])
+        section(
+            &facts,
+            &numbers,
+            &drawings,
+            Some(&merges),
+            &stem,
+            &[],
+            false,
+        )
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub fn section(report: &Redundancy, figures: &[Figure]) -> Markup {
                         "Shares of the net's kernels and pairs above \u{3c4}. "
                         span.scripted { "Drag on the chart or use the bar. " }
                         @if figures.iter().any(|figure| figure.kind == FigureKind::NetThresholds) {
-                            (figure::links(&super::path(FigureKind::NetThresholds)))
+                            (figure::links(&super::net_files(report, FigureKind::NetThresholds)))
                         }
                     }
                 }

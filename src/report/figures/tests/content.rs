@@ -31,9 +31,9 @@ fn a_cell_has_the_colour_of_its_similarity() {
         }
     }
     let bar = &drawing.pictures[2];
-    assert_eq!((bar.width, bar.height), (1, 255));
+    assert_eq!((bar.width, bar.height), (1, 127));
     assert_eq!(
-        [bar.pixels[0], bar.pixels[127], bar.pixels[254]],
+        [bar.pixels[0], bar.pixels[63], bar.pixels[126]],
         [1.0, 0.0, -1.0].map(colour)
     );
     for label in [

@@ -7,7 +7,7 @@ use crate::report::printable;
 use crate::report::sensitivity::labels;
 use crate::sensitivity::{Results, Series};
 
-use super::super::figure::with_links;
+use super::super::figure::{FigureFiles, with_links};
 
 /// Figures that are wider than this, in pixels, have a row of the page for themselves.
 const WIDE: u32 = 760;
@@ -86,7 +86,8 @@ impl<'a> Drawings<'a> {
                 p.lead { (lead) }
                 div.drawings {
                     @for (kind, figure) in &self.figures {
-                        @let drawing = with_links(&figure.kind.stem(), figure, &caption(results, kind));
+                        @let files = FigureFiles { path: figure.kind.stem(), has_png: true };
+                        @let drawing = with_links(&files, figure, &caption(results, kind));
                         @if figure.width > WIDE { div.wide style={ "--width:" (figure.width) "px" } { (drawing) } }
                         @else { (drawing) }
                     }
