@@ -33,6 +33,8 @@
     return text === "" || Number.isNaN(tau) ? null : Math.round((Math.min(1, Math.max(-1, tau)) + 1) * 100);
   };
 
+  const first = placeOf(field.defaultValue);
+
   const show = () => {
     const tau = ((place - STEPS / 2) / 100).toFixed(2);
     const [kernels, pairs] = [data.net.kernels_above[place], data.net.pairs_above[place]];
@@ -44,7 +46,9 @@
       "pairs-share": share(pairs, data.net.pairs),
     };
     for (const element of net) element.textContent = texts[element.dataset.net];
-    command.textContent = `${command.dataset.before} ${tau}${command.dataset.after}`;
+    // A share of each layer's kernels has no place of its own: it stands until τ is moved.
+    const given = place === first ? command.dataset.first : tau;
+    command.textContent = `${command.dataset.before} ${given}${command.dataset.after}`;
     slider.style.setProperty("--at", place / STEPS);
     cursor.style.setProperty("--at", place / STEPS);
     cursor.style.setProperty("--kernels", data.net.kernels ? kernels / data.net.kernels : 0);

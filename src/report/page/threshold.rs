@@ -11,16 +11,27 @@ use crate::report::table::{count, counted};
 use super::text::{decimals, percent};
 use super::{chart, figure};
 
-/// The initial τ, as an index of the curves: that of the merge, or else the program's default.
+/// The initial τ, as an index of the curves: that of the merge, or else the program's default. For a share of each layer's kernels
+/// it is where at most that share of the net's kernels has a partner.
 pub fn start(report: &Redundancy) -> usize {
-    let of = |parameters: Parameters| match parameters.tau {
-        Threshold::Similarity(tau) => Some(tau.get()),
-        Threshold::Share(_) => None,
-    };
-    let tau = report.merging.and_then(of);
-    let tau = tau.or_else(|| of(Parameters::default())).unwrap_or(0.0);
-    // Rounded down, so that no fewer kernels have a partner; 1e-9 makes up for decimals that binary rounds down.
-    ((tau.clamp(-1.0, 1.0) + 1.0) * 100.0 + 1e-9) as usize
+    match report.merging.unwrap_or_default().tau {
+        // Rounded down, so that no fewer kernels have a partner; 1e-9 makes up for decimals that binary rounds down.
+        Threshold::Similarity(tau) => ((tau.get() + 1.0) * 100.0 + 1e-9) as usize,
+        Threshold::Share(share) => {
+            let above = report.net.kernels_above.above();
+            let most = share.of(report.net.kernels) as u64;
+            let place = above.iter().position(|&kernels| kernels <= most);
+            place.unwrap_or_default()
+        }
+    }
+}
+
+/// τ as the command has it at first: as it was given for the merge.
+fn given(report: &Redundancy) -> String {
+    match report.merging.unwrap_or_default().tau {
+        Threshold::Similarity(_) => format!("{:.2}", threshold(start(report))),
+        share @ Threshold::Share(_) => share.to_string(),
+    }
 }
 
 /// τ at an index of the curves.
@@ -49,7 +60,7 @@ pub fn bar(report: &Redundancy) -> Markup {
 /// them, and links to it.
 pub fn section(report: &Redundancy, figures: &[Figure]) -> Markup {
     let net = &report.net;
-    let defaults = Parameters::default();
+    let parameters = report.merging.unwrap_or_default();
     let place = start(report);
     let above = |counts: &[u64]| counts.get(place).copied().unwrap_or_default();
     let (kernels, pairs) = (
@@ -100,14 +111,14 @@ pub fn section(report: &Redundancy, figures: &[Figure]) -> Markup {
                 }
             }
             div.command {
-                code #command data-before=(command(report)) data-after=(flags(report)) {
-                    (command(report)) " " (format!("{:.2}", threshold(place))) (flags(report))
+                code #command data-before=(command(report)) data-first=(given(report)) data-after=(flags(report)) {
+                    (command(report)) " " (given(report)) (flags(report))
                 }
                 button #copy type="button" hidden { "Copy" }
             }
             p.note {
-                "Of these kernels each takes its turn with probability p = " (defaults.prob) " (" code { "--prob" }
-                ") and keeps a share \u{3b1} = " (defaults.alpha) " of itself (" code { "--alpha" }
+                "Of these kernels each takes its turn with probability p = " (parameters.prob) " (" code { "--prob" }
+                ") and keeps a share \u{3b1} = " (parameters.alpha) " of itself (" code { "--alpha" }
                 "), unless told otherwise."
             }
         }
@@ -121,13 +132,18 @@ fn command(report: &Redundancy) -> String {
     )
 }
 
-/// The flags with which `merge` takes the same layers, after a space each.
+/// The flags with which `merge` takes the same layers and merges them in the same way, after a space each.
 fn flags(report: &Redundancy) -> String {
     let mut flags: String = report
         .selecting
         .iter()
         .map(|word| format!(" {}", quoted(word)))
         .collect();
+    for (flag, value, default) in report.merging.iter().flat_map(of_merge) {
+        if value != default {
+            flags += &format!(" {flag} {value}");
+        }
+    }
     let is_broken = |layer: &ReportedLayer| {
         layer.facts.reason.is_none() && !layer.numbers.health.non_finite.is_empty()
     };
@@ -135,6 +151,36 @@ fn flags(report: &Redundancy) -> String {
         flags += " --allow-nonfinite";
     }
     flags
+}
+
+/// The flags of a merge other than τ and those that select layers, each with its value and its default.
+fn of_merge(merging: &Parameters) -> [(&'static str, String, String); 5] {
+    let values = |parameters: &Parameters| {
+        let Parameters {
+            alpha,
+            prob,
+            partner,
+            rounds,
+            seed,
+            ..
+        } = parameters;
+        [
+            alpha.to_string(),
+            prob.to_string(),
+            partner.to_string(),
+            rounds.to_string(),
+            seed.to_string(),
+        ]
+    };
+    let [alpha, prob, partner, rounds, seed] = values(merging);
+    let [alpha_0, prob_0, partner_0, rounds_0, seed_0] = values(&Parameters::default());
+    [
+        ("--alpha", alpha, alpha_0),
+        ("--prob", prob, prob_0),
+        ("--partner", partner, partner_0),
+        ("--rounds", rounds, rounds_0),
+        ("--seed", seed, seed_0),
+    ]
 }
 
 /// A word as a shell takes it.
@@ -182,6 +228,28 @@ pub fn hints(hints: &[ThresholdHint], caption: &str) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn the_command_is_that_of_the_merge() {
+        let mut report = sample::full();
+        report.selecting = Vec::new();
+        report.merging = None;
+        assert_eq!((given(&report), start(&report)), ("0.30".to_owned(), 130));
+        assert_eq!(flags(&report), "");
+
+        report.merging = Some(Parameters {
+            tau: "20%".parse().unwrap(),
+            alpha: "0.5".parse().unwrap(),
+            seed: 7,
+            ..Parameters::default()
+        });
+        assert_eq!(given(&report), "20%");
+        assert_eq!(flags(&report), " --alpha 0.5 --seed 7");
+        let above = report.net.kernels_above.above();
+        let (at, most) = (start(&report), report.net.kernels as u64 / 5);
+        assert!(above[at] <= most && above[at - 1] > most);
+    }
 
     #[test]
     fn files_are_quoted_for_a_shell() {
