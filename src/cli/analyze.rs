@@ -47,7 +47,7 @@ pub(crate) struct Analyze {
     pub layers: LayerFlags,
     #[command(flatten)]
     pub from: InputFlags,
-    /// Where the report goes [default: reports/ and IN's name without its ending]
+    /// Where the report goes [default: reports/ and IN's path from here without its ending: reports/r1-last for r1/last.ckpt]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Output options")]
     pub report: Option<PathBuf>,
     /// Leave the spectra out, which take longest for layers of thousands of kernels

@@ -63,7 +63,7 @@ pub(crate) struct PlanSweep {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sweep")]
 pub(crate) struct SweepFlags {
-    /// Where the points and the report go [default: reports/ and IN's name with -sensitivity]
+    /// Where the points and the report go [default: reports/ and IN's path from here with -sensitivity]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub report: Option<PathBuf>,
     /// What varies, e.g. tau=0.1:0.9:0.1, alpha=0.5,0.8 or layers (repeatable)

@@ -1,7 +1,8 @@
 //! `analyze IN…`: report how redundant the kernels of each layer are.
 
+use std::env;
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::analyze::{self, About, AnalyzeRequest};
 use crate::checkpoint::Checkpoint;
@@ -51,12 +52,30 @@ pub(super) fn run(
     Ok(Outcome::Done)
 }
 
-/// `reports/NAME`, after a file's name without its ending, or the folder's that a checkpoint is.
+/// `reports/NAME`, after a file's path from here without its ending, or that of the folder that a checkpoint is:
+/// `r1/last.safetensors` and `r2/last.safetensors` have reports of their own, `reports/r1-last` and `reports/r2-last`.
 pub(super) fn default_folder(source: &Checkpoint) -> PathBuf {
-    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let name = match source.folder() {
-        Some(folder) => whole(folder.path()).file_name().map(OsStr::to_owned),
-        None => source.path().file_stem().map(OsStr::to_owned),
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let whole = match source.folder() {
+        Some(folder) => real(folder.path()),
+        // The folder that a file lies in, and the file's own name, which may be a link's.
+        None => {
+            let path = source.path();
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
+            let folder = real(folder.unwrap_or(Path::new(".")));
+            folder.join(path.file_stem().unwrap_or_default())
+        }
     };
-    Path::new("reports").join(name.unwrap_or_else(|| "checkpoint".into()))
+    let here = env::current_dir().map(|here| real(&here));
+    let from_here = here.ok().and_then(|here| whole.strip_prefix(here).ok());
+    let parts = from_here.unwrap_or(&whole).components();
+    let parts = parts.filter(|part| matches!(part, Component::Normal(_)));
+    let parts: Vec<&OsStr> = parts.map(Component::as_os_str).collect();
+    let name = match &parts[..] {
+        [] => "checkpoint".into(),
+        parts => parts.join(OsStr::new("-")),
+    };
+    Path::new("reports").join(name)
 }

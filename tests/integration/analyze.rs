@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::common::{contents, fixture, read_json, run};
+use crate::common::{contents, fixture, program, read_json, run};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -232,6 +232,37 @@ fn the_default_folder_is_named_after_the_checkpoint() {
     let json = read_json(&folder.path().join("reports/epoch 3/report.json"));
     assert_eq!(json["source"]["file"], "epoch 3.safetensors");
     assert!(json["layers"][0]["spectrum"].is_null());
+}
+
+#[test]
+fn checkpoints_of_one_name_have_reports_of_their_own() {
+    let folder = folder();
+    let at = |path: &str| folder.path().join(path);
+    for run in ["r1", "r2"] {
+        fs::create_dir(at(run)).unwrap();
+        fs::copy(demo(), at(&format!("{run}/last.safetensors"))).unwrap();
+    }
+    fs::create_dir(at("r1/sub")).unwrap();
+    let absolute = at("r2/last.safetensors");
+    let inputs = [
+        "r1/last.safetensors",
+        "r1/sub/../last.safetensors",
+        absolute.to_str().unwrap(),
+    ];
+    for input in inputs {
+        let done = std::process::Command::new(program())
+            .args(["analyze", input, "-q", "--no-spectrum", FEW_LAYERS])
+            .current_dir(folder.path())
+            .status()
+            .unwrap();
+        assert!(done.success());
+    }
+    let mut reports: Vec<_> = fs::read_dir(at("reports"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    reports.sort();
+    assert_eq!(reports, ["r1-last", "r2-last"]);
 }
 
 #[test]
