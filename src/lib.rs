@@ -81,6 +81,8 @@ pub mod meter;
 pub mod plan;
 pub mod report;
 mod schedule;
+#[cfg(test)]
+mod schemas;
 pub mod selection;
 pub mod sensitivity;
 pub mod settings;

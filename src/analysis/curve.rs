@@ -9,6 +9,8 @@ pub use crate::similarity::tau_bins::{THRESHOLDS, threshold};
 
 /// How many there are strictly above each threshold, exactly.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(extend("minItems" = THRESHOLDS, "maxItems" = THRESHOLDS)))]
 pub struct Curve(Vec<u64>);
 
 impl Curve {

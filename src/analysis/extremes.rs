@@ -4,10 +4,12 @@ use serde::Serialize;
 
 /// Two kernels of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Pair {
     /// Their numbers, the lower one first.
     pub kernels: [usize; 2],
     /// Their similarity, in [−1, 1].
+    #[cfg_attr(test, schemars(range(min = -1, max = 1)))]
     pub similarity: f64,
     /// Their Euclidean norms.
     pub norms: [f64; 2],

@@ -10,10 +10,13 @@ const DECIMALS: i32 = 4;
 
 /// A threshold at which a share of the kernels has an eligible partner.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ThresholdHint {
     /// The share, in percent.
+    #[cfg_attr(test, schemars(range(min = 0, max = 100)))]
     pub percent: f64,
     /// The threshold, rounded down to 4 decimals.
+    #[cfg_attr(test, schemars(range(min = -1, max = 1)))]
     pub tau: f64,
     /// Kernels with an eligible partner there.
     pub kernels: usize,

@@ -4,14 +4,19 @@ use serde::Serialize;
 
 /// The quartiles of some numbers, interpolated between neighbours as numpy's `percentile` does.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Spread {
+    /// The least.
     pub min: f64,
     /// A quarter is below.
     pub q1: f64,
+    /// Half are below.
     pub median: f64,
     /// Three quarters are below.
     pub q3: f64,
+    /// The greatest.
     pub max: f64,
+    /// Arithmetic mean.
     pub mean: f64,
 }
 

@@ -13,6 +13,9 @@ mod sensitivity;
 mod wait;
 mod watch;
 
+#[cfg(test)]
+pub(crate) use wait::WaitReport;
+
 use std::io::Write;
 use std::process::ExitCode;
 

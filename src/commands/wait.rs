@@ -1,6 +1,6 @@
 //! `wait OUT`: wait until a watch has merged a checkpoint.
 
-use serde_json::json;
+use serde::Serialize;
 
 use crate::cli::Wait;
 use crate::console::Console;
@@ -9,6 +9,17 @@ use crate::watch::{self, WaitRequest};
 
 use super::Outcome;
 
+/// What `wait --json` prints.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct WaitReport {
+    /// The merged checkpoint, which is there.
+    output: String,
+    /// Time waited.
+    #[cfg_attr(test, schemars(range(min = 0)))]
+    seconds: f64,
+}
+
 pub(super) fn run(args: &Wait, console: &Console<'_>) -> Result<Outcome, Error> {
     let request = WaitRequest {
         output: args.output.clone(),
@@ -16,11 +27,13 @@ pub(super) fn run(args: &Wait, console: &Console<'_>) -> Result<Outcome, Error> 
         timeout: args.timeout,
         poll: args.poll,
     };
-    let waited = watch::wait(&request)?.as_secs_f64();
-    let output = args.output.display();
-    let report = json!({ "output": output.to_string(), "seconds": waited });
-    console.result(&report, |_| {
-        format!("{output} is there, after {waited:.1} s\n")
+    let waited = watch::wait(&request)?;
+    let report = WaitReport {
+        output: args.output.display().to_string(),
+        seconds: waited.as_secs_f64(),
+    };
+    console.result(&report, |WaitReport { output, seconds }| {
+        format!("{output} is there, after {seconds:.1} s\n")
     })?;
     Ok(Outcome::Done)
 }

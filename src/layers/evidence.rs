@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Where a layer's place in the depth order, or its kind and groups, come from; the strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Evidence {
     /// The user, or the training script by the file's metadata.
@@ -22,6 +23,7 @@ pub enum Evidence {
 
 /// Where the depth order came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum OrderSource {
     /// The file's own metadata, key `inmerge.layers`.

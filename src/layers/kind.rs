@@ -8,6 +8,7 @@ use thiserror::Error;
 
 /// The sort of a layer. Ordered as `--kinds` lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A convolution with some extent in space; grouped ones included.

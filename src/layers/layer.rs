@@ -1,7 +1,7 @@
 //! What the layer model says of one layer.
 
 use safetensors::Dtype;
-use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde::{Serialize, Serializer};
 
 use super::evidence::Evidence;
 use super::kind::Kind;
@@ -84,23 +84,57 @@ impl Layer {
     }
 }
 
-/// As `inspect --json` prints it.
+/// A layer, as `inspect --json` prints it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct PrintedLayer<'a> {
+    /// Name of its weight. Where several tensors hold it, the name of the fewest segments stands for all.
+    name: &'a str,
+    /// The other names of its weight, in byte order.
+    copies: &'a [String],
+    /// Its place among the convolutions of its network, from 1; none for linear layers that were not asked for and for the
+    /// further parts of parametrised weights.
+    #[cfg_attr(test, schemars(range(min = 1)))]
+    depth: Option<usize>,
+    /// Its kind.
+    kind: Kind,
+    /// Groups of its input channels; kernels of different groups read different channels.
+    groups: usize,
+    /// Shape of its weight.
+    shape: &'a [usize],
+    /// Element type of its weight, as safetensors names it: `F32`, `BF16`.
+    dtype: String,
+    /// Number of kernels: output channels.
+    kernels: usize,
+    /// Whether it takes part.
+    selected: bool,
+    /// Why it does not take part; none if it does.
+    reason: Option<Reason>,
+    /// Path of the network it belongs to, where the file holds several.
+    network: Option<&'a str>,
+    /// Where its place comes from.
+    place_from: Evidence,
+    /// Where its kind and groups come from.
+    kind_from: Evidence,
+}
+
 impl Serialize for Layer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut layer = serializer.serialize_struct("Layer", 13)?;
-        layer.serialize_field("name", &self.name)?;
-        layer.serialize_field("copies", &self.copies)?;
-        layer.serialize_field("depth", &self.depth)?;
-        layer.serialize_field("kind", &self.kind)?;
-        layer.serialize_field("groups", &self.groups)?;
-        layer.serialize_field("shape", &self.shape)?;
-        layer.serialize_field("dtype", &self.dtype.to_string())?;
-        layer.serialize_field("kernels", &self.kernels)?;
-        layer.serialize_field("selected", &self.selected())?;
-        layer.serialize_field("reason", &self.reason)?;
-        layer.serialize_field("network", &self.network)?;
-        layer.serialize_field("place_from", &self.place_from)?;
-        layer.serialize_field("kind_from", &self.kind_from)?;
-        layer.end()
+        let printed = PrintedLayer {
+            name: &self.name,
+            copies: &self.copies,
+            depth: self.depth,
+            kind: self.kind,
+            groups: self.groups,
+            shape: &self.shape,
+            dtype: self.dtype.to_string(),
+            kernels: self.kernels,
+            selected: self.selected(),
+            reason: self.reason,
+            network: self.network.as_deref(),
+            place_from: self.place_from,
+            kind_from: self.kind_from,
+        };
+        printed.serialize(serializer)
     }
 }

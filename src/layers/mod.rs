@@ -53,6 +53,8 @@ pub use evidence::{Evidence, OrderSource};
 pub use kind::Kind;
 pub(crate) use known::Recognised;
 pub use layer::Layer;
+#[cfg(test)]
+pub(crate) use layer::PrintedLayer;
 pub use pattern::NamePattern;
 pub use reason::Reason;
 pub use select::Selection;

@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a layer is not merged. Where several hold, the first in the order of [`Reason::PRECEDENCE`] is given.
+/// Why a layer is not merged; where several reasons hold, the most binding one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
     /// Among the first `--skip-shallow` convolutions of its network.

@@ -24,9 +24,14 @@ const VERSION: u64 = 1;
 
 /// Which kernels of a checkpoint merge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
+    /// `"inmerge-plan"`.
+    #[cfg_attr(test, schemars(extend("const" = FORMAT)))]
     format: String,
+    /// The version of the format.
+    #[cfg_attr(test, schemars(extend("const" = VERSION)))]
     version: u64,
     /// The program that made it, and its version.
     #[serde(default)]
@@ -44,6 +49,7 @@ pub struct Plan {
 
 /// Identifies a checkpoint by its header and size; a plan also fits another one in which these are the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SourceId {
     /// The file's name, for messages only.
@@ -56,6 +62,7 @@ pub struct SourceId {
 
 /// A layer that takes part, and its merges.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PlannedLayer {
     /// Name of the weight.
@@ -78,13 +85,13 @@ pub struct PlannedLayer {
     /// The layer's threshold as a number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tau: Option<f64>,
-    /// The layer's α; `None` for the plan's.
+    /// The layer's α, if not the plan's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alpha: Option<Fraction>,
-    /// The layer's p; `None` for the plan's.
+    /// The layer's p, if not the plan's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prob: Option<Fraction>,
-    /// The greatest similarity of two kernels; `None` if it was not computed or there is no pair.
+    /// The greatest similarity of two kernels; none if it was not computed or there is no pair.
     #[serde(default)]
     pub max_similarity: Option<f64>,
     /// The merges, by round and kernel.
@@ -97,6 +104,7 @@ fn one() -> usize {
 
 /// One merge: `K_kernel ← α·K_kernel + (1−α)·K_partner`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Merge {
     /// The round, from 0; round r reads the result of round r−1.
@@ -112,11 +120,12 @@ pub struct Merge {
 
 /// A layer left alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SkippedLayer {
     /// Name of the weight.
     pub name: String,
-    /// Position among the convolutions, from 1; `None` if it is not one.
+    /// Position among the convolutions, from 1; none if it is not one.
     #[serde(default)]
     pub depth: Option<usize>,
     /// Why it was left alone.

@@ -27,6 +27,8 @@ pub enum InvalidParameter {
 
 /// A number in [0, 1]: α or p.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(extend("minimum" = 0, "maximum" = 1)))]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Fraction(f64);
 
@@ -112,6 +114,7 @@ impl Percent {
 
 /// τ: the similarity that a partner must exceed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(try_from = "RawThreshold", into = "RawThreshold")]
 pub enum Threshold {
     /// The same similarity for every layer.
@@ -122,10 +125,13 @@ pub enum Threshold {
 
 /// A threshold as JSON and TOML write it: `0.9` or `"5%"`.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 enum RawThreshold {
-    Number(f64),
-    Text(String),
+    /// A similarity.
+    Number(#[cfg_attr(test, schemars(range(min = -1, max = 1)))] f64),
+    /// A percentage within [0%, 100%].
+    Text(#[cfg_attr(test, schemars(regex(pattern = r"^[0-9]+(\.[0-9]+)?%$")))] String),
 }
 
 impl TryFrom<RawThreshold> for Threshold {
@@ -175,6 +181,7 @@ impl Fraction {
 
 /// How a kernel finds its partner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Partner {
     /// Uniformly among all kernels more similar than τ.
@@ -210,6 +217,7 @@ impl fmt::Display for Partner {
 
 /// All parameters of a merge.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
     /// τ: the similarity that a partner must exceed.

@@ -11,6 +11,7 @@ const KERNELS_SHOWN: usize = 8;
 
 /// What `diff --json` prints.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DiffReport {
     /// Whether the checkpoints are the same, byte for byte.
     pub identical: bool,
@@ -20,18 +21,50 @@ pub struct DiffReport {
     pub tensors: Vec<TensorDifference>,
 }
 
-/// One tensor of a [`DiffReport`].
+/// A tensor that differs.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TensorDifference {
+    /// Its name.
     pub name: String,
-    /// `changed`, `only-in-a`, `only-in-b`, `shape` or `dtype`.
-    pub status: &'static str,
+    /// How it differs.
+    pub status: Status,
     /// The kernels that differ; empty where the tensor is no layer's weight or cannot be compared.
     pub kernels_changed: Vec<usize>,
-    /// ‖b − a‖ / ‖a‖.
+    /// ‖b − a‖ / ‖a‖; none where the values cannot be compared, or that is no finite number.
     pub relative_change: Option<f64>,
-    /// The greatest |b − a|.
+    /// The greatest |b − a|; none likewise.
     pub max_abs: Option<f64>,
+}
+
+/// How a tensor differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Its values differ.
+    Changed,
+    /// Only the first checkpoint has it.
+    OnlyInA,
+    /// Only the second checkpoint has it.
+    OnlyInB,
+    /// Its shape differs.
+    Shape,
+    /// Its element type differs.
+    Dtype,
+}
+
+impl Status {
+    /// The name used in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::OnlyInA => "only-in-a",
+            Self::OnlyInB => "only-in-b",
+            Self::Shape => "shape",
+            Self::Dtype => "dtype",
+        }
+    }
 }
 
 impl DiffReport {
@@ -64,7 +97,7 @@ impl DiffReport {
         let rows = self.tensors.iter().map(|tensor| {
             vec![
                 tensor.name.clone(),
-                tensor.status.to_owned(),
+                tensor.status.name().to_owned(),
                 optional(tensor.relative_change, |change| {
                     format!("{:.2} %", 100.0 * change)
                 }),
@@ -106,11 +139,11 @@ fn kernels(changed: &[usize]) -> String {
 impl TensorDifference {
     fn new((name, difference): (String, Difference)) -> Self {
         let (status, values) = match difference {
-            Difference::OnlyInA => ("only-in-a", Values::default()),
-            Difference::OnlyInB => ("only-in-b", Values::default()),
-            Difference::Shape => ("shape", Values::default()),
-            Difference::Dtype => ("dtype", Values::default()),
-            Difference::Changed(values) => ("changed", values),
+            Difference::OnlyInA => (Status::OnlyInA, Values::default()),
+            Difference::OnlyInB => (Status::OnlyInB, Values::default()),
+            Difference::Shape => (Status::Shape, Values::default()),
+            Difference::Dtype => (Status::Dtype, Values::default()),
+            Difference::Changed(values) => (Status::Changed, values),
         };
         Self {
             name,

@@ -13,6 +13,7 @@ use super::{TOOL, printable};
 
 /// What `doctor --json` prints.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DoctorReport {
     /// The program and its version.
     pub tool: &'static str,
@@ -35,6 +36,7 @@ pub struct DoctorReport {
 
 /// The CPU and its BLAS.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CpuReport {
     /// OpenBLAS's description of its version and build, or why it cannot be used.
     pub blas: String,
@@ -48,6 +50,7 @@ pub struct CpuReport {
 
 /// The paths at which a library was looked for.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LibraryReport {
     /// The library that is used.
     pub found: Option<FoundReport>,
@@ -57,6 +60,7 @@ pub struct LibraryReport {
 
 /// A library that is used.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FoundReport {
     /// The path of its file.
     pub path: String,
@@ -70,6 +74,7 @@ pub struct FoundReport {
 
 /// A path without a usable library.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TriedReport {
     /// How the path was found.
     pub source: String,
@@ -81,6 +86,7 @@ pub struct TriedReport {
 
 /// A GPU, and why it cannot be used.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GpuReport {
     /// N of `--backend cuda:N`.
     pub ordinal: usize,
@@ -88,7 +94,7 @@ pub struct GpuReport {
     pub name: String,
     /// Total memory.
     pub memory_bytes: u64,
-    /// Free memory; `None` if the GPU cannot be used.
+    /// Free memory; none if the GPU cannot be used.
     pub free_bytes: Option<u64>,
     /// Compute capability, such as `"8.0"`.
     pub compute_capability: String,
@@ -96,7 +102,7 @@ pub struct GpuReport {
     pub multiprocessors: u32,
     /// Maximum clock rate of the multiprocessors.
     pub clock_mhz: u64,
-    /// Why the GPU cannot be used; `None` if it can.
+    /// Why the GPU cannot be used; none if it can.
     pub problem: Option<String>,
 }
 
@@ -114,8 +120,10 @@ fn problem(gpu: &Gpu, free: &FreeMemory) -> Option<String> {
 
 /// The backend of a run with the same `--backend` and `--screen`, and the reason for it.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AutoReport {
-    /// `cpu`, or `cuda:N` if that GPU computes (for `auto` only large layers); `None` if such a run fails.
+    /// `cpu`, or `cuda:N` if that GPU computes (for `auto` only large layers); none if such a run fails.
+    #[cfg_attr(test, schemars(regex(pattern = crate::schemas::BACKEND)))]
     pub backend: Option<String>,
     /// The precision in which it screens similarities there.
     pub screen: Option<String>,

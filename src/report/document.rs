@@ -32,120 +32,216 @@ pub fn json(report: &Redundancy, overviews: &[Figure]) -> Vec<u8> {
     json
 }
 
+/// What is in `report.json`, and what `analyze --json` prints: all numbers of an analysis.
 #[derive(Serialize)]
-struct ReportJson<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Report"))]
+pub(crate) struct ReportJson<'a> {
+    /// `"inmerge-report"`.
+    #[cfg_attr(test, schemars(extend("const" = FORMAT)))]
     format: &'static str,
+    /// The version of the format.
+    #[cfg_attr(test, schemars(extend("const" = VERSION)))]
     version: u64,
+    /// The program and its version.
     tool: &'static str,
+    /// Identifies the checkpoint; the last one where several were given.
     source: &'a SourceId,
+    /// L_s: the first so many convolutions are analysed but never merged, and are left out of `net`.
     skip_shallow: usize,
+    /// The thresholds of all curves.
     thresholds: Compact<Vec<f64>>,
+    /// How the kernels were merged, as given on the command line; none where the report is of no merge.
     merging: Option<Parameters>,
+    /// Sums over the layers that take part.
     net: NetJson<'a>,
+    /// The layers analysed, in depth order.
     layers: Vec<LayerJson<'a>>,
+    /// What became of the layers from epoch to epoch; none where one checkpoint was given.
     evolution: Option<EvolutionJson<'a>>,
+    /// The figures of the whole net: the path of the SVG, by the file's stem. The PNG is beside it.
     figures: BTreeMap<String, String>,
+    /// What the user should know, in words.
     warnings: &'a [String],
 }
 
-/// [`NetNumbers`], with the names and the order of keys that layers have.
+/// Sums over the layers that take part.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Net"))]
 struct NetJson<'a> {
+    /// Their kernels.
     kernels: usize,
+    /// Unordered pairs of kernels that are compared.
     pairs: u64,
+    /// Pairs above each threshold.
     pairs_above: Compact<&'a Curve>,
+    /// Kernels with a partner above each threshold: those that can merge.
     kernels_above: Compact<&'a Curve>,
+    /// The greatest similarity.
+    #[cfg_attr(test, schemars(range(min = -1, max = 1)))]
     max_similarity: Option<f64>,
+    /// Thresholds that merge 1, 5, 10, 20 and 50 % of the kernels, where there are any.
     hints: Vec<Compact<&'a ThresholdHint>>,
 }
 
+/// A layer that was analysed.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Layer"))]
 struct LayerJson<'a> {
+    /// Name of the weight.
     name: &'a str,
+    /// Place among the convolutions, from 1; none if it is not one.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     depth: Option<usize>,
+    /// Its kind.
     kind: Kind,
+    /// Parts of the kernels that see different input channels. Only kernels of one part are compared, but for depthwise layers, whose kernels are all compared.
     groups: usize,
+    /// Shape of the weight.
     shape: Compact<&'a [usize]>,
+    /// Element type, as safetensors names it.
     dtype: String,
+    /// Number of kernels.
     kernels: usize,
+    /// Whether the layer takes part in merging.
     selected: bool,
+    /// Why it does not take part; none if it does.
     reason: Option<Reason>,
+    /// Unordered pairs that are compared.
     pairs: u64,
+    /// Of these, pairs above each threshold.
     pairs_above: Compact<&'a Curve>,
+    /// Kernels with a partner above each threshold.
     kernels_above: Compact<&'a Curve>,
+    /// The greatest similarity.
+    #[cfg_attr(test, schemars(range(min = -1, max = 1)))]
     max_similarity: Option<f64>,
+    /// Each kernel's nearest neighbour, of several equally near the one of the lowest number.
     nearest: Compact<&'a [Option<Neighbour>]>,
+    /// How these similarities are spread.
     nearest_spread: Option<Compact<Spread>>,
+    /// Each kernel's Euclidean norm; none where it is not finite.
+    #[cfg_attr(test, schemars(with = "Vec<Option<f64>>"))]
     norms: Compact<&'a [f64]>,
+    /// Thresholds that merge 1, 5, 10, 20 and 50 % of this layer's kernels, where there are any.
     hints: Vec<Compact<&'a ThresholdHint>>,
+    /// The pairs of greatest similarity, falling.
     closest: Vec<Compact<PairJson<'a>>>,
+    /// Those of similarity nearest to 0, the nearest first.
     orthogonal: Vec<Compact<PairJson<'a>>>,
+    /// Those of least similarity, rising.
     opposite: Vec<Compact<PairJson<'a>>>,
+    /// The spectrum of the Gram matrix K·Kᵀ of the kernels as they are; none where it was not asked for or is not finite.
     spectrum: Option<SpectrumJson>,
+    /// What is wrong with the kernels.
     health: HealthJson<'a>,
+    /// What was merged; none where the layer takes no part, and where the report is of no merge.
     merged: Option<MergesJson<'a>>,
+    /// The layer's figures: the path of the SVG, by what it shows. The PNG is beside it.
     figures: BTreeMap<String, String>,
 }
 
+/// Two kernels of a layer.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Pair"))]
 struct PairJson<'a> {
     #[serde(flatten)]
     pair: &'a Pair,
+    /// The lesser norm over the greater.
+    #[cfg_attr(test, schemars(range(min = 0, max = 1)))]
     norm_ratio: f64,
+    /// Whether one was blended with the other; none where the report is of no merge.
     merged: Option<bool>,
 }
 
-/// [`Spectrum`], rounded.
+/// The spectrum of a layer. Numbers are rounded to 12 significant digits.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Spectrum"))]
 struct SpectrumJson {
+    /// λ, falling, as many as kernels; 0 where float64 does not resolve them.
     eigenvalues: Compact<Vec<f64>>,
+    /// exp(−Σ p ln p), with p = λ / Σλ.
     effective_rank: f64,
+    /// Σλ / λ₁.
     stable_rank: f64,
+    /// (Σλ)² / Σλ².
     participation_ratio: f64,
+    /// Fewest eigenvalues that sum up to 90 % of Σλ.
     for_90_percent: usize,
+    /// Fewest eigenvalues that sum up to 99 % of Σλ.
     for_99_percent: usize,
 }
 
-/// [`Health`], with each list on one line.
+/// What is wrong with the kernels of a layer.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Health"))]
 struct HealthJson<'a> {
+    /// Kernels of norm below 1e-8.
     zero: Compact<&'a [usize]>,
+    /// Other kernels whose norm is below 1 % of the median norm.
     near_dead: Compact<&'a [usize]>,
+    /// Kernels with a NaN, an infinity, or numbers whose squares are beyond float64.
     non_finite: Compact<&'a [usize]>,
+    /// `[kernel, first]`: kernels equal to an earlier one, and the first such.
     duplicates: Compact<&'a [(usize, usize)]>,
+    /// `[kernel, first]`: kernels that are an earlier one's negative.
     sign_flipped: Compact<&'a [(usize, usize)]>,
+    /// Numbers that are NaN or infinite.
     non_finite_numbers: u64,
+    /// Numbers below the normal range of their type.
     subnormal_numbers: u64,
 }
 
-/// [`LayerMerges`], with each list on one line.
+/// What was merged in a layer.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Merges"))]
 struct MergesJson<'a> {
+    /// The layer's threshold as a number.
     tau: f64,
+    /// The kernels that changed.
     kernels: Compact<&'a BTreeSet<usize>>,
+    /// `[kernel, partner]` of every merge, once if several rounds have it.
     pairs: Compact<&'a BTreeSet<(usize, usize)>>,
 }
 
-/// [`Evolution`], with each epoch of a layer on one line.
+/// What became of the layers from epoch to epoch.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Evolution"))]
 struct EvolutionJson<'a> {
+    /// What the checkpoints are called, in the order given.
     epochs: &'a [String],
+    /// The layers, in depth order.
     layers: Vec<LayerEvolutionJson<'a>>,
 }
 
+/// What became of a layer.
 #[derive(Serialize)]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(rename = "LayerEvolution")
+)]
 struct LayerEvolutionJson<'a> {
+    /// Name of its weight.
     name: &'a str,
+    /// Place among the convolutions, from 1; none if it is not one.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     depth: Option<usize>,
+    /// One for each epoch.
     points: Vec<Compact<EpochJson>>,
 }
 
-/// [`EpochPoint`], rounded, and with the spread called as it is in layers.
+/// A layer in one epoch.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Epoch"))]
 struct EpochJson {
+    /// How the kernels' greatest similarities are spread; none where no two can be compared.
     nearest_spread: Option<Spread>,
+    /// exp(−Σ p ln p) of the spectrum; none without one.
     effective_rank: Option<f64>,
+    /// ‖W‖ of the layer; none where it is not finite.
+    #[cfg_attr(test, schemars(with = "Option<f64>"))]
     norm: f64,
+    /// ‖W − W′‖ / ‖W′‖ with W′ one epoch before; none in the first, and where that is no finite number.
     relative_change: Option<f64>,
 }
 
@@ -157,6 +253,22 @@ impl<T: Serialize> Serialize for Compact<T> {
         serde_json::value::to_raw_value(&self.0)
             .map_err(serde::ser::Error::custom)?
             .serialize(serializer)
+    }
+}
+
+/// As what it holds.
+#[cfg(test)]
+impl<T: schemars::JsonSchema> schemars::JsonSchema for Compact<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        generator.subschema_for::<T>()
     }
 }
 

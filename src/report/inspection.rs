@@ -12,12 +12,17 @@ use super::table::{Align, bytes, count, counted, name_with_copies, optional, sha
 
 /// What `inspect --json` prints.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct InspectReport<'s> {
+    /// The checkpoint.
     pub file: String,
+    /// Its size.
     pub bytes: u64,
+    /// Number of tensors.
     pub tensors: usize,
     /// Elements of all tensors.
     pub parameters: u64,
+    /// Number of tensors of each element type.
     pub dtypes: BTreeMap<String, usize>,
     /// The file's own metadata.
     pub metadata: &'s BTreeMap<String, String>,
@@ -26,6 +31,7 @@ pub struct InspectReport<'s> {
     /// The networks, or parts of them, that are known from their libraries.
     pub recognised: Vec<Recognised>,
     /// The layers in depth order.
+    #[cfg_attr(test, schemars(with = "Vec<crate::layers::PrintedLayer>"))]
     pub layers: &'s [Layer],
     /// What the user should know.
     pub warnings: Vec<String>,

@@ -12,20 +12,25 @@ use crate::plan::{Parameters, PlannedLayer};
 
 use super::table::{Align, bytes, count, counted, name_with_copies, optional, shape, table};
 
-/// What `merge --json` and `apply --json` print.
+/// What `merge --json` and `apply --json` print, and `watch --json` on a line for each checkpoint.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MergeReport {
+    /// The checkpoint read.
     pub input: String,
-    /// The checkpoint written; `None` after a dry run, and where nothing merged and merges were required.
+    /// The checkpoint written; none after a dry run, and where nothing merged and merges were required.
     pub output: Option<String>,
     /// The folder of the report, if one was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<String>,
-    /// Where similarities were computed.
+    /// Where similarities were computed: `cpu`, or `cuda:N`.
+    #[cfg_attr(test, schemars(regex(pattern = crate::schemas::BACKEND)))]
     pub backend: String,
+    /// The parameters of the merge.
     pub parameters: Parameters,
     /// The layers that took part.
     pub layers: Vec<MergedLayer>,
+    /// Sums over these layers.
     pub totals: Totals,
     /// How many tensors of the optimizer's momentum changed along, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,6 +38,7 @@ pub struct MergeReport {
     /// What the user should know.
     pub warnings: Vec<String>,
     /// Time taken, in seconds.
+    #[cfg_attr(test, schemars(range(min = 0)))]
     pub seconds: f64,
     #[serde(skip)]
     skipped: Vec<(Reason, usize)>,
@@ -40,36 +46,44 @@ pub struct MergeReport {
     input_bytes: u64,
 }
 
-/// One layer of a [`MergeReport`].
+/// A layer that took part.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MergedLayer {
     /// Name of the weight.
     pub name: String,
     /// Its other names, which got the same bytes.
     pub copies: Vec<String>,
-    /// Place among the convolutions, from 1.
+    /// Place among the convolutions, from 1; none if it is not one.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub depth: Option<usize>,
+    /// Its kind.
     pub kind: Kind,
     /// Shape of the weight.
     pub shape: Vec<usize>,
+    /// Number of kernels.
     pub kernels: usize,
     /// Kernels merged, in one round or several.
     pub merged: usize,
     /// The greatest similarity of two kernels before merging.
     pub max_similarity: Option<f64>,
+    /// Its threshold as a number.
     pub tau: Option<f64>,
-    /// ‖ΔW‖ / ‖W‖.
+    /// ‖ΔW‖ / ‖W‖ of its weight; none where that is no finite number.
     pub relative_change: Option<f64>,
 }
 
-/// Sums over the layers of a [`MergeReport`].
+/// Sums over the layers that took part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Totals {
-    /// Layers that took part.
+    /// How many layers.
     pub layers: usize,
+    /// Their kernels.
     pub kernels: usize,
+    /// Kernels merged.
     pub merged: usize,
-    /// Unordered pairs above the threshold; `None` where they were not counted.
+    /// Unordered pairs above the threshold; none where they were not counted.
     pub pairs_above_tau: Option<u64>,
 }
 

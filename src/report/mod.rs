@@ -25,10 +25,14 @@ pub(crate) use changes::DiffReport;
 pub use doctor::{
     AutoReport, CpuReport, DoctorReport, FoundReport, GpuReport, LibraryReport, TriedReport,
 };
+#[cfg(test)]
+pub(crate) use document::ReportJson;
 pub(crate) use inspection::InspectReport;
 pub(crate) use merging::MergeReport;
 pub use printable::printable;
 pub(crate) use redundancy::Redundancy;
+#[cfg(test)]
+pub(crate) use sensitivity::ResultsJson;
 pub(crate) use summary::AnalysisSummary;
 
 /// The page of a report.

@@ -12,11 +12,14 @@ use crate::json_lines;
 
 use super::{Error, FinishedPoint, FolderLock, Shard};
 
+/// A line of `points.jsonl`: a finished point.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct Line {
-    /// The base of the sweep that the point belongs to.
+pub struct Line {
+    /// A digest of all that scores depend on except the points: runs with the same one share their points.
     base: String,
+    /// The point, and what came of it.
     #[serde(rename = "result")]
     finished: FinishedPoint,
 }

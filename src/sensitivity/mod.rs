@@ -27,6 +27,8 @@ pub use error::{Error, InvalidSweep};
 pub(crate) use evaluator::Evaluation;
 pub use folder::{begin, sweep_of};
 pub use folder_lock::FolderLock;
+#[cfg(test)]
+pub(crate) use journal::Line as JournalLine;
 pub(crate) use journal::parse as parse_part;
 pub use journal::read;
 pub(crate) use journal::{JournalPart, is_at_work, remove_abandoned_scratch};
@@ -40,5 +42,7 @@ pub use results::Results;
 pub(crate) use results::{Average, Measure, Setting};
 pub use run::{RunRequest, RunSummary, run};
 pub use shard::Shard;
+#[cfg(test)]
+pub(crate) use sweep::SweepFile;
 pub use sweep::{Evaluator, Sweep, SweptLayer};
 pub use vary::Vary;

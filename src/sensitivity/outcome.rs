@@ -6,6 +6,7 @@ use super::Point;
 
 /// A point that was made and scored, or that failed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FinishedPoint {
     /// The point, as the sweep lists it.
@@ -15,6 +16,7 @@ pub struct FinishedPoint {
     /// The score or the measures of its variant.
     pub outcome: PointOutcome,
     /// Seconds to make and score it.
+    #[cfg_attr(test, schemars(range(min = 0)))]
     pub seconds: f64,
 }
 
@@ -27,10 +29,12 @@ impl FinishedPoint {
 
 /// How many kernels merged at a point, and how much the weights changed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MergedAtPoint {
     /// Layers that took part.
     pub layers: usize,
+    /// Their kernels.
     pub kernels: usize,
     /// How many of these merged.
     pub merged: usize,
@@ -47,17 +51,22 @@ impl MergedAtPoint {
 
 /// The score or the measures of a variant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "status", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum PointOutcome {
     /// The evaluator scored it.
-    Scored { score: f64 },
+    Scored {
+        /// The number that it printed.
+        score: f64,
+    },
     /// Its weights were measured, as there is no evaluator.
     Measured {
         /// Sum of the layers' effective ranks, divided by the number of their kernels.
         effective_rank: f64,
-        /// Mean over all kernels of the similarity to the nearest other; `None` if there is no pair.
+        /// Mean over all kernels of the similarity to the nearest other; none if there is no pair.
         mean_nearest: Option<f64>,
     },
+    /// The evaluator failed, so that there is no score.
     Failed {
         /// The cause of the failure, in a sentence.
         why: String,

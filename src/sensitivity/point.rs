@@ -9,12 +9,14 @@ use crate::plan::{Fraction, Threshold};
 
 /// The points of one curve, or of the map, named for what they vary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Series {
     /// The unmerged checkpoint.
     Baseline,
     /// Which single layer merges (the paper's Figure 3a).
     Layer,
+    /// Which stage of the network merges.
     Stage,
     /// The depth past which all layers merge.
     Past,
@@ -68,6 +70,7 @@ impl fmt::Display for Series {
 
 /// A range of layers to merge, by depth; all others are left alone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Scope {
     /// A layer's or a stage's name, or `past 12`.
@@ -84,8 +87,9 @@ impl Scope {
     }
 }
 
-/// The settings in which a variant differs from the sweep's base settings; `None` for those that do not differ.
+/// The settings in which a variant differs from the sweep's base settings; those that do not differ are left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Variation {
     /// The layers that merge, instead of all past the first L_s.
@@ -97,6 +101,7 @@ pub struct Variation {
     /// α.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alpha: Option<Fraction>,
+    /// p.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prob: Option<Fraction>,
     /// L_s.
@@ -148,6 +153,7 @@ impl fmt::Display for Variation {
 
 /// One variant to make and score.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Point {
     /// The curve or map it belongs to.

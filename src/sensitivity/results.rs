@@ -104,10 +104,14 @@ pub struct Setting<'a> {
 
 /// The mean and spread of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Average {
+    /// Arithmetic mean.
     pub mean: f64,
-    /// Sample standard deviation; `None` for a single number.
+    /// Sample standard deviation; none for a single number.
     pub deviation: Option<f64>,
+    /// How many numbers there are.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub count: usize,
 }
 

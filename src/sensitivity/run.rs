@@ -37,8 +37,9 @@ pub struct RunRequest<'a> {
     pub retry_failed: bool,
 }
 
-/// How many points a run made.
+/// How many points a run made: what `sensitivity run --json` prints.
 #[derive(Clone, Copy, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RunSummary {
     /// Points of the sweep, or of the shard.
     pub points: usize,

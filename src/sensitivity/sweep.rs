@@ -13,6 +13,7 @@ use super::{Point, Variation};
 
 /// A sweep, fully resolved, so that only the scores of its variants are unknown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Sweep {
     /// The absolute path of the checkpoint.
@@ -31,7 +32,7 @@ pub struct Sweep {
     /// The layers that can take part, in depth order: those that the base settings select, and those that they leave alone only
     /// because they are shallow.
     pub layers: Vec<SweptLayer>,
-    /// The program that scores variants; `None` if their weights are measured instead.
+    /// The program that scores variants; none if their weights are measured instead.
     pub evaluator: Option<Evaluator>,
     /// The points to make, the baseline first.
     pub points: Vec<Point>,
@@ -39,6 +40,7 @@ pub struct Sweep {
 
 /// A layer that can take part.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SweptLayer {
     /// The name of its weight.
@@ -64,23 +66,31 @@ pub struct SweptLayer {
 
 /// A program that scores a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Evaluator {
     /// Its command line, with `{checkpoint}` in place of the variant's path.
     pub command: String,
-    /// The key of the score in the JSON object that it prints; `None` if it prints a bare number.
+    /// The key of the score in the JSON object that it prints; none if it prints a bare number.
     pub metric: Option<String>,
     /// Seconds after which it is stopped.
     pub seconds: u64,
 }
 
-/// The content of `sweep.json`.
+/// What is in `sweep.json`, and what `sensitivity plan --json` prints.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct SweepFile {
+pub struct SweepFile {
+    /// `"inmerge-sweep"`.
+    #[cfg_attr(test, schemars(extend("const" = FORMAT)))]
     format: String,
+    /// The version of the format.
+    #[cfg_attr(test, schemars(extend("const" = VERSION)))]
     version: u64,
+    /// The program that planned it, and its version.
     tool: String,
+    /// The sweep.
     sweep: Sweep,
 }
 

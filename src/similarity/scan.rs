@@ -23,10 +23,12 @@ const RIVALS: usize = 4;
 
 /// Another kernel and how similar it is, by the float64 definition.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Neighbour {
     /// The kernel's number within the layer.
     pub kernel: usize,
     /// The similarity, in [−1, 1].
+    #[cfg_attr(test, schemars(range(min = -1, max = 1)))]
     pub similarity: f64,
 }
 

@@ -20,6 +20,8 @@ pub(crate) use name::{is_checkpoint, is_unfinished, natural};
 pub(crate) use poll::{FolderPoller, POLLS_BEFORE_WARNING, PollResult, Unchanged};
 pub(crate) use record::parse as parse_record;
 pub(crate) use record::{Entry, RECORD_NAME, Record};
+#[cfg(test)]
+pub(crate) use record::{Event, Header};
 pub use run::{OnMerged, WatchRequest, run};
 pub(crate) use seed::seed;
 pub(crate) use stamp::{Stamp, Status};

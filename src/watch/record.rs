@@ -53,31 +53,49 @@ struct History {
 
 /// A checkpoint and its output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     /// The name of both files.
     pub name: String,
+    /// The checkpoint as the trainer saved it.
     pub source: Stamp,
     /// SHA-256 of the source's header JSON, in hexadecimal, as in a plan.
     pub header_sha256: String,
     /// The seed it was merged with.
     pub seed: u64,
+    /// The merged checkpoint.
     pub output: Stamp,
 }
 
+/// The first line of a record.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct Header {
+pub struct Header {
+    /// `"inmerge-watch"`.
+    #[cfg_attr(test, schemars(extend("const" = FORMAT)))]
     format: String,
+    /// The version of the format.
+    #[cfg_attr(test, schemars(extend("const" = VERSION)))]
     version: u64,
+    /// The program that began the record, and its version.
     tool: String,
+    /// The settings that all checkpoints are merged with, as an object.
+    #[cfg_attr(test, schemars(with = "serde_json::Map<String, Value>"))]
     settings: Value,
 }
 
+/// A step in the merging of a checkpoint.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "kebab-case")]
-enum Event {
+pub enum Event {
+    /// The output is about to appear.
+    #[cfg_attr(test, schemars(with = "Entry"))]
     Publishing(Entry),
+    /// The output is in place.
+    #[cfg_attr(test, schemars(with = "Entry"))]
     Done(Entry),
 }
 

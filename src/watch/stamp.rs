@@ -14,8 +14,10 @@ use super::is_checkpoint;
 
 /// The size and time of a file, which survive copying it with its times and mounting its folder elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Stamp {
+    /// The size.
     pub bytes: u64,
     /// The time of its last change, in nanoseconds since 1970.
     pub modified_ns: i64,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::common::{contents, fixture, program, read_json, run};
+use crate::common::{contents, fixture, parsed, program, read_json, run};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -71,7 +71,7 @@ fn a_report_holds_what_it_is_said_to_hold() {
     assert!(run.stdout.contains(report.to_str().unwrap()), "{run}");
 
     let files = files(&report);
-    let json: Value = serde_json::from_slice(&files["report.json"]).unwrap();
+    let json = parsed("report", &files["report.json"]);
     assert_eq!(json["format"], "inmerge-report");
     let layers = json["layers"].as_array().unwrap();
     let inspected = self::run(args!["inspect", demo(), "--json"]).done().json();

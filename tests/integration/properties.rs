@@ -345,7 +345,7 @@ proptest! {
         // A list of some of the layers, by whichever names.
         let order = &all[listed.index(all.len())].name;
         let report = command(&["inspect", &at("in"), "--json"]);
-        let report: serde_json::Value = serde_json::from_slice(&report).expect("JSON");
+        let report = crate::common::parsed("inspect", &report);
         let layers = report["layers"].as_array().expect("layers");
         // A network of which some layers are another's has gaps once those are dropped, and so other depths.
         prop_assume!(layers.iter().all(|layer| layer["network"].is_null()));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::{Run, contents, fixture, run, skipped};
+use crate::common::{Run, contents, fixture, parsed, read_json, run, skipped};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -109,7 +109,7 @@ fn journal(folder: &Path) -> Vec<Value> {
                 .map(str::to_owned)
                 .collect::<Vec<_>>()
         })
-        .map(|line| serde_json::from_str(&line).expect("lines are whole"))
+        .map(|line| parsed("points-line", line))
         .collect()
 }
 
@@ -498,7 +498,7 @@ fn who_is_refused_changes_nothing_of_the_sweep_at_work() {
     let report = folder.path().join("sweep");
     let (mut child, _) = hanging(folder.path());
     let plan = fs::read(report.join("sweep.json")).unwrap();
-    let command: Value = serde_json::from_slice(&plan).unwrap();
+    let command = parsed("sweep", &plan);
     let eval = command["sweep"]["evaluator"]["command"].as_str().unwrap();
     let other = args!["--vary", "tau=0.3", "--eval", eval];
     let same = args!["--vary", "tau=0.2,0.4", "--eval", eval];
@@ -623,6 +623,22 @@ fn a_path_is_handed_on_whatever_is_in_it() {
 }
 
 #[test]
+fn every_step_prints_json() {
+    let folder = temporary();
+    let report = folder.path().join("sweep");
+    let json = |words: Vec<OsString>| run(with(words, args!["--json"])).done().json();
+    let varied = with(base(&report), args!["--vary", "tau=0.4,0.6"]);
+    let mut planned = varied.clone();
+    planned.insert(1, "plan".into());
+    assert_eq!(json(planned), read_json(&report.join("sweep.json")));
+    let made = json(args!["sensitivity", "run", &report]);
+    assert_eq!((&made["points"], &made["known"]), (&3.into(), &0.into()));
+    let results = json(args!["sensitivity", "collect", &report]);
+    assert_eq!(results, read_json(&report.join("results.json")));
+    assert_eq!(json(varied), results);
+}
+
+#[test]
 fn shards_together_are_one_run() {
     let folder = temporary();
     let (straight, shared) = (folder.path().join("straight"), folder.path().join("shared"));
@@ -649,8 +665,7 @@ fn shards_together_are_one_run() {
     run(args!["sensitivity", "collect", &shared]).done();
     let some = rows(&shared).len();
     assert!((30..55).contains(&some), "{some}");
-    let results: Value =
-        serde_json::from_slice(&fs::read(shared.join("results.json")).unwrap()).unwrap();
+    let results = read_json(&shared.join("results.json"));
     assert_eq!(results["missing"], 55 - some);
     shard(2).done();
     run(args!["sensitivity", "collect", &shared]).done();

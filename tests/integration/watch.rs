@@ -11,7 +11,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::common::{self, Run, contents, fixture, places, program, run, skipped, write_tensors};
+use crate::common::{
+    self, Run, contents, fixture, parsed, places, program, run, skipped, write_tensors,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use safetensors::Dtype;
 use serde_json::Value;
@@ -103,13 +105,8 @@ impl Desk {
     fn record(&self, event: &str) -> Vec<Value> {
         let text = fs::read_to_string(self.output(".inmerge-watch.jsonl")).unwrap_or_default();
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        let lines = whole
-            .lines()
-            .skip(1)
-            .map(|line| serde_json::from_str(line).unwrap());
-        lines
-            .filter(|line: &Value| line["event"] == event)
-            .collect()
+        let lines = whole.lines().map(|line| parsed("watch-record-line", line));
+        lines.filter(|line| line["event"] == event).collect()
     }
 
     /// The names in the folder of the outputs, the record left out.
@@ -328,11 +325,8 @@ fn once_merges_what_is_complete_and_prints_a_line_for_each() {
     fs::write(desk.input("notes.txt"), "not a checkpoint").unwrap();
     fs::write(desk.input("half.safetensors"), &checkpoint(1)[..5000]).unwrap();
     let first = desk.once().done();
-    let lines: Vec<Value> = first
-        .stdout
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let lines = first.stdout.lines();
+    let lines: Vec<Value> = lines.map(|line| parsed("merge", line)).collect();
     let names = [
         "epoch9.safetensors",
         "epoch10.safetensors",

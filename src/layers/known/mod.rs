@@ -21,6 +21,7 @@ const MIN_NAMED_LAYERS: usize = 3;
 
 /// A network, or a part of one, that was recognised in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Recognised {
     /// Path of its root module, empty for the file's own.
     pub root: String,

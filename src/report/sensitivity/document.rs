@@ -19,35 +19,64 @@ const FORMAT: &str = "inmerge-sensitivity";
 /// The version of the format.
 const VERSION: u64 = 1;
 
+/// What is in `results.json`, and what `sensitivity --json` prints: all numbers of a sweep.
 #[derive(Serialize)]
-struct ResultsJson<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ResultsJson<'a> {
+    /// `"inmerge-sensitivity"`.
+    #[cfg_attr(test, schemars(extend("const" = FORMAT)))]
     format: &'static str,
+    /// The version of the format.
+    #[cfg_attr(test, schemars(extend("const" = VERSION)))]
     version: u64,
+    /// The program and its version.
     tool: &'static str,
+    /// The absolute path of the checkpoint.
     checkpoint: String,
+    /// Identifies the checkpoint.
     source: &'a SourceId,
+    /// The base settings: what a point does not vary.
     parameters: &'a Parameters,
+    /// The program that scores a variant; none where its weights are measured instead.
     evaluator: Option<&'a Evaluator>,
+    /// Number of points that are not finished.
     missing: usize,
+    /// The curves and maps of which points are known.
     series: Vec<SeriesOfSettings<'a>>,
+    /// Every finished point.
     points: Vec<Compact<&'a FinishedPoint>>,
 }
 
+/// A curve or map.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct SeriesOfSettings<'a> {
+    /// Which curve or map it is.
     series: Series,
+    /// Its settings, in the order of depth or of the number that varies.
     settings: Vec<Compact<AveragedSetting<'a>>>,
 }
 
+/// A setting, over all its repetitions.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct AveragedSetting<'a> {
+    /// How it differs from the base settings.
     set: &'a Variation,
+    /// The setting in words.
     label: String,
+    /// Whether no repetition merged anything, though it was to.
     merged_nothing: bool,
+    /// Repetitions whose evaluation failed.
     failed: usize,
+    /// Repetitions that are known, failed ones included.
     repeats: usize,
+    /// What is measured, over the repetitions that have it.
+    #[cfg_attr(test, schemars(extend("propertyNames" = serde_json::json!({ "enum": Measure::ALL.map(key) }))))]
     measures: BTreeMap<String, Average>,
+    /// Kernels of the layers that take part.
     kernels: usize,
+    /// How many of these merged, as the mean of the repetitions.
     merged: f64,
 }
 
@@ -77,11 +106,15 @@ pub fn results_json(results: &Results) -> Vec<u8> {
     json
 }
 
+/// A measure's key.
+fn key(measure: Measure) -> String {
+    measure.name().replace('-', "_")
+}
+
 fn averaged<'a>(setting: Setting<'a>) -> Compact<AveragedSetting<'a>> {
-    let measures = Measure::ALL.into_iter().filter_map(|measure| {
-        let key = measure.name().replace('-', "_");
-        Some((key, setting.average(measure)?))
-    });
+    let measures = Measure::ALL
+        .into_iter()
+        .filter_map(|measure| Some((key(measure), setting.average(measure)?)));
     Compact(AveragedSetting {
         set: setting.variation,
         label: labels::setting(setting.variation),

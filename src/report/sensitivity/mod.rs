@@ -8,6 +8,8 @@ mod summary;
 mod table;
 mod write;
 
+#[cfg(test)]
+pub(crate) use document::ResultsJson;
 pub use document::results_json;
 pub use summary::SensitivitySummary;
 pub use table::results_csv;

@@ -6,19 +6,26 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::program::Run;
+use super::schema;
 
 impl Run {
-    /// The one JSON object on stdout.
+    /// The one JSON object on stdout, which is as its schema says.
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|e| panic!("stdout is not JSON: {e}\n{self}"))
+        let json = serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|e| panic!("stdout is not JSON: {e}\n{self}"));
+        schema::is_valid(schema::of_run(self), &json, self);
+        json
     }
 }
 
-/// Reads a JSON file.
+/// Reads a JSON file. One of the program's formats is as its schema says.
 pub fn read_json(path: &Path) -> Value {
     let text = fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    serde_json::from_slice(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    let json = serde_json::from_slice(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    if let Some(schema) = schema::of_file(&json) {
+        schema::is_valid(schema, &json, &path.display());
+    }
+    json
 }
 
 /// The first place where two JSON values differ, with both values there; `None` where they are equal.

@@ -5,6 +5,7 @@ pub mod fake_cuda;
 mod json;
 mod mounted;
 mod program;
+mod schema;
 mod skip;
 mod tensors;
 
@@ -18,6 +19,7 @@ pub use checkpoint::{Place, kernel_of, places, read_tensors};
 pub use json::{json_difference, read_json};
 pub use mounted::Mounted;
 pub use program::{Run, finish, program, run_with};
+pub use schema::parsed;
 pub use skip::skipped;
 pub use tensors::{Tensor, write_tensors};
 
