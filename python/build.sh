@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds a wheel that runs on any Linux with glibc 2.17 (x86-64), and beside it the same program as a tarball with completion
-# scripts. Needs a C compiler, cargo, and python3 with venv; a static OpenBLAS (Debian's) and zig (from PyPI, for the old glibc) are
+# scripts and manual pages. Needs a C compiler, cargo, and python3 with venv; a static OpenBLAS (Debian's) and zig (from PyPI, for the old glibc) are
 # fetched. The results are in target/wheels.
 set -eu
 
@@ -83,5 +83,8 @@ mkdir "$program/completions"
 for shell in bash zsh fish; do
     "$program/inmerge-ckpt" completions "$shell" >"$program/completions/inmerge-ckpt.$shell"
 done
+mkdir -p "$program/man/man1"
+"$program/inmerge-ckpt" man >"$stage/man"
+(cd "$program/man/man1" && awk '/^\.\\" inmerge-ckpt.*\.1$/ { page = $2 } { print >page }' "$stage/man")
 tar -C "$stage" -czf "$target/wheels/$(basename "$program").tar.gz" "$(basename "$program")"
 ls -l "$target/wheels"

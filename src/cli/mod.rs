@@ -40,6 +40,26 @@ pub(crate) use wait::Wait;
 pub(crate) use watch::{Watch, seconds};
 pub(crate) use writing::{Writing, durability};
 
+/// Command lines, one a line, that show what the program is for.
+pub(crate) const EXAMPLES: &str = "\
+    inmerge-ckpt inspect epoch3.safetensors                      which layers there are, and which take part\n  \
+    inmerge-ckpt merge epoch3.safetensors next.safetensors --tau 0.9\n  \
+    inmerge-ckpt merge last.safetensors last.safetensors --force --tau 5%   in place, 5 % of each layer at most\n  \
+    inmerge-ckpt merge in.safetensors out.safetensors --dry-run --plan plan.json   decide only\n  \
+    inmerge-ckpt merge last.ckpt next.ckpt --tau 5%              as the trainer wrote it, optimizer and all\n  \
+    inmerge-ckpt merge run/checkpoint-500 merged/checkpoint-500 --tau 5%   a trainer's folder\n  \
+    inmerge-ckpt apply plan.json in.safetensors out.safetensors  do what a plan says\n  \
+    inmerge-ckpt diff in.safetensors out.safetensors             what changed\n  \
+    inmerge-ckpt watch checkpoints --out merged --tau 5%         merge each new checkpoint in a folder\n  \
+    inmerge-ckpt wait merged/epoch3.ckpt                         until watch has merged it\n  \
+    inmerge-ckpt analyze epoch3.safetensors                      how redundant each layer is, as a page with figures\n  \
+    inmerge-ckpt sensitivity epoch3.safetensors --vary tau=0.1:0.9:0.1 --eval 'python3 eval.py --weights {checkpoint}'\n  \
+    inmerge-ckpt doctor                                          which GPUs and libraries there are";
+
+/// What exit codes mean.
+pub(crate) const EXIT_CODES: &str =
+    "0 done; 1 failed, the output untouched; 2 wrong usage; 3 --require-merges and nothing merged.";
+
 /// Merge similar convolution kernels of a safetensors or PyTorch checkpoint between fine-tuning epochs (InMerge).
 #[derive(Debug, Parser)]
 #[command(
@@ -51,21 +71,7 @@ pub(crate) use writing::{Writing, durability};
         other: K_i <- alpha*K_i + (1-alpha)*K_j where their cosine similarity exceeds tau, with probability p, leaving \
         the first L_s convolutions alone. This program does it to a checkpoint on disk, a file or a folder; your training \
         script saves, runs it, and loads the result. No shape, name or other byte changes.",
-    after_long_help = "Examples:\n  \
-        inmerge-ckpt inspect epoch3.safetensors                      which layers there are, and which take part\n  \
-        inmerge-ckpt merge epoch3.safetensors next.safetensors --tau 0.9\n  \
-        inmerge-ckpt merge last.safetensors last.safetensors --force --tau 5%   in place, 5 % of each layer at most\n  \
-        inmerge-ckpt merge in.safetensors out.safetensors --dry-run --plan plan.json   decide only\n  \
-        inmerge-ckpt merge last.ckpt next.ckpt --tau 5%              as the trainer wrote it, optimizer and all\n  \
-        inmerge-ckpt merge run/checkpoint-500 merged/checkpoint-500 --tau 5%   a trainer's folder\n  \
-        inmerge-ckpt apply plan.json in.safetensors out.safetensors  do what a plan says\n  \
-        inmerge-ckpt diff in.safetensors out.safetensors             what changed\n  \
-        inmerge-ckpt watch checkpoints --out merged --tau 5%         merge each new checkpoint in a folder\n  \
-        inmerge-ckpt wait merged/epoch3.ckpt                         until watch has merged it\n  \
-        inmerge-ckpt analyze epoch3.safetensors                      how redundant each layer is, as a page with figures\n  \
-        inmerge-ckpt sensitivity epoch3.safetensors --vary tau=0.1:0.9:0.1 --eval 'python3 eval.py --weights {checkpoint}'\n  \
-        inmerge-ckpt doctor                                          which GPUs and libraries there are\n\n\
-        Exit codes: 0 done; 1 failed, the output untouched; 2 wrong usage; 3 --require-merges and nothing merged."
+    after_long_help = format!("Examples:\n  {EXAMPLES}\n\nExit codes: {EXIT_CODES}")
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -129,6 +135,9 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
+    /// Print the manual pages of all commands, one behind the other, for a package to split
+    #[command(hide = true)]
+    Man,
 }
 
 /// Parses a number that counts or names something.

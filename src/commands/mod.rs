@@ -6,6 +6,7 @@ mod completions;
 mod diff;
 mod doctor;
 mod inspect;
+mod man;
 mod merge;
 mod merged;
 mod outputs;
@@ -67,5 +68,6 @@ pub fn run(
         Command::Sensitivity(args) => sensitivity::run(args, options, console),
         Command::Doctor => doctor::run(options, console),
         Command::Completions { shell } => completions::run(*shell, console),
+        Command::Man => man::run(console),
     }
 }

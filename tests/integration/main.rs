@@ -23,6 +23,7 @@ mod hostile;
 mod layers;
 #[cfg(target_os = "linux")]
 mod limits;
+mod manual;
 mod page;
 mod properties;
 mod python_package;
