@@ -722,6 +722,14 @@ fn help_shows_the_defaults() {
 }
 
 #[test]
+fn the_citation_is_of_this_version() {
+    let citation = Path::new(env!("CARGO_MANIFEST_DIR")).join("CITATION.cff");
+    let citation = fs::read_to_string(citation).unwrap();
+    let version = format!("version: {}", env!("CARGO_PKG_VERSION"));
+    assert!(citation.lines().any(|line| line == version), "{version}");
+}
+
+#[test]
 fn the_readme_shows_what_the_program_prints() {
     let folder = TempDir::new().unwrap();
     let out = folder.path().join("out.safetensors");
