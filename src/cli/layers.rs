@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueHint};
 
 use crate::layers::Kind;
@@ -32,7 +33,14 @@ pub(crate) struct LayerFlags {
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
     /// Kinds to merge: conv, pointwise, depthwise, transposed, linear [default: conv,pointwise]
-    #[arg(long, value_name = "KINDS", value_delimiter = ',', action = ArgAction::Append)]
+    #[arg(
+        long,
+        value_name = "KINDS",
+        value_delimiter = ',',
+        action = ArgAction::Append,
+        value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::name)).try_map(|name| name.parse::<Kind>()),
+        hide_possible_values = true
+    )]
     pub kinds: Vec<Kind>,
     /// Read the depth order from a file, one weight name a line
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]

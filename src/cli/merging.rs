@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::path::Path;
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::plan::{Fraction, Parameters, Partner, Threshold};
 use crate::selection;
@@ -46,6 +47,8 @@ pub(crate) struct Merging {
     #[arg(
         long,
         value_name = "POLICY",
+        value_parser = PossibleValuesParser::new(Partner::ALL.map(Partner::name)).try_map(|name| name.parse::<Partner>()),
+        hide_possible_values = true,
         help = format!("How a kernel finds its partner: eligible, nearest or random [default: {}]", Parameters::default().partner),
         long_help = format!(
             "How a kernel finds its partner:\n  \

@@ -88,7 +88,7 @@ pub(crate) struct SweepFlags {
     ///
     /// Parted into words as a shell would, but no shell runs it. {checkpoint} becomes the variant's path, one word whatever is
     /// in it. The last line it prints on stdout is its number, or with --metric a JSON object that holds it.
-    #[arg(long, value_name = "COMMAND")]
+    #[arg(long, value_name = "COMMAND", value_hint = ValueHint::CommandString)]
     pub eval: Option<String>,
     /// Which number of the JSON object that the program prints
     #[arg(long, value_name = "NAME", requires = "eval")]

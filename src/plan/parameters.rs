@@ -192,26 +192,32 @@ pub enum Partner {
     Random,
 }
 
+impl Partner {
+    /// Every policy.
+    pub const ALL: [Self; 3] = [Self::Eligible, Self::Nearest, Self::Random];
+
+    /// The name used on the command line and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Eligible => "eligible",
+            Self::Nearest => "nearest",
+            Self::Random => "random",
+        }
+    }
+}
+
 impl FromStr for Partner {
     type Err = InvalidParameter;
 
     fn from_str(text: &str) -> Result<Self, InvalidParameter> {
-        match text {
-            "eligible" => Ok(Self::Eligible),
-            "nearest" => Ok(Self::Nearest),
-            "random" => Ok(Self::Random),
-            _ => Err(InvalidParameter::UnknownPartner(text.to_owned())),
-        }
+        let policy = Self::ALL.into_iter().find(|policy| policy.name() == text);
+        policy.ok_or_else(|| InvalidParameter::UnknownPartner(text.to_owned()))
     }
 }
 
 impl fmt::Display for Partner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Eligible => "eligible",
-            Self::Nearest => "nearest",
-            Self::Random => "random",
-        })
+        f.write_str(self.name())
     }
 }
 

@@ -1,4 +1,4 @@
-//! `inspect`, `diff`, `completions` and the common flags, driven from outside.
+//! `inspect`, `diff` and the common flags, driven from outside.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -671,40 +671,6 @@ fn no_advice_is_given_that_cannot_help() {
     }
     let warnings = warnings_of_merging(&shallow, &[]).join("\n");
     assert!(warnings.contains("--skip-shallow below 10"), "{warnings}");
-}
-
-#[test]
-fn completions_know_the_commands() {
-    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let script = run(args!["completions", shell]).done().stdout;
-        for word in ["merge", "inspect", "skip-shallow"] {
-            assert!(script.contains(word), "{shell} does not complete {word}");
-        }
-    }
-}
-
-#[test]
-fn bash_completes_behind_a_command() {
-    let desk = TempDir::new().unwrap();
-    let script = desk.path().join("completions");
-    fs::write(&script, run(args!["completions", "bash"]).done().stdout).unwrap();
-    let complete = |line: &str| {
-        let words = r#"
-            source "$1"; shift
-            COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
-            function=$(complete -p inmerge-ckpt | sed 's/.*-F \([^ ]*\).*/\1/')
-            "$function" inmerge-ckpt "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
-            printf '%s\n' "${COMPREPLY[@]}""#;
-        let mut command = Command::new("bash");
-        let command = command.args(["--norc", "-c", words, "bash"]).arg(&script);
-        let output = command.args(line.split(' ')).output().unwrap();
-        let replies = String::from_utf8(output.stdout).unwrap();
-        replies.lines().map(str::to_owned).collect::<Vec<_>>()
-    };
-    assert_eq!(complete("inmerge-ckpt me"), ["merge"]);
-    assert_eq!(complete("inmerge-ckpt merge --pr"), ["--prob"]);
-    assert_eq!(complete("inmerge-ckpt sensitivity r"), ["run"]);
-    assert_eq!(complete("inmerge-ckpt sensitivity run --sh"), ["--shard"]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod analyze;
 mod carry_over;
 mod checkpoints;
 mod commands;
+mod completions;
 mod copies;
 mod cuda;
 mod definition;
