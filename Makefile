@@ -10,7 +10,7 @@ SAMPLE := --include 'layer4.*'
 # Runs of each target of fuzz/.
 RUNS ?= 1000000
 
-.PHONY: all demo test bench fuzz torture wheel wheel-check test-python gpu-bundle gpu-check slurm-check bless sample kernels install openblas cxx
+.PHONY: all demo test bench fuzz torture wheel binary wheel-check test-python gpu-bundle gpu-check slurm-check bless sample kernels install openblas cxx
 
 all: openblas
 	$(CARGO) build --release
@@ -60,7 +60,7 @@ torture: openblas
 
 # A wheel for pip that runs on any Linux with glibc 2.17 (x86-64), with OpenBLAS in it, and the same program as a tarball: into
 # target/wheels (needs python3; zig and maturin are fetched from PyPI, a static OpenBLAS from Debian).
-wheel:
+wheel binary:
 	CARGO="$(CARGO)" python/build.sh
 
 # Installs the wheel into a fresh environment, and tests the package and the program there.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::common::{Mounted, skipped};
 use inmerge_ckpt::atomic::{self, Durability};
@@ -675,8 +675,17 @@ fn a_run_that_is_killed_leaves_a_whole_report_and_what_the_next_one_removes() {
     let path = desk.path().join("net");
     let (mut midway, mut whole) = (0, 0);
     for round in 0u64..60 {
+        let before = names(desk.path());
         let mut child = child("report_folder::writes_reports_forever", &path);
-        // From before its first report to after many.
+        // From before it does anything, and in every other round from when it does: how long that takes depends on the machine.
+        let start = Instant::now();
+        while round % 2 == 1 && names(desk.path()) == before {
+            assert!(
+                start.elapsed() < Duration::from_secs(60),
+                "it writes nothing"
+            );
+            thread::sleep(Duration::from_millis(1));
+        }
         thread::sleep(Duration::from_micros(
             2000 + 500 * round + 37 * (round * round % 11),
         ));

@@ -139,7 +139,7 @@ fn live(trainer: &str, modules: &str, other: &[&str]) {
     let flags = args![
         "--tau=0.7",
         "--skip-shallow=1",
-        "--poll=0.1",
+        "--poll=0.5",
         "--threads=1",
         "-v"
     ];
