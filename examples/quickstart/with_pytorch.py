@@ -33,6 +33,8 @@ if LAST.exists():
     optimizer.load_state_dict(state["optimizer"])
     done = state["epoch"]
 
+if done >= EPOCHS:
+    print(f"{LAST} holds {done} epochs already: remove it to begin anew.")
 for epoch in range(done, EPOCHS):
     torch.manual_seed(epoch)  # a resumed run shuffles as one that was not stopped
     if epoch > 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from ._program import run
@@ -19,8 +19,8 @@ class LayerFlags(TypedDict, total=False):
     """Which layers take part."""
 
     skip_shallow: int
-    include: Sequence[str]
-    exclude: Sequence[str]
+    include: Iterable[str] | str
+    exclude: Iterable[str] | str
     kinds: str
 
 
@@ -41,6 +41,11 @@ class MergeFlags(LayerFlags, total=False):
     allow_nonfinite: bool
     threads: int
     backend: str
+
+
+def patterns(value: Iterable[str] | str | None) -> list[str]:
+    """What `include` and `exclude` take: one pattern, or several."""
+    return [] if value is None else [value] if isinstance(value, str) else list(value)
 
 
 def merge(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ def log_report(report: str | os.PathLike[str], logger: Any, step: int = 0) -> No
     folder = Path(report)
     try:
         numbers = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        scalars, images = _scalars(numbers), _images(numbers, folder)
     except OSError as error:
         raise InmergeError(f"{folder} holds no report: {error.strerror} (report.json); make one with analyze") from error
-    scalars, images = _scalars(numbers), _images(numbers, folder)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InmergeError(f"{folder}/report.json is no report of this program; make one with analyze") from error
     run = getattr(logger, "experiment", logger)
     kind = _kind(run)
     if kind == "tensorboard":
@@ -86,6 +89,8 @@ def _to_wandb(run: Any, scalars: dict[str, float], images: dict[str, Path], fold
 
 def _to_mlflow(to: Any, run: str | None, scalars: dict[str, float], folder: Path, step: int) -> None:
     place = f"inmerge/step-{step}"
+    # MLflow takes no other characters in a name.
+    scalars = {re.sub(r"[^\w\-./: ]", "_", name): value for name, value in scalars.items()}
     if run is None:
         to.log_metrics(scalars, step=step)
         to.log_artifacts(str(folder), place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -56,7 +57,7 @@ def flags(options: dict[str, Any]) -> list[str]:
         flag = "--" + name.replace("_", "-")
         if value is True:
             words.append(flag)
-        elif isinstance(value, (list, tuple)):
+        elif isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
             words += [f"{flag}={item}" for item in value]
         elif value is not None and value is not False:
             words.append(f"{flag}={os.fspath(value) if isinstance(value, os.PathLike) else value}")
@@ -72,12 +73,23 @@ def warn(message: str) -> None:
 
 
 def run(command: str, paths: Iterable[str | os.PathLike[str]], options: dict[str, Any]) -> Any:
-    """What a command prints as JSON. What it warns of is an InmergeWarning at the line that called the package."""
+    """What a command prints as JSON. What it warns of is an InmergeWarning at the line that called the package.
+
+    The command has done its work then, also where a filter makes an exception of the warning.
+    """
     # What begins with a dash is no flag.
     line = [program(), command, "--json", *flags(options), "--", *(os.fspath(path) for path in paths)]
-    done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    # The program speaks UTF-8 whatever the locale is.
+    options_of_run: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "encoding": "utf-8", "errors": "replace"}
+    try:
+        done = subprocess.run(line, check=False, **options_of_run)
+    except OSError as error:
+        raise InmergeError(f"{line[0]} does not run: {error.strerror}") from error
     if done.returncode == 0:
-        result = json.loads(done.stdout)
+        try:
+            result = json.loads(done.stdout)
+        except ValueError as error:
+            raise InmergeError(f"{line[0]} is not {NAME}: it printed no JSON") from error
         for warning in result.get("warnings", []):
             warn(warning)
         return result
@@ -86,4 +98,7 @@ def run(command: str, paths: Iterable[str | os.PathLike[str]], options: dict[str
     # How the command is used on a shell is of no help here.
     paragraphs = "\n".join(lines).removeprefix("error: ").split("\n\n")
     message = "\n\n".join(text for text in paragraphs if not text.startswith(("Usage: ", "For more information"))).strip()
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        message = f"{NAME} was ended by {name}" + (", as it is where memory runs out" if name == "SIGKILL" else "")
     raise kinds.get(done.returncode, InmergeError)(message or f"{NAME} ended with {done.returncode}")

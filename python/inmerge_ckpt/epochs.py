@@ -1,24 +1,28 @@
 """What the callbacks of the trainers have in common: when they merge, with which seed, and what they say of it.
 
-For a trainer that has no callback here: call `watch` before the first batch, `known` after it, and `merge` between the epochs.
+For a trainer that has no callback here: call `begin` and `watch` before the first batch, `known` after each, and `merge` between the
+epochs.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+import tempfile
+import warnings
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 
-from ._commands import MergeFlags
-from ._program import InmergeError, UsageError
+from ._commands import MergeFlags, merge
+from ._program import InmergeError, InmergeWarning, UsageError, warn
 from .torch import Recorder, merge_, recalibrate_
 from .torch._live import Average
-from .torch._save import unwrapped
-from .torch.describe import Layer
+from .torch._save import tensors, write
+from .torch.describe import Layer, is_compiled, unwrapped
 
 
 class Options(MergeFlags, total=False):
@@ -27,7 +31,8 @@ class Options(MergeFlags, total=False):
     `every`: merge after every so many epochs (1). `last`: also after the last one, which no training follows (False). `momentum`: "keep",
     the default, leaves the optimizers' momentum, "merge" blends it along. `ema`: an average to which the same merges are done: a model, a
     state dict, or a function that returns one. `recalibrate`: batches from which BatchNorm's statistics are estimated anew after a merge.
-    `report`: a folder for reports, `epoch-N` for each merge after an epoch that `report_every` (1) divides. `layers`: the order in which
+    `report`: a folder for reports, `epoch-N` for each merge after an epoch that `report_every` (1) divides; the file of `plan`
+    gets `-epoch-N` in its name. `layers`: the order in which
     the convolutions run; without it that of the first batch is noted. `seed`: that of the run; the merge after epoch N has `seed + N`.
     """
 
@@ -57,51 +62,102 @@ class BetweenEpochs:
         **flags: Any,
     ):
         """Takes the options of the callbacks (`Options`)."""
-        if every < 1 or report_every < 1:
-            raise UsageError("every and report_every count epochs; they must be 1 or more")
+        for name, count in (("every", every), ("report_every", report_every)):
+            if not isinstance(count, int) or count < 1:
+                raise UsageError(f"{name} is {count!r}; it counts epochs, and must be a whole number from 1")
         if momentum not in ("keep", "merge"):
             raise UsageError(f"momentum is {momentum!r}; it must be 'keep' or 'merge'")
+        if isinstance(recalibrate, Iterator):
+            raise UsageError("recalibrate is used after every merge, and what is given can be used once only; give a loader, or a function "
+                             "that returns the batches")
         self.every, self.last, self.momentum, self.ema, self.recalibrate = every, last, momentum, ema, recalibrate
         self.report, self.report_every = report, report_every
-        self.layers = layers
         self.flags: MergeFlags = flags  # type: ignore[assignment]  # the program checks their names
+        self.layers = layers
+        # The last epoch after which it was decided whether to merge: no epoch is merged twice.
+        self.reached = 0
+        # The order that was noted, of which model, and what notes it.
+        self._noted: list[Layer] | None = None
+        self._model: weakref.ref[nn.Module] | None = None
         self._recorder: Recorder | None = None
-        self._compiled = False
+        self._loaded = False
+
+    def begin(self, model: nn.Module, epoch: int) -> None:
+        """Begins a run, or goes on with one, of which so many epochs are done. Raises InmergeError where a flag is wrong."""
+        net = unwrapped(model)
+        same = self._model is not None and self._model() is net
+        if not same and not self._loaded:
+            self._noted = None
+        if epoch == 0:
+            self.reached = 0
+        elif not same and not self._loaded:
+            self.reached = epoch
+            warn(f"the run goes on after epoch {epoch} without this callback's state: what that epoch trained is not merged. Save the state "
+                 "with the model to have a resumed run merge as one that was not stopped")
+        self._stop()
+        self._model, self._loaded = weakref.ref(net), False
+        self._check(net)
 
     def watch(self, model: nn.Module) -> None:
         """Notes the order in which the convolutions run, from now on and until `known`, where it is not known yet."""
         # Hooks would become part of a compiled model, so there the program recognises or guesses the order.
-        self._compiled = any(hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) for module in model.modules())
-        if self.layers is None and self._recorder is None and not self._compiled:
+        if self.layers is None and self._noted is None and self._recorder is None and not is_compiled(model):
             self._recorder = Recorder(unwrapped(model))
 
     def known(self) -> None:
         """Ends that, after a batch."""
         if self._recorder is not None and self._recorder.ran:
+            self._noted = self._recorder.layers()
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._recorder is not None:
             self._recorder.close()
-            self.layers = self._recorder.layers()
             self._recorder = None
 
     def merge(self, model: nn.Module, optimizers: Iterable[Optimizer], epoch: int) -> dict[str, float] | None:
         """Merges after so many epochs, if it is time; the counts for the trainer's log."""
+        if epoch <= self.reached:
+            return None
+        self.reached = epoch
         if epoch % self.every:
             return None
-        if self.layers is None and not self._compiled:
+        order = self.layers or self._noted
+        if order is None and self._recorder is not None:
+            warn("no convolution was seen to run, as where a step is compiled: their order is recognised or guessed")
+        elif order is None and not is_compiled(model):
             raise InmergeError("it is not known in which order the convolutions run: the run was resumed without this callback's state; "
                                "save that too, or give layers=inmerge_ckpt.torch.layers(model, images)")
         flags = self.flags.copy()
-        flags["seed"] = flags.get("seed", 0) + epoch
+        flags["seed"] = (flags.get("seed") or 0) + epoch
+        if plan := flags.get("plan"):
+            flags["plan"], flags["force"] = Path(plan).with_stem(f"{Path(plan).stem}-epoch-{epoch}"), True
         if self.report is not None and epoch % self.report_every == 0:
             flags["report"], flags["force"] = Path(self.report) / f"epoch-{epoch}", True
-        done = merge_(model, optimizer=list(optimizers) if self.momentum == "merge" else None, ema=self.ema, layers=self.layers, **flags)
+        done = merge_(model, optimizer=list(optimizers) if self.momentum == "merge" else None, ema=self.ema, layers=order, **flags)
         if self.recalibrate is not None and done.totals.merged:
             recalibrate_(model, self.recalibrate)
         return {"inmerge/kernels_merged": float(done.totals.merged), "inmerge/kernels": float(done.totals.kernels)}
 
+    def _check(self, net: nn.Module) -> None:
+        """Has the program read the flags before an epoch is trained: it would be a pity to find a wrong one after it."""
+        if unknown := self.flags.keys() - MergeFlags.__annotations__.keys():
+            raise UsageError(f"there is no option {' and no option '.join(sorted(unknown))}")
+        flags: dict[str, Any] = {name: value for name, value in self.flags.items() if name not in ("plan", "report", "require_merges")}
+        with tempfile.TemporaryDirectory(prefix="inmerge-") as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore", InmergeWarning)  # what holds of untrained weights need not hold of trained ones
+            file = Path(folder) / "model.safetensors"
+            try:
+                values = tensors(net)
+            except InmergeError:
+                return  # lazy weights have no shapes yet
+            write(values, file)
+            merge(file, dry_run=True, **{**flags, "allow_nonfinite": True})
+
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to merge as one that was not stopped."""
-        return {"layers": None if self.layers is None else list(self.layers)}
+        return {"layers": self._noted, "reached": self.reached}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes up what `state_dict` said."""
-        self.layers = self.layers or state["layers"]
+        self._noted, self.reached, self._loaded = state["layers"], state["reached"], True

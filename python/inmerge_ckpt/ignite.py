@@ -36,15 +36,13 @@ class InMerge:
 
     def attach(self, engine: Engine) -> None:
         """Adds the handler to a trainer."""
+        engine.add_event_handler(Events.STARTED, lambda engine: self.merging.begin(self.model, engine.state.epoch))
         engine.add_event_handler(Events.EPOCH_STARTED, self._epoch_started)
         engine.add_event_handler(Events.ITERATION_COMPLETED, lambda _: self.merging.known())
         engine.add_event_handler(Events.COMPLETED, self._completed)
 
     def _epoch_started(self, engine: Engine) -> None:
-        # A run that is resumed within an epoch was merged before that epoch.
-        begins = engine.state.iteration % (engine.state.epoch_length or 1) == 0
-        if engine.state.epoch > 1 and begins:
-            self._merge(engine, engine.state.epoch - 1)
+        self._merge(engine, engine.state.epoch - 1)
         self.merging.watch(self.model)
 
     def _completed(self, engine: Engine) -> None:

@@ -29,11 +29,24 @@ class InMerge(Callback):
         """Takes the options of `inmerge_ckpt.epochs.Options`: `every`, `momentum`, …, and the flags of `merge`: `tau`, …"""
         self.merging = BetweenEpochs(**options)
 
+    @property
+    def state_key(self) -> str:
+        """Tells the states of several callbacks apart, for different layers."""
+        flags = self.merging.flags
+        return self._generate_state_key(**{name: repr(flags.get(name)) for name in ("include", "exclude", "kinds")})
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Checks the options."""
+        self.merging.begin(pl_module, trainer.current_epoch)
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Merges, unless this is the first epoch."""
-        if trainer.current_epoch > 0:
-            self._merge(trainer, pl_module)
+        """Merges what the epochs before this one trained."""
+        self._merge(trainer, pl_module)
         self.merging.watch(pl_module)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Merges where a run is resumed at the end of an epoch, after which Lightning leaves out the start of the next."""
+        self._merge(trainer, pl_module)
 
     def on_train_batch_end(self, *_: Any, **__: Any) -> None:
         """Notes the order of the convolutions."""
@@ -45,6 +58,9 @@ class InMerge(Callback):
             self._merge(trainer, pl_module)
 
     def _merge(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Stochastic weight averaging ends with an epoch that trains nothing: it estimates BatchNorm's statistics of the average.
+        if getattr(trainer.fit_loop, "_skip_backward", False):
+            return
         counts = self.merging.merge(pl_module, trainer.optimizers, trainer.current_epoch)
         for logger in trainer.loggers if counts else []:
             logger.log_metrics(counts or {}, step=trainer.global_step)

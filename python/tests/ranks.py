@@ -49,13 +49,13 @@ def work(rank, folder):
     digests.append(common.digest([weight.detach() for weight in weights]))
 
     messages = []
-    # An error of the first process, and parts that the processes do not have in common, are errors of all.
-    for options in ({"tau": 3}, {"optimizer": optimizer} if rank else {}):
+    # An error of one process, and parts that the processes do not have in common, are errors of all.
+    for options in ({"tau": 3}, {"optimizer": optimizer} if rank else {}, {"ema": {} if rank else net}):
         try:
             merge_(parallel, layers=order, **options)
         except InmergeError as error:
             messages.append(str(error))
-    assert len(messages) == 2 and "--tau" in messages[0] and "different parts" in messages[1], messages
+    assert len(messages) == 3 and "--tau" in messages[0] and "different parts" in messages[1] and "average" in messages[2], messages
     (folder / f"{rank}.json").write_text(json.dumps({"digests": digests, "merged": report.totals.merged, "messages": messages}))
     distributed.destroy_process_group()
 

@@ -83,6 +83,24 @@ class Ignite(Case):
         self.assertGreater(merged[2]["inmerge/kernels_merged"], 0)
         self.assertEqual([bool(counts) for counts in again.values()], [False, True, True])
 
+    def test_an_epoch_that_is_cut_short_ends_no_merging(self):
+        from ignite.engine import Engine, Events
+        from trained import loader, network
+
+        from inmerge_ckpt.ignite import InMerge
+
+        net = network()
+        engine, merges = Engine(lambda engine, batch: net(batch[0])), []
+        handler = InMerge(net, **MERGING)
+        handler.attach(engine)
+        engine.add_event_handler(Events.ITERATION_COMPLETED(once=6), lambda engine: engine.terminate_epoch())
+        engine.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: merges.append(bool(engine.state.metrics.pop("inmerge/kernels", 0))))
+        engine.run(loader(), max_epochs=5)
+        self.assertEqual(merges, [False, True, True, True, True])
+        # The same engine goes on: what was merged is not merged again.
+        engine.run(loader(), max_epochs=6)
+        self.assertEqual(merges, [False, True, True, True, True, True])
+
     def test_scores_belong_to_the_saved_weights_and_counts_are_metrics(self):
         import torch
         from trained import EPOCHS, loss, network

@@ -40,7 +40,7 @@ class Lightning(Case):
 
         return Module()
 
-    def fit(self, name, epochs, callback, module=None, resume=None, at_end=False, **more):
+    def fit(self, name, epochs, callback, module=None, resume=None, at_end=False, saver=None, **more):
         """Trains, and returns the module and the checkpoints by name."""
         import torch
         from lightning import Trainer
@@ -49,7 +49,7 @@ class Lightning(Case):
 
         torch.manual_seed(5)
         folder = self.folder / name
-        saver = ModelCheckpoint(folder, "{epoch}", save_top_k=-1, monitor=None if at_end else "score", save_on_train_epoch_end=at_end)
+        saver = saver or ModelCheckpoint(folder, "{epoch}", save_top_k=-1, monitor=None if at_end else "score", save_on_train_epoch_end=at_end)
         options = {"logger": False, "callbacks": [callback, saver], **more}
         with quiet():
             trainer = Trainer(max_epochs=epochs, accelerator="cpu", devices=1, enable_progress_bar=False, enable_model_summary=False,
@@ -78,6 +78,86 @@ class Lightning(Case):
                     self.assertEqual(digest([a["state_dict"], a["optimizer_states"]]), digest([b["state_dict"], b["optimizer_states"]]), (name, epoch))
                     same = digest(a["state_dict"]) == digest(c["state_dict"])
                     self.assertEqual(same, epoch == 0, (name, epoch))
+
+    def test_a_run_resumed_from_any_step_merges_as_one_that_was_not_stopped(self):
+        import torch
+        from lightning.pytorch.callbacks import ModelCheckpoint
+        from trained import EPOCHS
+
+        from inmerge_ckpt.lightning import InMerge
+
+        def run(name, resume=None):
+            callback = InMerge(**MERGING)
+            merges = []
+            merge = callback.merging.merge
+            callback.merging.merge = lambda *of: merges.append((of[2], counts)) or counts if (counts := merge(*of)) else counts
+            saver = ModelCheckpoint(self.folder / name, "{step}", save_top_k=-1, every_n_train_steps=2)
+            _, saved, trainer = self.fit(name, EPOCHS, callback, resume=resume, saver=saver)
+            return saved, digest(trainer.lightning_module.state_dict()), merges
+
+        saved, whole, merges = run("whole")
+        self.assertEqual([epoch for epoch, _ in merges], [1, 2, 3])
+        # The last step of an epoch, from which Lightning goes on without the start of the next.
+        for step in (4, 8, 12):
+            _, resumed, again = run(f"from-{step}", saved[f"step={step}"])
+            self.assertEqual(again, merges[step // 4 - 1:], step)
+            self.assertEqual(resumed, whole, step)
+        # Within an epoch; which batches come then is Lightning's matter.
+        for step in (6, 10):
+            _, _, again = run(f"from-{step}", saved[f"step={step}"])
+            self.assertEqual([epoch for epoch, _ in again], [epoch for epoch, _ in merges[step // 4:]], step)
+        content = torch.load(saved["step=6"], weights_only=False)
+        self.assertEqual(next(value for key, value in content["callbacks"].items() if "InMerge" in key)["reached"], 1)
+
+    def test_what_is_wrong_is_said_before_an_epoch_is_trained(self):
+        from inmerge_ckpt import UsageError
+        from inmerge_ckpt.lightning import InMerge
+
+        for options in ({"taus": 3}, {"tau": "abc"}, {"partner": "none"}):
+            module = self.module()
+            module.training_step = lambda *_: self.fail("it trains")
+            with self.assertRaises(UsageError):
+                self.fit("wrong", 2, InMerge(**options), module)
+        for options in ({"every": 1.5}, {"momentum": "drop"}, {"recalibrate": iter([])}):
+            with self.assertRaises(UsageError):
+                InMerge(**options)
+
+    def test_a_callback_that_is_used_again_notes_the_new_model(self):
+        from trained import EPOCHS
+
+        from inmerge_ckpt.lightning import InMerge
+
+        callback = InMerge(**MERGING)
+        first = self.module()
+        forward = first.training_step
+
+        def fails(*batch):
+            forward(*batch)
+            raise RuntimeError("out of memory")
+
+        first.training_step = fails
+        with self.assertRaises(RuntimeError):
+            self.fit("first", EPOCHS, callback, first)
+        second = self.module()
+        self.fit("second", EPOCHS, callback, second)
+        names = [layer["name"] for layer in callback.merging.state_dict()["layers"]]
+        self.assertEqual(names, ["net.stem.0.weight", *(f"net.body.{i}.0.weight" for i in range(4))])
+
+    def test_a_compiled_model_is_merged_and_resumed(self):
+        import torch
+        from trained import EPOCHS
+
+        from inmerge_ckpt.lightning import InMerge
+
+        def module():
+            module = self.module()
+            module.net.compile(backend="eager")
+            return module
+
+        _, saved, _ = self.fit("first", 2, InMerge(**MERGING), module())
+        before = torch.load(saved["epoch=1"], weights_only=False)["state_dict"]
+        resumed, _, _ = self.fit("first", EPOCHS, InMerge(**MERGING), module(), resume=saved["epoch=1"])
+        self.assertNotEqual(digest(resumed.state_dict()), digest(before))
 
     def test_a_recorded_score_is_that_of_the_saved_weights(self):
         import torch

@@ -1,9 +1,12 @@
 """The package against the program that it brings: `python -m unittest` where the wheel is installed, with FIXTURES naming the project's."""
 
 import inspect as reflection
+import os
 import subprocess
+import sys
 import typing
 import unittest
+import unittest.mock
 
 from common import DEMO, FIXTURES, Case
 
@@ -62,6 +65,24 @@ class Package(Case):
             own = [name for name, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
             for name in own + (list(typing.get_type_hints(more[command])) if command in more else []):
                 self.assertIn(f"--{name.replace('_', '-')} ", shown.replace("\n", " "), command.__name__)
+
+    def test_the_locale_makes_no_difference(self):
+        path = self.path("Röntgen.safetensors")
+        path.write_bytes(DEMO.read_bytes())
+        script = self.path("script.py")
+        script.write_text(f"from inmerge_ckpt import inspect\nprint(len(inspect({str(path)!r}).layers))\n", encoding="utf-8")
+        ascii_only = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "utf-8"}
+        done = subprocess.run([sys.executable, script], env=ascii_only, capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stdout.strip()), (0, "21"), done.stderr)
+
+    def test_a_program_that_is_none_or_is_killed_is_named(self):
+        killed = self.path("killed")
+        killed.write_text("#!/bin/sh\nkill -9 $$\n")
+        killed.chmod(0o755)
+        cases = {"/bin/true": "printed no JSON", "nowhere": "not there to run", str(killed): "ended by SIGKILL"}
+        for named, said in cases.items():
+            with unittest.mock.patch.dict(os.environ, {"INMERGE_PROGRAM": named}), self.assertRaisesRegex(InmergeError, said):
+                inspect(DEMO)
 
     def test_what_is_exported_is_there(self):
         self.assertTrue(all(hasattr(inmerge_ckpt, name) for name in inmerge_ckpt.__all__))

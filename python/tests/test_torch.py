@@ -155,6 +155,62 @@ class Merge(Case):
         self.assertTrue(frozen.equal(net.body[3][0].weight))
         self.assertGreater(report.layers[1].merged, 0)
 
+    def test_frozen_and_parametrised_weights_of_all_sorts_are_left_alone(self):
+        import torch
+
+        from inmerge_ckpt.torch import merge_step_, selected_layers
+
+        net, _ = trained()
+        net.head[2].weight.requires_grad_(False)
+        net.body[1][0].weight.requires_grad_(False)
+        torch.nn.utils.parametrizations.weight_norm(net.body[3][0])
+        order = self.torch.layers(net, images())
+        before = copy.deepcopy(net.state_dict())
+        with self.assertWarns(InmergeWarning):  # of the weight in parts
+            self.torch.merge_(net, layers=order, kinds="conv,linear", tau=-1, prob=1, skip_shallow=0)
+        changed = [name for name, value in net.state_dict().items() if not value.equal(before[name])]
+        self.assertEqual(changed, ["stem.0.weight", "body.0.0.weight", "body.2.0.weight"])
+        with self.assertWarns(InmergeWarning):
+            names = selected_layers(net, order, skip_shallow=0)
+        self.assertEqual(names, changed)
+        for name in ("body.3.0.weight", "body.9.0.weight"):
+            with self.assertRaisesRegex(InmergeError, "no weight"):
+                merge_step_(net, [name], tau=-1)
+        with self.assertRaises(UsageError):
+            merge_step_(net, "body.0.0.weight")
+
+    def test_flags_are_taken_as_they_are_meant(self):
+        net, _ = trained()
+        order = self.torch.layers(net, images())
+        for excluded in ("body.0.*", ["body.0.*"], {"body.0.*"}, (name for name in ["body.0.*"])):
+            report = self.torch.merge_(copy.deepcopy(net), layers=order, exclude=excluded, plan=None, **MERGING)
+            self.assertEqual(len(report.layers), 3)
+        with self.assertRaisesRegex(UsageError, "merge_ takes no dry_run"):
+            self.torch.merge_(net, dry_run=True)
+
+    def test_a_compiled_or_wrapped_model_is_described_as_it_runs(self):
+        import torch
+
+        class Turned(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.a, self.b = torch.nn.Conv2d(8, 8, 1), torch.nn.Conv2d(3, 8, 1)
+
+            def forward(self, pictures):
+                return self.a(self.b(pictures)).relu()
+
+        expected = ["b.weight", "a.weight"]
+        net = Turned()
+        net.compile(backend="eager")
+        for model in (net, torch.compile(Turned(), backend="eager"), torch.nn.DataParallel(Turned())):
+            with torch.no_grad():
+                model(images())
+            self.assertEqual([layer["name"] for layer in self.torch.layers(model, images())], expected)
+        with torch.inference_mode():
+            self.assertEqual([layer["name"] for layer in self.torch.layers(Turned(), images())], expected)
+        meta = Turned().to("meta")
+        self.assertEqual([layer["name"] for layer in self.torch.layers(meta, images().to("meta"))], expected)
+
     def test_what_cannot_be_merged_changes_nothing(self):
         import torch
 
@@ -182,6 +238,14 @@ class Merge(Case):
         with self.assertRaisesRegex(InmergeError, "body.1.0.weight"):
             self.torch.merge_(net, optimizer=optimizer, layers=order, **MERGING)
         self.assertEqual(digest([net.state_dict(), optimizer.state_dict()]), before)
+        with torch.inference_mode():
+            average = {name: value.clone() for name, value in net.state_dict().items()}
+        with self.assertRaisesRegex(InmergeError, "inference mode"):
+            self.torch.merge_(net, ema=average, layers=order, **MERGING)
+        with self.assertRaisesRegex(InmergeError, "must be a model or a state dict"):
+            self.torch.merge_(net, ema=lambda: None, layers=order, **MERGING)
+        with self.assertRaisesRegex(InmergeError, "two optimizers keep exp_avg"):
+            self.torch.merge_(net, optimizer=[optimizer, trained(net)[1]], layers=order, **MERGING)
         net.body[0][0].weight.ds_id = 1
         with self.assertRaisesRegex(InmergeError, "sharded"):
             self.torch.merge_(net, layers=order, **MERGING)
@@ -227,6 +291,22 @@ class Save(Case):
         self.assertEqual(inspect(path).order_source, "metadata")
         save_checkpoint(net, path)
         self.assertNotIn("inmerge.layers", inspect(path).metadata)
+
+    def test_a_link_and_the_permissions_of_a_file_stay(self):
+        from inmerge_ckpt.torch import save_checkpoint
+
+        net, _ = trained()
+        file, link = self.folder / "epoch3.safetensors", self.folder / "last.safetensors"
+        link.symlink_to(file.name)
+        save_checkpoint(net, link)
+        self.assertTrue(link.is_symlink())
+        self.assertEqual(file.stat().st_mode & 0o600, 0o600)
+        file.chmod(0o664)
+        save_checkpoint(net, file)
+        self.assertEqual(file.stat().st_mode & 0o777, 0o664)
+        for wrong in (self.folder, self.folder / "nowhere/last.safetensors"):
+            with self.assertRaisesRegex(InmergeError, "cannot be written"):
+                save_checkpoint(net, wrong)
 
     def test_a_failed_save_leaves_the_old_file(self):
         from inmerge_ckpt.torch import save_checkpoint
@@ -374,6 +454,25 @@ class Recalibrate(Case):
             net.stem[1].running_mean.zero_()
             recalibrate_(net, other)
             self.assertEqual(digest(net.state_dict()), expected)
+
+    def test_a_failure_leaves_the_statistics(self):
+        from inmerge_ckpt.torch import recalibrate_
+
+        net, _ = trained()
+        before = digest(net.state_dict())
+
+        def fails():
+            import torch
+
+            yield torch.randn(4, 3, 16, 16)
+            raise OSError("the disk is gone")
+
+        with self.assertRaises(OSError):
+            recalibrate_(net, fails)
+        with self.assertRaisesRegex(InmergeError, "no batch"):
+            recalibrate_(net, [])
+        self.assertEqual(digest(net.state_dict()), before)
+        self.assertEqual(net.stem[1].momentum, 0.1)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from common import MERGING, Case, digest, needs, quiet
 
 @needs("torch", "safetensors", "transformers", "accelerate")
 class Transformers(Case):
-    def trainer(self, name, epochs, **options):
+    def trainer(self, name, epochs, arguments=None, dataset=None, **options):
         import torch
         from torch import nn
         from trained import images, loss, network
@@ -31,11 +31,11 @@ class Transformers(Case):
 
         model = Classifier()
         arguments = TrainingArguments(str(self.folder / name), num_train_epochs=epochs, per_device_train_batch_size=4, learning_rate=1e-2,
-                                      lr_scheduler_type="constant", save_strategy="epoch", eval_strategy="epoch", logging_strategy="epoch",
-                                      report_to=["tensorboard"], use_cpu=True, disable_tqdm=True, seed=5)
+                                      lr_scheduler_type="constant", use_cpu=True, disable_tqdm=True, seed=5, report_to=["tensorboard"],
+                                      **{"save_strategy": "epoch", "eval_strategy": "epoch", "logging_strategy": "epoch", **(arguments or {})})
         data = [{"pixel_values": image, "labels": label} for image, label in zip(*images(), strict=True)]
 
-        trainer = Trainer(model, arguments, train_dataset=data, eval_dataset=data, compute_metrics=lambda _: {"score": loss(model.net)})
+        trainer = Trainer(model, arguments, train_dataset=dataset or data, eval_dataset=data, compute_metrics=lambda _: {"score": loss(model.net)})
         self.assertIsInstance(model.net[0][0].weight, torch.nn.Parameter)
         return trainer, InMerge(**{**MERGING, **options})
 
@@ -62,6 +62,28 @@ class Transformers(Case):
             self.assertEqual([self.saved(path) for path in whole[2:]], [self.saved(path) for path in resumed])
         _, without = self.train("without", EPOCHS, every=100)
         self.assertNotEqual(self.saved(without[0]), self.saved(whole[0]))
+
+    def test_a_run_resumed_from_any_step_merges_as_one_that_was_not_stopped(self):
+        steps = {"save_strategy": "steps", "save_steps": 2, "eval_strategy": "no"}
+        _, whole = self.train("whole", 3, arguments=steps)
+        last = self.saved(whole[-1])
+        for path in whole[:-1]:
+            trainer, resumed = self.train(f"resumed-{path.name}", 3, resume=str(path), arguments=steps)
+            self.assertEqual(self.saved(resumed[-1]), last, path.name)
+            merges = [row["step"] for row in trainer.state.log_history if "inmerge/kernels" in row]
+            self.assertEqual(merges, [4, 8], path.name)
+
+    def test_epochs_of_data_without_a_length_are_counted(self):
+        import torch
+        from trained import images
+
+        class Stream(torch.utils.data.IterableDataset):
+            def __iter__(self):
+                return ({"pixel_values": image, "labels": label} for image, label in zip(*images(), strict=True))
+
+        steps = {"max_steps": 12, "save_strategy": "no", "eval_strategy": "no"}
+        trainer, _ = self.train("stream", 1, arguments=steps, dataset=Stream())
+        self.assertEqual([row["step"] for row in trainer.state.log_history if "inmerge/kernels" in row], [4, 8])
 
     def test_scores_belong_to_the_saved_weights_and_counts_are_logged(self):
         from safetensors.torch import load_file

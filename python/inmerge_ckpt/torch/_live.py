@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors import safe_open
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
 from torch.optim import Optimizer
 
-from .._commands import MergeFlags, apply, merge
-from .._program import InmergeError, warn
+from .._commands import MergeFlags, apply, merge, patterns
+from .._program import InmergeError, UsageError, warn
 from .._reports import MergeReport
+from ._frozen import frozen_layers
 from ._ranks import Parts, on_first_rank
-from ._save import tensors, unwrapped, write
-from .describe import Layer
+from ._save import tensors, write
+from .describe import Layer, unwrapped
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -52,15 +52,23 @@ def merge_(
     Frozen weights (`requires_grad` is False) are left alone. Where several processes train the model, all call this; the first decides,
     and broadcasts. Weights that are sharded among processes (FSDP, DeepSpeed) are refused.
     """
+    if unknown := flags.keys() - MergeFlags.__annotations__.keys():
+        raise UsageError(f"merge_ takes no {' and no '.join(sorted(unknown))}")
     net = unwrapped(model)
-    _refuse_sharded(net)
-    own = {name: value for name, value in tensors(net).items() if value.is_floating_point()}
-    parts: Parts = {WEIGHTS: own, **_momenta(net, optimizer)}
-    if ema is not None:
-        parts["average"] = _average(ema, own)
+
+    def parts() -> Parts:
+        _refuse_sharded(net)
+        own = {name: value for name, value in tensors(net).items() if value.is_floating_point()}
+        found: Parts = {WEIGHTS: own, **_momenta(net, optimizer)}
+        if ema is not None:
+            found["average"] = _average(ema, own)
+        for part, values in found.items():
+            _refuse_unwritable(part, values)
+        return found
+
     # Not as a decorator: warnings name the line that calls.
     with torch.no_grad():
-        return on_first_rank(lambda: _merge(net, parts, layers, flags), parts)
+        return on_first_rank(parts, lambda parts: _merge(net, parts, layers, flags))
 
 
 def _merge(
@@ -70,10 +78,11 @@ def _merge(
     with tempfile.TemporaryDirectory(prefix="inmerge-") as name:
         folder = Path(name)
         trained, merged = folder / "trained.safetensors", folder / "merged.safetensors"
-        plan = Path(flags.get("plan", folder / "plan.json"))
+        plan = Path(flags.get("plan") or folder / "plan.json")
         listed = None if layers is None or isinstance(layers, (str, os.PathLike)) else layers
         write(parts[WEIGHTS], trained, listed)
-        options: MergeFlags = {**flags, "plan": plan, "exclude": [*flags.get("exclude", ()), *_frozen(net)]}
+        excluded = [*patterns(flags.get("exclude")), *frozen_layers(net, trained)]
+        options: MergeFlags = {**flags, "plan": plan, "include": patterns(flags.get("include")), "exclude": excluded}
         path = layers if isinstance(layers, (str, os.PathLike)) else None
         report = merge(trained, merged, layers=path, no_sync=True, **options)
         planned = [layer["name"] for layer in loads(plan.read_text())["layers"]]
@@ -103,12 +112,6 @@ def _read(file: Path, into: Mapping[str, torch.Tensor], names: Mapping[str, Iter
                     into[name].copy_(value)
 
 
-def _frozen(net: nn.Module) -> list[str]:
-    """The weights of convolutions that are not trained."""
-    convolutions = [(name, module) for name, module in net.named_modules() if isinstance(module, _ConvNd)]
-    return [f"{name}.weight".lstrip(".") for name, module in convolutions if not module.weight.requires_grad]
-
-
 def _momenta(net: nn.Module, optimizer: Optimizer | Iterable[Optimizer] | None) -> Parts:
     """The momentum of each weight, a part for each name that optimizers have for it."""
     optimizers = [] if optimizer is None else [optimizer] if isinstance(optimizer, Optimizer) else list(optimizer)
@@ -116,16 +119,19 @@ def _momenta(net: nn.Module, optimizer: Optimizer | Iterable[Optimizer] | None) 
     for one in optimizers:
         if type(one).__name__ == "ZeroRedundancyOptimizer":
             raise InmergeError("ZeroRedundancyOptimizer keeps each momentum in one process only; merge without optimizer=")
-        found, kept = False, False
+        found = False
+        # timm's Lookahead keeps the state in the optimizer that it is around.
+        states = getattr(one, "_base_optimizer", one).state
         for name, parameter in net.named_parameters(remove_duplicate=False):
-            state = one.state.get(parameter, {})
-            kept = kept or any(isinstance(value, torch.Tensor) and value.shape == parameter.shape for value in state.values())
+            state = states.get(parameter, {})
             for key in MOMENTUM:
                 if isinstance(value := state.get(key), torch.Tensor) and value.ndim > 1:
                     found = True
-                    parts.setdefault(key, {})[name] = value
-        if kept and not found:
-            warn(f"{type(one).__name__} keeps no {' or '.join(MOMENTUM)}: its state stays as it is")
+                    other = parts.setdefault(key, {}).setdefault(name, value)
+                    if other is not value:
+                        raise InmergeError(f"two optimizers keep {key} of {name}; give merge_ the one whose momentum is to be merged")
+        if not found:
+            warn(f"{type(one).__name__} keeps no {' or '.join(MOMENTUM)} of this model's weights: its state stays as it is")
     return parts
 
 
@@ -134,6 +140,8 @@ def _average(ema: Average, own: Mapping[str, torch.Tensor]) -> dict[str, torch.T
     value = ema() if callable(ema) and not isinstance(ema, nn.Module) else ema
     state = tensors(value) if isinstance(value, nn.Module) else value
     weights = [name for name, tensor in own.items() if tensor.ndim > 1]
+    if not weights or not isinstance(state, Mapping):
+        raise InmergeError("the average must be a model or a state dict, and the model must have weights")
     first = weights[0]
     prefixes = [name.removesuffix(first) for name in state if name.endswith(first)]
     fits = [prefix for prefix in prefixes if all(prefix + name in state for name in weights)]
@@ -141,6 +149,15 @@ def _average(ema: Average, own: Mapping[str, torch.Tensor]) -> dict[str, torch.T
         raise InmergeError(f"the average does not hold the model's weights: {'several' if fits else 'no'} names in it end with {first} "
                            "and have all others beside them; give the averaged model, or its state dict")
     return {name: state[fits[0] + name] for name in own if isinstance(state.get(fits[0] + name), torch.Tensor)}
+
+
+def _refuse_unwritable(part: str, values: Mapping[str, torch.Tensor]) -> None:
+    """Raises where a tensor cannot be changed in place, before any is."""
+    for name, value in values.items():
+        repeated = any(stride == 0 and extent > 1 for stride, extent in zip(value.stride(), value.shape, strict=True))
+        if repeated or value.is_meta or (value.is_inference() and not torch.is_inference_mode_enabled()):
+            why = "has no values (meta device)" if value.is_meta else "is expanded, or was made in inference mode"
+            raise InmergeError(f"{name} ({part}) {why}, and cannot be changed in place; clone it first")
 
 
 def _refuse_sharded(net: nn.Module) -> None:

@@ -15,29 +15,37 @@ Result = TypeVar("Result")
 Parts = dict[str, dict[str, torch.Tensor]]
 
 
-def on_first_rank(work: Callable[[], tuple[Result, Iterable[str]]], parts: Parts) -> Result:
+def on_first_rank(parts: Callable[[], Parts], work: Callable[[Parts], tuple[Result, Iterable[str]]]) -> Result:
     """Does `work` on rank 0, which changes the tensors of the names that it returns, and gives these and its result to all others.
 
-    An error of rank 0 is raised on all.
+    An error of any rank is raised on all, so that none waits for another.
     """
     if not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1):
-        return work()[0]
-    ranks: list[list[tuple[str, int]] | None] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(ranks, sorted((part, len(tensors)) for part, tensors in parts.items()))
-    if any(rank != ranks[0] for rank in ranks):
+        return work(parts())[0]
+    own: Parts = {}
+    said: list[object] = [None] * distributed.get_world_size()
+    try:
+        own = parts()
+        distributed.all_gather_object(said, sorted((part, len(tensors)) for part, tensors in own.items()))
+    except InmergeError as error:
+        distributed.all_gather_object(said, error)
+    for one in said:
+        if isinstance(one, Exception):
+            raise one
+    if any(one != said[0] for one in said):
         raise InmergeError("the processes have different parts to merge: give merge_ the same optimizer and average in all of them")
-    said: list[object] = [None]
+    outcome: list[object] = [None]
     if distributed.get_rank() == 0:
         try:
-            result, names = work()
-            said = [(result, list(names))]
+            result, names = work(own)
+            outcome = [(result, list(names))]
         except Exception as error:  # noqa: BLE001 (whatever it is, the others wait for it)
-            said = [error]
-    distributed.broadcast_object_list(said, src=0)
-    if isinstance(said[0], Exception):
-        raise said[0]
-    result, names = said[0]  # type: ignore[misc]
-    for _, tensors in sorted(parts.items()):
+            outcome = [error]
+    distributed.broadcast_object_list(outcome, src=0)
+    if isinstance(outcome[0], Exception):
+        raise outcome[0]
+    result, names = outcome[0]  # type: ignore[misc]
+    for _, tensors in sorted(own.items()):
         for name in names:
             if name in tensors:
                 _from_first(tensors[name])

@@ -12,8 +12,10 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torch.nn.parameter import is_lazy
 
-from .describe import Layer
+from .._program import InmergeError
+from .describe import Layer, unwrapped
 from .describe import layers as described
 
 
@@ -35,29 +37,31 @@ def save_checkpoint(
         order = described(model, **example_input)
     elif example_input is not None:
         order = described(model, *(example_input if isinstance(example_input, (tuple, list)) else (example_input,)))
-    path = Path(path)
+    # A link stays one, and a file that is replaced keeps its permissions.
+    path = Path(os.path.realpath(path))
+    if not path.parent.is_dir() or path.is_dir():
+        raise InmergeError(f"{path} cannot be written: {'it is a folder' if path.is_dir() else 'the folder that it is in is not there'}")
+    mask = os.umask(0)
+    os.umask(mask)
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~mask
     # Beside the file, so that putting it in place is one step; hidden, so that `watch` passes it over.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         partial = Path(folder) / path.name
         write(tensors(model), partial, order, metadata)
         with open(partial, "rb+") as file:
             os.fsync(file.fileno())
+        partial.chmod(mode)
         os.replace(partial, path)
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The network in what `DistributedDataParallel`, `DataParallel` and `torch.compile` put around it."""
-    parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-    while True:
-        inner = model.module if isinstance(model, parallel) else getattr(model, "_orig_mod", None)
-        if not isinstance(inner, nn.Module):
-            return model
-        model = inner
 
 
 def tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     """The tensors of a state dict, without what else modules keep there."""
-    return {name: value for name, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
+    values = {name: value for name, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
+    for name, value in values.items():
+        if is_lazy(value) or value.layout is not torch.strided:
+            what = "is lazy: run the model once" if is_lazy(value) else f"is {value.layout}, and no plain tensor"
+            raise InmergeError(f"{name} {what}")
+    return values
 
 
 def write(

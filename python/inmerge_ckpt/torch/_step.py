@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import distributed, nn
 
-from .._commands import LayerFlags, inspect
+from .._commands import LayerFlags, inspect, patterns
 from .._program import InmergeError, UsageError
-from ._save import tensors, unwrapped, write
-from .describe import Layer
+from ._frozen import frozen_layers
+from ._save import tensors, write
+from .describe import Layer, unwrapped
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
 def selected_layers(model: nn.Module, layers: Sequence[Layer] | None = None, **flags: Unpack[LayerFlags]) -> list[str]:
     """The names of the weights that take part in merging, in depth order, as the program's `inspect` selects them.
 
+    Frozen weights (`requires_grad` is False) do not.
     `layers` is what `inmerge_ckpt.torch.layers(model, images)` returned; without it the program recognises or guesses the order.
     The flags are `skip_shallow`, `include`, `exclude` and `kinds`.
     """
     with tempfile.TemporaryDirectory(prefix="inmerge-") as folder:
         file = Path(folder) / "model.safetensors"
-        write(tensors(unwrapped(model)), file, layers)
+        net = unwrapped(model)
+        write(tensors(net), file, layers)
+        flags["exclude"] = [*patterns(flags.get("exclude")), *frozen_layers(net, file)]
         return [layer.name for layer in inspect(file, **flags).layers if layer.selected]
 
 
@@ -51,19 +55,23 @@ def merge_step_(
     generator of the same seed.
     """
     for name, value, least in (("tau", tau, -1.0), ("alpha", alpha, 0.0), ("prob", prob, 0.0)):
-        if not least <= value <= 1:
-            raise UsageError(f"{name} is {value}; it must lie within [{least:g}, 1]")
+        if not isinstance(value, (int, float)) or not least <= value <= 1:
+            raise UsageError(f"{name} is {value!r}; it must be a number within [{least:g}, 1]")
+    if isinstance(layers, str):
+        raise UsageError("layers are several names, from selected_layers")
     if generator is None and distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
         raise InmergeError("several processes train this model: give each a generator of the same seed, or their weights drift apart")
     net = unwrapped(model)
+    parameters = dict(net.named_parameters(remove_duplicate=False))
     changed = {}
     for name in layers:
-        path, _, parameter = name.rpartition(".")
-        module = net.get_submodule(path)
-        groups = getattr(module, "groups", 1)
+        weight = parameters.get(name)
+        if weight is None:
+            raise InmergeError(f"the model has no weight {name} of its own (or computes it from others); take the names from selected_layers")
+        module = net.get_submodule(name.rpartition(".")[0])
         if getattr(module, "transposed", False):
             raise InmergeError(f"{name} is a transposed convolution, which this rule does not cover; leave it out of the layers")
-        changed[name] = _merge_layer(getattr(module, parameter), groups, tau, alpha, prob, generator)
+        changed[name] = _merge_layer(weight, getattr(module, "groups", 1), tau, alpha, prob, generator)
     return changed
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import importlib
 import json
 import operator
@@ -42,10 +43,10 @@ class Recorder:
 
     def _convolved(self, module: _ConvNd, _: Any, output: torch.Tensor) -> None:
         self.ran.setdefault(module)
-        self._last = module, output, output._version
+        self._last = module, output, _version(output)
 
     def _finished(self, module: nn.Module, _: Any, output: Any) -> None:
-        if self._last is not None and self._last[1] is output and self._last[2] == output._version:
+        if self._last is not None and self._last[1] is output and self._last[2] == _version(output):
             self.head = self._last[0]
 
     def close(self) -> None:
@@ -57,16 +58,16 @@ class Recorder:
     def layers(self) -> list[Layer]:
         """The convolutions in the order in which they first ran; then those that did not run, as they are defined."""
         names: dict[Any, list[str]] = {}
-        for name, tensor in self.model.state_dict().items():
+        for name, tensor in self.model.state_dict(keep_vars=True).items():
             if isinstance(tensor, torch.Tensor) and not is_lazy(tensor) and tensor.is_floating_point():
-                names.setdefault((tensor.data_ptr(), tensor.shape, tensor.stride()), []).append(name)
+                names.setdefault(_identity(tensor), []).append(name)
         listed: list[Layer] = []
         copies: list[Layer] = []
         for module in self.ran | dict.fromkeys(self.convolutions):
             own = dict(module.named_parameters())
             weight = next((own[name] for name in WEIGHTS if name in own and not is_lazy(own[name])), None)
             # Without a name: it is not saved, or another convolution has the same weight.
-            found = [] if weight is None else names.pop((weight.data_ptr(), weight.shape, weight.stride()), [])
+            found = [] if weight is None else names.pop(_identity(weight), [])
             if weight is not None and found:
                 name, *others = found
                 kind = "pointwise" if all(extent == 1 for extent in weight.shape[2:]) else "conv"
@@ -78,21 +79,52 @@ class Recorder:
         return listed + copies
 
 
+def _version(tensor: torch.Tensor) -> int:
+    """How many times it was changed in place; tensors of the inference mode do not count that."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def _identity(tensor: torch.Tensor) -> Any:
+    """What two names of one weight have in common."""
+    return id(tensor) if tensor.is_meta else (tensor.data_ptr(), tensor.shape, tensor.stride())
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The network in what `DistributedDataParallel`, `DataParallel` and `torch.compile` put around it."""
+    parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    while True:
+        inner = model.module if isinstance(model, parallel) else getattr(model, "_orig_mod", None)
+        if not isinstance(inner, nn.Module):
+            return model
+        model = inner
+
+
+def is_compiled(model: nn.Module) -> bool:
+    """Whether it or a part of it is compiled: what is compiled ignores that somebody looks on."""
+    return any(hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) for module in model.modules())
+
+
 def layers(model: nn.Module, *inputs: Any, **named: Any) -> list[Layer]:
     """Runs a model once on these inputs, in evaluation mode, and lists its convolutions in the order in which they ran.
 
     Convolutions that do not run follow in the order of definition. The list is what `--layers`, `merge_` and the metadata
-    `inmerge.layers` take.
+    `inmerge.layers` take. Raises ValueError where the model has convolutions and none runs.
     """
-    modes = {module: module.training for module in model.modules()}
-    recorder = Recorder(model)
+    net = unwrapped(model)
+    modes = {module: module.training for module in net.modules()}
+    recorder = Recorder(net)
+    # A compiled graph would run past the recorder.
+    stance = getattr(torch.compiler, "set_stance", None)
+    eager = stance("force_eager") if stance else contextlib.nullcontext()
     try:
-        with torch.no_grad():
-            model.eval()(*inputs, **named)
+        with torch.no_grad(), eager:
+            net.eval()(*inputs, **named)
     finally:
         recorder.close()
         for module, training in modes.items():
             module.training = training
+    if recorder.convolutions and not recorder.ran:
+        raise ValueError("none of the model's convolutions was seen to run on these inputs; describe the model before it is compiled")
     return recorder.layers()
 
 
