@@ -70,9 +70,13 @@ class Package(Case):
         path = self.path("Röntgen.safetensors")
         path.write_bytes(DEMO.read_bytes())
         script = self.path("script.py")
-        script.write_text(f"from inmerge_ckpt import inspect\nprint(len(inspect({str(path)!r}).layers))\n", encoding="utf-8")
+        script.write_text(
+            "import os, sys\nfrom inmerge_ckpt import inspect\n"
+            "os.chdir(sys.argv[1])\n[name] = [name for name in os.listdir() if name.endswith('.safetensors')]\n"
+            "print(len(inspect(name).layers))\n"
+        )
         ascii_only = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "utf-8"}
-        done = subprocess.run([sys.executable, script], env=ascii_only, capture_output=True, text=True, check=False)
+        done = subprocess.run([sys.executable, script, path.parent], env=ascii_only, capture_output=True, text=True, check=False)
         self.assertEqual((done.returncode, done.stdout.strip()), (0, "21"), done.stderr)
 
     def test_a_program_that_is_none_or_is_killed_is_named(self):
