@@ -17,7 +17,7 @@ all: openblas
 
 demo: openblas
 	@mkdir -p target
-	$(CARGO) run --quiet -- merge $(DEMO) target/demo.safetensors --tau 0.9 --force --report target/demo
+	$(CARGO) run --quiet --profile quick -- merge $(DEMO) target/demo.safetensors --tau 0.9 --force --report target/demo
 
 test: openblas cxx
 	@echo "Checking the format"
