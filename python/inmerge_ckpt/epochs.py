@@ -1,7 +1,6 @@
 """What the callbacks of the trainers have in common: when they merge, with which seed, and what they say of it.
 
-For a trainer that has no callback here: call `begin` and `watch` before the first batch, `known` after each, and `merge` between the
-epochs.
+For a trainer that has no callback here: call `begin` before the first batch, `known` after each, and `merge` between the epochs.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from torch.optim import Optimizer
 from ._commands import MergeFlags, merge
 from ._program import InmergeError, InmergeWarning, UsageError, warn
 from .torch import Recorder, merge_, recalibrate_
-from .torch._live import Average
+from .torch._live import Average, refuse_sharded
 from .torch._save import tensors, write
 from .torch.describe import Layer, is_compiled, unwrapped
 
@@ -31,9 +30,9 @@ class Options(MergeFlags, total=False):
     `every`: merge after every so many epochs (1). `last`: also after the last one, which no training follows (False). `momentum`: "keep",
     the default, leaves the optimizers' momentum, "merge" blends it along. `ema`: an average to which the same merges are done: a model, a
     state dict, or a function that returns one. `recalibrate`: batches from which BatchNorm's statistics are estimated anew after a merge.
-    `report`: a folder for reports, `epoch-N` for each merge after an epoch that `report_every` (1) divides; the file of `plan`
-    gets `-epoch-N` in its name. `layers`: the order in which
-    the convolutions run; without it that of the first batch is noted. `seed`: that of the run; the merge after epoch N has `seed + N`.
+    `report`: a folder for reports, `epoch-N` for each merge after an epoch that `report_every` (1) divides; the file of `plan` gets
+    `-epoch-N` in its name. `layers`: the order in which the convolutions run; without it that of the first batch is noted. `seed`: that of
+    the run; the merge after epoch N has `seed + N`.
     """
 
     every: int
@@ -83,7 +82,11 @@ class BetweenEpochs:
         self._loaded = False
 
     def begin(self, model: nn.Module, epoch: int) -> None:
-        """Begins a run, or goes on with one, of which so many epochs are done. Raises InmergeError where a flag is wrong."""
+        """Begins a run, or goes on with one, of which so many epochs are done.
+
+        From now on and until `known` the order in which the convolutions run is noted, where it is not known yet. Raises InmergeError
+        where a flag is wrong, or the model cannot be merged in training.
+        """
         net = unwrapped(model)
         same = self._model is not None and self._model() is net
         if not same and not self._loaded:
@@ -97,15 +100,12 @@ class BetweenEpochs:
         self._stop()
         self._model, self._loaded = weakref.ref(net), False
         self._check(net)
-
-    def watch(self, model: nn.Module) -> None:
-        """Notes the order in which the convolutions run, from now on and until `known`, where it is not known yet."""
         # Hooks would become part of a compiled model, so there the program recognises or guesses the order.
-        if self.layers is None and self._noted is None and self._recorder is None and not is_compiled(model):
-            self._recorder = Recorder(unwrapped(model))
+        if self.layers is None and self._noted is None and not is_compiled(model):
+            self._recorder = Recorder(net)
 
     def known(self) -> None:
-        """Ends that, after a batch."""
+        """Ends noting the order, after a batch."""
         if self._recorder is not None and self._recorder.ran:
             self._noted = self._recorder.layers()
             self._stop()
@@ -119,15 +119,14 @@ class BetweenEpochs:
         """Merges after so many epochs, if it is time; the counts for the trainer's log."""
         if epoch <= self.reached:
             return None
+        counts = None if epoch % self.every else self._merge(model, optimizers, epoch)
         self.reached = epoch
-        if epoch % self.every:
-            return None
+        return counts
+
+    def _merge(self, model: nn.Module, optimizers: Iterable[Optimizer], epoch: int) -> dict[str, float]:
         order = self.layers or self._noted
         if order is None and self._recorder is not None:
             warn("no convolution was seen to run, as where a step is compiled: their order is recognised or guessed")
-        elif order is None and not is_compiled(model):
-            raise InmergeError("it is not known in which order the convolutions run: the run was resumed without this callback's state; "
-                               "save that too, or give layers=inmerge_ckpt.torch.layers(model, images)")
         flags = self.flags.copy()
         flags["seed"] = (flags.get("seed") or 0) + epoch
         if plan := flags.get("plan"):
@@ -143,6 +142,7 @@ class BetweenEpochs:
         """Has the program read the flags before an epoch is trained: it would be a pity to find a wrong one after it."""
         if unknown := self.flags.keys() - MergeFlags.__annotations__.keys():
             raise UsageError(f"there is no option {' and no option '.join(sorted(unknown))}")
+        refuse_sharded(net)
         flags: dict[str, Any] = {name: value for name, value in self.flags.items() if name not in ("plan", "report", "require_merges")}
         with tempfile.TemporaryDirectory(prefix="inmerge-") as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore", InmergeWarning)  # what holds of untrained weights need not hold of trained ones

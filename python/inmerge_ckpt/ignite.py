@@ -43,7 +43,6 @@ class InMerge:
 
     def _epoch_started(self, engine: Engine) -> None:
         self._merge(engine, engine.state.epoch - 1)
-        self.merging.watch(self.model)
 
     def _completed(self, engine: Engine) -> None:
         if self.merging.last:

@@ -21,8 +21,7 @@ class InMerge(Callback):
 
     An epoch's validation and its checkpoints so see the weights as they were trained, and belong together: at `on_train_epoch_end` a
     merge would fall between the validation that finds the best checkpoint and its saving. What a resumed run needs is in the checkpoint.
-    With `last` the weights are merged once more
-    after the last epoch, after its checkpoint.
+    With `last` the weights are merged once more after the last epoch, after its checkpoint.
     """
 
     def __init__(self, **options: Unpack[Options]):
@@ -36,20 +35,19 @@ class InMerge(Callback):
         return self._generate_state_key(**{name: repr(flags.get(name)) for name in ("include", "exclude", "kinds")})
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Checks the options."""
+        """Checks the options, and begins to note the order of the convolutions."""
         self.merging.begin(pl_module, trainer.current_epoch)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Merges what the epochs before this one trained."""
         self._merge(trainer, pl_module)
-        self.merging.watch(pl_module)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Merges where a run is resumed at the end of an epoch, after which Lightning leaves out the start of the next."""
         self._merge(trainer, pl_module)
 
     def on_train_batch_end(self, *_: Any, **__: Any) -> None:
-        """Notes the order of the convolutions."""
+        """Ends that."""
         self.merging.known()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

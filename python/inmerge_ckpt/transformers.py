@@ -53,7 +53,6 @@ class InMerge(TrainerCallback):
         self.merging.begin(kwargs["model"], self.epochs)
         if abs(epoch - self.epochs) < 1e-6:
             self._merge(state, kwargs)
-        self.merging.watch(kwargs["model"])
 
     def on_epoch_begin(self, *_: Any, **__: Any) -> None:
         """Counts the epochs; what the state says is not their number where the data have no length."""

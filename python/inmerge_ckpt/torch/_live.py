@@ -57,7 +57,7 @@ def merge_(
     net = unwrapped(model)
 
     def parts() -> Parts:
-        _refuse_sharded(net)
+        refuse_sharded(net)
         own = {name: value for name, value in tensors(net).items() if value.is_floating_point()}
         found: Parts = {WEIGHTS: own, **_momenta(net, optimizer)}
         if ema is not None:
@@ -160,7 +160,7 @@ def _refuse_unwritable(part: str, values: Mapping[str, torch.Tensor]) -> None:
             raise InmergeError(f"{name} ({part}) {why}, and cannot be changed in place; clone it first")
 
 
-def _refuse_sharded(net: nn.Module) -> None:
+def refuse_sharded(net: nn.Module) -> None:
     """Raises where a process holds parts of the weights only, or where the optimizer writes over them from copies of its own."""
     sharded = any(type(module).__name__ == "FullyShardedDataParallel" for module in net.modules())
     for name, value in net.named_parameters():
