@@ -42,10 +42,15 @@ class Recorder:
         self._hooks.append(model.register_forward_hook(self._finished))
 
     def _convolved(self, module: _ConvNd, _: Any, output: torch.Tensor) -> None:
+        # In a compiled step this would be part of the graph, which would be compiled anew for each convolution.
+        if _is_compiling():
+            return
         self.ran.setdefault(module)
         self._last = module, output, _version(output)
 
     def _finished(self, module: nn.Module, _: Any, output: Any) -> None:
+        if _is_compiling():
+            return
         if self._last is not None and self._last[1] is output and self._last[2] == _version(output):
             self.head = self._last[0]
 
@@ -77,6 +82,11 @@ class Recorder:
                 listed.append(layer | ({"head": True} if head else {}))
                 copies += [{"name": other, "copy_of": name} for other in others]
         return listed + copies
+
+
+def _is_compiling() -> bool:
+    compiling = getattr(torch.compiler, "is_compiling", None)
+    return bool(compiling and compiling())
 
 
 def _version(tensor: torch.Tensor) -> int:
