@@ -124,6 +124,7 @@ class BetweenEpochs:
         return counts
 
     def _merge(self, model: nn.Module, optimizers: Iterable[Optimizer], epoch: int) -> dict[str, float]:
+        self.known()  # an evaluation may have run what a compiled step hides
         order = self.layers or self._noted
         if order is None and self._recorder is not None:
             warn("no convolution was seen to run, as where a step is compiled: their order is recognised or guessed")

@@ -159,20 +159,24 @@ class Lightning(Case):
         resumed, _, _ = self.fit("first", EPOCHS, InMerge(**MERGING), module(), resume=saved["epoch=1"])
         self.assertNotEqual(digest(resumed.state_dict()), digest(before))
 
-    def test_a_compiled_step_is_not_looked_into_and_that_is_said(self):
+    def test_of_a_compiled_step_the_order_is_noted_in_the_validation_or_that_is_said(self):
         import torch
 
         from inmerge_ckpt import InmergeWarning
+        from inmerge_ckpt.epochs import BetweenEpochs
         from inmerge_ckpt.lightning import InMerge
 
         module = self.module()
-        before = digest(module.state_dict())
         module.training_step = torch.compile(module.training_step, backend="eager")
         callback = InMerge(**MERGING)
+        self.fit("run", 2, callback, module)
+        names = [layer["name"] for layer in callback.merging.state_dict()["layers"]]
+        self.assertEqual(names, ["net.stem.0.weight", *(f"net.body.{i}.0.weight" for i in range(4))])
+
+        merging = BetweenEpochs(**MERGING)
+        merging.begin(module, 0)
         with self.assertWarnsRegex(InmergeWarning, "no convolution was seen to run"):
-            self.fit("run", 2, callback, module)
-        self.assertIsNone(callback.merging.state_dict()["layers"])
-        self.assertNotEqual(digest(module.state_dict()), before)
+            self.assertGreater(merging.merge(module, [], 1)["inmerge/kernels_merged"], 0)
 
     def test_a_recorded_score_is_that_of_the_saved_weights(self):
         import torch
