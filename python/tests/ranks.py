@@ -50,12 +50,17 @@ def work(rank, folder):
 
     messages = []
     # An error of one process, and parts that the processes do not have in common, are errors of all.
-    for options in ({"tau": 3}, {"optimizer": optimizer} if rank else {}, {"ema": {} if rank else net}):
+    def fails():
+        raise KeyError("no average yet")
+
+    wrong_average, failing_average = {"ema": {} if rank else net}, {"ema": fails if rank else net}
+    for options in ({"tau": 3}, {"optimizer": optimizer} if rank else {}, wrong_average, failing_average):
         try:
             merge_(parallel, layers=order, **options)
         except InmergeError as error:
             messages.append(str(error))
-    assert len(messages) == 3 and "--tau" in messages[0] and "different parts" in messages[1] and "average" in messages[2], messages
+    expected = ["--tau", "different parts", "average", "KeyError: 'no average yet'"]
+    assert len(messages) == 4 and all(text in message for text, message in zip(expected, messages, strict=True)), messages
     (folder / f"{rank}.json").write_text(json.dumps({"digests": digests, "merged": report.totals.merged, "messages": messages}))
     distributed.barrier()  # gloo aborts a process whose peer is gone already
     distributed.destroy_process_group()

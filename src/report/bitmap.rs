@@ -30,8 +30,8 @@ pub(super) fn cells(size: [usize; 2], colours: Colours, pixels: &[u8]) -> Vec<u8
         Colours::Rgb => 3 * width,
         Colours::Indexed { .. } => width,
     };
-    // Numbers hardly repeat, so that a search for repetitions makes the file no smaller: of random kernels 2 ms instead of 11,
-    // and 2 % less. Runs of one colour are found all the same.
+    // Similarities hardly repeat, so that a search for repetitions makes the file no smaller: a map of 512 random kernels is 2 %
+    // smaller without, in a third of zlib's time or less. Runs of one colour are found all the same.
     let unfiltered: Vec<u8> = pixels
         .chunks(row)
         .flat_map(|row| {

@@ -24,11 +24,13 @@ def on_first_rank(parts: Callable[[], Parts], work: Callable[[Parts], tuple[Resu
         return work(parts())[0]
     own: Parts = {}
     said: list[object] = [None] * distributed.get_world_size()
+    have: object
     try:
         own = parts()
-        distributed.all_gather_object(said, sorted((part, len(tensors)) for part, tensors in own.items()))
-    except InmergeError as error:
-        distributed.all_gather_object(said, error)
+        have = sorted((part, len(tensors)) for part, tensors in own.items())
+    except Exception as error:  # noqa: BLE001 (whatever it is, the others wait for it)
+        have = _to_send(error)
+    distributed.all_gather_object(said, have)
     for one in said:
         if isinstance(one, Exception):
             raise one
@@ -40,7 +42,7 @@ def on_first_rank(parts: Callable[[], Parts], work: Callable[[Parts], tuple[Resu
             result, names = work(own)
             outcome = [(result, list(names))]
         except Exception as error:  # noqa: BLE001 (whatever it is, the others wait for it)
-            outcome = [error]
+            outcome = [_to_send(error)]
     distributed.broadcast_object_list(outcome, src=0)
     if isinstance(outcome[0], Exception):
         raise outcome[0]
@@ -50,6 +52,11 @@ def on_first_rank(parts: Callable[[], Parts], work: Callable[[Parts], tuple[Resu
             if name in tensors:
                 _from_first(tensors[name])
     return result
+
+
+def _to_send(error: Exception) -> InmergeError:
+    """An error as other processes can receive it, which is not so of every sort."""
+    return error if isinstance(error, InmergeError) else InmergeError(f"{type(error).__name__}: {error}")
 
 
 def _from_first(tensor: torch.Tensor) -> None:
