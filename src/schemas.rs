@@ -17,9 +17,6 @@ use crate::report::{
 use crate::sensitivity::{JournalLine, RunSummary, SweepFile};
 use crate::watch::{Event, Header};
 
-/// What a backend is called, as a pattern.
-pub(crate) const BACKEND: &str = "^(cpu|cuda:[0-9]+)$";
-
 /// A line of the record of a watch, `.inmerge-watch.jsonl`: the first holds the settings, each of the others a checkpoint.
 #[derive(JsonSchema)]
 #[schemars(untagged)]

@@ -123,7 +123,7 @@ fn problem(gpu: &Gpu, free: &FreeMemory) -> Option<String> {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AutoReport {
     /// `cpu`, or `cuda:N` if that GPU computes (for `auto` only large layers); none if such a run fails.
-    #[cfg_attr(test, schemars(regex(pattern = crate::schemas::BACKEND)))]
+    #[cfg_attr(test, schemars(regex(pattern = super::BACKEND)))]
     pub backend: Option<String>,
     /// The precision in which it screens similarities there.
     pub screen: Option<String>,

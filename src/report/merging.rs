@@ -24,7 +24,7 @@ pub struct MergeReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<String>,
     /// Where similarities were computed: `cpu`, or `cuda:N`.
-    #[cfg_attr(test, schemars(regex(pattern = crate::schemas::BACKEND)))]
+    #[cfg_attr(test, schemars(regex(pattern = super::BACKEND)))]
     pub backend: String,
     /// The parameters of the merge.
     pub parameters: Parameters,

@@ -35,6 +35,10 @@ pub(crate) use redundancy::Redundancy;
 pub(crate) use sensitivity::ResultsJson;
 pub(crate) use summary::AnalysisSummary;
 
+/// What a backend is called, as a pattern for the schemas.
+#[cfg(test)]
+const BACKEND: &str = "^(cpu|cuda:[0-9]+)$";
+
 /// The page of a report.
 pub(crate) const PAGE: &str = "index.html";
 
