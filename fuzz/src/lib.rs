@@ -470,7 +470,7 @@ fn flag(text: &str) {
     if let Ok(vary) = text.parse::<Vary>() {
         let values: Vec<f64> = match &vary {
             Vary::Layers(ways) => ways.iter().map(|_| 0.0).take(1).collect(),
-            Vary::Tau(values) => values.iter().map(|tau| number(*tau)).collect(),
+            Vary::Tau(values) => values.iter().map(|tau| tau.number()).collect(),
             Vary::Alpha(values) | Vary::Prob(values) => {
                 values.iter().map(|value| value.get()).collect()
             }
@@ -479,13 +479,6 @@ fn flag(text: &str) {
         assert!((1..=10_000).contains(&values.len()));
         assert!(values.is_sorted());
         assert!(!vary.series().is_empty());
-    }
-}
-
-fn number(threshold: Threshold) -> f64 {
-    match threshold {
-        Threshold::Similarity(tau) => tau.get(),
-        Threshold::Share(percent) => percent.get(),
     }
 }
 

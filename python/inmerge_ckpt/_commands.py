@@ -25,7 +25,7 @@ class LayerFlags(TypedDict, total=False):
 
 
 class MergeFlags(LayerFlags, total=False):
-    """How kernels merge. `tau` is a cosine similarity in [-1, 1], or a share of each layer's kernels such as "5%"."""
+    """How kernels merge. `tau` is a cosine similarity in [-1, 1], a share of each layer's kernels such as "5%", or "chance=1%"."""
 
     tau: float | str
     alpha: float

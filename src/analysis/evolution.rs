@@ -18,6 +18,8 @@ pub struct LayerEvolution {
     pub name: String,
     /// Its depth, from 1.
     pub depth: Option<usize>,
+    /// Whether it takes part in merging.
+    pub takes_part: bool,
     pub points: Vec<EpochPoint>,
 }
 
@@ -26,6 +28,8 @@ pub struct LayerEvolution {
 pub struct EpochPoint {
     /// The kernels' greatest similarities; `None` where no two kernels can be compared.
     pub nearest: Option<Spread>,
+    /// The share of the kernels, in [0, 1], that have a partner above the threshold at which chance gives one to 1 %.
+    pub above_chance: f64,
     /// exp of the entropy of the spectrum; `None` without spectrum.
     pub effective_rank: Option<f64>,
     /// ‖W‖ of the layer.

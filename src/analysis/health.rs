@@ -1,6 +1,6 @@
 //! What is wrong with a layer's kernels.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::marker::PhantomData;
 
 use rayon::prelude::*;
@@ -8,13 +8,16 @@ use rayon::prelude::*;
 use crate::checkpoint::FloatType;
 use crate::schedule::per_task;
 use crate::simd::{self, Loop};
-use crate::similarity::{Kernels, exact};
+use crate::similarity::{Kernels, Nearest, Neighbour, exact};
 use crate::weight::{Element, with_element};
 
 use super::Spread;
 
 /// Share of the median norm below which a kernel is near dead.
 const NEAR_DEAD: f64 = 0.01;
+
+/// Similarity above which two kernels are near duplicates.
+const NEAR_DUPLICATE: f64 = 0.9999;
 
 /// Numbers looked at together.
 const LANES: usize = 16;
@@ -33,6 +36,9 @@ pub struct Health {
     pub duplicates: Vec<(usize, usize)>,
     /// `(kernel, first)`: kernels that are an earlier one's negative in every number, as above.
     pub sign_flipped: Vec<(usize, usize)>,
+    /// `(kernel, neighbour)`: kernels with a neighbour more similar than 0.9999, the nearest, rising. Kernels that equal another
+    /// are left out, and those of one number, which have but two directions.
+    pub near_duplicates: Vec<(usize, usize)>,
     /// Numbers that are NaN or infinite.
     pub non_finite_numbers: u64,
     /// Numbers below the normal range of their type.
@@ -45,8 +51,8 @@ impl Health {
         *self == Self::default()
     }
 
-    /// That of these kernels.
-    pub(super) fn of(kernels: &Kernels<'_>) -> Self {
+    /// That of these kernels, whose nearest neighbours are these.
+    pub(super) fn of(kernels: &Kernels<'_>, nearest: &Nearest) -> Self {
         let rows = kernels.rows();
         let examined: Vec<Examined> = (0..kernels.len())
             .into_par_iter()
@@ -69,12 +75,24 @@ impl Health {
             .collect();
         let weak = Spread::of(&live).map_or(0.0, |norms| NEAR_DEAD * norms.median);
         let (duplicates, sign_flipped) = copies(kernels, &examined);
+        let equal: HashSet<usize> = duplicates
+            .iter()
+            .flat_map(|&(kernel, first)| [kernel, first])
+            .collect();
+        let has_directions = rows.row_bytes() > rows.float().size();
+        let near_duplicate = |(kernel, nearest): (usize, &Option<Neighbour>)| {
+            let near = nearest.filter(|nearest| nearest.similarity > NEAR_DUPLICATE)?;
+            (has_directions && !equal.contains(&kernel)).then_some((kernel, near.kernel))
+        };
+        let neighbours = nearest.by_kernel().iter().enumerate();
+        let near_duplicates = neighbours.filter_map(near_duplicate).collect();
         Self {
             zero: those(&|kernel| norms[kernel] < exact::EPSILON),
             near_dead: those(&|kernel| kernels.is_live(kernel) && norms[kernel] < weak),
             non_finite: those(&|kernel| !norms[kernel].is_finite()),
             duplicates,
             sign_flipped,
+            near_duplicates,
             non_finite_numbers: numbers(|kernel| kernel.non_finite),
             subnormal_numbers: numbers(|kernel| kernel.subnormal),
         }

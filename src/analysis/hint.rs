@@ -8,14 +8,14 @@ pub const SHARES: [f64; 5] = [1.0, 5.0, 10.0, 20.0, 50.0];
 /// Decimals of a suggested threshold.
 const DECIMALS: i32 = 4;
 
-/// A threshold at which a share of the kernels has an eligible partner.
+/// The smallest threshold at which at most a share of the kernels has an eligible partner, as `--tau 5%` chooses it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ThresholdHint {
     /// The share, in percent.
     #[cfg_attr(test, schemars(range(min = 0, max = 100)))]
     pub percent: f64,
-    /// The threshold, rounded down to 4 decimals.
+    /// The threshold, rounded up to 4 decimals where that leaves as many kernels.
     #[cfg_attr(test, schemars(range(min = -1, max = 1)))]
     pub tau: f64,
     /// Kernels with an eligible partner there.
@@ -23,26 +23,29 @@ pub struct ThresholdHint {
 }
 
 impl ThresholdHint {
-    /// The threshold just below the similarity of the kernel that completes the share of so many kernels; `falling` holds
-    /// each one's greatest similarity, of those that have one. `None` where too few have, or none above −1.
+    /// That for a share of so many kernels; `falling` holds each one's greatest similarity, of those that have one. `None` where
+    /// none of them may have a partner.
     pub fn new(percent: f64, kernels: usize, falling: &[f64]) -> Option<Self> {
-        let wanted = (percent * kernels as f64 / 100.0).ceil().max(1.0) as usize;
-        let last = *falling.get(wanted - 1)?;
+        let above = |tau: f64| falling.partition_point(|&similarity| similarity > tau);
+        let most = (percent * kernels as f64 / 100.0).floor() as usize;
+        let least = falling.get(most).copied().unwrap_or(-1.0);
         let scale = 10f64.powi(DECIMALS);
-        let mut tau = (last * scale).floor() / scale;
-        if tau >= last {
-            // The test is strict, and `last` itself has no more decimals than this.
-            tau = ((last * scale).floor() - 1.0) / scale;
-        }
-        (tau >= -1.0).then(|| Self {
+        let rounded = (least * scale).ceil() / scale;
+        let kernels = above(least);
+        let tau = if above(rounded) == kernels {
+            rounded
+        } else {
+            least
+        };
+        (kernels > 0).then_some(Self {
             percent,
             tau,
-            kernels: falling.partition_point(|&similarity| similarity > tau),
+            kernels,
         })
     }
 
     /// The thresholds for [`SHARES`] of so many kernels, with these greatest similarities in any order.
-    pub(super) fn for_shares(kernels: usize, mut greatest: Vec<f64>) -> Vec<Self> {
+    pub(crate) fn for_shares(kernels: usize, mut greatest: Vec<f64>) -> Vec<Self> {
         greatest.sort_unstable_by(|a, b| b.total_cmp(a));
         let hint = |&percent: &f64| Self::new(percent, kernels, &greatest);
         SHARES.iter().filter_map(hint).collect()
@@ -54,26 +57,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hint_reaches_its_share() {
+    fn a_hint_leaves_at_most_its_share() {
         let falling = [0.75, 0.5, 0.25, 0.12345678];
-        let hint = |percent| ThresholdHint::new(percent, 4, &falling).unwrap();
-        assert_eq!((hint(1.0).tau, hint(1.0).kernels), (0.7499, 1));
-        assert_eq!((hint(26.0).tau, hint(26.0).kernels), (0.4999, 2));
-        assert_eq!((hint(100.0).tau, hint(100.0).kernels), (0.1234, 4));
-        assert_eq!(ThresholdHint::new(100.0, 5, &falling), None);
+        let hint = |percent| ThresholdHint::new(percent, 4, &falling);
+        let found = |percent| hint(percent).map(|hint| (hint.tau, hint.kernels));
+        assert_eq!(found(24.0), None);
+        assert_eq!(found(25.0), Some((0.5, 1)));
+        assert_eq!(found(75.0), Some((0.1235, 3)));
+        assert_eq!(found(100.0), Some((-1.0, 4)));
+        // Rounded, it would be above the only one.
+        let close = ThresholdHint::new(50.0, 2, &[0.500_02, 0.500_01]).unwrap();
+        assert_eq!((close.tau, close.kernels), (0.500_01, 1));
+        // Equal ones have a partner together, or none.
+        assert_eq!(ThresholdHint::new(50.0, 2, &[0.5, 0.5]), None);
     }
 
     #[test]
     fn there_is_one_for_each_share_that_can_be_reached() {
-        let hints = ThresholdHint::for_shares(4, vec![0.5, 0.75]);
+        let hints = ThresholdHint::for_shares(20, vec![0.5, 0.75]);
         let found: Vec<(f64, f64)> = hints.iter().map(|hint| (hint.percent, hint.tau)).collect();
-        let expected = [
-            (1.0, 0.7499),
-            (5.0, 0.7499),
-            (10.0, 0.7499),
-            (20.0, 0.7499),
-            (50.0, 0.4999),
-        ];
+        let expected = [(5.0, 0.5), (10.0, -1.0), (20.0, -1.0), (50.0, -1.0)];
         assert_eq!(found, expected);
     }
 }

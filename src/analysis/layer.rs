@@ -2,7 +2,7 @@
 
 use crate::meter::Meter;
 use crate::schedule::Load;
-use crate::similarity::{Engine, Error, Kernels, Nearest, NonFinite, Precision, Scan};
+use crate::similarity::{Chance, Engine, Error, Kernels, Nearest, NonFinite, Precision, Scan};
 use crate::weight::{ConvWeight, Rows};
 
 use super::clusters::{self, Dissimilarities};
@@ -10,7 +10,8 @@ use super::map::{CELLS, MapOfTiles};
 use super::spectrum;
 use super::tally::{Tallied, Tally};
 use super::{
-    Curve, Health, Pair, PairPicture, Relation, SimilarityMap, Spectrum, Spread, ThresholdHint,
+    ByChance, Curve, Health, Pair, PairPicture, Relation, SimilarityMap, Spectrum, Spread,
+    ThresholdHint,
 };
 
 /// One layer to analyse.
@@ -41,6 +42,8 @@ pub struct LayerNumbers {
     pub nearest: Nearest,
     /// Thresholds that merge `SHARES` of the layer's kernels, where there are any.
     pub hints: Vec<ThresholdHint>,
+    /// What chance gives, and what is beyond it.
+    pub by_chance: ByChance,
     /// The pairs of greatest similarity, falling; ties go to the lowest numbers.
     pub closest: Vec<Pair>,
     /// Those of similarity nearest to 0, the nearest first.
@@ -171,7 +174,7 @@ impl LayerTask<'_> {
             order,
         } = self.compare(&kernels, meter)?;
         let tallied = tally.finish(&norms);
-        let health = Health::of(&kernels);
+        let health = Health::of(&kernels, &nearest);
         let map = map.map(|map| map.finish((0..n).collect(), |kernel| kernels.is_live(kernel)));
         // What they are screened with is not needed beside a Gram matrix.
         let rows = kernels.into_rows();
@@ -191,6 +194,7 @@ impl LayerTask<'_> {
             pairs_above: Curve::of_intervals(&tallied.counts),
             kernels_above: Curve::of(nearest.similarities()),
             hints: ThresholdHint::for_shares(n, nearest.similarities().collect()),
+            by_chance: ByChance::new(Chance::of(&self.weight), &tallied.counts, &nearest),
             nearest,
             closest: tallied.similar,
             orthogonal: tallied.orthogonal,

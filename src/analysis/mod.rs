@@ -3,8 +3,10 @@
 //! Similarities are those of [`similarity`](crate::similarity): every number that comes from them is exact, by the float64
 //! definition, on every machine. Spectra are computed by LAPACK in float64; what is drawn, in float32.
 
+mod chance;
 mod clusters;
 mod curve;
+mod dimension;
 mod evolution;
 mod extremes;
 mod health;
@@ -21,6 +23,8 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use chance::CHANCE_PERCENT;
+pub use chance::{ByChance, Expected};
 pub use curve::THRESHOLDS;
 pub(crate) use curve::{Curve, threshold};
 pub(crate) use evolution::{EpochPoint, Evolution, LayerEvolution};

@@ -1,6 +1,6 @@
 //! What holds for all layers that take part together.
 
-use super::{Curve, LayerNumbers, ThresholdHint};
+use super::{Curve, Expected, LayerNumbers, ThresholdHint};
 
 /// The sums over layers.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +13,8 @@ pub struct NetNumbers {
     pub pairs_above: Curve,
     /// Kernels with a partner above each threshold.
     pub kernels_above: Curve,
+    /// What chance gives above each threshold.
+    pub by_chance: Expected,
     /// Thresholds that merge [`SHARES`](super::SHARES) of all kernels.
     pub hints: Vec<ThresholdHint>,
     /// The greatest similarity of all.
@@ -26,6 +28,7 @@ impl NetNumbers {
             pairs: 0,
             pairs_above: Curve::default(),
             kernels_above: Curve::default(),
+            by_chance: Expected::default(),
             hints: Vec::new(),
             greatest: None,
         };
@@ -35,6 +38,7 @@ impl NetNumbers {
             net.pairs += layer.pairs;
             net.pairs_above += &layer.pairs_above;
             net.kernels_above += &layer.kernels_above;
+            net.by_chance += &layer.by_chance.expected;
             greatest.extend(layer.nearest.similarities());
         }
         net.greatest = greatest.iter().copied().reduce(f64::max);

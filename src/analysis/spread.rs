@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// The quartiles of some numbers, interpolated between neighbours as numpy's `percentile` does.
+/// The quartiles and the 95th percentile of some numbers, interpolated between neighbours as numpy's `percentile` does.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Spread {
@@ -14,6 +14,8 @@ pub struct Spread {
     pub median: f64,
     /// Three quarters are below.
     pub q3: f64,
+    /// 95 % are below.
+    pub p95: f64,
     /// The greatest.
     pub max: f64,
     /// Arithmetic mean.
@@ -30,6 +32,7 @@ impl Spread {
             q1: quantile(&rising, 0.25),
             median: quantile(&rising, 0.5),
             q3: quantile(&rising, 0.75),
+            p95: quantile(&rising, 0.95),
             max: *rising.last()?,
             // Of the sorted numbers, so that their order does not show.
             mean: rising.iter().sum::<f64>() / rising.len() as f64,
@@ -51,13 +54,14 @@ mod tests {
 
     #[test]
     fn quartiles_are_numpy_s() {
-        // numpy.percentile([4, 1, 3, 2], [25, 50, 75])
+        // numpy.percentile([4, 1, 3, 2], [25, 50, 75, 95])
         let spread = Spread::of(&[4.0, 1.0, 3.0, 2.0]).unwrap();
         let expected = Spread {
             min: 1.0,
             q1: 1.75,
             median: 2.5,
             q3: 3.25,
+            p95: 3.8499999999999996,
             max: 4.0,
             mean: 2.5,
         };

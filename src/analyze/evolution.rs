@@ -57,6 +57,7 @@ fn point(numbers: &LayerNumbers) -> EpochPoint {
     let square = |norm: &f64| norm * norm;
     EpochPoint {
         nearest: numbers.nearest_spread(),
+        above_chance: numbers.by_chance.kernels as f64 / numbers.norms.len() as f64,
         effective_rank: numbers.spectrum.as_ref().map(|s| s.effective_rank),
         norm: numbers.norms.iter().map(square).sum::<f64>().sqrt(),
         relative_change: None,
@@ -98,6 +99,7 @@ fn evolution(inputs: &[PathBuf], report: &Redundancy, epochs: &[Vec<EpochPoint>]
             .map(|(place, layer)| LayerEvolution {
                 name: layer.facts.name.clone(),
                 depth: layer.facts.depth,
+                takes_part: layer.facts.reason.is_none(),
                 points: epochs.iter().map(|epoch| epoch[place]).collect(),
             })
             .collect(),

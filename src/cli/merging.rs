@@ -21,11 +21,12 @@ pub(crate) struct Merging {
         long,
         value_name = "T",
         allow_hyphen_values = true,
-        help = format!("How similar a partner must be: above T in [-1, 1], or a share such as 5% [default: {}]", Parameters::default().tau),
+        help = format!("How similar a partner must be: above T in [-1, 1], or a share such as 5%, or chance=1% [default: {}]", Parameters::default().tau),
         long_help = format!(
             "How similar a partner must be: a cosine similarity strictly above T, in [-1, 1].\n\n\
             A percentage such as 5% gives each layer its own threshold: the smallest at which at most 5 % of its kernels \
-            have an eligible partner. [default: {}]",
+            have an eligible partner. chance=1% gives each layer the threshold at which chance alone would give one to 1 %, if \
+            its kernels had random directions. [default: {}]",
             Parameters::default().tau
         )
     )]

@@ -69,7 +69,7 @@ pub(crate) struct SweepFlags {
     /// What varies, e.g. tau=0.1:0.9:0.1, alpha=0.5,0.8 or layers (repeatable)
     ///
     /// tau, alpha, prob and skip-shallow take a list (0.1,0.3), a range (start:stop:step, both ends included), or both; tau
-    /// also percentages (5%:30%:5%). Everything else stays at the base settings, which the flags below fix.
+    /// also percentages (5%:30%:5%, chance=1%:5%:1%). Everything else stays at the base settings, which the flags below fix.
     ///
     /// `layers` merges each layer alone, each stage alone (layer3, features.20–28), and everything past a depth (16 depths
     /// at most), whatever --skip-shallow says; `layers=each,stages,past` some of these only.

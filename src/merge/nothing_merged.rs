@@ -108,8 +108,21 @@ impl fmt::Display for NothingMerged {
         for hint in &self.hints {
             write!(
                 f,
-                "\n  --tau {:<7} gives {} of {} kernels ({} %) an eligible partner",
+                "\n  --tau {:<7} gives {} of {} kernels (at most {} %) an eligible partner",
                 hint.tau, hint.kernels, self.kernels, hint.percent
+            )?;
+        }
+        let unreached: Vec<String> = SHARES
+            .iter()
+            .filter(|&&share| self.hints.iter().all(|hint| hint.percent != share))
+            .map(|share| format!("{share} %"))
+            .collect();
+        if !unreached.is_empty() {
+            write!(
+                f,
+                "\n  No tau gives a partner to at most {} of {} kernels: rounded down that is none, or fewer than are most similar together",
+                unreached.join(" or "),
+                self.kernels
             )?;
         }
         write!(
@@ -144,6 +157,10 @@ impl NothingMerged {
                     .to_owned()
             }
             (Threshold::Similarity(_), _) => "No pair is above it.".to_owned(),
+            (Threshold::Chance(percent), _) => format!(
+                "No kernel that took its turn has a partner above its layer's threshold, at which chance gives one to {percent} %: \
+                these kernels are no more similar than those of random directions."
+            ),
         }
     }
 }

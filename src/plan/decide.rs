@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::meter::Meter;
 use crate::schedule::{Load, per_task};
-use crate::similarity::{Engine, Error, Kernels, Nearest, NonFinite, Precision};
+use crate::similarity::{Chance, Engine, Error, Kernels, Nearest, NonFinite, Precision};
 use crate::weight::{Blend, ConvWeight};
 
 use super::partners::{Chosen, Partners};
@@ -60,7 +60,7 @@ impl<'a> Task<'a> {
             Partner::Eligible | Partner::Nearest => all,
         };
         let threshold = match self.parameters.tau {
-            Threshold::Similarity(_) => 0,
+            Threshold::Similarity(_) | Threshold::Chance(_) => 0,
             Threshold::Share(_) => all,
         };
         let rounds = one_round.saturating_mul(rules.rounds.get().into());
@@ -69,8 +69,7 @@ impl<'a> Task<'a> {
 
     /// Whether similarities are screened first. If few are needed, each is computed exactly instead.
     pub fn is_screened(&self, rules: &Rules) -> bool {
-        let tau_is_given = matches!(self.parameters.tau, Threshold::Similarity(_));
-        !(rules.partner == Partner::Random && tau_is_given)
+        rules.partner != Partner::Random || matches!(self.parameters.tau, Threshold::Share(_))
     }
 
     /// The time and memory that the decision takes on the CPU, screening in this precision.
@@ -117,6 +116,9 @@ impl<'a> Task<'a> {
             Threshold::Similarity(tau) => tau.get(),
             Threshold::Share(percent) => {
                 Nearest::of(&kernels, meter)?.threshold_for(percent.of(kernels.len()))
+            }
+            Threshold::Chance(percent) => {
+                Chance::of(&self.weight).threshold_for(percent.get() / 100.0)
             }
         };
         let first = self.partners(&kernels, tau, rules, 0, meter)?;

@@ -14,6 +14,9 @@ pub use document::{Merge, Plan, PlannedLayer, SkippedLayer, SourceId};
 pub use draws::Draws;
 pub(crate) use draws::PartnerDraw;
 pub use error::{Error, Problem};
+pub(crate) use parameters::CHANCE;
 pub(crate) use parameters::InvalidParameter;
-pub use parameters::{Cosine, Fraction, LayerParameters, Parameters, Partner, Percent, Threshold};
+pub use parameters::{
+    Cosine, Fraction, LayerParameters, Parameters, Partner, Percent, Threshold, ThresholdScale,
+};
 pub use recipe::{LayerRecipe, Recipe};

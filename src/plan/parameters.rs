@@ -13,6 +13,8 @@ use crate::layers::Selection;
 pub enum InvalidParameter {
     #[error("`{0}` is not a number")]
     NotANumber(String),
+    #[error("`{0}` is not a percentage such as 1%")]
+    NotAPercentage(String),
     /// A number out of range.
     #[error("{value} is not within {range}")]
     OutOfRange {
@@ -92,7 +94,11 @@ macro_rules! bounded {
 }
 
 bounded!(Fraction, 0.0..=1.0, "[0, 1]");
-bounded!(Cosine, -1.0..=1.0, "[-1, 1] (or a percentage such as 5%)");
+bounded!(
+    Cosine,
+    -1.0..=1.0,
+    "[-1, 1] (or a percentage such as 5% or chance=1%)"
+);
 bounded!(Percent, 0.0..=100.0, "[0%, 100%]");
 
 impl Percent {
@@ -121,7 +127,24 @@ pub enum Threshold {
     Similarity(Cosine),
     /// For each layer, the smallest similarity at which at most this share of its kernels have an eligible partner.
     Share(Percent),
+    /// For each layer, the smallest similarity of six decimals at which chance gives an eligible partner to at most this share
+    /// of its kernels: [`Chance::threshold_for`](crate::similarity::Chance::threshold_for).
+    Chance(Percent),
 }
+
+/// The scale on which a threshold is given: numbers of different scales are not on one axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ThresholdScale {
+    /// Of [`Threshold::Similarity`].
+    Similarity,
+    /// Of [`Threshold::Share`], in percent.
+    Share,
+    /// Of [`Threshold::Chance`], in percent.
+    Chance,
+}
+
+/// What the text of a [`Threshold::Chance`] begins with.
+pub(crate) const CHANCE: &str = "chance=";
 
 /// A threshold as JSON and TOML write it: `0.9` or `"5%"`.
 #[derive(Serialize, Deserialize)]
@@ -130,8 +153,8 @@ pub enum Threshold {
 enum RawThreshold {
     /// A similarity.
     Number(#[cfg_attr(test, schemars(range(min = -1, max = 1)))] f64),
-    /// A percentage within [0%, 100%].
-    Text(#[cfg_attr(test, schemars(regex(pattern = r"^[0-9]+(\.[0-9]+)?%$")))] String),
+    /// A percentage within [0%, 100%]: a share of the kernels, or, after `chance=`, the share to which chance gives a partner.
+    Text(#[cfg_attr(test, schemars(regex(pattern = r"^(chance=)?[0-9]+(\.[0-9]+)?%$")))] String),
 }
 
 impl TryFrom<RawThreshold> for Threshold {
@@ -149,7 +172,7 @@ impl From<Threshold> for RawThreshold {
     fn from(threshold: Threshold) -> Self {
         match threshold {
             Threshold::Similarity(value) => Self::Number(value.get()),
-            Threshold::Share(_) => Self::Text(threshold.to_string()),
+            Threshold::Share(_) | Threshold::Chance(_) => Self::Text(threshold.to_string()),
         }
     }
 }
@@ -158,9 +181,32 @@ impl FromStr for Threshold {
     type Err = InvalidParameter;
 
     fn from_str(text: &str) -> Result<Self, InvalidParameter> {
-        match text.trim().strip_suffix('%') {
-            Some(percent) => percent.parse().map(Self::Share),
-            None => text.parse().map(Self::Similarity),
+        let text = text.trim();
+        let chance = text.strip_prefix(CHANCE);
+        match (chance, chance.unwrap_or(text).strip_suffix('%')) {
+            (Some(_), Some(percent)) => percent.parse().map(Self::Chance),
+            (Some(number), None) => Err(InvalidParameter::NotAPercentage(number.to_owned())),
+            (None, Some(percent)) => percent.parse().map(Self::Share),
+            (None, None) => text.parse().map(Self::Similarity),
+        }
+    }
+}
+
+impl Threshold {
+    /// Its scale.
+    pub fn scale(self) -> ThresholdScale {
+        match self {
+            Self::Similarity(_) => ThresholdScale::Similarity,
+            Self::Share(_) => ThresholdScale::Share,
+            Self::Chance(_) => ThresholdScale::Chance,
+        }
+    }
+
+    /// Where it is on its scale.
+    pub fn number(self) -> f64 {
+        match self {
+            Self::Similarity(similarity) => similarity.get(),
+            Self::Share(percent) | Self::Chance(percent) => percent.get(),
         }
     }
 }
@@ -170,6 +216,7 @@ impl fmt::Display for Threshold {
         match self {
             Self::Similarity(value) => value.fmt(f),
             Self::Share(percent) => write!(f, "{percent}%"),
+            Self::Chance(percent) => write!(f, "{CHANCE}{percent}%"),
         }
     }
 }
@@ -325,6 +372,11 @@ mod tests {
             ("101%", false),
             ("-1%", false),
             ("%", false),
+            ("chance=1%", true),
+            ("chance=0.05%", true),
+            ("chance=101%", false),
+            ("chance=1", false),
+            ("chance=", false),
         ] {
             assert_eq!(text.parse::<Threshold>().is_ok(), ok, "{text}");
         }
@@ -353,7 +405,14 @@ mod tests {
 
     #[test]
     fn thresholds_survive_json() {
-        for text in ["0.9", "-0.25", "\"5%\"", "\"7.5%\"", "\"29%\""] {
+        for text in [
+            "0.9",
+            "-0.25",
+            "\"5%\"",
+            "\"7.5%\"",
+            "\"29%\"",
+            "\"chance=1%\"",
+        ] {
             let threshold: Threshold = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&threshold).unwrap(), text);
         }

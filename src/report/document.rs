@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Serialize, Serializer};
 
 use crate::analysis::{
-    Curve, EpochPoint, Evolution, Health, NetNumbers, Pair, Spectrum, Spread, THRESHOLDS,
+    Curve, EpochPoint, Evolution, Expected, Health, NetNumbers, Pair, Spectrum, Spread, THRESHOLDS,
     ThresholdHint, rounded, threshold,
 };
 use crate::layers::{Kind, Reason};
@@ -76,10 +76,12 @@ struct NetJson<'a> {
     pairs_above: Compact<&'a Curve>,
     /// Kernels with a partner above each threshold: those that can merge.
     kernels_above: Compact<&'a Curve>,
+    /// What chance gives: the same of kernels of independent, uniform directions.
+    by_chance: ExpectedJson<'a>,
     /// The greatest similarity.
     #[cfg_attr(test, schemars(range(min = -1, max = 1)))]
     max_similarity: Option<f64>,
-    /// Thresholds that merge 1, 5, 10, 20 and 50 % of the kernels, where there are any.
+    /// Thresholds at which at most 1, 5, 10, 20 and 50 % of the kernels have a partner, where any has.
     hints: Vec<Compact<&'a ThresholdHint>>,
 }
 
@@ -112,6 +114,8 @@ struct LayerJson<'a> {
     pairs_above: Compact<&'a Curve>,
     /// Kernels with a partner above each threshold.
     kernels_above: Compact<&'a Curve>,
+    /// What chance gives, and what is beyond it.
+    by_chance: ByChanceJson<'a>,
     /// The greatest similarity.
     #[cfg_attr(test, schemars(range(min = -1, max = 1)))]
     max_similarity: Option<f64>,
@@ -122,7 +126,7 @@ struct LayerJson<'a> {
     /// Each kernel's Euclidean norm; none where it is not finite.
     #[cfg_attr(test, schemars(with = "Vec<Option<f64>>"))]
     norms: Compact<&'a [f64]>,
-    /// Thresholds that merge 1, 5, 10, 20 and 50 % of this layer's kernels, where there are any.
+    /// Thresholds at which at most 1, 5, 10, 20 and 50 % of this layer's kernels have a partner, where any has.
     hints: Vec<Compact<&'a ThresholdHint>>,
     /// The pairs of greatest similarity, falling.
     closest: Vec<Compact<PairJson<'a>>>,
@@ -138,6 +142,36 @@ struct LayerJson<'a> {
     merged: Option<MergesJson<'a>>,
     /// The layer's figures: the path of the SVG, by what it shows. The PNG is beside it.
     figures: BTreeMap<String, String>,
+}
+
+/// What chance gives above each threshold.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Expected"))]
+struct ExpectedJson<'a> {
+    /// Pairs above it on average, to six decimals.
+    pairs_above: Compact<&'a [f64]>,
+    /// Kernels with a partner above it on average, to six decimals.
+    kernels_above: Compact<&'a [f64]>,
+}
+
+/// A layer beside kernels of independent, uniform directions.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ByChance"))]
+struct ByChanceJson<'a> {
+    /// Numbers of a kernel: the dimension of those directions.
+    dimension: usize,
+    /// 1 / mean(cos²) over the pairs, the dimension in which such directions would have it, to three digits; none without pairs
+    /// and beyond some 40,000.
+    effective_dimension: Option<f64>,
+    /// The threshold at which chance gives a partner to 1 % of the kernels.
+    #[cfg_attr(test, schemars(range(min = -1, max = 1)))]
+    tau: f64,
+    /// Kernels with a partner above it.
+    kernels: usize,
+    /// Their share of the layer's kernels, less that of chance.
+    excess: f64,
+    #[serde(flatten)]
+    expected: ExpectedJson<'a>,
 }
 
 /// Two kernels of a layer.
@@ -185,6 +219,8 @@ struct HealthJson<'a> {
     duplicates: Compact<&'a [(usize, usize)]>,
     /// `[kernel, first]`: kernels that are an earlier one's negative.
     sign_flipped: Compact<&'a [(usize, usize)]>,
+    /// `[kernel, neighbour]`: other kernels with a neighbour more similar than 0.9999, and the nearest.
+    near_duplicates: Compact<&'a [(usize, usize)]>,
     /// Numbers that are NaN or infinite.
     non_finite_numbers: u64,
     /// Numbers below the normal range of their type.
@@ -226,6 +262,8 @@ struct LayerEvolutionJson<'a> {
     /// Place among the convolutions, from 1; none if it is not one.
     #[cfg_attr(test, schemars(range(min = 1)))]
     depth: Option<usize>,
+    /// Whether it takes part in merging.
+    takes_part: bool,
     /// One for each epoch.
     points: Vec<Compact<EpochJson>>,
 }
@@ -236,6 +274,9 @@ struct LayerEvolutionJson<'a> {
 struct EpochJson {
     /// How the kernels' greatest similarities are spread; none where no two can be compared.
     nearest_spread: Option<Spread>,
+    /// The share of the kernels that have a partner above the threshold at which chance gives one to 1 %.
+    #[cfg_attr(test, schemars(range(min = 0, max = 1)))]
+    above_chance: f64,
     /// exp(−Σ p ln p) of the spectrum; none without one.
     effective_rank: Option<f64>,
     /// ‖W‖ of the layer; none where it is not finite.
@@ -308,6 +349,7 @@ impl<'a> NetJson<'a> {
             pairs: net.pairs,
             pairs_above: Compact(&net.pairs_above),
             kernels_above: Compact(&net.kernels_above),
+            by_chance: ExpectedJson::new(&net.by_chance),
             max_similarity: net.greatest,
             hints: line_by_line(&net.hints, |hint| hint),
         }
@@ -336,6 +378,7 @@ impl<'a> LayerJson<'a> {
             pairs: numbers.pairs,
             pairs_above: Compact(&numbers.pairs_above),
             kernels_above: Compact(&numbers.kernels_above),
+            by_chance: ByChanceJson::new(layer),
             max_similarity: numbers.nearest.greatest(),
             nearest: Compact(numbers.nearest.by_kernel()),
             nearest_spread: numbers.nearest_spread().map(Compact),
@@ -350,6 +393,29 @@ impl<'a> LayerJson<'a> {
             figures: figures
                 .map(|&kind| (kind.stem(), drawing(&layer.stem.of(kind))))
                 .collect(),
+        }
+    }
+}
+
+impl<'a> ExpectedJson<'a> {
+    fn new(expected: &'a Expected) -> Self {
+        Self {
+            pairs_above: Compact(&expected.pairs_above),
+            kernels_above: Compact(&expected.kernels_above),
+        }
+    }
+}
+
+impl<'a> ByChanceJson<'a> {
+    fn new(layer: &'a ReportedLayer) -> Self {
+        let by_chance = &layer.numbers.by_chance;
+        Self {
+            dimension: by_chance.dimension,
+            effective_dimension: by_chance.effective_dimension,
+            tau: by_chance.tau,
+            kernels: by_chance.kernels,
+            excess: rounded(by_chance.excess),
+            expected: ExpectedJson::new(&by_chance.expected),
         }
     }
 }
@@ -375,6 +441,7 @@ impl<'a> HealthJson<'a> {
             non_finite: Compact(&health.non_finite),
             duplicates: Compact(&health.duplicates),
             sign_flipped: Compact(&health.sign_flipped),
+            near_duplicates: Compact(&health.near_duplicates),
             non_finite_numbers: health.non_finite_numbers,
             subnormal_numbers: health.subnormal_numbers,
         }
@@ -396,6 +463,7 @@ impl<'a> EvolutionJson<'a> {
         let layers = evolution.layers.iter().map(|layer| LayerEvolutionJson {
             name: &layer.name,
             depth: layer.depth,
+            takes_part: layer.takes_part,
             points: line_by_line(&layer.points, EpochJson::new),
         });
         Self {
@@ -409,6 +477,7 @@ impl EpochJson {
     fn new(point: &EpochPoint) -> Self {
         Self {
             nearest_spread: point.nearest,
+            above_chance: point.above_chance,
             effective_rank: point.effective_rank.map(rounded),
             norm: point.norm,
             relative_change: point.relative_change,

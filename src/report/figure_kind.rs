@@ -1,5 +1,6 @@
 //! What a figure shows, and what its files are called after.
 
+use crate::plan::ThresholdScale;
 use crate::sensitivity::{Measure, Series};
 
 /// Which figures a report has as PNG too, which take most of the time and room of a report.
@@ -47,6 +48,10 @@ pub enum FigureKind {
     RanksOverDepth,
     /// The median of each layer's greatest similarities, from epoch to epoch.
     RedundancyOverEpochs,
+    /// The 95th percentile of each layer's greatest similarities, from epoch to epoch.
+    UpperRedundancyOverEpochs,
+    /// The share of each layer's kernels that are more alike than chance makes them, from epoch to epoch.
+    AboveChanceOverEpochs,
     /// The effective rank of each layer, from epoch to epoch.
     EffectiveRankOverEpochs,
     /// The relative change of each layer's weight, from epoch to epoch.
@@ -62,8 +67,8 @@ pub struct SweepFigure {
     pub series: Series,
     /// The two parameters of a map; `None` for a curve.
     pub crossed: Option<[Series; 2]>,
-    /// Whether its thresholds are shares of the kernels, not similarities.
-    pub is_tau_share: bool,
+    /// The scale of its thresholds.
+    pub tau: ThresholdScale,
     /// What is measured.
     pub measure: Measure,
 }
@@ -82,6 +87,8 @@ impl FigureKind {
             Self::NetThresholds => "net-thresholds",
             Self::RanksOverDepth => "ranks-over-depth",
             Self::RedundancyOverEpochs => "evolution-redundancy",
+            Self::UpperRedundancyOverEpochs => "evolution-upper-redundancy",
+            Self::AboveChanceOverEpochs => "evolution-above-chance",
             Self::EffectiveRankOverEpochs => "evolution-effective-rank",
             Self::WeightChangeOverEpochs => "evolution-weight-change",
             Self::Sweep(figure) => return figure.stem(),
@@ -95,10 +102,14 @@ impl SweepFigure {
         let Self {
             series, measure, ..
         } = self;
-        let share = if self.is_tau_share { "-share" } else { "" };
+        let scale = match self.tau {
+            ThresholdScale::Similarity => "",
+            ThresholdScale::Share => "-share",
+            ThresholdScale::Chance => "-chance",
+        };
         match self.crossed {
-            None => format!("{series}{share}-{}", measure.name()),
-            Some([x, y]) => format!("{series}-{x}{share}-{y}-{}", measure.name()),
+            None => format!("{series}{scale}-{}", measure.name()),
+            Some([x, y]) => format!("{series}-{x}{scale}-{y}-{}", measure.name()),
         }
     }
 }

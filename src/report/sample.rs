@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use crate::analysis::{
-    Curve, EpochPoint, Evolution, Health, KernelPicture, LayerDrawings, LayerEvolution,
-    LayerNumbers, NetNumbers, Pair, PairPicture, Relation, SHARES, SimilarityMap, Spectrum, Spread,
-    THRESHOLDS, ThresholdHint, threshold,
+    ByChance, Curve, EpochPoint, Evolution, Expected, Health, KernelPicture, LayerDrawings,
+    LayerEvolution, LayerNumbers, NetNumbers, Pair, PairPicture, Relation, SimilarityMap, Spectrum,
+    Spread, THRESHOLDS, ThresholdHint, threshold,
 };
 use crate::layers::{Kind, Reason};
-use crate::similarity::{Nearest, Neighbour};
+use crate::similarity::tau_bins::{INTERVALS, interval};
+use crate::similarity::{Chance, Nearest, Neighbour};
 
 use super::figures::{self, LayerStem, PngFigures};
 use super::page;
@@ -44,6 +45,7 @@ pub fn full() -> Redundancy {
         non_finite: vec![5],
         duplicates: vec![(4, 3)],
         sign_flipped: vec![(7, 6)],
+        near_duplicates: vec![(5, 9)],
         non_finite_numbers: 3,
         subnormal_numbers: 4,
     };
@@ -92,19 +94,17 @@ fn curve(values: &[f64]) -> Curve {
     )
 }
 
-fn hints(kernels: usize, mut greatest: Vec<f64>) -> Vec<ThresholdHint> {
-    greatest.sort_unstable_by(|a, b| b.total_cmp(a));
-    let hint = |percent: f64| {
-        let wanted = (percent * kernels as f64 / 100.0).ceil().max(1.0) as usize;
-        let tau = (greatest.get(wanted - 1)? * 1e4 - 1.0).floor() / 1e4;
-        let above = greatest.iter().filter(|&&value| value > tau).count();
-        (tau >= -1.0).then_some(ThresholdHint {
-            percent,
-            tau,
-            kernels: above,
-        })
-    };
-    SHARES.into_iter().filter_map(hint).collect()
+fn hints(kernels: usize, greatest: Vec<f64>) -> Vec<ThresholdHint> {
+    ThresholdHint::for_shares(kernels, greatest)
+}
+
+/// What chance gives so many kernels of so many numbers, beside these similarities.
+pub fn by_chance(length: usize, kernels: usize, pairs: &[f64], nearest: &Nearest) -> ByChance {
+    let mut counts = [0; INTERVALS];
+    for &similarity in pairs {
+        counts[interval(similarity)] += 1;
+    }
+    ByChance::new(Chance::new(length, kernels), &counts, nearest)
 }
 
 /// Every kernel's nearest neighbour, by the similarities of n of them.
@@ -176,8 +176,8 @@ pub fn layer(n: usize, seed: u64) -> (LayerNumbers, LayerDrawings) {
             });
         }
     }
-    let neighbours = neighbours(&matrix, n);
-    let greatest: Vec<f64> = neighbours.iter().flatten().map(|n| n.similarity).collect();
+    let neighbours = Nearest::from_neighbours(neighbours(&matrix, n));
+    let greatest: Vec<f64> = neighbours.similarities().collect();
     let similarities: Vec<f64> = pairs.iter().map(|pair| pair.similarity).collect();
     let count = pairs.len() as u64;
     pairs.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
@@ -207,7 +207,8 @@ pub fn layer(n: usize, seed: u64) -> (LayerNumbers, LayerDrawings) {
         pairs: count,
         pairs_above: curve(&similarities),
         kernels_above: curve(&greatest),
-        nearest: Nearest::from_neighbours(neighbours),
+        by_chance: by_chance(LENGTH, n, &similarities, &neighbours),
+        nearest: neighbours,
         hints: hints(n, greatest),
         closest,
         orthogonal,
@@ -274,6 +275,11 @@ impl Net {
             pairs: parts().map(|layer| layer.numbers.pairs).sum(),
             pairs_above: sum(|numbers| &numbers.pairs_above),
             kernels_above: sum(|numbers| &numbers.kernels_above),
+            by_chance: {
+                let mut sum = Expected::default();
+                parts().for_each(|layer| sum += &layer.numbers.by_chance.expected);
+                sum
+            },
             hints: hints(kernels, greatest),
             greatest: parts()
                 .filter_map(|layer| layer.numbers.nearest.greatest())
@@ -332,6 +338,7 @@ impl Redundancy {
                 median: spread.median - 0.02 * (epochs - epoch) as f64,
                 ..spread
             }),
+            above_chance: 0.4 + 0.02 * epoch as f64,
             effective_rank: Some(layer.facts.kernels as f64 / (1.7 + 0.1 * epoch as f64)),
             norm: 3.0 + epoch as f64 / 7.0,
             relative_change: (epoch > 0).then(|| 0.2 / epoch as f64),
@@ -346,6 +353,7 @@ impl Redundancy {
                 .map(|layer| LayerEvolution {
                     name: layer.facts.name.clone(),
                     depth: layer.facts.depth,
+                    takes_part: layer.facts.reason.is_none(),
                     points: (0..epochs).map(|epoch| point(layer, epoch)).collect(),
                 })
                 .collect(),

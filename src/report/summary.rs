@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::analysis::Spread;
+use crate::analysis::CHANCE_PERCENT;
 
 use super::redundancy::{Redundancy, ReportedLayer};
 use super::table::{Align, count, counted, optional, table};
@@ -26,8 +26,9 @@ impl<'a> AnalysisSummary<'a> {
             ("layer", Align::Left),
             ("kernels", Align::Right),
             ("max sim", Align::Right),
-            ("median nearest", Align::Right),
             ("tau for 5 %", Align::Right),
+            ("chance tau", Align::Right),
+            ("above", Align::Right),
             ("eff. rank", Align::Right),
             ("", Align::Left),
         ];
@@ -55,29 +56,41 @@ impl<'a> AnalysisSummary<'a> {
         );
         let hints = net.hints.iter().map(|hint| {
             let kernels = count(hint.kernels as u64);
-            format!("{} % above tau {} ({kernels})", hint.percent, hint.tau)
+            format!(
+                "{kernels} above tau {} (at most {} %)",
+                hint.tau, hint.percent
+            )
         });
         let hints: Vec<String> = hints.collect();
         if !hints.is_empty() {
             text += &format!("Kernels with a partner: {}.\n", hints.join(", "));
         }
+        text += &format!(
+            "Chance tau: where random directions would give {CHANCE_PERCENT} % of the kernels a partner (--tau chance={CHANCE_PERCENT}%); \
+            above: how many have one.\n"
+        );
         text
     }
 }
 
 fn row(layer: &ReportedLayer) -> Vec<String> {
     let (facts, numbers) = (&layer.facts, &layer.numbers);
-    let spread = numbers.nearest_spread();
-    let of_nearest = |part: fn(Spread) -> f64| optional(spread.map(part), |s| format!("{s:.4}"));
+    let by_chance = &numbers.by_chance;
     let hint = numbers.hints.iter().find(|hint| hint.percent == 5.0);
     let rank = numbers.spectrum.as_ref().map(|s| s.effective_rank);
     vec![
         optional(facts.depth, |depth| depth.to_string()),
         facts.name.clone(),
         count(facts.kernels as u64),
-        of_nearest(|spread| spread.max),
-        of_nearest(|spread| spread.median),
+        optional(numbers.nearest.greatest(), |greatest| {
+            format!("{greatest:.4}")
+        }),
         optional(hint, |hint| format!("{:.4}", hint.tau)),
+        format!("{:.4}", by_chance.tau),
+        format!(
+            "{:.0} %",
+            100.0 * by_chance.kernels as f64 / facts.kernels as f64
+        ),
         optional(rank, |rank| format!("{rank:.1}")),
         optional(facts.reason, |reason| reason.to_string()).replace('-', ""),
     ]

@@ -31,8 +31,24 @@ const LAYERS: &[Column<ReportedLayer>] = &[
         nearest(layer, |s| s.median)
     }),
     ("nearest_spread.q3", |layer| nearest(layer, |s| s.q3)),
+    ("nearest_spread.p95", |layer| nearest(layer, |s| s.p95)),
     ("nearest_spread.max", |layer| nearest(layer, |s| s.max)),
     ("nearest_spread.mean", |layer| nearest(layer, |s| s.mean)),
+    ("by_chance.dimension", |layer| {
+        layer.numbers.by_chance.dimension.to_string()
+    }),
+    ("by_chance.effective_dimension", |layer| {
+        cell(layer.numbers.by_chance.effective_dimension)
+    }),
+    ("by_chance.tau", |layer| {
+        layer.numbers.by_chance.tau.to_string()
+    }),
+    ("by_chance.kernels", |layer| {
+        layer.numbers.by_chance.kernels.to_string()
+    }),
+    ("by_chance.excess", |layer| {
+        rounded(layer.numbers.by_chance.excess).to_string()
+    }),
     ("hints.1.tau", |layer| tau_for(layer, 1.0)),
     ("hints.5.tau", |layer| tau_for(layer, 5.0)),
     ("hints.10.tau", |layer| tau_for(layer, 10.0)),
@@ -65,6 +81,9 @@ const LAYERS: &[Column<ReportedLayer>] = &[
     }),
     ("health.sign_flipped", |layer| {
         length(&layer.numbers.health.sign_flipped)
+    }),
+    ("health.near_duplicates", |layer| {
+        length(&layer.numbers.health.near_duplicates)
     }),
     ("health.non_finite_numbers", |layer| {
         layer.numbers.health.non_finite_numbers.to_string()

@@ -115,14 +115,10 @@ impl Variation {
         self.layers.is_some() || self.skip_shallow.is_some()
     }
 
-    /// The parameters it sets, as `(parameter, number)`, in the order τ, α, p, L_s. τ is a percentage if it is a share.
+    /// The parameters it sets, as `(parameter, number)`, in the order τ, α, p, L_s. τ is in percent where its scale is.
     pub fn numbers(&self) -> Vec<(Series, f64)> {
-        let tau = self.tau.map(|tau| match tau {
-            Threshold::Similarity(tau) => tau.get(),
-            Threshold::Share(percent) => percent.get(),
-        });
         let numbers = [
-            (Series::Tau, tau),
+            (Series::Tau, self.tau.map(Threshold::number)),
             (Series::Alpha, self.alpha.map(Fraction::get)),
             (Series::Prob, self.prob.map(Fraction::get)),
             (Series::SkipShallow, self.skip_shallow.map(|n| n as f64)),

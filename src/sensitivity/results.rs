@@ -41,7 +41,7 @@ fn in_order(a: &Point, b: &Point) -> Ordering {
         let scope = point.variation.layers.as_ref();
         scope.map(|scope| (scope.first, scope.last))
     };
-    let is_share = |point: &Point| matches!(point.variation.tau, Some(Threshold::Share(_)));
+    let scale = |point: &Point| point.variation.tau.map(Threshold::scale);
     let by_numbers = || {
         let (a, b) = (a.variation.numbers(), b.variation.numbers());
         let pairs = a.iter().zip(&b);
@@ -51,7 +51,7 @@ fn in_order(a: &Point, b: &Point) -> Ordering {
     a.series
         .cmp(&b.series)
         .then_with(|| scope(a).cmp(&scope(b)))
-        .then_with(|| is_share(a).cmp(&is_share(b)))
+        .then_with(|| scale(a).cmp(&scale(b)))
         .then_with(by_numbers)
         .then(a.repeat.cmp(&b.repeat))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use crate::plan::{Fraction, InvalidParameter, Threshold};
+use crate::plan::{CHANCE, Fraction, InvalidParameter, Threshold};
 
 use super::Series;
 
@@ -49,7 +49,7 @@ pub enum InvalidVary {
     TooMany(String),
     #[error("`{0}` is not a whole number")]
     NotWhole(String),
-    #[error("similarities and percentages cannot be on one axis; vary tau over one kind")]
+    #[error("similarities, percentages and chances cannot be on one axis; vary tau over one kind")]
     MixedThresholds,
     #[error(transparent)]
     Value(#[from] InvalidParameter),
@@ -125,19 +125,15 @@ fn ways(text: Option<&str>) -> Result<BTreeSet<Series>, InvalidVary> {
 }
 
 fn thresholds(values: &[String]) -> Result<Vec<Threshold>, InvalidVary> {
-    let number = |threshold: &Threshold| match *threshold {
-        Threshold::Similarity(tau) => (false, tau.get()),
-        Threshold::Share(percent) => (true, percent.get()),
-    };
     let mut thresholds: Vec<Threshold> = values
         .iter()
         .map(|value| value.parse())
         .collect::<Result<_, _>>()?;
-    thresholds.sort_by(|a, b| number(a).1.total_cmp(&number(b).1));
+    thresholds.sort_by(|a, b| a.number().total_cmp(&b.number()));
     thresholds.dedup();
     if thresholds
-        .iter()
-        .any(|one| number(one).0 != number(&thresholds[0]).0)
+        .windows(2)
+        .any(|pair| pair[0].scale() != pair[1].scale())
     {
         return Err(InvalidVary::MixedThresholds);
     }
@@ -175,7 +171,11 @@ fn listed(text: &str) -> Result<Vec<String>, InvalidVary> {
 /// person would write.
 fn range(text: &str) -> Result<Vec<String>, InvalidVary> {
     let not_a_range = || InvalidVary::NotARange(text.to_owned());
-    let parts: Vec<&str> = text.split(':').map(str::trim).collect();
+    let (prefix, range) = match text.strip_prefix(CHANCE) {
+        Some(range) => (CHANCE, range),
+        None => ("", text),
+    };
+    let parts: Vec<&str> = range.split(':').map(str::trim).collect();
     let percent = parts.iter().all(|part| part.ends_with('%'));
     let numbers: Option<Vec<Decimal>> = parts
         .iter()
@@ -203,7 +203,7 @@ fn range(text: &str) -> Result<Vec<String>, InvalidVary> {
     let unit = if percent { "%" } else { "" };
     let value = |index: i128| {
         let digits = start + index * step;
-        format!("{}{unit}", Decimal { digits, decimals })
+        format!("{prefix}{}{unit}", Decimal { digits, decimals })
     };
     Ok((0..count).map(value).collect())
 }
@@ -270,6 +270,10 @@ mod tests {
             ("tau=-0.5:0.5:0.25", "-0.5 -0.25 0 0.25 0.5"),
             ("tau=5%:20%:7.5%", "5% 12.5% 20%"),
             ("tau=0:1:0.4", "0 0.4 0.8"),
+            (
+                "tau=chance=1%:3%:1%,chance=0.5%",
+                "chance=0.5% chance=1% chance=2% chance=3%",
+            ),
             ("alpha=0.9, 0.1,0.5,0.1", "0.1 0.5 0.9"),
             ("prob=0.3,0.5:1:0.25", "0.3 0.5 0.75 1"),
             ("skip-shallow=0:20:10,3", "0 3 10 20"),
@@ -296,6 +300,9 @@ mod tests {
             "tau=0:0.9999:0.0001,0.0001",
             "tau=2",
             "tau=0.1,5%",
+            "tau=1%,chance=1%",
+            "tau=chance=1:3:1",
+            "alpha=chance=1%",
             "tau=5%:20%:5",
             "alpha=1.5",
             "alpha=x",

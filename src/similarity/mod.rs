@@ -9,6 +9,7 @@
 
 mod backend;
 mod bound;
+mod chance;
 pub(crate) mod cost;
 mod cpu;
 pub(crate) mod cuda;
@@ -24,6 +25,7 @@ pub(crate) mod tile;
 
 pub use backend::BackendRequest;
 pub(crate) use backend::{Backend, Reason, ScreenPrecisions};
+pub use chance::Chance;
 pub(crate) use cost::LayerSize;
 pub use cpu::Precision;
 pub use cuda::{DevicePrecision, Error as DeviceError};

@@ -1,7 +1,7 @@
 //! The analysis against the numpy reference: every number of every layer.
 
 use crate::common::{fixture, json_difference, read_json};
-use inmerge_ckpt::analysis::{LayerNumbers, LayerTask, Pair, Spectrum, THRESHOLDS};
+use inmerge_ckpt::analysis::{ByChance, LayerNumbers, LayerTask, Pair, Spectrum, THRESHOLDS};
 use inmerge_ckpt::checkpoint::Checkpoint;
 use inmerge_ckpt::layers::Kind;
 use inmerge_ckpt::similarity::{Engine, Precision};
@@ -17,6 +17,12 @@ const SMALL: f64 = 1e-6;
 
 /// Ranks, relative to themselves.
 const RANK: f64 = 1e-9;
+
+/// Counts of chance, which are written with six decimals.
+const CHANCE: f64 = 2e-6;
+
+/// Effective dimensions, relative to themselves: similarities of a few pairs are not in the middle of their intervals.
+const EFFECTIVE: f64 = 0.05;
 
 /// What differs, one line each.
 #[derive(Default)]
@@ -98,13 +104,40 @@ fn compare(expected: &Value, found: &LayerNumbers, all: &mut Differences) {
         "non_finite": health.non_finite,
         "duplicates": health.duplicates,
         "sign_flipped": health.sign_flipped,
+        "near_duplicates": health.near_duplicates,
         "non_finite_numbers": health.non_finite_numbers,
         "subnormal_numbers": health.subnormal_numbers,
     });
     all.equal("health", &expected["health"], found_health);
+    compare_chance(&expected["by_chance"], &found.by_chance, all);
     match &found.spectrum {
         Some(spectrum) => compare_spectra(&expected["spectrum"], spectrum, all),
         None => all.equal("spectrum", &expected["spectrum"], Value::Null),
+    }
+}
+
+fn compare_chance(expected: &Value, found: &ByChance, all: &mut Differences) {
+    all.equal("dimension", &expected["dimension"], found.dimension.into());
+    all.equal("tau", &expected["tau"], found.tau.into());
+    all.equal("kernels", &expected["kernels"], found.kernels.into());
+    for (what, counts) in [
+        ("pairs_above", &found.expected.pairs_above),
+        ("kernels_above", &found.expected.kernels_above),
+    ] {
+        let expected = list(&expected[what]);
+        assert_eq!(expected.len(), counts.len());
+        for (place, (expected, count)) in expected.iter().zip(counts).enumerate() {
+            let what = format!("by_chance.{what}[{place}]");
+            all.close(&what, expected, *count, CHANCE);
+        }
+    }
+    match (
+        expected["inverse_mean_square"].as_f64(),
+        found.effective_dimension,
+    ) {
+        (None, found) => all.equal("effective_dimension", &Value::Null, json!(found)),
+        (Some(expected), Some(found)) if (found / expected - 1.0).abs() <= EFFECTIVE => (),
+        (expected, found) => all.note("effective_dimension", &expected, &found),
     }
 }
 

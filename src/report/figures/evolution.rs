@@ -44,7 +44,7 @@ enum Scale {
     Percent,
 }
 
-const QUANTITIES: [Quantity; 3] = [
+const QUANTITIES: [Quantity; 5] = [
     Quantity {
         kind: FigureKind::RedundancyOverEpochs,
         title: "Redundancy from epoch to epoch",
@@ -52,6 +52,22 @@ const QUANTITIES: [Quantity; 3] = [
         axis: "median greatest similarity",
         of: |point| point.nearest.map(|spread| spread.median),
         scale: Scale::Plain,
+    },
+    Quantity {
+        kind: FigureKind::UpperRedundancyOverEpochs,
+        title: "The most redundant kernels from epoch to epoch",
+        subtitle: "95th percentile of each layer\u{2019}s greatest similarities",
+        axis: "95th percentile",
+        of: |point| point.nearest.map(|spread| spread.p95),
+        scale: Scale::Plain,
+    },
+    Quantity {
+        kind: FigureKind::AboveChanceOverEpochs,
+        title: "Kernels beyond chance from epoch to epoch",
+        subtitle: "Above the \u{3c4} at which random directions give 1\u{a0}% of the kernels a partner",
+        axis: "share of kernels",
+        of: |point| Some(point.above_chance),
+        scale: Scale::Percent,
     },
     Quantity {
         kind: FigureKind::EffectiveRankOverEpochs,
@@ -71,7 +87,7 @@ const QUANTITIES: [Quantity; 3] = [
     },
 ];
 
-/// One figure for each of redundancy, effective rank (if it is known) and weight change, from epoch to epoch.
+/// A figure for each quantity, from epoch to epoch; that of the effective rank if it is known.
 pub(super) fn evolution(evolution: &Evolution) -> Vec<Figure> {
     let figure = |quantity: &Quantity| {
         let lines = quantity.lines(evolution);
@@ -118,17 +134,29 @@ impl Quantity {
     }
 
     fn draw(&self, evolution: &Evolution, lines: &[Vec<Option<f64>>]) -> Figure {
-        let depths = || evolution.layers.iter().filter_map(|layer| layer.depth);
+        let taking_part = || evolution.layers.iter().filter(|layer| layer.takes_part);
+        let depths = || taking_part().filter_map(|layer| layer.depth);
         let depths = depths().min().zip(depths().max()).filter(|(a, b)| a < b);
         let layers = evolution.layers.len();
         let mut legend = Vec::new();
         if layers > 1 {
-            legend.push((LegendKey::Line(INK, 2.5), "median of the layers".to_owned()));
+            if taking_part().next().is_some() {
+                let median = match taking_part().count() < layers {
+                    true => "median of the layers that take part",
+                    false => "median of the layers",
+                };
+                legend.push((LegendKey::Line(INK, 2.5), median.to_owned()));
+            }
             let key = match depths {
                 Some(_) => LegendKey::Line(depth(0.5), 1.0),
                 None => LegendKey::Line(APART, 1.0),
             };
-            legend.push((key, "one layer".to_owned()));
+            if depths.is_some() || taking_part().next().is_some() {
+                legend.push((key, "one layer".to_owned()));
+            }
+            if depths.is_some() && taking_part().count() < layers {
+                legend.push((LegendKey::Line(APART, 1.0), "a layer left alone".to_owned()));
+            }
         } else if let [layer] = &evolution.layers[..] {
             legend.push((LegendKey::Line(ACCENT, 2.0), name(&layer.name)));
         }
@@ -179,7 +207,7 @@ impl Quantity {
             for (layer, line_of) in evolution.layers.iter().zip(lines) {
                 let style = match (layers, layer.depth, depths) {
                     (1, ..) => line(ACCENT, 2.0),
-                    (_, Some(at), Some((first, last))) => {
+                    (_, Some(at), Some((first, last))) if layer.takes_part => {
                         line(depth((at - first) as f64 / (last - first) as f64), 1.0)
                     }
                     _ => line(APART, 1.0),
@@ -189,7 +217,9 @@ impl Quantity {
             if layers > 1 {
                 let medians: Vec<Option<f64>> = (0..evolution.epochs.len())
                     .map(|epoch| {
-                        let of_all = lines.iter().filter_map(|line| *line.get(epoch)?);
+                        let layers = evolution.layers.iter().zip(lines);
+                        let taking_part = layers.filter(|(layer, _)| layer.takes_part);
+                        let of_all = taking_part.filter_map(|(_, line)| *line.get(epoch)?);
                         Spread::of(&of_all.collect::<Vec<f64>>()).map(|spread| spread.median)
                     })
                     .collect();

@@ -3,7 +3,7 @@
 use plotters::series::{DashedLineSeries, LineSeries};
 use plotters::style::{Color, RGBColor};
 
-use crate::analysis::{Curve, LayerNumbers, NetNumbers, ThresholdHint, threshold};
+use crate::analysis::{Curve, Expected, LayerNumbers, NetNumbers, ThresholdHint, threshold};
 use crate::layers::Layer;
 use crate::report::redundancy::LayerMerges;
 
@@ -30,6 +30,7 @@ struct Counts<'a> {
     pairs: u64,
     kernels_above: &'a Curve,
     pairs_above: &'a Curve,
+    by_chance: &'a Expected,
     hints: &'a [ThresholdHint],
 }
 
@@ -45,6 +46,7 @@ pub(super) fn layer_thresholds(
         pairs: numbers.pairs,
         kernels_above: &numbers.kernels_above,
         pairs_above: &numbers.pairs_above,
+        by_chance: &numbers.by_chance.expected,
         hints: &numbers.hints,
     };
     let title = heading::title(layer);
@@ -60,6 +62,7 @@ pub(super) fn net_thresholds(net: &NetNumbers) -> Figure {
         pairs: net.pairs,
         kernels_above: &net.kernels_above,
         pairs_above: &net.pairs_above,
+        by_chance: &net.by_chance,
         hints: &net.hints,
     };
     let subtitle = format!(
@@ -69,10 +72,14 @@ pub(super) fn net_thresholds(net: &NetNumbers) -> Figure {
     counts.draw("Choosing \u{3c4}", &subtitle, None, net.greatest)
 }
 
-/// A dashed line from one point of a chart to another.
-pub(super) fn dashed_line(chart: &mut Chart<'_>, ends: [(f64, f64); 2], colour: RGBColor) {
+/// A dashed line through points of a chart.
+pub(super) fn dashed_line(
+    chart: &mut Chart<'_>,
+    points: impl IntoIterator<Item = (f64, f64), IntoIter: Clone>,
+    colour: RGBColor,
+) {
     let [dash, gap] = DASH.map(|pixels| (pixels * UNITS) as i32);
-    drawn(chart.draw_series(DashedLineSeries::new(ends, dash, gap, line(colour, 1.5))));
+    drawn(chart.draw_series(DashedLineSeries::new(points, dash, gap, line(colour, 1.5))));
 }
 
 /// A line from the bottom of a chart to its top.
@@ -107,6 +114,23 @@ fn percent(part: f64, whole: f64) -> f64 {
     100.0 * part / whole
 }
 
+/// The points of a curve over the thresholds, in percent of the whole, without those within a level stretch.
+fn bends(above: &[f64], whole: f64) -> Vec<(f64, f64)> {
+    let shares: Vec<f64> = above
+        .iter()
+        .map(|&above| (10.0 * percent(above, whole)).round() / 10.0)
+        .collect();
+    let last = shares.len() - 1;
+    let is_bend = |&place: &usize| {
+        let is_end = place == 0 || place == last;
+        is_end || shares[place - 1] != shares[place] || shares[place] != shares[place + 1]
+    };
+    let places = (0..shares.len()).filter(is_bend);
+    places
+        .map(|place| (threshold(place), shares[place]))
+        .collect()
+}
+
 impl Counts<'_> {
     fn suggested(&self) -> Option<&ThresholdHint> {
         self.hints.iter().find(|hint| hint.percent == SUGGESTED)
@@ -126,6 +150,9 @@ impl Counts<'_> {
                 format!("pairs above \u{3c4} (of {})", count(self.pairs)),
             ),
         ];
+        for (colour, what) in [(ACCENT, "kernels"), (SECOND, "pairs")] {
+            legend.push((LegendKey::Dashed(colour), format!("{what}, by chance")));
+        }
         if let Some(merges) = merges {
             legend.push((
                 LegendKey::Line(MARK, 1.5),
@@ -196,6 +223,12 @@ impl Counts<'_> {
                 let points =
                     counts.map(|(place, &above)| (threshold(place), percent(above as f64, whole)));
                 drawn(chart.draw_series(LineSeries::new(points, line(colour, 2.0))));
+            }
+            for (expected, whole, colour) in [
+                (&self.by_chance.pairs_above, self.pairs as f64, SECOND),
+                (&self.by_chance.kernels_above, self.kernels as f64, ACCENT),
+            ] {
+                dashed_line(chart, bends(expected, whole), colour);
             }
             if let Some(hint) = suggested {
                 upright(chart, hint.tau, MARK, true);

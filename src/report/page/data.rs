@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::analysis::Curve;
+use crate::analysis::{Curve, Expected};
 use crate::report::redundancy::Redundancy;
 
 use super::text::anchor;
@@ -20,6 +20,16 @@ struct Counts<'a> {
     pairs: u64,
     kernels_above: &'a Curve,
     pairs_above: &'a Curve,
+    /// To one decimal.
+    kernels_by_chance: Vec<f64>,
+}
+
+/// The numbers of kernels, as the page shows them.
+fn one_decimal(expected: &Expected) -> Vec<f64> {
+    let kernels = expected.kernels_above.iter();
+    kernels
+        .map(|kernels| (kernels * 10.0).round() / 10.0)
+        .collect()
 }
 
 #[derive(Serialize)]
@@ -37,6 +47,7 @@ pub fn json(report: &Redundancy) -> String {
             pairs: report.net.pairs,
             kernels_above: &report.net.kernels_above,
             pairs_above: &report.net.pairs_above,
+            kernels_by_chance: one_decimal(&report.net.by_chance),
         },
         layers: report
             .layers
@@ -48,6 +59,7 @@ pub fn json(report: &Redundancy) -> String {
                     pairs: layer.numbers.pairs,
                     kernels_above: &layer.numbers.kernels_above,
                     pairs_above: &layer.numbers.pairs_above,
+                    kernels_by_chance: one_decimal(&layer.numbers.by_chance.expected),
                 },
             })
             .collect(),

@@ -37,7 +37,24 @@ pub fn section(report: &Redundancy) -> Markup {
                     "maximum which \u{3c4} is the first to merge anything."
                 }
                 dt { "\u{3c4} for a share" }
-                dd { "The threshold, rounded down to 4 decimals, above which at least that share of the kernels has a neighbour." }
+                dd {
+                    "The smallest threshold above which at most that share of the kernels has a neighbour, as " code { "--tau 5%" }
+                    " chooses it; rounded up to 4 decimals where that leaves as many."
+                }
+                dt { "By chance" }
+                dd {
+                    (formula(html! {
+                        "P(" i { "c" } ") = \u{bd}\u{b7}I" sub { "1\u{2212}" i { "c" } "\u{b2}" } "((" i { "d" } "\u{2212}1)/2, \u{bd}),\u{2003}1 \u{2212} (1 \u{2212} P(\u{3c4}))"
+                        sup { "m" }
+                    }))
+                    "The probability that the cosine of two independent directions, uniform over the sphere in " i { "d" } " numbers, "
+                    "exceeds " i { "c" } ", and that one of " i { "m" } " others is above \u{3c4}. Kernels before training are like this."
+                }
+                dt { "Effective dimension" }
+                dd {
+                    (formula(html! { "1 / mean(cos" sup { "2" } ")" }))
+                    "Over all pairs: " i { "d" } " for such directions, and less for kernels that share some; from the counts above \u{3c4}, to 2 %."
+                }
                 dt { "Effective rank" }
                 dd {
                     (formula(html! { "exp(\u{2212}\u{3a3} " i { "p" } " ln " i { "p" } "),\u{2003}" i { "p" } " = " (LAMBDA) " / \u{3a3}" (LAMBDA) }))
@@ -56,7 +73,7 @@ pub fn section(report: &Redundancy) -> Markup {
                 dt { "Health" }
                 dd {
                     "Near-dead kernels have a norm below 1 % of the layer's median. Duplicates equal an earlier kernel in every number, "
-                    "sign-flipped ones its negative. Subnormal numbers lie below the normal range of their type."
+                    "sign-flipped ones its negative; near duplicates have a neighbour of similarity above 0.9999. Subnormal numbers lie below the normal range of their type."
                 }
             }
             p.note {

@@ -44,6 +44,8 @@
       share: share(kernels, data.net.kernels),
       pairs: count(pairs),
       "pairs-share": share(pairs, data.net.pairs),
+      "by-chance": count(Math.round(data.net.kernels_by_chance[place])),
+      "by-chance-share": share(data.net.kernels_by_chance[place], data.net.kernels),
     };
     for (const element of net) element.textContent = texts[element.dataset.net];
     // A share of each layer's kernels has no place of its own: it stands until τ is moved.
@@ -58,10 +60,13 @@
       const part = counts.kernels ? kernels / counts.kernels : 0;
       cell.kernels_above.textContent = count(kernels);
       cell.kernels_above.style.setProperty("--share", part);
+      cell.kernels_by_chance.textContent = counts.kernels_by_chance[place].toFixed(1);
       cell.pairs_above.textContent = count(counts.pairs_above[place]);
       now.tau.textContent = minus(tau);
       now.kernels_above.textContent = count(kernels);
       now.share.textContent = share(kernels, counts.kernels);
+      now.kernels_by_chance.textContent = counts.kernels_by_chance[place].toFixed(1);
+      now.share_by_chance.textContent = share(counts.kernels_by_chance[place], counts.kernels);
       now.pairs_above.textContent = count(counts.pairs_above[place]);
     }
   };

@@ -2,7 +2,9 @@
 
 use maud::{Markup, html};
 
-use crate::analysis::{Health, LayerDrawings, LayerNumbers, SimilarityMap};
+use crate::analysis::{
+    ByChance, CHANCE_PERCENT, Health, LayerDrawings, LayerNumbers, SimilarityMap,
+};
 use crate::layers::Layer;
 use crate::report::FIGURES;
 use crate::report::figures::{Figure, FigureKind, LayerStem};
@@ -84,7 +86,8 @@ fn facts(layer: &Layer, numbers: &LayerNumbers, merges: Option<&LayerMerges>) ->
     html! {
         p.now hidden {
             "At \u{3c4} = " b data-live="tau" {} ": " b data-live="kernels_above" {} " of "
-            (counted(layer.kernels as u64, "kernel")) " (" span data-live="share" {} "\u{a0}%) can merge, "
+            (counted(layer.kernels as u64, "kernel")) " (" span data-live="share" {} "\u{a0}%) can merge, by chance "
+            b data-live="kernels_by_chance" {} " (" span data-live="share_by_chance" {} "\u{a0}%); "
             b data-live="pairs_above" {} " of " (counted(numbers.pairs, "pair")) " are above."
         }
         dl.facts {
@@ -98,6 +101,7 @@ fn facts(layer: &Layer, numbers: &LayerNumbers, merges: Option<&LayerMerges>) ->
                     dd { (decimals(spread.q1, 3)) " \u{b7} " b { (decimals(spread.median, 3)) } " \u{b7} " (decimals(spread.q3, 3)) }
                 }
                 div { dt { "greatest" } dd { (decimals(spread.max, 4)) } }
+                (by_chance(&numbers.by_chance, kernels))
             }
             @if let Some(spectrum) = &numbers.spectrum {
                 div {
@@ -125,6 +129,27 @@ fn facts(layer: &Layer, numbers: &LayerNumbers, merges: Option<&LayerMerges>) ->
                         small { (percent(merges.kernels.len() as f64, kernels)) "\u{a0}%" }
                     }
                 }
+            }
+        }
+    }
+}
+
+/// What random directions would give, and what is beyond.
+fn by_chance(by_chance: &ByChance, kernels: f64) -> Markup {
+    let share = 100.0 * by_chance.kernels as f64 / kernels;
+    html! {
+        div {
+            dt { "above \u{3c4} = " (decimals(by_chance.tau, 4)) ", where chance gives " (CHANCE_PERCENT) "\u{a0}%" }
+            dd {
+                (counted(by_chance.kernels as u64, "kernel"))
+                small { (decimals(share, 1)) "\u{a0}%" }
+            }
+        }
+        div {
+            dt { "dimension, effective" }
+            dd {
+                (count(by_chance.dimension as u64)) " \u{b7} "
+                (by_chance.effective_dimension.map_or("\u{2013}".to_owned(), significant))
             }
         }
     }
@@ -202,6 +227,7 @@ pub fn complaints(health: &Health) -> Vec<String> {
         non_finite,
         duplicates,
         sign_flipped,
+        near_duplicates,
         non_finite_numbers: _,
         subnormal_numbers,
     } = health;
@@ -211,6 +237,7 @@ pub fn complaints(health: &Health) -> Vec<String> {
         (non_finite.len() as u64, "not finite"),
         (duplicates.len() as u64, "duplicate"),
         (sign_flipped.len() as u64, "sign-flipped"),
+        (near_duplicates.len() as u64, "near-duplicate"),
         (*subnormal_numbers, "subnormal"),
     ];
     numbers
@@ -240,6 +267,7 @@ fn health(health: &Health) -> Markup {
                     (kernels("with NaN or infinity", &health.non_finite))
                     (pairs("exact duplicates", &health.duplicates))
                     (pairs("sign-flipped duplicates", &health.sign_flipped))
+                    (pairs("near duplicates: similarity above 0.9999", &health.near_duplicates))
                     @if health.non_finite_numbers > 0 { dt { "NaN or infinite numbers" } dd { (count(health.non_finite_numbers)) } }
                     @if health.subnormal_numbers > 0 { dt { "subnormal numbers" } dd { (count(health.subnormal_numbers)) } }
                 }

@@ -2,7 +2,6 @@
 
 use maud::{Markup, html};
 
-use crate::analysis::Curve;
 use crate::report::redundancy::{Redundancy, ReportedLayer};
 use crate::report::table::{count, shape};
 
@@ -78,8 +77,10 @@ pub fn layers(report: &Redundancy) -> Markup {
                         (column("max sim", "Greatest similarity of two kernels", Sort::Number))
                         (column("median nearest", "Median of the kernels' similarities to their nearest neighbours", Sort::Number))
                         (column("kernels > \u{3c4}", "Kernels that can merge at the present \u{3c4}", Sort::Live))
+                        (column("by chance", "As many kernels of random directions can merge at the present \u{3c4}, on average", Sort::Live))
                         (column("pairs > \u{3c4}", "Pairs above the present \u{3c4}", Sort::Live))
-                        (column("\u{3c4} for 5\u{a0}%", "Threshold that merges 5 % of the layer's kernels", Sort::Number))
+                        (column("\u{3c4} for 5\u{a0}%", "Threshold at which at most 5 % of the layer's kernels can merge", Sort::Number))
+                        (column("chance \u{3c4}", "Threshold at which 1 % of kernels of random directions can merge; below it the share of this layer's", Sort::Number))
                         @if spectra {
                             (column("eff. rank", "Effective rank; below it as a share of the number of kernels", Sort::Number))
                             (column("stable rank", "Stable rank", Sort::Number))
@@ -113,9 +114,16 @@ fn row(layer: &ReportedLayer, place: usize, spectra: bool, merging: bool) -> Mar
             (number(Some(facts.kernels as f64), whole))
             (number(numbers.nearest.greatest(), four))
             (number(numbers.nearest_spread().map(|spread| spread.median), four))
-            (live("kernels_above", &numbers.kernels_above, place))
-            (live("pairs_above", &numbers.pairs_above, place))
+            (live("kernels_above", at(numbers.kernels_above.above(), place)))
+            td.n.live data-live="kernels_by_chance" {
+                (decimals(at(&numbers.by_chance.expected.kernels_above, place), 1))
+            }
+            (live("pairs_above", at(numbers.pairs_above.above(), place)))
             (number(five.map(|hint| hint.tau), four))
+            td.n data-v=(numbers.by_chance.tau) {
+                (four(numbers.by_chance.tau))
+                small { (percent(numbers.by_chance.kernels as f64, facts.kernels as f64)) "\u{a0}%" }
+            }
             @if spectra {
                 @match spectrum {
                     Some(spectrum) => {
@@ -140,6 +148,11 @@ fn row(layer: &ReportedLayer, place: usize, spectra: bool, merging: bool) -> Mar
 }
 
 /// A count that follows τ, as it is at first.
-fn live(key: &str, curve: &Curve, place: usize) -> Markup {
-    html! { td.n.live data-live=(key) { (count(curve.above().get(place).copied().unwrap_or_default())) } }
+fn live(key: &str, number: u64) -> Markup {
+    html! { td.n.live data-live=(key) { (count(number)) } }
+}
+
+/// What a curve has at a threshold.
+fn at<T: Copy + Default>(curve: &[T], place: usize) -> T {
+    curve.get(place).copied().unwrap_or_default()
 }

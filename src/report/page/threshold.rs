@@ -12,7 +12,7 @@ use super::text::{decimals, percent};
 use super::{chart, figure};
 
 /// The initial τ, as an index of the curves: that of the merge, or else the program's default. For a share of each layer's kernels
-/// it is where at most that share of the net's kernels has a partner.
+/// it is where at most that share of the net's kernels has a partner, in fact or by chance.
 pub fn start(report: &Redundancy) -> usize {
     match report.merging.unwrap_or_default().tau {
         // Rounded down, so that no fewer kernels have a partner; 1e-9 makes up for decimals that binary rounds down.
@@ -23,6 +23,12 @@ pub fn start(report: &Redundancy) -> usize {
             let place = above.iter().position(|&kernels| kernels <= most);
             place.unwrap_or_default()
         }
+        Threshold::Chance(percent) => {
+            let above = &report.net.by_chance.kernels_above;
+            let most = percent.get() / 100.0 * report.net.kernels as f64;
+            let place = above.iter().position(|&kernels| kernels <= most);
+            place.unwrap_or_default()
+        }
     }
 }
 
@@ -30,7 +36,7 @@ pub fn start(report: &Redundancy) -> usize {
 fn given(report: &Redundancy) -> String {
     match report.merging.unwrap_or_default().tau {
         Threshold::Similarity(_) => format!("{:.2}", threshold(start(report))),
-        share @ Threshold::Share(_) => share.to_string(),
+        by_layer @ (Threshold::Share(_) | Threshold::Chance(_)) => by_layer.to_string(),
     }
 }
 
@@ -67,6 +73,12 @@ pub fn section(report: &Redundancy, figures: &[Figure]) -> Markup {
         above(net.kernels_above.above()),
         above(net.pairs_above.above()),
     );
+    let by_chance = net
+        .by_chance
+        .kernels_above
+        .get(place)
+        .copied()
+        .unwrap_or_default();
     html! {
         section #threshold aria-labelledby="threshold-title" {
             h2 #threshold-title { "Choosing \u{3c4}" }
@@ -100,6 +112,13 @@ pub fn section(report: &Redundancy, figures: &[Figure]) -> Markup {
                             }
                         }
                         div {
+                            dt { "by chance" }
+                            dd {
+                                span data-net="by-chance" { (count(by_chance.round() as u64)) }
+                                small { span data-net="by-chance-share" { (percent(by_chance, net.kernels as f64)) } "\u{a0}%" }
+                            }
+                        }
+                        div {
                             dt { "pairs above \u{3c4}" }
                             dd {
                                 span data-net="pairs" { (count(pairs)) }
@@ -120,6 +139,14 @@ pub fn section(report: &Redundancy, figures: &[Figure]) -> Markup {
                 "Of these kernels each takes its turn with probability p = " (parameters.prob) " (" code { "--prob" }
                 ") and keeps a share \u{3b1} = " (parameters.alpha) " of itself (" code { "--alpha" }
                 "), unless told otherwise."
+            }
+            p.note {
+                "By chance: as many of so many kernels would have such a partner if their directions were independent and uniform, as "
+                "they are before training (isotropic). Narrow layers of few numbers reach high similarities that way: there, a "
+                "\u{3c4} that is one number for all layers merges what is alike by chance only. "
+                code { "--tau chance=1%" }
+                " gives each layer the threshold at which chance would give a partner to 1\u{a0}% of its kernels. Where the effective "
+                "dimension of a layer is below its dimension, its kernels share directions and chance gives more than that."
             }
         }
     }
@@ -206,11 +233,11 @@ fn quoted_file(file: &str) -> String {
 pub fn hints(hints: &[ThresholdHint], caption: &str) -> Markup {
     html! {
         @if hints.is_empty() {
-            p.note { "No threshold gives 1\u{a0}% of the kernels a partner." }
+            p.note { "No threshold gives at most these shares of the kernels a partner: there are too few." }
         } @else {
             table.small.hints {
                 caption { (caption) }
-                thead { tr { th scope="col" { "share" } th scope="col" { "\u{3c4}" } th scope="col" { "kernels" } } }
+                thead { tr { th scope="col" { "at most" } th scope="col" { "\u{3c4}" } th scope="col" { "kernels" } } }
                 tbody {
                     @for hint in hints {
                         tr {

@@ -206,7 +206,7 @@ impl Sample {
         let varied = &point.variation;
         let tau = match varied.tau.unwrap_or(base.tau) {
             Threshold::Similarity(tau) => tau.get(),
-            Threshold::Share(percent) => 1.0 - percent.get() / 100.0,
+            Threshold::Share(percent) | Threshold::Chance(percent) => 1.0 - percent.get() / 100.0,
         };
         let alpha = varied.alpha.unwrap_or(base.alpha).get();
         let prob = varied.prob.unwrap_or(base.prob).get();

@@ -1,8 +1,11 @@
 //! A measure over what varies, with its spread, the baseline, and what merged.
 
+use std::collections::BTreeMap;
+
 use plotters::series::LineSeries;
 use plotters::style::Color;
 
+use crate::plan::{CHANCE, ThresholdScale};
 use crate::report::figures::axis::Axis;
 use crate::report::figures::canvas::{TICK, drawn, line};
 use crate::report::figures::chart::{Caption, ChartFigure, LegendKey, PADDING, empty};
@@ -15,7 +18,7 @@ use crate::sensitivity::{Measure, Results, Series, Setting};
 
 use super::marks::{BAR_OPACITY, Mark, MarksIn};
 use super::notes::{self, Remarks};
-use super::{DrawnMeasure, is_tau_share};
+use super::{DrawnMeasure, tau_scale};
 
 /// Pixels per layer, and the greatest width of all layers.
 const EACH: f64 = 12.0;
@@ -25,27 +28,30 @@ struct Curve<'a> {
     results: &'a Results,
     series: Series,
     settings: Vec<Setting<'a>>,
-    /// Whether its thresholds are shares.
-    is_share: bool,
+    /// The scale of its thresholds.
+    tau: ThresholdScale,
 }
 
 /// A figure for each measure.
 pub fn figures(results: &Results, series: Series) -> Vec<Figure> {
-    let (shares, others): (Vec<Setting<'_>>, Vec<Setting<'_>>) =
-        results.settings(series).partition(is_tau_share);
-    let curves = [(others, false), (shares, true)].map(|(settings, is_share)| Curve {
+    let mut by_scale: BTreeMap<ThresholdScale, Vec<Setting<'_>>> = BTreeMap::new();
+    for setting in results.settings(series) {
+        let settings = by_scale.entry(tau_scale(&setting)).or_default();
+        settings.push(setting);
+    }
+    let curves = by_scale.into_iter().map(|(tau, settings)| Curve {
         results,
         series,
         settings,
-        is_share,
+        tau,
     });
-    let drawn = curves.iter().filter(|curve| !curve.settings.is_empty());
-    drawn
+    curves
         .flat_map(|curve| {
             results
                 .measures()
                 .iter()
                 .map(|&measure| curve.draw(measure))
+                .collect::<Vec<_>>()
         })
         .collect()
 }
@@ -74,6 +80,13 @@ impl<'a> Curve<'a> {
             Some(value) => minus(&value),
             None => self.short_name(setting),
         }
+    }
+
+    /// The same at the axis, whose title says what it is.
+    fn tick(&self, setting: &Setting<'_>) -> String {
+        let name = self.call(setting);
+        let number = name.strip_prefix(CHANCE).unwrap_or(&name);
+        number.replace('%', "\u{a0}%")
     }
 
     /// What stands before these names.
@@ -172,11 +185,19 @@ impl<'a> Curve<'a> {
             .map(|mark| mark.x)
             .fold(f64::NEG_INFINITY, f64::max);
         let (unit, domain, title) = match self.series {
-            Series::Tau if self.is_share => {
-                let title = "threshold \u{3c4}, as the share of kernels with a partner above it";
-                (10.0, 0.0..=100.0, title)
-            }
-            Series::Tau => (0.1, -1.0..=1.0, "threshold \u{3c4}"),
+            Series::Tau => match self.tau {
+                ThresholdScale::Similarity => (0.1, -1.0..=1.0, "threshold \u{3c4}"),
+                ThresholdScale::Share => (
+                    10.0,
+                    0.0..=100.0,
+                    "threshold \u{3c4}, as the share of kernels with a partner above it",
+                ),
+                ThresholdScale::Chance => (
+                    10.0,
+                    0.0..=100.0,
+                    "threshold \u{3c4}, as the share of kernels that chance gives a partner",
+                ),
+            },
             Series::Alpha => (
                 0.1,
                 0.0..=1.0,
@@ -199,18 +220,16 @@ impl<'a> Curve<'a> {
             unit
         };
         let values = marks.iter().zip(&self.settings);
-        let ticks =
-            values.map(|(mark, setting)| (mark.x, self.call(setting).replace('%', "\u{a0}%")));
+        let ticks = values.map(|(mark, setting)| (mark.x, self.tick(setting)));
         let range = least - margin..greatest + margin;
         if let Some(axis) = Axis::at(range, ticks.collect(), length, TICK.size, title) {
             return axis;
         }
         let mut axis = Axis::linear(least - margin..greatest + margin, 9, title);
         axis.ticks.retain(|(at, _)| domain.contains(at));
-        if self.is_share {
-            axis.in_percent()
-        } else {
-            axis
+        match self.tau {
+            ThresholdScale::Similarity => axis,
+            ThresholdScale::Share | ThresholdScale::Chance => axis.in_percent(),
         }
     }
 
@@ -288,7 +307,7 @@ impl<'a> Curve<'a> {
             kind: FigureKind::Sweep(SweepFigure {
                 series: self.series,
                 crossed: None,
-                is_tau_share: self.is_share,
+                tau: self.tau,
                 measure,
             }),
             caption: self.caption(&reading, &marks, second.is_some(), width),

@@ -3,6 +3,7 @@
 use plotters::style::text_anchor::HPos;
 use plotters::style::{Color, RGBColor};
 
+use crate::plan::ThresholdScale;
 use crate::report::figures::axis::Axis;
 use crate::report::figures::canvas::{Canvas, Lines, Rect, TICK, TICK_LENGTH, Type, line};
 use crate::report::figures::chart::{
@@ -16,7 +17,7 @@ use crate::report::sensitivity::labels;
 use crate::sensitivity::{Measure, Results, Series, Setting};
 
 use super::notes::{self, Remarks};
-use super::{DrawnMeasure, is_tau_share};
+use super::{DrawnMeasure, tau_scale};
 
 /// Sides in pixels that a map comes close to, and the least and greatest side of a cell.
 const SIDES: [f64; 2] = [560.0, 400.0];
@@ -37,8 +38,8 @@ struct Map<'a> {
     results: &'a Results,
     x: Series,
     y: Series,
-    /// Whether its thresholds are shares.
-    is_share: bool,
+    /// The scale of its thresholds.
+    tau: ThresholdScale,
     settings: Vec<Setting<'a>>,
     /// The values of x, rising, and those of y.
     columns: Vec<Value>,
@@ -53,27 +54,25 @@ struct Value {
 
 /// A figure for each two parameters that were crossed and each measure.
 pub fn figures(results: &Results) -> Vec<Figure> {
-    let mut maps: Vec<([Series; 2], bool, Vec<Setting<'_>>)> = Vec::new();
+    let mut maps: Vec<([Series; 2], ThresholdScale, Vec<Setting<'_>>)> = Vec::new();
     for setting in results.settings(Series::Grid) {
         let &[(x, _), (y, _)] = &setting.variation.numbers()[..] else {
             continue;
         };
-        let (crossed, is_share) = ([x, y], is_tau_share(&setting));
-        let known = maps
-            .iter_mut()
-            .find(|map| (map.0, map.1) == (crossed, is_share));
+        let (crossed, tau) = ([x, y], tau_scale(&setting));
+        let known = maps.iter_mut().find(|map| (map.0, map.1) == (crossed, tau));
         match known {
             Some((.., settings)) => settings.push(setting),
-            None => maps.push((crossed, is_share, vec![setting])),
+            None => maps.push((crossed, tau, vec![setting])),
         }
     }
     let mut figures = Vec::new();
-    for ([x, y], is_share, settings) in maps {
+    for ([x, y], tau, settings) in maps {
         let map = Map {
             results,
             x,
             y,
-            is_share,
+            tau,
             columns: values(&settings, x),
             rows: values(&settings, y),
             settings,
@@ -223,7 +222,7 @@ impl Map<'_> {
         let kind = FigureKind::Sweep(SweepFigure {
             series: Series::Grid,
             crossed: Some([self.x, self.y]),
-            is_tau_share: self.is_share,
+            tau: self.tau,
             measure,
         });
         canvas.finish(kind, caption.aloud())

@@ -5,7 +5,7 @@ mod map;
 mod marks;
 mod notes;
 
-use crate::plan::Threshold;
+use crate::plan::{Threshold, ThresholdScale};
 use crate::report::sensitivity::labels::{self, NumberFormat};
 use crate::sensitivity::{Measure, Results, Series, Setting};
 
@@ -30,9 +30,10 @@ pub fn sensitivity(results: &Results) -> Vec<Figure> {
     figures
 }
 
-/// Whether a setting's τ is a share.
-fn is_tau_share(setting: &Setting<'_>) -> bool {
-    matches!(setting.variation.tau, Some(Threshold::Share(_)))
+/// The scale of a setting's τ.
+fn tau_scale(setting: &Setting<'_>) -> ThresholdScale {
+    let tau = setting.variation.tau;
+    tau.map_or(ThresholdScale::Similarity, Threshold::scale)
 }
 
 /// A measure as a figure shows it.

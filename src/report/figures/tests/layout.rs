@@ -125,11 +125,13 @@ fn nets_of_every_depth_have_labels_that_fit() {
             let kinds: Vec<FigureKind> = figures.iter().map(|figure| figure.kind).collect();
             let mut expected = vec![
                 FigureKind::RedundancyOverEpochs,
+                FigureKind::UpperRedundancyOverEpochs,
+                FigureKind::AboveChanceOverEpochs,
                 FigureKind::EffectiveRankOverEpochs,
                 FigureKind::WeightChangeOverEpochs,
             ];
             if layers == 0 {
-                expected.remove(1);
+                expected.remove(3);
             }
             assert_eq!(kinds, expected);
             for figure in figures {

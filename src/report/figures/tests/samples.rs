@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::analysis::{
     Curve, EpochPoint, Evolution, Health, KernelPicture, LayerDrawings, LayerEvolution,
-    LayerNumbers, NetNumbers, Pair, PairPicture, Relation, SHARES, SimilarityMap, Spectrum, Spread,
+    LayerNumbers, NetNumbers, Pair, PairPicture, Relation, SimilarityMap, Spectrum, Spread,
     THRESHOLDS, ThresholdHint, threshold,
 };
 use crate::layers::Layer;
@@ -102,24 +102,6 @@ fn curve(similarities: &[f64]) -> Curve {
             .count() as u64
     };
     Curve::from_counts((0..THRESHOLDS).map(above).collect())
-}
-
-fn hints(n: usize, similarities: &[f64]) -> Vec<ThresholdHint> {
-    let mut falling = similarities.to_vec();
-    falling.sort_by(|a, b| b.total_cmp(a));
-    SHARES
-        .iter()
-        .filter_map(|&percent| {
-            let wanted = (percent * n as f64 / 100.0).ceil().max(1.0) as usize;
-            let tau = (falling.get(wanted - 1)? * 1e4 - 1.0).floor() / 1e4;
-            let kernels = falling.iter().filter(|&&s| s > tau).count();
-            Some(ThresholdHint {
-                percent,
-                tau,
-                kernels,
-            })
-        })
-        .collect()
 }
 
 pub fn falling(n: usize) -> Spectrum {
@@ -229,7 +211,8 @@ impl Sample {
                 similar.max_by(|a, b| a.similarity.total_cmp(&b.similarity))
             })
             .collect();
-        let greatest: Vec<f64> = neighbours.iter().flatten().map(|n| n.similarity).collect();
+        let nearest = Nearest::from_neighbours(neighbours.clone());
+        let greatest: Vec<f64> = nearest.similarities().collect();
         let pairs: Vec<f64> = (0..n.min(300))
             .flat_map(|i| {
                 (0..i)
@@ -253,8 +236,14 @@ impl Sample {
                 pairs: pairs.len() as u64,
                 pairs_above: curve(&pairs),
                 kernels_above: curve(&greatest),
-                hints: hints(n, &greatest),
-                nearest: Nearest::from_neighbours(neighbours),
+                hints: ThresholdHint::for_shares(n, greatest),
+                by_chance: crate::report::sample::by_chance(
+                    64 / groups * 9,
+                    n / groups,
+                    &pairs,
+                    &nearest,
+                ),
+                nearest,
                 closest: Vec::new(),
                 orthogonal: Vec::new(),
                 opposite: Vec::new(),
@@ -280,6 +269,7 @@ impl Sample {
             pairs: self.numbers.pairs,
             pairs_above: self.numbers.pairs_above.clone(),
             kernels_above: self.numbers.kernels_above.clone(),
+            by_chance: self.numbers.by_chance.expected.clone(),
             hints: self.numbers.hints.clone(),
             greatest: self.numbers.nearest.greatest(),
         }
@@ -327,6 +317,7 @@ pub fn epochs(layers: usize, epochs: usize) -> Evolution {
                 LayerEvolution {
                     name: format!("features.{layer}.weight"),
                     depth: (layer != 4).then_some(layer + 1),
+                    takes_part: layer != 1,
                     points: (0..epochs)
                         .map(|epoch| {
                             median += 0.03 * (noise.next() - 0.3);
@@ -335,6 +326,7 @@ pub fn epochs(layers: usize, epochs: usize) -> Evolution {
                                 nearest: (layer != 3 || epoch != 1)
                                     .then(|| Spread::of(&[median - 0.1, median, median + 0.1]))
                                     .flatten(),
+                                above_chance: median - 0.2,
                                 effective_rank: Some(rank),
                                 norm: 1.0,
                                 relative_change: (epoch > 0)
