@@ -108,6 +108,11 @@ impl Declared {
                 let names = candidate.copies.iter();
                 names.map(move |&tensor| (tensors[tensor].name.as_str(), index))
             });
+        let layers: HashMap<usize, usize> = candidates
+            .iter()
+            .enumerate()
+            .flat_map(|(index, candidate)| candidate.copies.iter().map(move |&copy| (copy, index)))
+            .collect();
         let own = candidates.iter().map(name_in(tensors)).zip(0..);
         let known: HashMap<&str, usize> = copies.chain(own).collect();
         let others: HashSet<&str> = tensors
@@ -128,6 +133,14 @@ impl Declared {
             }
             if let Some(&index) = known.get(name) {
                 indices.insert(name, index);
+            }
+        }
+        let listed: HashSet<usize> = indices.values().copied().collect();
+        for index in indices.values_mut() {
+            // A weight that another network has too is listed for that network, unless its layer is not listed by any name.
+            let layer = layers.get(&candidates[*index].tensor);
+            if let Some(&layer) = layer.filter(|layer| !listed.contains(layer)) {
+                *index = layer;
             }
         }
         Ok(indices)
