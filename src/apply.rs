@@ -9,7 +9,7 @@ use crate::meter::Meter;
 use crate::plan::{LayerRecipe, Recipe};
 use crate::schedule::{Load, for_each_layer, per_task};
 use crate::similarity::exact;
-use crate::weight::{ConvWeight, Rows, with_element};
+use crate::weight::{Blend, ConvWeight, Rows, with_element};
 
 /// Bytes between two changes that are written along with them rather than left out.
 const GAP_BYTES: usize = 16 << 10;
@@ -266,7 +266,20 @@ impl LastRound<'_> {
         if !self.is_merged(kernel) {
             return 0.0;
         }
+        if self.recipe.norms_only {
+            self.scale(kernel, row);
+        }
         with_element!(float, E => exact::squared_distance::<E>(row, rows.original(kernel)))
+    }
+}
+
+impl LastRound<'_> {
+    /// Writes a kernel as it is in the source, scaled to the norm of what stands in the row.
+    fn scale(&self, kernel: usize, row: &mut [u8]) {
+        let (float, own) = (self.rows.float(), self.rows.original(kernel));
+        let square = |row: &[u8]| with_element!(float, E => exact::dot::<E>(row, row));
+        let factor = (square(row) / square(own)).sqrt();
+        Blend::scaling(factor).kernels(float, own, own, row);
     }
 }
 

@@ -66,7 +66,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod commands;
 pub mod compute;
-mod console;
+pub mod console;
 mod diff;
 pub mod error;
 pub(crate) mod files;

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use clap::Parser;
 use inmerge_ckpt::cli::Cli;
 use inmerge_ckpt::commands;
-use inmerge_ckpt::report::printable;
+use inmerge_ckpt::console::Terminal;
+use inmerge_ckpt::report::{COLUMNS, printable};
 
 #[global_allocator]
 static ALLOCATOR: allocator::OrExit = allocator::OrExit;
@@ -25,8 +26,12 @@ fn main() -> ExitCode {
         problem.exit();
     }
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
-    let bars = err.is_terminal();
-    match commands::run(&cli, &mut out, &mut err, bars) {
+    let terminal = Terminal {
+        bars: err.is_terminal(),
+        columns: terminal_size::terminal_size_of(&out)
+            .map_or(COLUMNS, |(width, _)| usize::from(width.0).max(COLUMNS)),
+    };
+    match commands::run(&cli, &mut out, &mut err, terminal) {
         Ok(outcome) => outcome.into(),
         Err(error) => {
             let why = format!("error: {}\n", printable(&error.to_string()));

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use clap::Parser;
 use inmerge_ckpt::cli::Cli;
 use inmerge_ckpt::commands::{self, Outcome};
+use inmerge_ckpt::console::Terminal;
 use safetensors::tensor::{Dtype, TensorView};
 
 /// The system's allocator, which counts the bytes that are in use.
@@ -191,7 +192,8 @@ fn taken_by(line: Vec<&str>) -> Taken {
     let before = transferred();
     let in_use = ALLOCATOR.restart();
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let outcome = commands::run(&cli, &mut out, &mut err, false).expect("a run that succeeds");
+    let outcome =
+        commands::run(&cli, &mut out, &mut err, Terminal::default()).expect("a run that succeeds");
     let memory = ALLOCATOR.most.load(Relaxed) - in_use;
     assert_eq!(outcome, Outcome::Done);
     let (read, written) = match (before, transferred()) {

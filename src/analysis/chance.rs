@@ -72,7 +72,7 @@ impl Expected {
         };
         Self {
             pairs_above: above(pairs as f64, &|tau| chance.pair_above(tau)),
-            kernels_above: above(kernels as f64, &|tau| CHANCE_PERCENT / 100.0),
+            kernels_above: above(kernels as f64, &|tau| chance.partner_above(tau)),
         }
     }
 }

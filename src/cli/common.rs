@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use clap::{Args, ValueEnum};
 
 use crate::compute::ComputeOptions;
-use crate::console::Manner;
+use crate::console::{Manner, Terminal};
 use crate::similarity::{BackendRequest, DevicePrecision, Precision, ScreenPrecisions};
 
 #[derive(Debug, Args)]
@@ -92,13 +92,13 @@ impl Common {
         }
     }
 
-    /// How to speak, given whether stderr is a terminal.
-    pub fn manner(&self, is_terminal: bool) -> Manner {
+    /// How to speak, and where.
+    pub fn manner(&self, terminal: Terminal) -> Manner {
         Manner {
             json: self.json,
             quiet: self.quiet,
             verbose: self.verbose,
-            bars: is_terminal,
+            terminal,
         }
     }
 }

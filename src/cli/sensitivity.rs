@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueHint};
 
+use crate::plan::Control;
 use crate::sensitivity::{Evaluator, InvalidSweep, Series, Shard, Variations, Vary};
 
 use super::{InputFlags, LayerFlags, Merging, duration};
@@ -96,6 +97,18 @@ pub(crate) struct SweepFlags {
     /// How long the program may take for one variant, e.g. 90s, 10m, 2h
     #[arg(long, value_name = "TIME", requires = "eval", default_value = "1h", value_parser = time_limit)]
     pub timeout: Duration,
+    /// The less the program prints, the better: a loss
+    ///
+    /// For the recommendation: the strongest merge within one standard error of the unmerged score. The standard error is the one
+    /// that the program prints beside the score (with --metric auroc, auroc_stderr), or else that of a setting's mean over --repeats.
+    #[arg(long, requires = "eval")]
+    pub lower_is_better: bool,
+    /// Change the same kernels otherwise beside each variant: random, shrink or both
+    ///
+    /// random blends each kernel that merges with a random partner of its layer instead of a similar one, shrink keeps its direction
+    /// and scales it to the norm that the merge gives it. Where they score as well, it is not the similarity that matters.
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    pub control: Vec<Control>,
     #[command(flatten)]
     pub merging: Merging,
     #[command(flatten)]
@@ -136,7 +149,8 @@ impl SweepFlags {
     ///
     /// Where that does not fit together.
     pub fn variations(&self) -> Result<Variations, InvalidSweep> {
-        Variations::check(self.vary.clone(), self.grid, self.repeats)
+        let variations = Variations::check(self.vary.clone(), self.grid, self.repeats)?;
+        variations.with_controls(self.control.iter().copied().collect())
     }
 
     /// How variants are scored.
@@ -149,6 +163,7 @@ impl SweepFlags {
             command,
             metric: self.metric.clone(),
             seconds: self.timeout.as_secs(),
+            lower_is_better: self.lower_is_better,
         });
         evaluator.as_ref().map(Evaluator::check).transpose()?;
         Ok(evaluator)

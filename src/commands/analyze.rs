@@ -47,7 +47,7 @@ pub(super) fn run(
     };
     let analyzed = analyze::run(request, options, &meter)?;
     let summary = AnalysisSummary::new(&analyzed.report, folder.path());
-    console.document(&analyzed.json, || summary.to_text())?;
+    console.document(&analyzed.json, || summary.to_text(console.columns()))?;
     console.warn(&analyzed.report.warnings);
     Ok(Outcome::Done)
 }

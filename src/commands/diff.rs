@@ -18,6 +18,6 @@ pub(super) fn run(args: &Diff, console: &Console<'_>) -> Result<Outcome, Error> 
         before.has_same_header(&after),
         diff(&before, &after, &layers)?,
     );
-    console.result(&report, DiffReport::to_text)?;
+    console.result(&report, |report| report.to_text(console.columns()))?;
     Ok(Outcome::Done)
 }

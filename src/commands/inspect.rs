@@ -13,7 +13,7 @@ pub(super) fn run(args: &Inspect, console: &Console<'_>) -> Result<Outcome, Erro
     let settings = args.layers.settings_for(source.path())?;
     let layers = selection::find(&source, &settings, args.layers.declaration()?.as_ref())?;
     let report = InspectReport::new(&source, &layers, settings.parameters.skip_shallow);
-    console.result(&report, InspectReport::to_text)?;
+    console.result(&report, |report| report.to_text(console.columns()))?;
     console.warn(&report.warnings);
     Ok(Outcome::Done)
 }

@@ -42,7 +42,7 @@ pub(super) fn print(
         console.say(Level::Detail, &note);
     }
     let report = MergeReport::new(merged, report, time);
-    let printed = console.result(&report, MergeReport::to_text);
+    let printed = console.result(&report, |report| report.to_text(console.columns()));
     console.warn(&merged.layer_warnings);
     console.warn(&merged.warnings);
     match (printed, merged.output()) {

@@ -21,7 +21,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
-use crate::console::Console;
+use crate::console::{Console, Terminal};
 use crate::error::Error;
 
 /// How a command ended when it did not fail.
@@ -42,8 +42,8 @@ impl From<Outcome> for ExitCode {
     }
 }
 
-/// Runs a parsed command line. Results go to `out`, warnings and progress to `err`; bars are drawn where `bars` says that
-/// the latter is a terminal.
+/// Runs a parsed command line. Results go to `out`, warnings and progress to `err`; `terminal` says
+/// what these are.
 ///
 /// # Errors
 ///
@@ -53,9 +53,9 @@ pub fn run(
     cli: &Cli,
     out: &mut (dyn Write + Send),
     err: &mut (dyn Write + Send),
-    bars: bool,
+    terminal: Terminal,
 ) -> Result<Outcome, Error> {
-    let console = &Console::new(out, err, cli.common.manner(bars));
+    let console = &Console::new(out, err, cli.common.manner(terminal));
     let options = &cli.common.compute();
     match &cli.command {
         Command::Merge(args) => merge::run(args, options, console),

@@ -102,7 +102,16 @@ fn run_share(
     let (shard, running) = (args.shard, &args.running);
     let summary = make(&source, &sweep, lock, shard, running, options, console)?;
     console.result(&summary, |summary| summary.to_text())?;
-    Ok(())
+    // Those of this share alone: another may fare better.
+    let points = sensitivity::read(&args.folder, &sweep.base())?;
+    let made = points.into_iter().filter(|point| match args.shard {
+        Some(shard) => shard.of(sweep.points.iter()).any(|own| *own == point.point),
+        None => true,
+    });
+    match Results::new(sweep.clone(), made.collect()).failure() {
+        Some(failure) => Err(failure.into()),
+        None => Ok(()),
+    }
 }
 
 fn make(
@@ -145,7 +154,10 @@ fn collect(
     let pool = options.start_threads(console)?;
     let json = write(folder, &results, &pool)?;
     console.document(&json, || {
-        SensitivitySummary::new(&results, folder).to_text()
+        SensitivitySummary::new(&results, folder).to_text(console.columns())
     })?;
-    Ok(())
+    match results.failure() {
+        Some(failure) => Err(failure.into()),
+        None => Ok(()),
+    }
 }

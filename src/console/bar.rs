@@ -64,6 +64,7 @@ impl<'c, 'a> WorkBar<'c, 'a> {
 
 impl Meter for WorkBar<'_, '_> {
     fn expect(&self, work: WorkEstimate) {
+        self.bar.set_style(style(&self.done));
         let units = work
             .copied
             .saturating_add(work.layers.saturating_mul(UNITS_PER_LAYER_BYTE))
@@ -72,6 +73,14 @@ impl Meter for WorkBar<'_, '_> {
     }
 
     fn stage(&self, name: &'static str) {
+        if self
+            .bar
+            .length()
+            .is_some_and(|length| self.bar.position() >= length)
+        {
+            // No bar says how far this is: a disk takes its time.
+            self.bar.set_style(waiting());
+        }
         self.bar.set_message(name);
         self.show();
     }
@@ -118,14 +127,35 @@ fn style(done: &Arc<Done>) -> ProgressStyle {
         let done = Arc::clone(done);
         move |state: &ProgressState, text: &mut dyn std::fmt::Write| {
             let seconds = state.elapsed().as_secs_f64();
-            let megabytes = done.bytes.load(Ordering::Relaxed) as f64 / 1e6 / seconds;
-            let billions = done.products.load(Ordering::Relaxed) as f64 / 1e9 / seconds;
+            let rates = [
+                (&done.bytes, 1e6, "MB/s"),
+                (&done.products, 1e9, "G products/s"),
+            ];
+            let rates = rates.map(|(number, unit, name)| {
+                (number.load(Ordering::Relaxed) as f64 / unit / seconds, name)
+            });
+            // Before much is done, and of what a run does not do, there is no rate.
+            let known = rates.iter().filter(|(rate, _)| (1.0..1e9).contains(rate));
+            let known: Vec<String> = known
+                .map(|(rate, name)| format!("{rate:.0} {name}"))
+                .collect();
             // Text in memory takes whatever is written to it.
-            let _ = write!(text, "{megabytes:.0} MB/s, {billions:.0} G products/s");
+            let _ = write!(text, "{}", known.join(", "));
         }
     };
-    ProgressStyle::with_template("{msg:>10} [{bar:40}] {percent:>3} %  {throughput}  {eta} left")
+    let percent = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+        // The last percent is done when the run is.
+        let _ = write!(text, "{:>2.0}", (100.0 * state.fraction()).min(99.0));
+    };
+    ProgressStyle::with_template("{msg:>10} [{bar:20}] {percent_done} %  {throughput}  {eta} left")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ")
         .with_key("throughput", throughput)
+        .with_key("percent_done", percent)
+}
+
+/// For work of which nobody knows how long it takes.
+fn waiting() -> ProgressStyle {
+    let style = ProgressStyle::with_template("{msg:>10} {elapsed}");
+    style.unwrap_or_else(|_| ProgressStyle::default_spinner())
 }

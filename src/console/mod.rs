@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 
 use crate::meter::{Level, Meter};
-use crate::report::printable;
+use crate::report::{COLUMNS, printable};
 use crate::similarity::Precision;
 
 pub(crate) use bar::WorkBar;
@@ -27,8 +27,27 @@ pub(crate) struct Manner {
     pub quiet: bool,
     /// Notes too, and all warnings.
     pub verbose: bool,
-    /// Whether progress is drawn as bars.
+    /// Where it is said.
+    pub terminal: Terminal,
+}
+
+/// Where a command speaks.
+#[derive(Clone, Copy, Debug)]
+pub struct Terminal {
+    /// Whether progress is drawn as bars on stderr.
     pub bars: bool,
+    /// How many characters wide tables may be.
+    pub columns: usize,
+}
+
+/// A file, or whatever is no terminal.
+impl Default for Terminal {
+    fn default() -> Self {
+        Self {
+            bars: false,
+            columns: COLUMNS,
+        }
+    }
 }
 
 /// The two streams of a command and how much to say on them.
@@ -46,6 +65,11 @@ impl<'a> Console<'a> {
     ) -> Self {
         let [out, err] = [out, err].map(Mutex::new);
         Self { out, err, manner }
+    }
+
+    /// How many characters wide tables may be.
+    pub fn columns(&self) -> usize {
+        self.manner.terminal.columns
     }
 
     /// Prints a result: as JSON if that was asked for, otherwise as text unless silence was.
@@ -127,7 +151,7 @@ impl<'a> Console<'a> {
 
     /// Whether bars are drawn.
     fn has_bars(&self) -> bool {
-        self.manner.bars && !self.manner.quiet
+        self.manner.terminal.bars && !self.manner.quiet
     }
 }
 

@@ -1,7 +1,7 @@
 //! How far a sweep has come.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -14,6 +14,8 @@ use super::ticker::Ticker;
 pub(crate) struct PointsBar<'c, 'a> {
     console: &'c Console<'a>,
     bar: ProgressBar,
+    /// When the first point was begun.
+    started: OnceLock<Instant>,
     /// Redraws the bar while it is shown.
     ticker: Mutex<Option<Ticker>>,
 }
@@ -21,12 +23,13 @@ pub(crate) struct PointsBar<'c, 'a> {
 impl<'c, 'a> PointsBar<'c, 'a> {
     pub(super) fn new(console: &'c Console<'a>) -> Self {
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
-        let template = "[{bar:30}] {pos} of {len} points  {eta} left  {wide_msg}";
+        let template = "[{bar:20}] {pos} of {len} points  {eta} left  {wide_msg}";
         let style = ProgressStyle::with_template(template);
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
         Self {
             console,
             bar: bar.with_style(style.progress_chars("=> ")),
+            started: OnceLock::new(),
             ticker: Mutex::default(),
         }
     }
@@ -34,9 +37,18 @@ impl<'c, 'a> PointsBar<'c, 'a> {
 
 impl Meter for PointsBar<'_, '_> {
     fn point(&self, done: usize, all: usize, line: &str) {
+        let started = self.started.get_or_init(Instant::now);
         if !self.console.has_bars() {
             if done > 0 {
-                let line = format!("{done}/{all}  {line}");
+                let left = match all - done {
+                    0 => String::new(),
+                    left => {
+                        let seconds = started.elapsed().as_secs_f64() / done as f64 * left as f64;
+                        let time = Duration::from_secs(seconds.round() as u64);
+                        format!(" ({} left)", humantime::format_duration(time))
+                    }
+                };
+                let line = format!("{done}/{all}{left}  {line}");
                 self.console.say(Level::Status, &line);
             }
             return;

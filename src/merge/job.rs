@@ -72,6 +72,7 @@ impl<'a> Job<'a> {
             rounds: settings.parameters.rounds,
             seed: settings.parameters.seed,
             non_finite,
+            control: None,
         };
         Ok(Self::new(source, tasks, rules))
     }
@@ -117,7 +118,7 @@ impl<'a> Job<'a> {
             } else {
                 decide(Engine::Cpu(compute.backend.cpu()))?
             };
-            let recipe = task.recipe(&decision);
+            let recipe = task.recipe(&decision, &self.rules);
             let squares = Some(&decision.squares[..]);
             let change = recipe.apply(values, squares, sink, meter);
             Ok((decision, change))

@@ -45,6 +45,7 @@ pub(super) fn merge(
             weight,
             blend: layer.blend,
             rounds: layer.rounds.clone(),
+            norms_only: false,
         });
         recipes.collect::<Vec<_>>()
     });

@@ -6,11 +6,11 @@ use rayon::prelude::*;
 
 use crate::meter::Meter;
 use crate::schedule::{Load, per_task};
-use crate::similarity::{Chance, Engine, Error, Kernels, Nearest, NonFinite, Precision};
+use crate::similarity::{Chance, Engine, Error, Kernels, Nearest, NonFinite, Precision, exact};
 use crate::weight::{Blend, ConvWeight};
 
 use super::partners::{Chosen, Partners};
-use super::{Draws, LayerParameters, LayerRecipe, Merge, Partner, PartnerDraw, Threshold};
+use super::{Control, Draws, LayerParameters, LayerRecipe, Merge, Partner, PartnerDraw, Threshold};
 
 /// A layer whose merges are to be decided.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub struct Rules {
     pub seed: u64,
     /// What to do with kernels that hold a NaN or an infinity.
     pub non_finite: NonFinite,
+    /// What is done to the same kernels in the place of the merges; `None` to merge.
+    pub control: Option<Control>,
 }
 
 /// The merges of one layer, and what they were decided from.
@@ -161,14 +163,35 @@ impl<'a> Task<'a> {
         Nearest::of(&kernels, meter)
     }
 
-    /// The recipe that carries out a decision.
-    pub fn recipe(&self, decision: &Decision) -> LayerRecipe<'a> {
+    /// The recipe that carries out a decision, or the control of the rules in its place.
+    pub fn recipe(&self, decision: &Decision, rules: &Rules) -> LayerRecipe<'a> {
         let rounds = decision.merges.chunk_by(|a, b| a.round == b.round);
         LayerRecipe {
             weight: self.weight.clone(),
             blend: Blend::new(self.parameters.alpha.get()),
-            rounds: rounds.map(pairs).collect(),
+            rounds: match rules.control {
+                Some(Control::Random) => rounds
+                    .map(|merges| self.random_pairs(merges, &decision.squares, rules.seed))
+                    .collect(),
+                None | Some(Control::Shrink) => rounds.map(pairs).collect(),
+            },
+            norms_only: rules.control == Some(Control::Shrink),
         }
+    }
+
+    /// The kernels that merge in a round, each with a partner drawn among all others of its group that can merge.
+    fn random_pairs(&self, merges: &[Merge], squares: &[f64], seed: u64) -> Vec<(usize, usize)> {
+        let group = squares.len() / self.weight.groups();
+        let pair = |merge: &Merge| {
+            let start = merge.kernel / group * group;
+            let others = (start..start + group)
+                .filter(|&other| other != merge.kernel && exact::is_live(squares[other].sqrt()));
+            let others: Vec<usize> = others.collect();
+            let draws = Draws::new(seed, merge.round, &self.weight.tensor().name);
+            let drawn = draws.partner(merge.kernel).below(others.len());
+            (merge.kernel, others[drawn])
+        };
+        merges.iter().map(pair).collect()
     }
 
     fn partners(

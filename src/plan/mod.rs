@@ -1,6 +1,7 @@
 //! Plans: which kernels merge, decided before anything is written; read and written as JSON.
 
 mod carry_over;
+mod control;
 mod decide;
 mod document;
 mod draws;
@@ -9,6 +10,7 @@ mod parameters;
 mod partners;
 mod recipe;
 
+pub use control::Control;
 pub use decide::{Decision, Rules, Task};
 pub use document::{Merge, Plan, PlannedLayer, SkippedLayer, SourceId};
 pub use draws::Draws;

@@ -25,6 +25,8 @@ pub enum InvalidParameter {
     },
     #[error("`{0}` is not a partner policy; use eligible, nearest or random")]
     UnknownPartner(String),
+    #[error("`{0}` is no control; use random or shrink")]
+    UnknownControl(String),
 }
 
 /// A number in [0, 1]: α or p.

@@ -24,6 +24,8 @@ pub struct LayerRecipe<'a> {
     pub blend: Blend,
     /// The `(kernel, partner)` pairs of each round that has any, in order.
     pub rounds: Vec<Vec<(usize, usize)>>,
+    /// Whether a kernel is only scaled to the norm that it would have in the end: [`Control::Shrink`](super::Control::Shrink).
+    pub norms_only: bool,
 }
 
 impl<'a> Recipe<'a> {
@@ -65,6 +67,7 @@ impl<'a> Recipe<'a> {
                 rounds: rounds(layer, &weight, plan.parameters.rounds.get())?,
                 weight,
                 blend: Blend::new(layer.alpha.unwrap_or(plan.parameters.alpha).get()),
+                norms_only: false,
             });
         }
         Ok(Self { layers })

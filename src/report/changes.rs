@@ -7,7 +7,7 @@ use crate::diff::{Difference, Values};
 use super::table::{Align, counted, optional, table};
 
 /// Kernel numbers that a table shows before it abbreviates.
-const KERNELS_SHOWN: usize = 8;
+const KERNELS_SHOWN: usize = 5;
 
 /// What `diff --json` prints.
 #[derive(Clone, Debug, Serialize)]
@@ -79,7 +79,7 @@ impl DiffReport {
     }
 
     /// A table of the tensors that differ, or a sentence.
-    pub fn to_text(&self) -> String {
+    pub fn to_text(&self, width: usize) -> String {
         if self.identical {
             return "The files are identical.\n".to_owned();
         }
@@ -88,7 +88,7 @@ impl DiffReport {
                 .to_owned();
         }
         let columns = [
-            ("tensor", Align::Left),
+            ("tensor", Align::Name),
             ("status", Align::Left),
             ("change", Align::Right),
             ("max |diff|", Align::Right),
@@ -110,7 +110,7 @@ impl DiffReport {
         } else {
             "different"
         };
-        table(&columns, rows)
+        table(&columns, rows, width)
             + &format!(
                 "\n{} differ; the headers are {headers}.\n",
                 counted(self.tensors.len() as u64, "tensor"),

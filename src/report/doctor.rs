@@ -8,7 +8,7 @@ use crate::similarity::cuda::inventory::{Failure, Gpu, LOWEST_CAPABILITY, NoGpu}
 use crate::similarity::cuda::libraries::LibrarySearch;
 use crate::similarity::{Backend, Precision, Reason};
 
-use super::table::{Align, bytes, count, counted, table};
+use super::table::{Align, COLUMNS, bytes, count, counted, table};
 use super::{TOOL, printable};
 
 /// What `doctor --json` prints.
@@ -221,7 +221,7 @@ impl DoctorReport {
                 },
             ]
         });
-        let table = table(&columns, rows);
+        let table = table(&columns, rows, COLUMNS);
         let lines: Vec<&str> = table.lines().map(|line| line.trim_start()).collect();
         lines.join("\n")
     }

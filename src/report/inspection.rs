@@ -8,7 +8,7 @@ use crate::checkpoint::Checkpoint;
 use crate::layers::{Layer, Layers, OrderSource, Recognised};
 
 use super::printable;
-use super::table::{Align, bytes, count, counted, name_with_copies, optional, shape, table};
+use super::table::{Align, bytes, counted, name_with_copies, optional, shape, table};
 
 /// What `inspect --json` prints.
 #[derive(Clone, Debug, Serialize)]
@@ -63,7 +63,7 @@ impl<'s> InspectReport<'s> {
     }
 
     /// The file, then a table of its layers.
-    pub fn to_text(&self) -> String {
+    pub fn to_text(&self, width: usize) -> String {
         let dtypes: Vec<String> = self
             .dtypes
             .iter()
@@ -95,34 +95,32 @@ impl<'s> InspectReport<'s> {
         );
         let columns = [
             ("depth", Align::Right),
-            ("layer", Align::Left),
+            ("layer", Align::Name),
             ("kind", Align::Left),
-            ("groups", Align::Right),
             ("shape", Align::Left),
-            ("dtype", Align::Left),
-            ("kernels", Align::Right),
-            ("place from", Align::Left),
-            ("kind from", Align::Left),
+            ("from", Align::Left),
             ("takes part", Align::Left),
         ];
         let rows = self.layers.iter().map(|layer| {
             vec![
                 optional(layer.depth, |depth| depth.to_string()),
                 name_with_copies(&layer.name, &layer.copies),
-                layer.kind.to_string(),
-                layer.groups.to_string(),
+                match layer.groups {
+                    1 => layer.kind.to_string(),
+                    groups => format!("{}/{groups}", layer.kind),
+                },
                 shape(&layer.shape),
-                layer.dtype.to_string(),
-                count(layer.kernels as u64),
-                layer.place_from.to_string(),
-                layer.kind_from.to_string(),
+                match (layer.place_from.to_string(), layer.kind_from.to_string()) {
+                    (place, kind) if place == kind => place,
+                    (place, kind) => format!("{place}/{kind}"),
+                },
                 match layer.reason {
                     None => "yes".to_owned(),
                     Some(reason) => format!("no: {reason}"),
                 },
             ]
         });
-        text + &table(&columns, rows)
+        text + &table(&columns, rows, width)
     }
 }
 

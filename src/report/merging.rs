@@ -10,7 +10,7 @@ use crate::layers::{Kind, Reason};
 use crate::merge::Merged;
 use crate::plan::{Parameters, PlannedLayer};
 
-use super::table::{Align, bytes, count, counted, name_with_copies, optional, shape, table};
+use super::table::{Align, bytes, count, counted, name_with_copies, optional, table};
 
 /// What `merge --json` and `apply --json` print, and `watch --json` on a line for each checkpoint.
 #[derive(Clone, Debug, Serialize)]
@@ -154,12 +154,10 @@ impl MergeReport {
     }
 
     /// A table of the layers, and the sums.
-    pub fn to_text(&self) -> String {
+    pub fn to_text(&self, width: usize) -> String {
         let columns = [
             ("depth", Align::Right),
-            ("layer", Align::Left),
-            ("kind", Align::Left),
-            ("shape", Align::Left),
+            ("layer", Align::Name),
             ("kernels", Align::Right),
             ("merged", Align::Right),
             ("max sim", Align::Right),
@@ -170,8 +168,6 @@ impl MergeReport {
             vec![
                 optional(layer.depth, |depth| depth.to_string()),
                 name_with_copies(&layer.name, &layer.copies),
-                layer.kind.to_string(),
-                shape(&layer.shape),
                 count(layer.kernels as u64),
                 count(layer.merged as u64),
                 optional(layer.max_similarity, |similarity| {
@@ -183,7 +179,7 @@ impl MergeReport {
                 }),
             ]
         });
-        let mut text = table(&columns, rows);
+        let mut text = table(&columns, rows, width);
         text.push('\n');
         text += &self.summary();
         text

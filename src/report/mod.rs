@@ -34,6 +34,7 @@ pub(crate) use redundancy::Redundancy;
 #[cfg(test)]
 pub(crate) use sensitivity::ResultsJson;
 pub(crate) use summary::AnalysisSummary;
+pub use table::COLUMNS;
 
 /// What a backend is called, as a pattern for the schemas.
 #[cfg(test)]

@@ -20,20 +20,19 @@ impl<'a> AnalysisSummary<'a> {
         Self { report, folder }
     }
 
-    pub fn to_text(&self) -> String {
+    pub fn to_text(&self, width: usize) -> String {
         let columns = [
             ("depth", Align::Right),
-            ("layer", Align::Left),
+            ("layer", Align::Name),
             ("kernels", Align::Right),
             ("max sim", Align::Right),
-            ("tau for 5 %", Align::Right),
-            ("chance tau", Align::Right),
-            ("above", Align::Right),
-            ("eff. rank", Align::Right),
+            ("5 % tau", Align::Right),
+            ("chance", Align::Right),
+            ("rank", Align::Right),
             ("", Align::Left),
         ];
         let layers = &self.report.layers;
-        let mut text = table(&columns, layers.iter().map(row));
+        let mut text = table(&columns, layers.iter().map(row), width);
         text.push('\n');
         text.push_str(&self.net());
         text.push_str(&format!(
@@ -66,8 +65,8 @@ impl<'a> AnalysisSummary<'a> {
             text += &format!("Kernels with a partner: {}.\n", hints.join(", "));
         }
         text += &format!(
-            "Chance tau: where random directions would give {CHANCE_PERCENT} % of the kernels a partner (--tau chance={CHANCE_PERCENT}%); \
-            above: how many have one.\n"
+            "5 % tau: the layer's threshold for --tau 5%. chance: kernels above that for --tau chance={CHANCE_PERCENT}%, \
+            where random directions give a partner to {CHANCE_PERCENT} %. rank: effective rank.\n"
         );
         text
     }
@@ -86,7 +85,6 @@ fn row(layer: &ReportedLayer) -> Vec<String> {
             format!("{greatest:.4}")
         }),
         optional(hint, |hint| format!("{:.4}", hint.tau)),
-        format!("{:.4}", by_chance.tau),
         format!(
             "{:.0} %",
             100.0 * by_chance.kernels as f64 / facts.kernels as f64

@@ -4,24 +4,51 @@ use super::printable;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use indicatif::HumanCount;
 
-/// How a column is aligned.
+/// What is in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Align {
     Left,
     Right,
+    /// Names, which lose their middle where the table would be too wide.
+    Name,
 }
 
-/// Rows under a header, in columns two spaces apart, without frames: easy to read, grep and cut.
+/// The width of a table where no terminal says another.
+pub const COLUMNS: usize = 80;
+
+/// Fewest characters that are kept of a name.
+const SHORTEST_NAME: usize = 12;
+
+/// Rows under a header, in columns two spaces apart, without frames: easy to read, grep and cut. Names are shortened so that the
+/// table is no wider than so many characters, if it can be.
 pub(super) fn table(
     columns: &[(&str, Align)],
     rows: impl IntoIterator<Item = Vec<String>>,
+    width: usize,
 ) -> String {
-    let cell = |text: String, align: Align| {
-        // A line end would break the row.
-        Cell::new(printable(&text).replace('\n', "\\n")).set_alignment(match align {
-            Align::Left => CellAlignment::Left,
-            Align::Right => CellAlignment::Right,
-        })
+    // A line end would break the row.
+    let on_a_line = |text: String| printable(&text).replace('\n', "\\n");
+    let rows: Vec<Vec<String>> = rows
+        .into_iter()
+        .map(|row| row.into_iter().map(on_a_line).collect())
+        .collect();
+    let widths = columns.iter().enumerate().map(|(column, (header, _))| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.max().unwrap_or(0).max(header.chars().count())
+    });
+    let is_name = |(_, (_, align)): &(usize, &(&str, Align))| *align == Align::Name;
+    let others = widths
+        .zip(columns)
+        .filter(|(_, (_, align))| *align != Align::Name);
+    // A space before the first column, and two between columns.
+    let spaces = 2 * columns.len() - 1;
+    let taken = others.map(|(width, _)| width).sum::<usize>() + spaces;
+    let names = columns.iter().enumerate().filter(is_name).count();
+    let room = (width.saturating_sub(taken) / names.max(1)).max(SHORTEST_NAME);
+    let cell = |text: String, align: Align| match align {
+        Align::Left => Cell::new(text).set_alignment(CellAlignment::Left),
+        Align::Right => Cell::new(text).set_alignment(CellAlignment::Right),
+        Align::Name => Cell::new(elided(&text, room)),
     };
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -40,6 +67,35 @@ pub(super) fn table(
     let lines = table.to_string();
     let trimmed: Vec<&str> = lines.lines().map(str::trim_end).collect();
     trimmed.join("\n") + "\n"
+}
+
+/// A name of at most so many characters: where it is longer, without the `.weight` in which all names of layers end, and then
+/// without its middle. What stands behind it in brackets is kept.
+pub(super) fn elided(name: &str, most: usize) -> String {
+    if let Some((name, copies)) = name.rsplit_once(" (").filter(|_| name.ends_with(')')) {
+        let copies = format!(" ({copies}");
+        let room = most
+            .saturating_sub(copies.chars().count())
+            .max(SHORTEST_NAME / 2);
+        return elided(name, room) + &copies;
+    }
+    let is_longer = |name: &str| name.chars().count() > most;
+    let text = match name.strip_suffix(".weight") {
+        Some(short) if is_longer(name) => short,
+        _ => name,
+    };
+    if !is_longer(text) {
+        return text.to_owned();
+    }
+    let characters: Vec<char> = text.chars().collect();
+    // Names differ in their numbers, most of which are in the second half.
+    let head = (most - 1) / 3;
+    let tail = characters.len() - (most - 1 - head);
+    let kept = characters[..head]
+        .iter()
+        .chain(&['\u{2026}'])
+        .chain(&characters[tail..]);
+    kept.collect()
 }
 
 /// A count with its thousands apart: 1,234,567.
@@ -82,8 +138,7 @@ pub(super) fn bytes(number: u64) -> String {
 pub(super) fn name_with_copies(name: &str, copies: &[String]) -> String {
     match copies.len() {
         0 => name.to_owned(),
-        1 => format!("{name} (+1 copy)"),
-        more => format!("{name} (+{} copies)", count(more as u64)),
+        more => format!("{name} (+{})", count(more as u64)),
     }
 }
 
@@ -112,9 +167,9 @@ mod tests {
         assert_eq!(significant(-12.3456, 4), "-12.35");
         assert_eq!(significant(-1e12, 3), "-1.00e12");
         assert_eq!(name_with_copies("a", &[]), "a");
-        assert_eq!(name_with_copies("a", &["b".to_owned()]), "a (+1 copy)");
+        assert_eq!(name_with_copies("a", &["b".to_owned()]), "a (+1)");
         let copies = vec![String::new(); 1200];
-        assert_eq!(name_with_copies("a", &copies), "a (+1,200 copies)");
+        assert_eq!(name_with_copies("a", &copies), "a (+1,200)");
         assert_eq!(shape(&[64, 3, 7, 7]), "[64,3,7,7]");
     }
 
@@ -126,7 +181,27 @@ mod tests {
                 vec!["a".to_owned(), "1".to_owned()],
                 vec!["bcdef".to_owned(), "20".to_owned()],
             ],
+            COLUMNS,
         );
         assert_eq!(text, " name    n\n a       1\n bcdef  20\n");
+    }
+
+    #[test]
+    fn long_names_lose_their_middle_and_pad_no_other_row() {
+        let rows = || {
+            let long = format!("layer4.{}.conv2.weight", "x".repeat(8000));
+            [("a.weight", "1"), (long.as_str(), "20")]
+                .map(|(name, n)| vec![name.to_owned(), n.to_owned()])
+        };
+        let columns = [("name", Align::Name), ("n", Align::Right)];
+        for (width, widest) in [(80, 80), (40, 40), (10, 17)] {
+            let text = table(&columns, rows(), width);
+            let lines: Vec<usize> = text.lines().map(|line| line.chars().count()).collect();
+            assert_eq!(lines, [widest; 3]);
+            assert!(
+                text.contains("lay") && text.contains("\u{2026}") && text.contains("conv2  20")
+            );
+        }
+        assert!(table(&columns, rows(), 10_000).contains(&"x".repeat(8000)));
     }
 }

@@ -35,6 +35,14 @@ pub enum InvalidSweep {
     },
 }
 
+/// The last lines of what an evaluator printed, on lines of their own.
+fn after(output: &str) -> String {
+    const LINES: usize = 12;
+    let lines: Vec<&str> = output.lines().collect();
+    let last = &lines[lines.len().saturating_sub(LINES)..];
+    last.iter().map(|line| format!("\n    {line}")).collect()
+}
+
 /// A sweep that could not be planned or run.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "every variant's message says what it means")]
@@ -101,6 +109,16 @@ pub enum Error {
     OtherCheckpoint(PathBuf),
     #[error("--eval: cannot start `{program}` ({error}); check its name and path")]
     CannotStart { program: String, error: io::Error },
+    #[error(
+        "--eval: the unmerged checkpoint cannot be scored, so nothing can be compared with it: {why}{}",
+        after(output)
+    )]
+    Unscorable { why: String, output: String },
+    #[error(
+        "--eval: every variant failed, the last: {why}{}; mend the evaluator, and make them again with --retry-failed",
+        after(output)
+    )]
+    AllFailed { why: String, output: String },
     #[error(
         "stopped: {done} of {all} points are in {}; the same command goes on from there",
         folder.display()

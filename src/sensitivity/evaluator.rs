@@ -20,7 +20,8 @@ const SIGNAL_LAG: Duration = Duration::from_millis(100);
 /// The result of scoring a checkpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Evaluation {
-    Score(f64),
+    /// The number that the program printed, and its standard error, if it printed one.
+    Score(f64, Option<f64>),
     Failure {
         /// The cause of the failure, in a sentence.
         why: String,
@@ -105,7 +106,7 @@ impl Evaluator {
             }
             Ending::ByItself(status) if !status.success() => failure(describe(status)),
             Ending::ByItself(_) => match self.number(&out) {
-                Ok(score) => Evaluation::Score(score),
+                Ok((score, stderr)) => Evaluation::Score(score, stderr),
                 Err(why) => Evaluation::Failure {
                     why,
                     output: end(&format!("{out}{err}")),
@@ -116,14 +117,15 @@ impl Evaluator {
         Ok((!has_failed || !becomes_true(is_stopped, SIGNAL_LAG)).then_some(evaluation))
     }
 
-    /// The score in the program's output.
-    fn number(&self, printed: &str) -> Result<f64, String> {
+    /// The score in the program's output, and its standard error: in the object of `--metric auroc` the number `auroc_stderr`.
+    fn number(&self, printed: &str) -> Result<(f64, Option<f64>), String> {
         // A progress bar returns to the start of its line.
         let mut lines = printed.rsplit(['\n', '\r']).map(str::trim);
         let line = lines.find(|line| !line.is_empty());
         let line = line.ok_or("it printed nothing")?;
         let bare = line.parse::<f64>();
         let object = serde_json::from_str::<serde_json::Map<_, _>>(line);
+        let mut stderr = None;
         let number = match (&self.metric, bare, object) {
             (None, Ok(number), _) => number,
             (Some(metric), _, Ok(object)) => {
@@ -135,6 +137,10 @@ impl Evaluator {
                     )
                 })?;
                 let number = value.as_f64();
+                let printed = object.get(&format!("{metric}_stderr"));
+                stderr = printed
+                    .and_then(serde_json::Value::as_f64)
+                    .filter(|stderr| *stderr >= 0.0);
                 number.ok_or_else(|| format!("`{metric}` in its last line is no number"))?
             }
             (None, _, Ok(object)) => {
@@ -154,7 +160,7 @@ impl Evaluator {
         if !number.is_finite() {
             return Err(format!("its number is {number}, which is not finite"));
         }
-        Ok(number)
+        Ok((number, stderr))
     }
 }
 
@@ -205,6 +211,7 @@ mod tests {
             command: command.to_owned(),
             metric: metric.map(str::to_owned),
             seconds,
+            lower_is_better: false,
         }
     }
 
@@ -219,7 +226,7 @@ mod tests {
     fn why(evaluation: Evaluation) -> (String, String) {
         match evaluation {
             Evaluation::Failure { why, output } => (why, output),
-            Evaluation::Score(score) => panic!("scored {score}"),
+            Evaluation::Score(score, _) => panic!("scored {score}"),
         }
     }
 
@@ -227,22 +234,22 @@ mod tests {
     fn the_last_line_counts() {
         assert_eq!(
             shell("echo epoch 3; echo 0.5; echo", None),
-            Evaluation::Score(0.5)
+            Evaluation::Score(0.5, None)
         );
-        assert_eq!(shell("echo -1e-3", None), Evaluation::Score(-0.001));
+        assert_eq!(shell("echo -1e-3", None), Evaluation::Score(-0.001, None));
         let object = r#"echo 7; echo '{"auroc": 0.75, "name": "x"}'"#;
-        assert_eq!(shell(object, Some("auroc")), Evaluation::Score(0.75));
+        assert_eq!(shell(object, Some("auroc")), Evaluation::Score(0.75, None));
         // The number follows more output than is kept.
         assert_eq!(
             shell("yes | head -c 3000000; echo 4", None),
-            Evaluation::Score(4.0)
+            Evaluation::Score(4.0, None)
         );
     }
 
     #[test]
     fn the_path_is_one_word() {
         let evaluation = shell(r#"test "$1" = "a b'\"\$x" && test $# = 1 && echo 1"#, None);
-        assert_eq!(evaluation, Evaluation::Score(1.0));
+        assert_eq!(evaluation, Evaluation::Score(1.0, None));
     }
 
     #[test]
@@ -332,17 +339,17 @@ mod tests {
     fn a_child_that_lives_on_keeps_nobody_waiting_and_has_no_say() {
         assert_eq!(
             shell("setsid sleep 8 & echo 0.25", None),
-            Evaluation::Score(0.25)
+            Evaluation::Score(0.25, None)
         );
         let late = "setsid sh -c 'sleep 0.5; echo 9; sleep 0.5; echo 9' & echo 0.25";
-        assert_eq!(shell(late, None), Evaluation::Score(0.25));
+        assert_eq!(shell(late, None), Evaluation::Score(0.25, None));
     }
 
     #[test]
     fn what_a_progress_bar_leaves_is_not_part_of_the_last_line() {
         assert_eq!(
             shell(r"printf '50 %%\r100 %%\r0.5\n'", None),
-            Evaluation::Score(0.5)
+            Evaluation::Score(0.5, None)
         );
     }
 

@@ -239,7 +239,10 @@ mod tests {
                 relative_change: 0.1,
             },
             outcome: match score {
-                Some(score) => PointOutcome::Scored { score },
+                Some(score) => PointOutcome::Scored {
+                    score,
+                    stderr: None,
+                },
                 None => PointOutcome::Failed {
                     why: "it printed nothing".to_owned(),
                     output: "a\nb \u{fc}".to_owned(),

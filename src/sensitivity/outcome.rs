@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Point;
+use super::{Point, Series};
 
 /// A point that was made and scored, or that failed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,11 @@ pub struct FinishedPoint {
 }
 
 impl FinishedPoint {
+    /// Whether it is the unmerged checkpoint.
+    pub fn is_baseline(&self) -> bool {
+        self.point.series == Series::Baseline
+    }
+
     /// Whether the evaluator failed, so that there is no value.
     pub fn has_failed(&self) -> bool {
         matches!(self.outcome, PointOutcome::Failed { .. })
@@ -58,6 +63,10 @@ pub enum PointOutcome {
     Scored {
         /// The number that it printed.
         score: f64,
+        /// Its standard error, where the evaluator printed that beside it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, schemars(range(min = 0)))]
+        stderr: Option<f64>,
     },
     /// Its weights were measured, as there is no evaluator.
     Measured {

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Fraction, Threshold};
+use crate::plan::{Control, Fraction, Threshold};
 
 /// The points of one curve, or of the map, named for what they vary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -107,6 +107,9 @@ pub struct Variation {
     /// L_s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip_shallow: Option<usize>,
+    /// What is done to the same kernels in the place of merges.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Control>,
 }
 
 impl Variation {
@@ -138,6 +141,7 @@ impl fmt::Display for Variation {
             self.alpha.map(|alpha| format!("alpha {alpha}")),
             self.prob.map(|prob| format!("p {prob}")),
             self.skip_shallow.map(|count| format!("L_s {count}")),
+            self.control.map(|control| control.words().to_owned()),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         match &parts[..] {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::plan::{Fraction, Threshold};
+use crate::plan::{Control, Fraction, Threshold};
 
 use super::stages::stages;
 use super::{InvalidSweep, Point, Scope, Series, SweptLayer, Variation, Vary};
@@ -20,6 +20,8 @@ pub struct Variations {
     grid: Option<(Series, Series)>,
     /// How many times each variant is made, each time with another seed.
     repeats: u32,
+    /// What is made beside each variant.
+    controls: BTreeSet<Control>,
 }
 
 impl Variations {
@@ -52,10 +54,26 @@ impl Variations {
             vary,
             grid,
             repeats,
+            controls: BTreeSet::new(),
         };
-        let counts = variations.vary.iter().map(|vary| vary.count() as u128);
-        variations.check_count(counts.sum::<u128>() + variations.crossings())?;
+        variations.check_values()?;
         Ok(variations)
+    }
+
+    /// The same with these controls beside each variant: see [`Control`].
+    ///
+    /// # Errors
+    ///
+    /// If there are too many points.
+    pub fn with_controls(self, controls: BTreeSet<Control>) -> Result<Self, InvalidSweep> {
+        let variations = Self { controls, ..self };
+        variations.check_values()?;
+        Ok(variations)
+    }
+
+    fn check_values(&self) -> Result<(), InvalidSweep> {
+        let counts = self.vary.iter().map(|vary| vary.count() as u128);
+        self.check_count(counts.sum::<u128>() + self.crossings())
     }
 
     /// The number of pairs of values of the crossed parameters.
@@ -75,6 +93,7 @@ impl Variations {
     fn check_count(&self, variants: u128) -> Result<(), InvalidSweep> {
         // 1 for the baseline.
         let points = variants
+            .saturating_mul(1 + self.controls.len() as u128)
             .saturating_mul(self.repeats.into())
             .saturating_add(1);
         if points > MAX_POINTS as u128 {
@@ -96,6 +115,22 @@ impl Variations {
             settings.extend(variations.into_iter().map(|variation| (series, variation)));
         }
         self.check_count(settings.len() as u128)?;
+        let settings: Vec<(Series, Variation)> = settings
+            .into_iter()
+            .flat_map(|(series, variation)| {
+                let controls = self.controls.iter().copied().map(Some);
+                [None].into_iter().chain(controls).map(move |control| {
+                    let variation = variation.clone();
+                    (
+                        series,
+                        Variation {
+                            control,
+                            ..variation
+                        },
+                    )
+                })
+            })
+            .collect();
         let baseline = Point {
             series: Series::Baseline,
             variation: Variation::default(),
@@ -169,6 +204,7 @@ impl Variation {
             alpha: self.alpha.or(other.alpha),
             prob: self.prob.or(other.prob),
             skip_shallow: self.skip_shallow.or(other.skip_shallow),
+            control: None,
         }
     }
 }

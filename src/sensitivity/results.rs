@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::plan::Threshold;
 
-use super::{FinishedPoint, Point, PointOutcome, Series, Sweep, Variation};
+use super::{Error, FinishedPoint, Point, PointOutcome, Series, Sweep, Variation};
 
 /// A sweep and its finished points.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +53,7 @@ fn in_order(a: &Point, b: &Point) -> Ordering {
         .then_with(|| scope(a).cmp(&scope(b)))
         .then_with(|| scale(a).cmp(&scale(b)))
         .then_with(by_numbers)
+        .then(a.variation.control.cmp(&b.variation.control))
         .then(a.repeat.cmp(&b.repeat))
 }
 
@@ -79,7 +80,7 @@ impl Measure {
     /// Its value at a point; `None` if the point does not have it.
     pub fn of(self, point: &FinishedPoint) -> Option<f64> {
         match (self, &point.outcome) {
-            (Self::Score, PointOutcome::Scored { score }) => Some(*score),
+            (Self::Score, PointOutcome::Scored { score, .. }) => Some(*score),
             (Self::MergedShare, _) => Some(point.merging.share()),
             (Self::RelativeChange, _) => Some(point.merging.relative_change),
             (Self::EffectiveRank, PointOutcome::Measured { effective_rank, .. }) => {
@@ -166,6 +167,18 @@ impl Results {
             points,
             missing,
         }
+    }
+
+    /// Why nothing can be said of merging: all variants that are known failed, the last for this reason.
+    pub fn failure(&self) -> Option<Error> {
+        let variants = self.points.iter().filter(|point| !point.is_baseline());
+        let failures = variants.map(|point| match &point.outcome {
+            PointOutcome::Failed { why, output } => Some((why.clone(), output.clone())),
+            _ => None,
+        });
+        let failures: Option<Vec<(String, String)>> = failures.collect();
+        let (why, output) = failures?.pop()?;
+        Some(Error::AllFailed { why, output })
     }
 
     /// The settings of a series, in order.

@@ -19,7 +19,7 @@ use super::measure::measure;
 use super::variant::{Original, weights};
 use super::{
     Error, Evaluation, Evaluator, FinishedPoint, FolderLock, JournalPart, Point, PointOutcome,
-    Shard, Sweep, read,
+    Series, Shard, Sweep, read,
 };
 
 /// The points of a sweep to make, and how.
@@ -125,9 +125,12 @@ pub fn run(
     };
     let points = share.len();
     let known = read(part.folder(), &sweep.base())?;
+    // Without the unmerged checkpoint, nothing can be compared.
+    let is_made_again =
+        |one: &FinishedPoint| one.has_failed() && (request.retry_failed || one.is_baseline());
     let is_known = |point: &Point| {
         let mut known = known.iter();
-        known.any(|one| one.point == *point && !(request.retry_failed && one.has_failed()))
+        known.any(|one| one.point == *point && !is_made_again(one))
     };
     let to_do: Vec<&Point> = share.into_iter().filter(|point| !is_known(point)).collect();
     let mut summary = RunSummary {
@@ -142,21 +145,26 @@ pub fn run(
     }
     let compute = start(request, options, meter)?;
     let original = Original::new(request.source, sweep, &compute)?;
-    let work = Work {
+    let unmerged = known
+        .iter()
+        .find(|one| one.is_baseline() && !one.has_failed());
+    let mut work = Work {
         original: &original,
         compute: &compute,
         points: &to_do,
         next: AtomicUsize::new(0),
         is_over: AtomicBool::new(false),
         interrupted,
+        unmerged: unmerged.map(|one| one.outcome.clone()),
     };
+    // Evaluators may run in another current folder.
+    let scratch = files::canonical(scratch.path()).map_err(|error| Error::File {
+        file: scratch.path().to_owned(),
+        action: "cannot be found again",
+        error,
+    })?;
     meter.point(0, to_do.len(), "");
-    let done = thread::scope(|scope| {
-        let finished = work.start(scope, request.jobs, scratch.path(), meter)?;
-        let all = work.append(finished, &mut part, &mut summary, meter);
-        work.is_over.store(true, Ordering::Relaxed);
-        all
-    });
+    let done = work.make(request.jobs, &scratch, &mut part, &mut summary, meter);
     meter.finish();
     if let Some(warning) = compute.backend.warning() {
         meter.say(Level::Warning, &warning);
@@ -196,9 +204,51 @@ struct Work<'a> {
     /// Whether another thread has failed.
     is_over: AtomicBool,
     interrupted: &'a Interrupted,
+    /// The outcome of the unmerged checkpoint, if it is known: that of every variant that merges nothing.
+    unmerged: Option<PointOutcome>,
 }
 
 impl Work<'_> {
+    /// Makes all points, the unmerged checkpoint before the others, and appends each to the journal. Returns their number.
+    fn make(
+        &mut self,
+        jobs: u16,
+        scratch: &Path,
+        part: &mut JournalPart,
+        summary: &mut RunSummary,
+        meter: &dyn Meter,
+    ) -> Result<usize, Error> {
+        let mut done = 0;
+        if self.points[0].series == Series::Baseline {
+            let Some(baseline) = self.first(scratch)? else {
+                return Ok(0);
+            };
+            *self.next.get_mut() = 1;
+            done = self.append_one(&baseline, 0, part, summary, meter)?;
+            if let PointOutcome::Failed { why, output } = baseline.outcome {
+                return Err(Error::Unscorable { why, output });
+            }
+            self.unmerged = Some(baseline.outcome);
+        }
+        let work = &*self;
+        thread::scope(|scope| {
+            let finished = work.start(scope, jobs, scratch, meter)?;
+            let all = work.append(finished, done, part, summary, meter);
+            work.is_over.store(true, Ordering::Relaxed);
+            all
+        })
+    }
+
+    /// Makes the first point.
+    fn first(&self, scratch: &Path) -> Result<Option<FinishedPoint>, Error> {
+        if self.must_stop() {
+            return Ok(None);
+        }
+        let folder = scratch.join("0");
+        create(&folder)?;
+        self.finish(self.points[0], &folder)
+    }
+
     /// Starts up to `jobs` threads, fewer if the system starts no more, that make all points. Each has its own folder.
     fn start<'scope>(
         &'scope self,
@@ -226,23 +276,35 @@ impl Work<'_> {
         Ok(results)
     }
 
-    /// Appends each finished point to the journal, and returns their number.
+    /// Appends each finished point to the journal, after so many others; their number with those.
     fn append(
         &self,
         results: Receiver<Result<FinishedPoint, Error>>,
+        mut done: usize,
         part: &mut JournalPart,
         summary: &mut RunSummary,
         meter: &dyn Meter,
     ) -> Result<usize, Error> {
-        let mut done = 0;
         for finished in results {
-            let finished = finished?;
-            part.append(&finished)?;
-            done += 1;
-            summary.failed += usize::from(finished.has_failed());
-            let evaluator = self.original.sweep.evaluator.as_ref();
-            meter.point(done, self.points.len(), &describe(&finished, evaluator));
+            done = self.append_one(&finished?, done, part, summary, meter)?;
         }
+        Ok(done)
+    }
+
+    /// Appends a point to the journal, after so many others; the number with it.
+    fn append_one(
+        &self,
+        finished: &FinishedPoint,
+        before: usize,
+        part: &mut JournalPart,
+        summary: &mut RunSummary,
+        meter: &dyn Meter,
+    ) -> Result<usize, Error> {
+        part.append(finished)?;
+        summary.failed += usize::from(finished.has_failed());
+        let evaluator = self.original.sweep.evaluator.as_ref();
+        let done = before + 1;
+        meter.point(done, self.points.len(), &describe(finished, evaluator));
         Ok(done)
     }
 
@@ -252,12 +314,7 @@ impl Work<'_> {
 
     /// Makes points in this folder, until there are no more.
     fn make_points(&self, folder: &Path, results: &Sender<Result<FinishedPoint, Error>>) {
-        let made = files::create_folder(folder);
-        let mut error = made.err().map(|error| Error::File {
-            file: folder.to_owned(),
-            action: "cannot be made",
-            error,
-        });
+        let mut error = create(folder).err();
         while error.is_none() && !self.must_stop() {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(point) = self.points.get(index) else {
@@ -281,18 +338,21 @@ impl Work<'_> {
         let started = Instant::now();
         let variant = self.original.variant(point, folder, self.compute)?;
         let sweep = self.original.sweep;
-        let outcome = match &sweep.evaluator {
-            Some(evaluator) => {
+        let is_unmerged = variant.merging.merged == 0 && point.series != Series::Baseline;
+        let known = self.unmerged.as_ref().filter(|_| is_unmerged);
+        let outcome = match (known, &sweep.evaluator) {
+            (Some(unmerged), _) => unmerged.clone(),
+            (None, Some(evaluator)) => {
                 let evaluation = evaluator.score(&variant.path, &|| self.must_stop())?;
                 let Some(evaluation) = evaluation else {
                     return Ok(None);
                 };
                 match evaluation {
-                    Evaluation::Score(score) => PointOutcome::Scored { score },
+                    Evaluation::Score(score, stderr) => PointOutcome::Scored { score, stderr },
                     Evaluation::Failure { why, output } => PointOutcome::Failed { why, output },
                 }
             }
-            None => measure(&variant.path, sweep, self.compute)?,
+            (None, None) => measure(&variant.path, sweep, self.compute)?,
         };
         Ok(Some(FinishedPoint {
             point: point.clone(),
@@ -303,11 +363,20 @@ impl Work<'_> {
     }
 }
 
+/// Creates a folder for variants, unless it is there.
+fn create(folder: &Path) -> Result<(), Error> {
+    files::create_folders(folder).map_err(|error| Error::File {
+        file: folder.to_owned(),
+        action: "cannot be made",
+        error,
+    })
+}
+
 /// The line about a finished point in the progress output.
 fn describe(finished: &FinishedPoint, evaluator: Option<&Evaluator>) -> String {
     let metric = evaluator.and_then(|evaluator| evaluator.metric.as_deref());
     let outcome = match &finished.outcome {
-        PointOutcome::Scored { score } => format!("{} {score}", metric.unwrap_or("score")),
+        PointOutcome::Scored { score, .. } => format!("{} {score}", metric.unwrap_or("score")),
         PointOutcome::Measured { effective_rank, .. } => {
             format!("effective rank {:.1} %", 100.0 * effective_rank)
         }

@@ -75,6 +75,9 @@ pub struct Evaluator {
     pub metric: Option<String>,
     /// Seconds after which it is stopped.
     pub seconds: u64,
+    /// Whether a variant is the better the less the program prints.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lower_is_better: bool,
 }
 
 /// What is in `sweep.json`, and what `sensitivity plan --json` prints.
@@ -265,6 +268,7 @@ pub(super) mod tests {
                 command: "score {checkpoint}".to_owned(),
                 metric: None,
                 seconds: 60,
+                lower_is_better: false,
             }),
             points: Vec::new(),
         }

@@ -130,6 +130,7 @@ impl<'a> Original<'a> {
             } else {
                 NonFinite::Refuse
             },
+            control: point.variation.control,
         }
     }
 

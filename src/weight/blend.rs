@@ -24,6 +24,17 @@ impl Blend {
         }
     }
 
+    /// The blend of a kernel with itself that multiplies it by a factor.
+    pub fn scaling(factor: f64) -> Self {
+        // The other way round it would be a blend that keeps all.
+        Self {
+            keep: 0.0,
+            take: factor,
+            keep_single: 0.0,
+            take_single: factor as f32,
+        }
+    }
+
     #[inline(always)]
     pub(super) fn single(self, a: f32, b: f32) -> f32 {
         self.keep_single * a + self.take_single * b

@@ -10,6 +10,7 @@ use inmerge_ckpt::atomic::Durability;
 use inmerge_ckpt::checkpoint::{Checkpoint, Destination, Draft};
 use inmerge_ckpt::cli::Cli;
 use inmerge_ckpt::commands;
+use inmerge_ckpt::console::Terminal;
 use inmerge_ckpt::layers::Kind;
 use inmerge_ckpt::plan::{
     Cosine, Decision, Fraction, LayerParameters, Merge, Parameters, Partner, Plan, PlannedLayer,
@@ -99,6 +100,7 @@ fn decisions(source: &Checkpoint, parameters: &Parameters) -> Vec<(String, Decis
         rounds: parameters.rounds,
         seed: parameters.seed,
         non_finite: NonFinite::Refuse,
+        control: None,
     };
     let engine = Engine::Cpu(Precision::fastest());
     let decision = |task: &Task<'_>| {
@@ -303,7 +305,7 @@ fn command(line: &[&str]) -> Vec<u8> {
     let cli = Cli::try_parse_from(["inmerge-ckpt"].iter().chain(line));
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let cli = cli.expect("a valid command line");
-    commands::run(&cli, &mut out, &mut err, false).expect("a run that succeeds");
+    commands::run(&cli, &mut out, &mut err, Terminal::default()).expect("a run that succeeds");
     out
 }
 

@@ -75,6 +75,11 @@ fn whole(folder: &Path) -> Vec<OsString> {
     words
 }
 
+/// What the reference says of a sweep of all that varies, with controls.
+fn golden() -> Value {
+    read_json(&fixture("golden/sensitivity.json"))
+}
+
 fn with(mut words: Vec<OsString>, more: Vec<OsString>) -> Vec<OsString> {
     words.extend(more);
     words
@@ -123,20 +128,22 @@ fn number(row: &Row, column: &str) -> f64 {
 fn every_point_scores_what_the_reference_says() {
     let folder = temporary();
     let report = folder.path().join("sweep");
-    run(with(whole(&report), args!["--jobs", "2"])).done();
-    let golden: Vec<Value> =
-        serde_json::from_slice(&fs::read(fixture("golden/sensitivity.json")).unwrap()).unwrap();
+    let controls = args!["--jobs", "2", "--control", "random,shrink"];
+    run(with(whole(&report), controls)).done();
+    let golden = golden();
+    let golden = golden["rows"].as_array().unwrap();
     let rows = rows(&report);
     let bless =
         "; INMERGE_BLESS=1 cargo test --test integration golden:: makes the golden file again";
     assert_eq!(rows.len(), golden.len(), "{bless}");
     let depth = |row: &Row, column: &str| row[column].parse::<u64>().ok();
-    for expected in &golden {
+    for expected in golden {
         let same = |row: &&Row| {
             let depths = expected["depths"]
                 .as_array()
                 .map(|d| (d[0].as_u64(), d[1].as_u64()));
             row["series"] == expected["series"].as_str().unwrap()
+                && row["control"] == expected["control"].as_str().unwrap_or_default()
                 && depths.is_none_or(|d| d == (depth(row, "first_depth"), depth(row, "last_depth")))
                 && ["tau", "alpha", "prob", "skip_shallow", "repeat", "seed"]
                     .iter()
@@ -182,11 +189,206 @@ fn every_point_scores_what_the_reference_says() {
     ] {
         assert!(report.join(file).is_file(), "{file}");
     }
+    let recommended = recommended(&report);
+    assert_recommended(&recommended, &self::golden()["recommended"]["higher"]);
+    // What the file for --config merges is that variant, to the byte.
+    let merged = folder.path().join("merged.safetensors");
+    let config = report.join("recommended.toml");
+    run(args!["merge", tiny(), &merged, "--config", config]).done();
+    let scored = Command::new("sh")
+        .arg(fixture("evaluators/bits.sh"))
+        .arg(&merged)
+        .output()
+        .unwrap();
+    let score: f64 = String::from_utf8(scored.stdout)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    let of_variant = rows.iter().find(|row| {
+        row["series"] == "alpha"
+            && row["alpha"] == "0"
+            && row["repeat"] == "0"
+            && row["control"].is_empty()
+    });
+    assert_eq!(score, number(of_variant.unwrap(), "score"));
     let page = fs::read_to_string(report.join("index.html")).unwrap();
+    assert!(
+        page.contains("Recommended: \u{3b1} 0,"),
+        "the page says which merge to take"
+    );
     assert!(
         page.to_lowercase().contains("nothing merged") || page.contains("merged nothing"),
         "the page names hollow points"
     );
+}
+
+fn recommended(report: &Path) -> Value {
+    read_json(&report.join("results.json"))["recommendation"].clone()
+}
+
+fn assert_recommended(found: &Value, golden: &Value) {
+    assert_eq!(found["series"], golden["series"]);
+    for (key, value) in found["set"].as_object().unwrap() {
+        assert_eq!(value.as_f64(), golden[key].as_f64(), "{key}: {found}");
+    }
+    let close = |found: &Value, golden: &Value| {
+        let (found, golden) = (found.as_f64().unwrap(), golden.as_f64().unwrap());
+        assert!((found / golden - 1.0).abs() < 1e-9, "{found}, not {golden}");
+    };
+    close(&found["score"]["mean"], &golden["mean"]);
+    assert_eq!(found["standard_error"]["of"], "repetitions");
+    close(&found["standard_error"]["value"], &golden["standard_error"]);
+}
+
+#[test]
+fn where_less_is_better_another_merge_is_recommended() {
+    let folder = temporary();
+    let report = folder.path().join("sweep");
+    run(with(whole(&report), args!["--lower-is-better"])).done();
+    assert_recommended(&recommended(&report), &golden()["recommended"]["lower"]);
+}
+
+/// Runs a command that must fail.
+fn failed(words: Vec<OsString>) -> Run {
+    let run = run(words);
+    assert_eq!(run.code, Some(1), "{run}");
+    run
+}
+
+/// An evaluator that counts its runs in a file, and then does what a script says with the checkpoint as `$1`.
+fn counting(count: &Path, script: &str) -> String {
+    let script = format!("echo >> \"$0\"; {script}");
+    let words = [
+        "sh",
+        "-c",
+        &script,
+        count.to_str().expect("a path in UTF-8"),
+    ];
+    format!("{} {{checkpoint}}", shell_words::join(words))
+}
+
+fn evaluations(count: &Path) -> usize {
+    fs::read_to_string(count)
+        .unwrap_or_default()
+        .lines()
+        .count()
+}
+
+#[test]
+fn a_sweep_stops_where_the_unmerged_checkpoint_cannot_be_scored() {
+    let folder = temporary();
+    let (report, count) = (folder.path().join("sweep"), folder.path().join("count"));
+    let cannot = folder.path().join("cannot");
+    fs::write(&cannot, "").unwrap();
+    let script = format!(
+        "if [ -e {} ]; then echo 'ModuleNotFoundError: no module torch' >&2; exit 1; fi; echo 0.5",
+        shell_words::quote(cannot.to_str().unwrap())
+    );
+    let words = || {
+        let vary = args!["--vary", "tau=0.2,0.4", "--eval", counting(&count, &script)];
+        with(base(&report), vary)
+    };
+    let stopped = failed(words());
+    assert!(
+        stopped
+            .stderr
+            .contains("ModuleNotFoundError: no module torch"),
+        "{stopped}"
+    );
+    assert!(
+        stopped
+            .stderr
+            .contains("unmerged checkpoint cannot be scored"),
+        "{stopped}"
+    );
+    assert_eq!(evaluations(&count), 1, "no variant was scored");
+    // The evaluator mended, the same command goes on.
+    fs::remove_file(cannot).unwrap();
+    run(words()).done();
+    assert_eq!(evaluations(&count), 4);
+    assert_eq!(rows(&report).len(), 3);
+}
+
+#[test]
+fn a_sweep_fails_where_every_variant_failed() {
+    let folder = temporary();
+    let (report, count) = (folder.path().join("sweep"), folder.path().join("count"));
+    let script =
+        "if [ $(wc -l < \"$0\") -gt 1 ]; then echo 'out of memory' >&2; exit 1; fi; echo 0.5";
+    let vary = args!["--vary", "tau=0.2,0.4", "--eval", counting(&count, script)];
+    let first = failed(with(base(&report), vary));
+    assert!(first.stderr.contains("every variant failed"), "{first}");
+    assert!(first.stderr.contains("out of memory"), "{first}");
+    assert!(
+        report.join("index.html").is_file(),
+        "the report is there all the same"
+    );
+    let again = failed(args!["sensitivity", "run", &report]);
+    assert!(again.stderr.contains("every variant failed"), "{again}");
+}
+
+#[test]
+fn what_merges_nothing_has_the_unmerged_score() {
+    let folder = temporary();
+    let (report, count) = (folder.path().join("sweep"), folder.path().join("count"));
+    let eval = counting(&count, "wc -l < \"$0\"");
+    let vary = args!["--vary", "tau=0.2,1", "--eval", eval, "--repeats", "2"];
+    run(with(base(&report), vary)).done();
+    assert_eq!(
+        evaluations(&count),
+        3,
+        "the unmerged checkpoint and the two repetitions of 0.2"
+    );
+    for row in rows(&report) {
+        let is_merged = number(&row, "merged") > 0.0;
+        assert_eq!(number(&row, "score") > 1.0, is_merged, "{row:?}");
+    }
+}
+
+#[test]
+fn evaluators_have_the_whole_path_of_the_variant_and_may_print_a_standard_error() {
+    let folder = temporary();
+    let script = "cd /; test -f \"$0\" && echo '{\"auc\": 0.75, \"auc_stderr\": 0.01}'";
+    let eval = format!("{} {{checkpoint}}", shell_words::join(["sh", "-c", script]));
+    let words = with(
+        base("sweep".as_ref()),
+        args!["--vary", "tau=0.2,0.4", "--eval", eval, "--metric", "auc"],
+    );
+    let tiny = fs::canonicalize(tiny()).unwrap();
+    let words: Vec<OsString> = words
+        .into_iter()
+        .map(|word| {
+            if word == self::tiny() {
+                tiny.clone().into()
+            } else {
+                word
+            }
+        })
+        .collect();
+    let done = Command::new(env!("CARGO_BIN_EXE_inmerge-ckpt"))
+        .args(words)
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    let report = folder.path().join("sweep");
+    for row in rows(&report) {
+        assert_eq!(
+            (number(&row, "score"), number(&row, "score_stderr")),
+            (0.75, 0.01)
+        );
+    }
+    let recommended = recommended(&report);
+    assert_eq!(
+        recommended["set"]["tau"], 0.2,
+        "the stronger of two that score alike"
+    );
+    assert_eq!(recommended["standard_error"]["of"], "score");
 }
 
 #[test]
@@ -423,9 +625,9 @@ fn killed_it_takes_the_evaluators_with_it_and_what_these_have_started() {
     let folder = temporary();
     let markers = folder.path().join("markers");
     fs::create_dir(&markers).unwrap();
-    // Two at a time, each with a child, and none of them ends when asked to.
+    // The unmerged checkpoint is scored; then two at a time, each with a child, and none of them ends when asked to.
     let script = format!(
-        "trap '' TERM HUP INT; (while :; do sleep 1; done) & echo $$ $! > '{0}/'$$.tmp; mv '{0}/'$$.tmp '{0}/'$$; wait",
+        "mkdir '{0}.scored' 2> /dev/null && {{ echo 0.5; exit; }}; trap '' TERM HUP INT; (while :; do sleep 1; done) & echo $$ $! > '{0}/'$$.tmp; mv '{0}/'$$.tmp '{0}/'$$; wait",
         markers.display()
     );
     let words = with(

@@ -281,9 +281,36 @@ impl DrawingBackend for Sheet {
             "<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\"{weight}{anchor}{turned}"
         ));
         self.push_paint("fill", style.color().into());
-        self.drawing.push(&format!(">{}</text>\n", escaped(text)));
+        self.drawing.push(&format!(
+            ">{}</text>\n",
+            with_subscripts(&escaped(text), style.size())
+        ));
         Ok(())
     }
+}
+
+/// Where a text names L_s, the s as a subscript; within other words it is left.
+fn with_subscripts(text: &str, size: f64) -> String {
+    const NAME: &str = "L_s";
+    let is_end = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && !"._-/".contains(c));
+    let (down, small) = (units((0.2 * size) as i32), units((0.75 * size) as i32));
+    let mut written = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(NAME) {
+        let (before, after) = (&rest[..at], &rest[at + NAME.len()..]);
+        let last = before.chars().next_back().or(written.chars().next_back());
+        written += before;
+        if is_end(last.filter(|c| *c != '>')) && is_end(after.chars().next()) {
+            written += &format!("L<tspan dy=\"{down}\" font-size=\"{small}\">s</tspan>");
+            if !after.is_empty() {
+                written += &format!("<tspan dy=\"-{down}\">{after}</tspan>");
+            }
+            return written;
+        }
+        written += NAME;
+        rest = after;
+    }
+    written + rest
 }
 
 #[cfg(test)]

@@ -106,6 +106,13 @@ pub(super) fn wrapped(text: &str, weight: Weight, size: f64, into: f64) -> Vec<S
             _ => lines.push(shortened(word, weight, size, into)),
         }
     }
+    // A separator parts what stands on one line.
+    if let Some((_, before)) = lines.split_last_mut() {
+        for line in before {
+            let kept = line.trim_end_matches(" \u{b7}").len();
+            line.truncate(kept);
+        }
+    }
     lines
 }
 

@@ -12,6 +12,7 @@ use crate::sensitivity::{
 };
 
 use super::labels;
+use super::recommended::RecommendationJson;
 
 /// What `"format"` says.
 const FORMAT: &str = "inmerge-sensitivity";
@@ -41,6 +42,8 @@ pub struct ResultsJson<'a> {
     evaluator: Option<&'a Evaluator>,
     /// Number of points that are not finished.
     missing: usize,
+    /// The merge that is recommended; none without an evaluator or a score of the unmerged checkpoint, and where every merge costs more.
+    recommendation: Option<RecommendationJson<'a>>,
     /// The curves and maps of which points are known.
     series: Vec<SeriesOfSettings<'a>>,
     /// Every finished point.
@@ -96,6 +99,7 @@ pub fn results_json(results: &Results) -> Vec<u8> {
         parameters: &sweep.parameters,
         evaluator: sweep.evaluator.as_ref(),
         missing: results.missing,
+        recommendation: results.recommendation().map(RecommendationJson::of),
         series: series
             .filter(|series| !series.settings.is_empty())
             .collect(),
@@ -148,8 +152,8 @@ mod tests {
                         path => format!("{path}.{key}"),
                     };
                     found.insert(path.clone());
-                    // What is within a point is that of `points.jsonl`.
-                    if path != "points" {
+                    // What is within a point is that of `points.jsonl`, and what differs is that of its setting.
+                    if path != "points" && path != "recommendation.set" {
                         keys(value, &path, found);
                     }
                 }
@@ -172,7 +176,12 @@ mod tests {
         let mut found = BTreeSet::new();
         for sample in [Sample::scored(), Sample::measured()] {
             let sample = sample.layers(&["a.weight"]).taus(&["0.1"]).past(1);
-            let results = sample.grid(&[0.1], &[0.2]).skips(&[1]).repeats(2).results();
+            let sample = sample.grid(&[0.1], &[0.2]).skips(&[1]).controls();
+            let mut results = sample.repeats(2).results();
+            if let Some(evaluator) = &mut results.sweep.evaluator {
+                // So that a merge is recommended.
+                evaluator.lower_is_better = true;
+            }
             keys(&parsed(&results), "", &mut found);
         }
         assert_eq!(found, documented("results.json"));
@@ -186,7 +195,10 @@ mod tests {
             .iter_mut()
             .zip([0.1, 0.2, 0.6, 0.7, 0.7, 0.7])
         {
-            point.outcome = PointOutcome::Scored { score };
+            point.outcome = PointOutcome::Scored {
+                score,
+                stderr: None,
+            };
         }
         results.points[1].outcome = PointOutcome::Failed {
             why: "time is up".to_owned(),

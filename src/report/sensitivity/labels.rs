@@ -57,7 +57,8 @@ pub fn setting(variation: &Variation) -> String {
     let signed = |(series, _)| Some(format!("{} {}", symbol(series), value(variation, series)?));
     let scope = variation.layers.as_ref().map(|scope| scope.label.clone());
     let numbers = variation.numbers().into_iter().filter_map(signed);
-    let parts: Vec<String> = scope.into_iter().chain(numbers).collect();
+    let control = variation.control.map(|control| control.words().to_owned());
+    let parts: Vec<String> = scope.into_iter().chain(numbers).chain(control).collect();
     if parts.is_empty() {
         "unmerged".to_owned()
     } else {
@@ -120,10 +121,11 @@ pub fn listed(names: &[String], most: usize) -> String {
     format!("{first}{gap}\u{2026} and {} more", names.len() - most)
 }
 
-/// The settings of all series but the baseline, in their order.
+/// The merges: the settings of all series but the baseline, without controls, in their order.
 pub fn settings(results: &Results) -> impl Iterator<Item = Setting<'_>> {
     let settings = results.all_settings();
-    settings.filter(|setting| setting.series != Series::Baseline)
+    settings
+        .filter(|setting| setting.series != Series::Baseline && setting.variation.control.is_none())
 }
 
 /// Points that failed, with the reason and the end of what their evaluators printed.

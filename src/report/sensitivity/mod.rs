@@ -2,8 +2,10 @@
 
 mod document;
 pub(in crate::report) mod labels;
+mod recommended;
 #[cfg(test)]
 pub(in crate::report) mod sample;
+pub(in crate::report) use recommended::sentences;
 mod summary;
 mod table;
 mod write;
@@ -14,6 +16,9 @@ pub use document::results_json;
 pub use summary::SensitivitySummary;
 pub use table::results_csv;
 pub use write::write;
+
+/// The merge that a sweep recommends, for `--config`.
+pub const RECOMMENDED: &str = "recommended.toml";
 
 /// All numbers of a sweep, a row for each point.
 pub const RESULTS_TABLE: &str = "results.csv";

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::layers::Kind;
-use crate::plan::{Fraction, Parameters, SourceId, Threshold};
+use crate::plan::{Control, Fraction, Parameters, SourceId, Threshold};
 use crate::sensitivity::{
     Evaluator, FinishedPoint, MergedAtPoint, Point, PointOutcome, Results, Scope, Series, Sweep,
     SweptLayer, Variation,
@@ -134,6 +134,26 @@ impl Sample {
         self
     }
 
+    /// Each with both controls beside it.
+    pub fn controls(mut self) -> Self {
+        let settings = std::mem::take(&mut self.settings);
+        for (series, variation) in settings {
+            self.settings.push((series, variation.clone()));
+            if series == Series::Baseline {
+                continue;
+            }
+            for control in Control::ALL.map(Some) {
+                let variation = variation.clone();
+                let controlled = Variation {
+                    control,
+                    ..variation
+                };
+                self.settings.push((series, controlled));
+            }
+        }
+        self
+    }
+
     /// Each of these so often.
     pub fn repeats(mut self, count: u32) -> Self {
         self.repeats = count;
@@ -194,6 +214,7 @@ impl Sample {
                     command: "python eval.py --weights {checkpoint}".to_owned(),
                     metric: Some("auroc".to_owned()),
                     seconds: 3600,
+                    lower_is_better: false,
                 }),
                 points,
             },
@@ -220,13 +241,20 @@ impl Sample {
         // Neither regular nor random.
         let noise = ((place * 7919) % 101) as f64 / 101.0;
         let merged = (kernels as f64 * prob * (0.7 - tau).max(0.0) * (0.8 + 0.4 * noise)) as usize;
+        // Random partners do twice the harm, and norms none.
+        let harm = match varied.control {
+            None => 1.0,
+            Some(Control::Random) => 2.0,
+            Some(Control::Shrink) => 0.0,
+        };
         let lost = merged as f64 / (self.layers.len() * KERNELS) as f64;
         let relative_change = lost.sqrt() * (1.0 - alpha);
         let outcome = if self.evaluator {
             PointOutcome::Scored {
+                stderr: None,
                 score: match merged {
                     0 => 0.9213,
-                    _ => 0.9213 - 0.6 * relative_change + 0.01 * (noise - 0.5),
+                    _ => 0.9213 - 0.6 * harm * relative_change + 0.01 * (noise - 0.5),
                 },
             }
         } else {

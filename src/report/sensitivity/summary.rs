@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use crate::report::table::{Align, count, counted, optional, table};
+use crate::report::table::{Align, count, counted, elided, optional, table};
 use crate::sensitivity::{Measure, Results, Setting};
 
 use super::labels::{self, NumberFormat};
+use super::{RECOMMENDED, sentences};
 
 /// A sweep in a terminal: a line for each setting, what is not to be overlooked, and where the rest is.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ impl<'a> SensitivitySummary<'a> {
         Self { results, folder }
     }
 
-    pub fn to_text(&self) -> String {
+    pub fn to_text(&self, width: usize) -> String {
         let results = self.results;
         // The first is the one to be read; without an evaluator the others fit beside it.
         let measures: Vec<Measure> = match results.measures() {
@@ -35,7 +36,7 @@ impl<'a> SensitivitySummary<'a> {
             .into_iter()
             .map(|measure| MeasureColumn::new(results, measure))
             .collect();
-        let mut columns = vec![("series", Align::Left), ("setting", Align::Left)];
+        let mut columns = vec![("setting", Align::Name)];
         for shown in &shown {
             columns.push((shown.name.as_str(), Align::Right));
             if shown.spread {
@@ -44,13 +45,14 @@ impl<'a> SensitivitySummary<'a> {
         }
         columns.extend([
             ("runs", Align::Right),
-            ("kernels merged", Align::Right),
+            ("merged", Align::Right),
             ("of", Align::Right),
             ("", Align::Left),
         ]);
         let mut text = table(
             &columns,
             results.all_settings().map(|setting| row(&setting, &shown)),
+            width,
         );
         text.push('\n');
         text.push_str(&self.notes());
@@ -92,10 +94,23 @@ impl<'a> SensitivitySummary<'a> {
                 counted(results.missing as u64, "point"),
             );
         }
+        for sentence in sentences(results).unwrap_or_default() {
+            text += &format!("{sentence}\n");
+        }
+        if results.recommendation().is_some() {
+            let file = self.folder.join(RECOMMENDED);
+            text += &format!(
+                "Merge so with: inmerge-ckpt merge IN OUT --config {}\n",
+                shell_words::quote(&file.to_string_lossy())
+            );
+        }
         text += &format!("Wrote {}: open index.html there.\n", self.folder.display());
         crate::report::printable(&text).into_owned()
     }
 }
+
+/// Most characters of an evaluator's measure above its column.
+const LONGEST_MEASURE: usize = 16;
 
 /// A measure in the table.
 struct MeasureColumn {
@@ -112,7 +127,14 @@ impl MeasureColumn {
         let deviation = |setting: Setting<'_>| setting.average(measure)?.deviation;
         Self {
             measure,
-            name: labels::measure(results, measure),
+            name: match measure {
+                Measure::RelativeChange => "change".to_owned(),
+                Measure::EffectiveRank => "eff. rank".to_owned(),
+                Measure::MeanNearest => "nearest".to_owned(),
+                Measure::Score | Measure::MergedShare => {
+                    elided(&labels::measure(results, measure), LONGEST_MEASURE)
+                }
+            },
             written: NumberFormat::in_table(results, measure),
             spread: settings.any(|setting| deviation(setting).is_some()),
         }
@@ -120,7 +142,7 @@ impl MeasureColumn {
 }
 
 fn row(setting: &Setting<'_>, measures: &[MeasureColumn]) -> Vec<String> {
-    let mut row = vec![setting.series.to_string(), setting.variation.to_string()];
+    let mut row = vec![setting.variation.to_string()];
     for shown in measures {
         let (average, written) = (setting.average(shown.measure), shown.written);
         row.push(optional(average, |average| written.write(average.mean)));
@@ -138,14 +160,10 @@ fn row(setting: &Setting<'_>, measures: &[MeasureColumn]) -> Vec<String> {
         format!("{:.1} %", 100.0 * share.mean)
     }));
     row.push(count(setting.points[0].merging.kernels as u64));
-    let mut remarks = Vec::new();
-    if setting.merged_nothing() {
-        remarks.push("nothing merged".to_owned());
-    }
-    if failed > 0 {
-        remarks.push(format!("{failed} failed"));
-    }
-    row.push(remarks.join(", "));
+    row.push(match failed {
+        0 => String::new(),
+        failed => format!("{failed} failed"),
+    });
     row
 }
 
@@ -156,7 +174,7 @@ mod tests {
     use crate::sensitivity::PointOutcome;
 
     fn text(results: &Results) -> String {
-        SensitivitySummary::new(results, Path::new("out dir")).to_text()
+        SensitivitySummary::new(results, Path::new("out dir")).to_text(80)
     }
 
     fn line<'a>(text: &'a str, start: &str) -> Vec<&'a str> {
@@ -171,7 +189,10 @@ mod tests {
     fn every_setting_has_a_line() {
         let mut results = Sample::scored().taus(&["0.1", "0.9"]).repeats(2).results();
         for (point, score) in results.points.iter_mut().zip([0.9, 0.9, 0.7, 0.8]) {
-            point.outcome = PointOutcome::Scored { score };
+            point.outcome = PointOutcome::Scored {
+                score,
+                stderr: None,
+            };
         }
         results.points[5].outcome = PointOutcome::Failed {
             why: "it ended with exit status 3\u{1b}[31m".to_owned(),
@@ -180,12 +201,12 @@ mod tests {
         results.missing = 4;
         let text = text(&results);
         assert_eq!(
-            line(&text, "baseline")[..5],
-            ["baseline", "unmerged", "0.90000", "0", "2"]
+            line(&text, "unmerged")[..4],
+            ["unmerged", "0.90000", "0", "2"]
         );
-        let row = line(&text, "tau       tau 0.1");
-        assert_eq!(row[3..6], ["0.75000", "0.071", "2"]);
-        assert!(text.contains("nothing merged, 1 failed"), "{text}");
+        let row = line(&text, "tau 0.1");
+        assert_eq!(row[2..5], ["0.75000", "0.071", "2"]);
+        assert_eq!(line(&text, "tau 0.9").last_chunk(), Some(&["1", "failed"]));
         assert!(text.contains("Nothing merged at 1 setting: tau 0.9."));
         assert!(text.contains(
             "1 point failed; the first, tau 0.9: it ended with exit status 3\\u{1b}[31m\n"
@@ -199,7 +220,7 @@ mod tests {
         let results = Sample::measured().taus(&["0.8", "0.9"]).results();
         let text = text(&results);
         assert!(text.contains("NOTHING MERGED at any setting"), "{text}");
-        assert!(text.contains("relative weight change"));
+        assert!(text.contains("  change  eff. rank  nearest"));
         let empty = Sample::scored().results();
         assert!(!self::text(&empty).contains("merged at"));
     }

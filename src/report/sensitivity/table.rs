@@ -12,7 +12,7 @@ struct Row<'a> {
     base: &'a Parameters,
 }
 
-fn columns<'a>() -> [Column<Row<'a>>; 21] {
+fn columns<'a>() -> [Column<Row<'a>>; 23] {
     [
         ("series", |row| row.finished.point.series.to_string()),
         ("setting", |row| labels::setting(row.varied())),
@@ -35,6 +35,7 @@ fn columns<'a>() -> [Column<Row<'a>>; 21] {
             }
             row.merging(row.varied().skip_shallow, row.base.skip_shallow)
         }),
+        ("control", |row| cell(row.varied().control)),
         ("repeat", |row| row.finished.point.repeat.to_string()),
         ("seed", |row| row.finished.point.seed.to_string()),
         ("status", |row| {
@@ -46,6 +47,10 @@ fn columns<'a>() -> [Column<Row<'a>>; 21] {
             status.to_owned()
         }),
         ("score", |row| row.measured(Measure::Score)),
+        ("score_stderr", |row| match row.finished.outcome {
+            PointOutcome::Scored { stderr, .. } => cell(stderr.map(exact)),
+            _ => String::new(),
+        }),
         ("kernels", |row| row.finished.merging.kernels.to_string()),
         ("merged", |row| row.finished.merging.merged.to_string()),
         ("merged_share", |row| row.measured(Measure::MergedShare)),
@@ -131,7 +136,10 @@ mod tests {
             .results();
         let scores = [1.0 / 3.0, -1e300, 5e-324, f64::MAX, 1e21, -0.0];
         for (point, score) in results.points.iter_mut().zip(scores) {
-            point.outcome = PointOutcome::Scored { score };
+            point.outcome = PointOutcome::Scored {
+                score,
+                stderr: None,
+            };
         }
         results.points.last_mut().unwrap().outcome = PointOutcome::Failed {
             why: "exit status 1, \"no\"\nsuch file".to_owned(),

@@ -1,17 +1,30 @@
 //! Drawing what is known of a sweep.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use crate::atomic::{self, Durability, FileDestination};
+use crate::files;
 use crate::report::PAGE;
 use crate::report::figures::{self, Figure};
 use crate::report::page::sensitivity_page;
 use crate::sensitivity::Results;
 
-use super::{RESULTS, RESULTS_TABLE, results_csv, results_json};
+use super::recommended::recommended_toml;
+use super::{RECOMMENDED, RESULTS, RESULTS_TABLE, results_csv, results_json};
+
+/// Removes a file that an earlier report had, if it is there.
+fn remove(file: &Path) -> Result<(), atomic::Error> {
+    match files::remove_file(file) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(atomic::Problem::Unwritable(error).of(file))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Draws all points of a sweep that are known, and writes the report into its folder, file by file. The report as JSON.
 ///
@@ -37,6 +50,10 @@ pub fn write(
         })
     })?;
     write(RESULTS_TABLE, &results_csv(results))?;
+    match recommended_toml(results) {
+        Some(toml) => write(RECOMMENDED, toml.as_bytes())?,
+        None => remove(&folder.join(RECOMMENDED))?,
+    }
     write(RESULTS, &json)?;
     // The page last: what it links to is there.
     write(PAGE, sensitivity_page(results, &figures).as_bytes())?;

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 
 use plotters::series::LineSeries;
-use plotters::style::Color;
+use plotters::style::{Color, RGBColor};
 
-use crate::plan::{CHANCE, ThresholdScale};
+use crate::plan::{CHANCE, Control, ThresholdScale};
 use crate::report::figures::axis::Axis;
 use crate::report::figures::canvas::{TICK, drawn, line};
 use crate::report::figures::chart::{Caption, ChartFigure, LegendKey, PADDING, empty};
-use crate::report::figures::colours::{ACCENT, INK, SECOND};
+use crate::report::figures::colours::{ACCENT, INK, MARK, SECOND, SOFT};
 use crate::report::figures::text::{self, minus, name};
-use crate::report::figures::thresholds::{HEIGHT, WIDTH, dashed_line};
+use crate::report::figures::thresholds::{HEIGHT, WIDTH, dashed_line, dots};
 use crate::report::figures::{Figure, FigureKind, SweepFigure};
 use crate::report::sensitivity::labels;
-use crate::sensitivity::{Measure, Results, Series, Setting};
+use crate::sensitivity::{Measure, Results, Series, Setting, Variation};
 
 use super::marks::{BAR_OPACITY, Mark, MarksIn};
 use super::notes::{self, Remarks};
@@ -28,9 +28,14 @@ struct Curve<'a> {
     results: &'a Results,
     series: Series,
     settings: Vec<Setting<'a>>,
+    /// What was made beside them.
+    controls: Vec<Setting<'a>>,
     /// The scale of its thresholds.
     tau: ThresholdScale,
 }
+
+/// The means of a control where its settings are; `None` where one is not known.
+type ControlLine = Vec<Option<(f64, f64)>>;
 
 /// A figure for each measure.
 pub fn figures(results: &Results, series: Series) -> Vec<Figure> {
@@ -39,11 +44,16 @@ pub fn figures(results: &Results, series: Series) -> Vec<Figure> {
         let settings = by_scale.entry(tau_scale(&setting)).or_default();
         settings.push(setting);
     }
-    let curves = by_scale.into_iter().map(|(tau, settings)| Curve {
-        results,
-        series,
-        settings,
-        tau,
+    let curves = by_scale.into_iter().map(|(tau, settings)| {
+        let is_merge = |setting: &Setting<'_>| setting.variation.control.is_none();
+        let (settings, controls) = settings.into_iter().partition(is_merge);
+        Curve {
+            results,
+            series,
+            settings,
+            controls,
+            tau,
+        }
     });
     curves
         .flat_map(|curve| {
@@ -63,6 +73,11 @@ impl<'a> Curve<'a> {
             self.series,
             Series::Tau | Series::Alpha | Series::Prob | Series::SkipShallow
         )
+    }
+
+    /// Whether what is between two settings means something: parts of a net are no steps.
+    fn is_sequence(&self) -> bool {
+        !matches!(self.series, Series::Layer | Series::Stage)
     }
 
     fn varying(&self) -> String {
@@ -261,6 +276,13 @@ impl<'a> Curve<'a> {
             };
             legend.push((LegendKey::Dot(ACCENT), what));
         }
+        for control in self.controls_made() {
+            let key = match self.is_sequence() {
+                true => LegendKey::Dashed(colour_of(control)),
+                false => LegendKey::Dot(colour_of(control)),
+            };
+            legend.push((key, format!("the same kernels, {}", control.words())));
+        }
         if let Some(baseline) = reading.baseline.filter(|_| !is_empty(marks)) {
             let level = format!("unmerged: {}", reading.write(baseline));
             legend.push((LegendKey::Dashed(INK), level));
@@ -280,6 +302,30 @@ impl<'a> Curve<'a> {
         ))
     }
 
+    /// The controls of which any setting is known.
+    fn controls_made(&self) -> impl Iterator<Item = Control> {
+        let is_made = |control: &Control| {
+            let mut controls = self.controls.iter();
+            controls.any(|setting| setting.variation.control == Some(*control))
+        };
+        Control::ALL.into_iter().filter(is_made)
+    }
+
+    /// A control's means, at the places of the settings that it belongs to.
+    fn line_of(&self, control: Control, marks: &[Mark], reading: &DrawnMeasure) -> ControlLine {
+        let settings = self.settings.iter().zip(marks);
+        let point = |(setting, mark): (&Setting<'_>, &Mark)| {
+            let variation = Variation {
+                control: Some(control),
+                ..setting.variation.clone()
+            };
+            let mut controls = self.controls.iter();
+            let made = controls.find(|made| *made.variation == variation)?;
+            Some((mark.x, reading.mean(made)?))
+        };
+        settings.map(point).collect()
+    }
+
     fn draw(&self, measure: Measure) -> Figure {
         let reading = DrawnMeasure::of(self.results, &self.settings, measure);
         let marks: Vec<Mark> = self
@@ -289,7 +335,14 @@ impl<'a> Curve<'a> {
             .map(|(place, setting)| Mark::of(setting, place, &reading))
             .collect();
         let level = reading.baseline.and_then(|level| reading.drawable(level));
-        let mut y = reading.axis(marks.iter().flat_map(Mark::extent).chain(level));
+        let controls: Vec<(Control, ControlLine)> = self
+            .controls_made()
+            .map(|control| (control, self.line_of(control, &marks, &reading)))
+            .collect();
+        let controlled = controls.iter().flat_map(|(_, line)| line.iter().flatten());
+        let heights = controlled.map(|(_, height)| *height);
+        let extents = marks.iter().flat_map(Mark::extent).chain(heights);
+        let mut y = reading.axis(extents.chain(level));
         let mut second = self.second_axis(measure, &marks);
         if is_empty(&marks) {
             y.ticks.clear();
@@ -331,9 +384,19 @@ impl<'a> Curve<'a> {
                 let across = chart.x_range();
                 dashed_line(chart, [(across.start, level), (across.end, level)], INK);
             }
+            for (control, points) in &controls {
+                for run in points.split(Option::is_none) {
+                    let run: Vec<(f64, f64)> = run.iter().flatten().copied().collect();
+                    dots(chart, run.iter().copied(), 2.5, colour_of(*control));
+                    if self.is_sequence() {
+                        dashed_line(chart, run, colour_of(*control));
+                    }
+                }
+            }
             let points = marks.iter().map(|mark| Some((mark.x, mark.mean?)));
             let points: Vec<Option<(f64, f64)>> = points.collect();
-            for run in points.split(Option::is_none) {
+            let runs = points.split(Option::is_none).filter(|_| self.is_sequence());
+            for run in runs {
                 let run = run.iter().flatten().copied();
                 drawn(chart.draw_series(LineSeries::new(run, line(ACCENT.mix(0.7), 1.5))));
             }
@@ -342,6 +405,14 @@ impl<'a> Curve<'a> {
             drawing.means(canvas);
             drawing.failures(canvas);
         })
+    }
+}
+
+/// The colour of a control.
+fn colour_of(control: Control) -> RGBColor {
+    match control {
+        Control::Random => MARK,
+        Control::Shrink => SOFT,
     }
 }
 

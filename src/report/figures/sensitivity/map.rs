@@ -55,7 +55,8 @@ struct Value {
 /// A figure for each two parameters that were crossed and each measure.
 pub fn figures(results: &Results) -> Vec<Figure> {
     let mut maps: Vec<([Series; 2], ThresholdScale, Vec<Setting<'_>>)> = Vec::new();
-    for setting in results.settings(Series::Grid) {
+    let merges = |setting: &Setting<'_>| setting.variation.control.is_none();
+    for setting in results.settings(Series::Grid).filter(merges) {
         let &[(x, _), (y, _)] = &setting.variation.numbers()[..] else {
             continue;
         };

@@ -309,9 +309,9 @@ fn shallow_layers_are_grey_and_cut_off() {
     // Of the legend a box and a line.
     assert_eq!(drawing.shapes(&hex(ACCENT)), 14 * 3 + 2);
     assert_eq!(drawing.circles.len(), 17 + 1);
-    assert!(drawing.says("L_s = 3") && drawing.says("1 layer without depth"));
+    assert!(drawing.says("Ls = 3") && drawing.says("1 layer without depth"));
     let ranks = Drawing::of(&ranks_over_depth(&points, 3).unwrap());
-    assert!(ranks.says("L_s = 3") && ranks.says("2 layers without spectrum"));
+    assert!(ranks.says("Ls = 3") && ranks.says("2 layers without spectrum"));
     let none = Sample::new("x", 4, 1);
     let without = crate::analysis::LayerNumbers {
         spectrum: None,

@@ -153,7 +153,9 @@ pub fn corners(path: &str) -> Vec<Vec<(f64, f64)>> {
 }
 
 fn text(node: Node<'_, '_>) -> Text {
-    let text = node.text().unwrap_or_default().to_owned();
+    // Subscripts stand in elements of their own.
+    let parts = node.descendants().filter(Node::is_text);
+    let text: String = parts.filter_map(|part| part.text()).collect();
     let size = number(node, "font-size");
     let weight = match node.attribute("font-weight") {
         Some(_) => Weight::SemiBold,

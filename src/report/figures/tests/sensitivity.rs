@@ -57,7 +57,10 @@ fn height(drawing: &Drawing, low: &str, high: &str) -> impl Fn(f64) -> f64 {
 
 fn set_scores(results: &mut Results, scores: &[f64]) {
     for (point, score) in results.points.iter_mut().zip(scores) {
-        point.outcome = PointOutcome::Scored { score: *score };
+        point.outcome = PointOutcome::Scored {
+            score: *score,
+            stderr: None,
+        };
     }
 }
 
@@ -438,7 +441,7 @@ proptest! {
         for (point, &(score, merged, fails)) in results.points.iter_mut().zip(scores.iter().cycle()) {
             point.merging.merged = merged.min(point.merging.kernels);
             match point.outcome {
-                PointOutcome::Scored { .. } => point.outcome = PointOutcome::Scored { score },
+                PointOutcome::Scored { .. } => point.outcome = PointOutcome::Scored { score, stderr: None },
                 _ => point.merging.relative_change = score.abs(),
             }
             if fails {

@@ -43,7 +43,7 @@ const SECTIONS: [Section; 4] = [
     Section {
         id: "shallow",
         title: "Layers left alone",
-        lead: "The first L_s convolutions never merge.",
+        lead: "The first convolutions never merge: as many as --skip-shallow says.",
         series: &[Series::SkipShallow],
     },
 ];
@@ -106,7 +106,9 @@ fn caption(results: &Results, figure: &SweepFigure) -> String {
         Series::Tau => "over the threshold \u{3c4}, and the share of kernels that merged",
         Series::Alpha => "over \u{3b1}",
         Series::Prob => "over p, and the share of kernels that merged",
-        Series::SkipShallow => "over L_s, and the share of kernels that merged",
+        Series::SkipShallow => {
+            "over the number of first convolutions left alone, and the share of kernels that merged"
+        }
         Series::Grid => "over two parameters at once",
         Series::Baseline => "",
     };

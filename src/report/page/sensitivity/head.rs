@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use crate::report::TOOL;
 use crate::report::printable;
 use crate::report::sensitivity::labels::{self, NumberFormat};
+use crate::report::sensitivity::{RECOMMENDED, sentences};
 use crate::report::table::{bytes, count, counted};
 use crate::sensitivity::{Measure, Results, Setting};
 
@@ -25,20 +26,29 @@ pub fn facts(results: &Results) -> Markup {
         }
         p.mode {
             "Base settings: "
-            @for (place, setting) in base.iter().enumerate() { @if place > 0 { ", " } b { (setting) } }
+            @for (place, setting) in base.iter().enumerate() { @if place > 0 { ", " } b { (with_subscript(setting)) } }
             ", seed\u{a0}" b { (sweep.parameters.seed) } ". Each point varies what its figure is over; the rest stays."
         }
         @match &sweep.evaluator {
             Some(evaluator) => p.mode {
                 "Scored by " code { (printable(&evaluator.command)) }
                 @if let Some(metric) = &evaluator.metric { ", which prints " b { (printable(metric)) } }
-                ", within " (counted(evaluator.seconds, "second")) " each. Whether more is better is the evaluator\u{2019}s to say."
+                ", within " (counted(evaluator.seconds, "second")) " each. "
+                @if evaluator.lower_is_better { "Less is better." } @else { "More is better, as " code { "--lower-is-better" } " was not given." }
             },
             None => p.mode {
                 "No evaluator was given (" code { "--eval" } "): measures of the weights stand in for a score. They say how much \
                  changed, not what that does to the net."
             },
         }
+    }
+}
+
+/// A setting, with the s of L_s as a subscript.
+fn with_subscript(setting: &str) -> Markup {
+    match setting.strip_prefix("L_s") {
+        Some(rest) => html! { "L" sub { "s" } (rest) },
+        None => html! { (setting) },
     }
 }
 
@@ -89,6 +99,23 @@ pub fn warnings(results: &Results, failures: usize) -> Markup {
         @if !warnings.is_empty() {
             ul.warnings aria-label="Warnings" {
                 @for warning in &warnings { li { (printable(warning)) } }
+            }
+        }
+    }
+}
+
+/// The merge to take, or why there is none.
+pub fn recommendation(results: &Results) -> Markup {
+    html! {
+        @if let Some(sentences) = sentences(results) {
+            section #recommendation aria-labelledby="recommendation-title" {
+                h2 #recommendation-title { "Which merge?" }
+                p.lead { (with_minus(printable(&sentences[0]).into_owned())) }
+                @for sentence in &sentences[1..] { p.note { (printable(sentence)) } }
+                @if results.recommendation().is_some() {
+                    div.command { code { "inmerge-ckpt merge IN OUT --config " (RECOMMENDED) } }
+                    p.note { "with " a href=(RECOMMENDED) { (RECOMMENDED) } " beside this page." }
+                }
             }
         }
     }

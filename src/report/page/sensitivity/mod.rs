@@ -16,7 +16,7 @@ use crate::sensitivity::Results;
 use definitions::definitions;
 use drawings::Drawings;
 use failures::failed;
-use head::{facts, tiles, warnings};
+use head::{facts, recommendation, tiles, warnings};
 use settings::table;
 
 const SCRIPT: &str = concat!(include_str!("../sort.js"), include_str!("sweep.js"));
@@ -43,6 +43,7 @@ pub fn sensitivity_page(results: &Results, figures: &[Figure]) -> String {
                 }
                 main {
                     (tiles(results, failures))
+                    (recommendation(results))
                     @for section in &sections { (section.section(results)) }
                     (table(results))
                     @if failures > 0 { (failed(results, failures)) }
