@@ -5,8 +5,9 @@ use serde::Serialize;
 /// Shares of the kernels for which a threshold is worth knowing, in percent.
 pub const SHARES: [f64; 5] = [1.0, 5.0, 10.0, 20.0, 50.0];
 
-/// Decimals of a suggested threshold.
+/// Decimals of a suggested threshold, and as many as it may need.
 const DECIMALS: i32 = 4;
+const MOST_DECIMALS: i32 = 15;
 
 /// The smallest threshold at which at most a share of the kernels has an eligible partner, as `--tau 5%` chooses it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -15,7 +16,7 @@ pub struct ThresholdHint {
     /// The share, in percent.
     #[cfg_attr(test, schemars(range(min = 0, max = 100)))]
     pub percent: f64,
-    /// The threshold, rounded up to 4 decimals where that leaves as many kernels.
+    /// The threshold, rounded up to as few decimals, 4 at least, as leave as many kernels.
     #[cfg_attr(test, schemars(range(min = -1, max = 1)))]
     pub tau: f64,
     /// Kernels with an eligible partner there.
@@ -29,14 +30,13 @@ impl ThresholdHint {
         let above = |tau: f64| falling.partition_point(|&similarity| similarity > tau);
         let most = (percent * kernels as f64 / 100.0).floor() as usize;
         let least = falling.get(most).copied().unwrap_or(-1.0);
-        let scale = 10f64.powi(DECIMALS);
-        let rounded = (least * scale).ceil() / scale;
         let kernels = above(least);
-        let tau = if above(rounded) == kernels {
-            rounded
-        } else {
-            least
-        };
+        let rounded = (DECIMALS..=MOST_DECIMALS).map(|decimals| {
+            let scale = 10f64.powi(decimals);
+            (least * scale).ceil() / scale
+        });
+        let tau = rounded.into_iter().find(|&tau| above(tau) == kernels);
+        let tau = tau.unwrap_or(least);
         (kernels > 0).then_some(Self {
             percent,
             tau,

@@ -41,7 +41,7 @@ pub(crate) use map::CELLS;
 pub(crate) use map::SimilarityMap;
 pub(crate) use net::NetNumbers;
 pub(crate) use picture::{KernelPicture, PairPicture};
-pub(crate) use rounded::rounded;
+pub(crate) use rounded::{rounded, to_digits};
 pub(crate) use run::run;
 pub use spectrum::Spectrum;
 pub(crate) use spread::Spread;

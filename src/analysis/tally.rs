@@ -4,7 +4,6 @@
 //! Nearly all pairs are counted by their screened similarity and its error bound. Those that may lie on either side of a
 //! threshold, or be among the extremes, are compared by the definition, each once for all who ask.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,8 +13,8 @@ use crate::similarity::{Error, Group, Tile};
 use super::curve::{INTERVALS, interval};
 use super::extremes::{Pair, Ranking, Relation};
 
-/// A tile that leaves one pair in so many open is likely to hold the same few kernels many times.
-const MANY_OPEN: usize = 4;
+/// So many open pairs are compared one by one; more, in an order that suits the cache.
+const FEW_OPEN: usize = 1024;
 
 /// The pairs of a layer by interval, and its extremes.
 pub(super) struct Tally {
@@ -71,13 +70,12 @@ impl Tally {
     /// Those of the tile.
     pub fn visit(&self, group: &Group<'_, '_>, tile: &mut dyn Tile) -> Result<(), Error> {
         let losses = self.raise_bounds(tile)?;
-        let pairs = tile.pairs();
-        tile.count_by_interval(losses, &mut |counted| self.take(group, counted, pairs))
+        tile.count_by_interval(losses, &mut |counted| self.take(group, counted))
     }
 
-    /// Takes what was counted in a tile of so many pairs.
-    fn take(&self, group: &Group<'_, '_>, mut counted: Counted, pairs: usize) {
-        let compared = compare(group, counted.open, pairs);
+    /// Takes what was counted in a tile.
+    fn take(&self, group: &Group<'_, '_>, mut counted: Counted) {
+        let compared = compare(group, counted.open);
         for &(_, _, similarity) in &compared {
             counted.counts[interval(similarity)] += 1;
         }
@@ -125,22 +123,26 @@ impl Tally {
     }
 }
 
-/// The pairs that a tile of so many leaves open, with their similarities by the definition.
+/// The pairs that a tile leaves open, with their similarities by the definition.
 fn compare(
     group: &Group<'_, '_>,
     open: Vec<(usize, usize, Option<f64>)>,
-    pairs: usize,
 ) -> Vec<(usize, usize, f64)> {
-    let mut known: HashMap<(usize, usize), f64> = HashMap::new();
-    let is_repetitive = open.len() > pairs / MANY_OPEN;
-    let mut similarity = |a, b| {
-        if !is_repetitive {
-            return group.similarity(a, b);
-        }
-        let twins = (group.first_twin(a), group.first_twin(b));
-        *known.entry(twins).or_insert_with(|| group.similarity(a, b))
-    };
+    let is_unknown = |open: &&(usize, usize, Option<f64>)| open.2.is_none();
+    let unknown = open.iter().filter(is_unknown).map(|&(a, b, _)| (a, b));
+    let unknown: Vec<(usize, usize)> = unknown.collect();
+    let mut compared = match unknown.len() {
+        0..=FEW_OPEN => unknown
+            .iter()
+            .map(|&(a, b)| group.similarity(a, b))
+            .collect(),
+        _ => group.similarities(&unknown),
+    }
+    .into_iter();
     open.into_iter()
-        .map(|(a, b, known)| (a, b, known.unwrap_or_else(|| similarity(a, b))))
+        .map(|(a, b, known)| {
+            let similarity = known.or_else(|| compared.next());
+            (a, b, similarity.expect("one for each"))
+        })
         .collect()
 }

@@ -73,6 +73,8 @@ pub(super) struct Functions {
     pub dgemm: Gemm<f64>,
     pub ssyrk: Syrk,
     pub dsyev: Syev,
+    /// The same in two stages, by way of a band matrix; LAPACK has it since 3.7.
+    pub dsyev_2stage: Option<Syev>,
     /// Not every build exports these.
     pub buffers: Option<(TakeBuffer, ReturnBuffer)>,
     pub description: String,
@@ -180,6 +182,7 @@ fn open(name: &OsString) -> Result<Functions, libloading::Error> {
             dgemm: *library.get(c"cblas_dgemm")?,
             ssyrk: *library.get(c"cblas_ssyrk")?,
             dsyev: *library.get(c"dsyev_")?,
+            dsyev_2stage: library.get(c"dsyev_2stage_").ok().map(|dsyev| *dsyev),
             buffers: take
                 .ok()
                 .zip(give_back.ok())

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::analysis::to_digits;
 use crate::checkpoint::Checkpoint;
 use crate::compute::{self, Compute, ComputeOptions};
 use crate::files;
@@ -372,11 +373,16 @@ fn create(folder: &Path) -> Result<(), Error> {
     })
 }
 
+/// Digits of a score in the progress output.
+const SHOWN: usize = 6;
+
 /// The line about a finished point in the progress output.
 fn describe(finished: &FinishedPoint, evaluator: Option<&Evaluator>) -> String {
     let metric = evaluator.and_then(|evaluator| evaluator.metric.as_deref());
     let outcome = match &finished.outcome {
-        PointOutcome::Scored { score, .. } => format!("{} {score}", metric.unwrap_or("score")),
+        PointOutcome::Scored { score, .. } => {
+            format!("{} {}", metric.unwrap_or("score"), to_digits(*score, SHOWN))
+        }
         PointOutcome::Measured { effective_rank, .. } => {
             format!("effective rank {:.1} %", 100.0 * effective_rank)
         }

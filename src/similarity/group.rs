@@ -1,6 +1,7 @@
 //! The kernels that are compared with each other, and their similarities tile by tile.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hasher};
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -12,10 +13,13 @@ use crate::schedule::per_task;
 use super::cpu::{CpuTile, Source, UnitVectors};
 use super::kernels::Computed;
 use super::tile::upper_tiles;
-use super::{Error, Kernels, Tile, cuda};
+use super::{Error, Kernels, Tile, cuda, exact};
 
 /// Kernels along a side of a tile. 256² float32 are 256 KiB, which stay in a core's L2 cache while they are read.
 const TILE: usize = 256;
+
+/// Bytes of kernels that are compared with each other by the definition before the next are: half of a core's L2 cache.
+const CACHED: usize = 512 << 10;
 
 /// Int8 multiply-adds in the time that reading one byte takes, roughly.
 const PRODUCTS_PER_BYTE: usize = 25;
@@ -73,6 +77,55 @@ impl Group<'_, '_> {
         self.kernels.similarity(self.kernel(a), self.kernel(b))
     }
 
+    /// The similarities of many pairs of places, in this order. They are computed in an order of their own, in which the kernels that are
+    /// compared stay in a core's cache: by far most of the time goes into reading them.
+    pub(crate) fn similarities(&self, pairs: &[(usize, usize)]) -> Vec<f64> {
+        // So that kernels that are the same are compared once.
+        let twins: Vec<(usize, usize)> = pairs
+            .iter()
+            .map(|&(a, b)| (self.first_twin(a), self.first_twin(b)))
+            .collect();
+        let side = (CACHED / (2 * self.row_bytes())).max(exact::TOGETHER);
+        let block = |place: usize| (place / side) as u64;
+        let mut order: Vec<(u64, u64, u32)> = (0..)
+            .zip(&twins)
+            .map(|(pair, &(a, b))| {
+                let within = (a as u64) << 32 | b as u64;
+                (block(a) << 32 | block(b), within, pair)
+            })
+            .collect();
+        order.sort_unstable();
+        let order = order.into_iter().map(|(.., pair)| pair as usize);
+        let order: Vec<usize> = order.collect();
+        let mut similarities = vec![0.0; pairs.len()];
+        let mut distinct: Vec<(usize, usize)> = Vec::new();
+        for pair in &order {
+            let pair = twins[*pair];
+            if distinct.last() != Some(&pair) {
+                distinct.push(pair);
+            }
+        }
+        let computed = distinct.chunk_by(|x, y| x.0 == y.0).flat_map(|run| {
+            let a = self.kernel(run[0].0);
+            let (fours, rest) = run.as_chunks::<{ exact::TOGETHER }>();
+            let fours = fours.iter().flat_map(move |four| {
+                self.kernels
+                    .similarities(a, four.map(|(_, b)| self.kernel(b)))
+            });
+            fours.chain(rest.iter().map(|&(a, b)| self.similarity(a, b)))
+        });
+        let mut computed = computed.collect::<Vec<f64>>().into_iter();
+        let (mut last, mut similarity) = (None, 0.0);
+        for pair in order {
+            let twin = twins[pair];
+            if last != Some(twin) {
+                (last, similarity) = (Some(twin), computed.next().expect("one for each"));
+            }
+            similarities[pair] = similarity;
+        }
+        similarities
+    }
+
     /// Whether two places hold the same kernel, bit for bit: then so are their similarities to a third.
     pub(super) fn are_twins(&self, a: usize, b: usize) -> bool {
         let square = |place| self.kernels.square(self.kernel(place));
@@ -82,11 +135,21 @@ impl Group<'_, '_> {
     /// The first place that holds the same kernel as this one, bit for bit.
     pub(crate) fn first_twin(&self, place: usize) -> usize {
         let twins = self.twins.get_or_init(|| {
-            let square = |place| self.kernels.square(self.kernel(place));
-            let mut first: HashMap<u64, Vec<usize>> = HashMap::new();
             let row = |place: usize| self.kernels.rows().row(self.kernel(place));
+            // Of the bytes: orthogonal kernels may all be of one norm.
+            let hash = |place: usize| {
+                let mut hasher = DefaultHasher::new();
+                hasher.write(row(place));
+                hasher.finish()
+            };
+            let hashes: Vec<u64> = (0..self.len())
+                .into_par_iter()
+                .with_min_len(per_task(self.row_bytes()))
+                .map(hash)
+                .collect();
+            let mut first: HashMap<u64, Vec<usize>> = HashMap::new();
             let twin = |place: usize| {
-                let alike = first.entry(square(place).to_bits()).or_default();
+                let alike = first.entry(hashes[place]).or_default();
                 let twin = alike.iter().copied().find(|&twin| row(twin) == row(place));
                 twin.unwrap_or_else(|| {
                     alike.push(place);
@@ -222,6 +285,29 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn many_similarities_are_those_of_one_after_the_other() {
+        // Every fifth kernel is the first one again.
+        let (n, d) = (60, 37);
+        let rows: Vec<Vec<u8>> = noise(n * d).chunks(4 * d).map(<[u8]>::to_vec).collect();
+        let values: Vec<u8> = (0..n)
+            .flat_map(|k| rows[if k % 5 == 0 { 0 } else { k }].clone())
+            .collect();
+        let kernels = kernels_of(&values, n, 1, Precision::F32);
+        let group = kernels.groups().next().unwrap();
+        let all = (0..n).flat_map(|a| (0..n).rev().map(move |b| (a, b)));
+        let pairs: Vec<(usize, usize)> = all.filter(|(a, b)| a != b && (a * b) % 7 != 3).collect();
+        let found = group.similarities(&pairs);
+        for (&(a, b), found) in pairs.iter().zip(found) {
+            assert_eq!(
+                found.to_bits(),
+                group.similarity(a, b).to_bits(),
+                "{a}, {b}"
+            );
+        }
+        assert!(group.similarities(&[]).is_empty());
     }
 
     proptest! {

@@ -184,6 +184,20 @@ impl<'a> Kernels<'a> {
         let dot = with_element!(self.rows.float(), E => exact::dot::<E>(x, y));
         exact::cosine(dot, self.measures[i].norm, self.measures[j].norm)
     }
+
+    /// The similarities of a kernel with some others.
+    pub(super) fn similarities(
+        &self,
+        i: usize,
+        others: [usize; exact::TOGETHER],
+    ) -> [f64; exact::TOGETHER] {
+        let (x, ys) = (self.rows.row(i), others.map(|other| self.rows.row(other)));
+        let dots = with_element!(self.rows.float(), E => exact::dots::<E>(x, ys));
+        std::array::from_fn(|place| {
+            let [own, other] = [i, others[place]].map(|kernel| self.measures[kernel].norm);
+            exact::cosine(dots[place], own, other)
+        })
+    }
 }
 
 /// The unit vectors of a layer's groups, and the measurements of every kernel.

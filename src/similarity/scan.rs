@@ -18,6 +18,10 @@ const MANY_RIVALS: usize = 64;
 /// The same for the most similar pair.
 const MANY_PAIRS: usize = 4096;
 
+/// Open pairs of a tile that are compared at once. So many are found only where similarities are all within the error bounds of
+/// each other, or of the threshold: those of orthogonal kernels, say.
+const MANY_OPEN: usize = 4096;
+
 /// Typical number of candidates per kernel after thinning.
 const RIVALS: usize = 4;
 
@@ -168,7 +172,11 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
         above: &mut dyn FnMut(usize, usize),
     ) {
         let mut pairs_above = found.pairs_above;
-        for pair in found.open {
+        let mut open = found.open;
+        if open.len() > MANY_OPEN {
+            self.compare(&mut open);
+        }
+        for pair in open {
             if pair.is_undecided || pair.similarity.is_some() {
                 let is_above = self.decide(&pair);
                 if pair.is_undecided && is_above {
@@ -180,6 +188,19 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
             }
         }
         self.pairs_above.fetch_add(pairs_above, Ordering::Relaxed);
+    }
+
+    /// Compares all open pairs that are not compared yet.
+    fn compare(&self, open: &mut [OpenPair]) {
+        let mut unknown: Vec<&mut OpenPair> = open
+            .iter_mut()
+            .filter(|pair| pair.similarity.is_none())
+            .collect();
+        let pairs: Vec<(usize, usize)> = unknown.iter().map(|pair| (pair.a, pair.b)).collect();
+        let similarities = self.group.similarities(&pairs);
+        for (pair, similarity) in unknown.iter_mut().zip(similarities) {
+            pair.similarity = Some(similarity);
+        }
     }
 
     /// Whether a pair is above the threshold by the definition. Since its similarity is then known, every search for a greatest

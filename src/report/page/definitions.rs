@@ -39,7 +39,7 @@ pub fn section(report: &Redundancy) -> Markup {
                 dt { "\u{3c4} for a share" }
                 dd {
                     "The smallest threshold above which at most that share of the kernels has a neighbour, as " code { "--tau 5%" }
-                    " chooses it; rounded up to 4 decimals where that leaves as many."
+                    " chooses it; rounded up to as few decimals, 4 at least, as leave as many."
                 }
                 dt { "By chance" }
                 dd {
