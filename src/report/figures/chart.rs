@@ -25,12 +25,15 @@ const ENTRY_GAP: f64 = 20.0;
 pub(super) const Y_TITLE: f64 = 13.0;
 /// Pixels of a dash and of the gap after it.
 pub(super) const DASH: [f64; 2] = [4.0, 3.0];
+/// The same of a dotted line.
+pub(super) const DOT: [f64; 2] = [1.5, 2.5];
 
 /// What an entry of a legend explains.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum LegendKey {
     Line(RGBColor, f64),
     Dashed(RGBColor),
+    Dotted(RGBColor),
     Dot(RGBColor),
     Bar(RGBColor, f64),
     Ring(RGBColor),
@@ -164,15 +167,8 @@ fn draw_key(canvas: &Canvas, key: LegendKey, (x, y): (f64, f64)) {
         LegendKey::Line(colour, width) => {
             canvas.line(&[(x, y), (x + KEY, y)], line(colour, width));
         }
-        LegendKey::Dashed(colour) => {
-            let [dash, gap] = DASH;
-            let mut from = x;
-            while from < x + KEY {
-                let to = (from + dash).min(x + KEY);
-                canvas.line(&[(from, y), (to, y)], line(colour, 1.5));
-                from += dash + gap;
-            }
-        }
+        LegendKey::Dashed(colour) => dashes(canvas, (x, y), colour, DASH),
+        LegendKey::Dotted(colour) => dashes(canvas, (x, y), colour, DOT),
         LegendKey::Dot(colour) => canvas.circle((x + KEY / 2.0, y), 3.0, colour.filled()),
         LegendKey::Bar(colour, opacity) => {
             let place = Rect {
@@ -194,6 +190,16 @@ fn draw_key(canvas: &Canvas, key: LegendKey, (x, y): (f64, f64)) {
             canvas.rectangle(place, line(colour, RIM));
         }
         LegendKey::Cross(colour) => cross(canvas, (x + KEY / 2.0, y), CROSS, colour),
+    }
+}
+
+/// A key's line of dashes and gaps of so many pixels.
+fn dashes(canvas: &Canvas, (x, y): (f64, f64), colour: RGBColor, [dash, gap]: [f64; 2]) {
+    let mut from = x;
+    while from < x + KEY {
+        let to = (from + dash).min(x + KEY);
+        canvas.line(&[(from, y), (to, y)], line(colour, 1.5));
+        from += dash + gap;
     }
 }
 

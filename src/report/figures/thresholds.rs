@@ -78,7 +78,17 @@ pub(super) fn dashed_line(
     points: impl IntoIterator<Item = (f64, f64), IntoIter: Clone>,
     colour: RGBColor,
 ) {
-    let [dash, gap] = DASH.map(|pixels| (pixels * UNITS) as i32);
+    patterned_line(chart, points, colour, DASH);
+}
+
+/// A line of dashes and gaps of so many pixels through points of a chart.
+pub(super) fn patterned_line(
+    chart: &mut Chart<'_>,
+    points: impl IntoIterator<Item = (f64, f64), IntoIter: Clone>,
+    colour: RGBColor,
+    pattern: [f64; 2],
+) {
+    let [dash, gap] = pattern.map(|pixels| (pixels * UNITS) as i32);
     drawn(chart.draw_series(DashedLineSeries::new(points, dash, gap, line(colour, 1.5))));
 }
 

@@ -304,14 +304,27 @@ fn shallow_layers_are_grey_and_cut_off() {
         })
         .collect();
     let drawing = Drawing::of(&nearest_over_depth(&points, 3));
-    // For each layer a box and two lines.
-    assert_eq!(drawing.shapes(&hex(APART)), 3 * 3);
-    // Of the legend a box and a line.
-    assert_eq!(drawing.shapes(&hex(ACCENT)), 14 * 3 + 2);
+    // For each layer a box and two lines, and a box of the legend.
+    assert_eq!(drawing.shapes(&hex(APART)), 3 * 3 + 1);
+    assert_eq!(drawing.shapes(&hex(ACCENT)), 13 * 3 + 1);
+    assert_eq!(drawing.shapes(&hex(MARK)), 3 + 1, "the linear layer");
+    for label in ["conv", "linear", "left alone"] {
+        assert!(
+            drawing.texts.iter().any(|text| text.text == label),
+            "{label}"
+        );
+    }
     assert_eq!(drawing.circles.len(), 17 + 1);
     assert!(drawing.says("Ls = 3") && drawing.says("1 layer without depth"));
     let ranks = Drawing::of(&ranks_over_depth(&points, 3).unwrap());
     assert!(ranks.says("Ls = 3") && ranks.says("2 layers without spectrum"));
+    for label in [
+        "conv",
+        "linear",
+        "Layers left alone are joined with no others.",
+    ] {
+        assert!(ranks.texts.iter().any(|text| text.text == label), "{label}");
+    }
     let none = Sample::new("x", 4, 1);
     let without = crate::analysis::LayerNumbers {
         spectrum: None,
@@ -322,6 +335,34 @@ fn shallow_layers_are_grey_and_cut_off() {
         numbers: &without,
     };
     assert_eq!(ranks_over_depth(&[point], 0), None);
+}
+
+#[test]
+fn layers_of_one_kind_need_no_legend_for_it() {
+    let net = net(3, 0);
+    let points: Vec<DepthPoint<'_>> = net
+        .iter()
+        .map(|layer| DepthPoint {
+            facts: &layer.facts,
+            numbers: &layer.numbers,
+        })
+        .collect();
+    let drawing = Drawing::of(&nearest_over_depth(&points, 0));
+    assert!(!drawing.texts.iter().any(|text| text.text == "conv"));
+    // For each layer a box and two lines; of the legend a box and a line.
+    assert_eq!(drawing.shapes(&hex(ACCENT)), 3 * 3 + 2);
+    let named = |points: &[DepthPoint<'_>]| {
+        let ranks = Drawing::of(&ranks_over_depth(points, 0).unwrap());
+        ranks.texts.iter().any(|text| text.text == "conv")
+    };
+    assert!(!named(&points));
+    let mut other = net[1].facts.clone();
+    other.kind = crate::layers::Kind::Pointwise;
+    let other = DepthPoint {
+        facts: &other,
+        ..points[1]
+    };
+    assert!(named(&[points[0], other, points[2]]));
 }
 
 #[test]

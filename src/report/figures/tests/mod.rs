@@ -4,5 +4,5 @@ mod content;
 mod drawing;
 mod golden;
 mod layout;
-mod samples;
+pub(super) mod samples;
 mod sensitivity;
