@@ -18,6 +18,7 @@ mod nearest;
 mod raster;
 mod sensitivity;
 mod sheet;
+mod shown;
 mod similarity;
 mod spectrum;
 #[cfg(test)]
