@@ -49,6 +49,8 @@ const LOUD: Type = Type {
 };
 /// Half of a cross's side, in pixels.
 pub(super) const CROSS: f64 = 3.5;
+/// Width of the lines around a faint area.
+pub(super) const BAR_SIDES: f64 = 0.8;
 /// Width of the line around what is hollow.
 pub(super) const RIM: f64 = 1.6;
 
@@ -177,7 +179,7 @@ fn draw_key(canvas: &Canvas, key: LegendKey, (x, y): (f64, f64)) {
                 width: KEY,
                 height: 10.0,
             };
-            canvas.rectangle(place, colour.mix(opacity).filled());
+            bar(canvas, place, colour, opacity);
         }
         LegendKey::Ring(colour) => ring(canvas, (x + KEY / 2.0, y), 3.5, colour),
         LegendKey::Frame(colour) => {
@@ -190,6 +192,14 @@ fn draw_key(canvas: &Canvas, key: LegendKey, (x, y): (f64, f64)) {
             canvas.rectangle(place, line(colour, RIM));
         }
         LegendKey::Cross(colour) => cross(canvas, (x + KEY / 2.0, y), CROSS, colour),
+    }
+}
+
+/// An area in a colour, with sides in that colour where it is too faint to be seen by itself.
+pub(super) fn bar(canvas: &Canvas, place: Rect, colour: RGBColor, opacity: f64) {
+    canvas.rectangle(place, colour.mix(opacity).filled());
+    if opacity < 1.0 {
+        canvas.rectangle(place, line(colour, BAR_SIDES));
     }
 }
 

@@ -74,8 +74,8 @@ impl Figure {
         self.document(&background, colours::hex)
     }
 
-    /// For a page that shows it in its own colours: without background, and with the colours of text, lines, grid and what
-    /// is hollow as the CSS variables `--ink`, `--soft`, `--grid` and `--paper`.
+    /// For a page that shows it in its own colours: without background, and with the colours of text and marks as CSS
+    /// variables (`--ink` and others).
     pub fn inline(&self) -> String {
         self.document("", colours::on_page)
     }

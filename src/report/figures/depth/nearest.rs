@@ -6,7 +6,7 @@ use plotters::style::{Color, RGBColor};
 use crate::analysis::Spread;
 use crate::report::figures::axis::Axis;
 use crate::report::figures::canvas::{Chart, drawn, line};
-use crate::report::figures::chart::{Caption, ChartFigure, LegendKey, PADDING, empty};
+use crate::report::figures::chart::{BAR_SIDES, Caption, ChartFigure, LegendKey, PADDING, empty};
 use crate::report::figures::colours::{APART, INK, SOFT};
 use crate::report::figures::text::things;
 use crate::report::figures::thresholds::{HEIGHT, dots};
@@ -137,10 +137,12 @@ fn draw_boxes(
     drawn(chart.draw_series(
         placed().flat_map(|(x, s)| [upright(x, s.min, s.q1), upright(x, s.q3, s.max)]),
     ));
-    drawn(chart.draw_series(placed().map(|(x, s)| {
-        let corners = [(x - half, s.q1), (x + half, s.q3)];
-        Rectangle::new(corners, colour.mix(BOX_OPACITY).filled())
-    })));
+    for style in [colour.mix(BOX_OPACITY).filled(), line(colour, BAR_SIDES)] {
+        drawn(chart.draw_series(placed().map(|(x, s)| {
+            let corners = [(x - half, s.q1), (x + half, s.q3)];
+            Rectangle::new(corners, style)
+        })));
+    }
     drawn(chart.draw_series(placed().map(|(x, s)| {
         let ends = vec![(x - half, s.median), (x + half, s.median)];
         PathElement::new(ends, line(ink, 2.0))

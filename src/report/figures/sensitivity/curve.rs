@@ -16,7 +16,7 @@ use crate::report::figures::{Figure, FigureKind, SweepFigure};
 use crate::report::sensitivity::labels;
 use crate::sensitivity::{Measure, Results, Series, Setting, Variation};
 
-use super::marks::{BAR_OPACITY, Mark, MarksIn};
+use super::marks::{BAR_OPACITY, FAINT, Mark, MarksIn};
 use super::notes::{self, Remarks};
 use super::{DrawnMeasure, tau_scale};
 
@@ -398,7 +398,7 @@ impl<'a> Curve<'a> {
             let runs = points.split(Option::is_none).filter(|_| self.is_sequence());
             for run in runs {
                 let run = run.iter().flatten().copied();
-                drawn(chart.draw_series(LineSeries::new(run, line(ACCENT.mix(0.7), 1.5))));
+                drawn(chart.draw_series(LineSeries::new(run, line(ACCENT.mix(FAINT), 1.5))));
             }
             drawing.spreads(canvas);
             drawing.repeats(canvas);

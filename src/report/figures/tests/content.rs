@@ -307,10 +307,10 @@ fn shallow_layers_are_grey_and_cut_off() {
         })
         .collect();
     let drawing = Drawing::of(&nearest_over_depth(&points, 3));
-    // For each layer a box and two lines, and a box of the legend.
-    assert_eq!(drawing.shapes(&hex(APART)), 3 * 3 + 1);
-    assert_eq!(drawing.shapes(&hex(ACCENT)), 13 * 3 + 1);
-    assert_eq!(drawing.shapes(&hex(MARK)), 3 + 1, "the linear layer");
+    // For each layer a box, its sides and two lines; of the legend a box and its sides.
+    assert_eq!(drawing.shapes(&hex(APART)), 3 * 4 + 2);
+    assert_eq!(drawing.shapes(&hex(ACCENT)), 13 * 4 + 2);
+    assert_eq!(drawing.shapes(&hex(MARK)), 4 + 2, "the linear layer");
     for label in ["conv", "linear", "left alone"] {
         assert!(
             drawing.texts.iter().any(|text| text.text == label),
@@ -352,8 +352,8 @@ fn layers_of_one_kind_need_no_legend_for_it() {
         .collect();
     let drawing = Drawing::of(&nearest_over_depth(&points, 0));
     assert!(!drawing.texts.iter().any(|text| text.text == "conv"));
-    // For each layer a box and two lines; of the legend a box and a line.
-    assert_eq!(drawing.shapes(&hex(ACCENT)), 3 * 3 + 2);
+    // For each layer a box, its sides and two lines; of the legend the same with one line.
+    assert_eq!(drawing.shapes(&hex(ACCENT)), 3 * 4 + 3);
     let named = |points: &[DepthPoint<'_>]| {
         let ranks = Drawing::of(&ranks_over_depth(points, 0).unwrap());
         ranks.texts.iter().any(|text| text.text == "conv")
@@ -430,12 +430,12 @@ fn a_png_is_the_svg_at_twice_the_size() {
 
 #[test]
 fn a_page_gives_its_own_colours() {
-    let layer = Sample::new("\"#1f2328\" and <rect width=\"100%\"", 3, 1);
+    let layer = Sample::new("\"#1c2127\" and <rect width=\"100%\"", 3, 1);
     let inline = similarity(&layer.facts, &layer.drawings, None).inline();
     for colour in [
-        "\"#1f2328\"",
-        "\"#656d76\"",
-        "\"#e4e7eb\"",
+        "\"#1c2127\"",
+        "\"#5d6673\"",
+        "\"#e3e5e4\"",
         "<?xml",
         "<rect",
     ] {
@@ -445,7 +445,7 @@ fn a_page_gives_its_own_colours() {
         assert!(inline.contains(variable), "{variable}");
     }
     assert!(
-        inline.contains("&quot;#1f2328&quot; and"),
+        inline.contains("&quot;#1c2127&quot; and"),
         "text is left as it is"
     );
     let chart = layer_thresholds(&layer.facts, &layer.numbers, None).inline();

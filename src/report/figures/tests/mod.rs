@@ -1,6 +1,7 @@
 //! What figures show, by their SVG and their PNG.
 
 mod content;
+mod contrast;
 mod drawing;
 mod golden;
 mod layout;
