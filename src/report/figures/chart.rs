@@ -35,6 +35,10 @@ pub(super) enum LegendKey {
     Dashed(RGBColor),
     Dotted(RGBColor),
     Dot(RGBColor),
+    /// A small dot, covering so much of what is below.
+    Speck(RGBColor, f64),
+    /// A line between two short ones.
+    Spread(RGBColor),
     Bar(RGBColor, f64),
     Ring(RGBColor),
     Frame(RGBColor),
@@ -172,6 +176,16 @@ fn draw_key(canvas: &Canvas, key: LegendKey, (x, y): (f64, f64)) {
         LegendKey::Dashed(colour) => dashes(canvas, (x, y), colour, DASH),
         LegendKey::Dotted(colour) => dashes(canvas, (x, y), colour, DOT),
         LegendKey::Dot(colour) => canvas.circle((x + KEY / 2.0, y), 3.0, colour.filled()),
+        LegendKey::Speck(colour, opacity) => {
+            canvas.circle((x + KEY / 2.0, y), 2.0, colour.mix(opacity).filled());
+        }
+        LegendKey::Spread(colour) => {
+            let (middle, style) = (x + KEY / 2.0, line(colour, 1.2));
+            canvas.line(&[(middle, y - 5.0), (middle, y + 5.0)], style);
+            for end in [y - 5.0, y + 5.0] {
+                canvas.line(&[(middle - 4.0, end), (middle + 4.0, end)], style);
+            }
+        }
         LegendKey::Bar(colour, opacity) => {
             let place = Rect {
                 left: x,

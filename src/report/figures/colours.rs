@@ -26,7 +26,7 @@ pub(super) const ALARM: RGBColor = RGBColor(0xb2, 0x3a, 0x2e);
 pub(super) const ON_LIGHT: RGBColor = RGBColor(0x00, 0x00, 0x00);
 pub(super) const ON_DARK: RGBColor = RGBColor(0xff, 0xff, 0xfe);
 /// Cells that are not compared: unlike any colour of [`diverging`], whose greyest is nearly white.
-const NOT_COMPARED: RGBColor = RGBColor(0xc4, 0xc8, 0xcd);
+pub(super) const NOT_COMPARED: RGBColor = RGBColor(0xc4, 0xc8, 0xcd);
 
 /// Similarities −1 to 1 in equal steps: ColorBrewer's RdBu turned round, which is told apart with every kind of colour
 /// vision.

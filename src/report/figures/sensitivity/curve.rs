@@ -276,6 +276,14 @@ impl<'a> Curve<'a> {
             };
             legend.push((LegendKey::Dot(ACCENT), what));
         }
+        let is_spread = |mark: &Mark| mark.mean.is_some() && mark.deviation.is_some();
+        if marks.iter().any(is_spread) {
+            let spread = "\u{b1} 1 standard deviation".to_owned();
+            legend.push((LegendKey::Spread(ACCENT), spread));
+        }
+        if marks.iter().any(Mark::is_repeated) {
+            legend.push((LegendKey::Speck(ACCENT, FAINT), "single run".to_owned()));
+        }
         for control in self.controls_made() {
             let key = match self.is_sequence() {
                 true => LegendKey::Dashed(colour_of(control)),

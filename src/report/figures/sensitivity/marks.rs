@@ -64,6 +64,11 @@ impl Mark {
         }
     }
 
+    /// Whether single values are drawn beside the mean.
+    pub fn is_repeated(&self) -> bool {
+        !self.repeats.is_empty()
+    }
+
     /// The ends of its spread, and its single values.
     pub fn extent(&self) -> impl Iterator<Item = f64> {
         let deviation = self.deviation.unwrap_or(0.0);

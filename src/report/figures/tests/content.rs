@@ -106,8 +106,8 @@ fn merged_kernels_are_marked() {
     ));
     assert_eq!(
         drawing.shapes(&hex(MARK)),
-        4 * merged,
-        "on two sides of two maps"
+        4 * merged + 1,
+        "on two sides of two maps, and in the legend"
     );
     assert!(drawing.says(&format!("{merged} of 64 kernels merged")));
     // The first merged kernel's mark is above its column.
@@ -148,7 +148,7 @@ fn groups_are_told_of() {
     let layer = Sample::new("grouped", 96, 4);
     let drawing = Drawing::of(&similarity(&layer.facts, &layer.drawings, None));
     assert!(drawing.says("4 groups"));
-    assert!(drawing.says("Kernels of different groups are not compared"));
+    assert!(drawing.says("not compared: kernels of different groups"));
     assert_eq!(drawing.pictures[0].pixels[95], colour(f32::NAN));
 }
 
