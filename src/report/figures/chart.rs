@@ -8,12 +8,15 @@ use super::canvas::{
     Canvas, Chart, LABEL, Lines, NOTE, Rect, TICK, TICK_LENGTH, TITLE, Type, line,
 };
 use super::colours::{ALARM, PAPER, SOFT};
+use super::figure::Heading;
 use super::font::Weight;
 use super::text::{room, shortened, wrapped};
 use super::{Figure, FigureKind};
 
 /// Room around a figure.
 pub(super) const PADDING: f64 = 20.0;
+/// From the upper edge of a figure to the baseline of its title.
+const TITLE_BASELINE: f64 = PADDING + 12.0;
 /// From one line of text to the next.
 pub(super) const LEADING: f64 = 18.0;
 /// Width of a legend's key, and the room after it.
@@ -122,15 +125,26 @@ impl Caption {
         PADDING + self.notes.len() as f64 * LEADING
     }
 
-    /// Writes the text above the data at the top, and the notes below `notes_below`.
-    pub fn write(&self, canvas: &Canvas, notes_below: f64) {
-        let left = PADDING;
-        let mut baseline = PADDING + 12.0;
-        canvas.text((left, baseline), HPos::Left, &self.title, TITLE);
+    /// Title and subtitle by themselves.
+    fn titles(&self) -> Heading {
+        let height = (1 + self.subtitle.len()) as f64 * LEADING;
+        let canvas = Canvas::new(self.width + 2.0 * PADDING, PADDING + height);
+        let mut baseline = TITLE_BASELINE;
+        canvas.text((PADDING, baseline), HPos::Left, &self.title, TITLE);
         for line in &self.subtitle {
             baseline += LEADING;
-            canvas.text((left, baseline), HPos::Left, line, NOTE);
+            canvas.text((PADDING, baseline), HPos::Left, line, NOTE);
         }
+        Heading {
+            drawing: canvas.into_drawing(),
+            height: height as u32,
+        }
+    }
+
+    /// Writes the rest of the text above the data at the top, and the notes below `notes_below`.
+    fn write(&self, canvas: &Canvas, notes_below: f64) {
+        let left = PADDING;
+        let mut baseline = TITLE_BASELINE + self.subtitle.len() as f64 * LEADING;
         for line in &self.alarm {
             baseline += LEADING;
             canvas.text((left, baseline), HPos::Left, line, LOUD);
@@ -151,8 +165,14 @@ impl Caption {
         }
     }
 
+    /// A figure of what was drawn and of this text, the notes below `notes_below`.
+    pub fn finish(&self, canvas: Canvas, kind: FigureKind, notes_below: f64) -> Figure {
+        self.write(&canvas, notes_below);
+        canvas.finish(kind, self.aloud(), self.titles())
+    }
+
     /// Title, subtitle and alarm as one text, for screen readers.
-    pub fn aloud(&self) -> String {
+    fn aloud(&self) -> String {
         let lines = self.subtitle.iter().chain(&self.alarm);
         let lines: Vec<&str> = lines.map(String::as_str).collect();
         format!("{}: {}", self.title, lines.join(" "))
@@ -312,9 +332,8 @@ impl ChartFigure {
         }
         let middle = (place.left + place.width / 2.0, axis_end - 3.0);
         canvas.text(middle, HPos::Center, &self.x.title, TICK);
-        self.caption.write(&canvas, axis_end + 6.0);
         drop(chart);
-        canvas.finish(self.kind, self.caption.aloud())
+        self.caption.finish(canvas, self.kind, axis_end + 6.0)
     }
 }
 

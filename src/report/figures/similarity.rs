@@ -200,7 +200,6 @@ pub(super) fn similarity(
     let height = side.max(BAR_HEIGHT);
     let end = top + height.max(side + 2.0 * TICK_LENGTH + 2.0 * LEADING - 6.0);
     let canvas = Canvas::new(caption.width() + 2.0 * PADDING, end + 8.0 + caption.below());
-    caption.write(&canvas, end + 8.0);
     let mut left = PADDING;
     for panel in &panels {
         panel.draw(&canvas, left, top, merges);
@@ -216,7 +215,7 @@ pub(super) fn similarity(
     // The last colour of the palette is none of the scale.
     let falling = colours[..colours.len() - 1].iter().rev().copied();
     colour_bar(&canvas, bar, falling, &bar_ticks, TITLE_ABOVE);
-    canvas.finish(FigureKind::Similarity, caption.aloud())
+    caption.finish(canvas, FigureKind::Similarity, end + 8.0)
 }
 
 fn legend(

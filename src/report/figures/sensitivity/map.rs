@@ -221,14 +221,13 @@ impl Map<'_> {
                 canvas.line(&ends, line(INK, 2.0));
             }
         }
-        caption.write(&canvas, end);
         let kind = FigureKind::Sweep(SweepFigure {
             series: Series::Grid,
             crossed: Some([self.x, self.y]),
             tau: self.tau,
             measure,
         });
-        canvas.finish(kind, caption.aloud())
+        caption.finish(canvas, kind, end)
     }
 
     fn draw_cells(

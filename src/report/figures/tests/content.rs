@@ -255,7 +255,11 @@ fn ranks_are_marked_in_the_spectrum() {
     let mut many = of.clone();
     many.eigenvalues = (0..4096).map(|i| f64::from(5000 - i)).collect();
     let figure = spectrum(&layer.facts, &many);
-    assert!(figure.svg().len() < 20_000, "{}", figure.svg().len());
+    assert!(
+        figure.svg(Titles::Drawn).len() < 20_000,
+        "{}",
+        figure.svg(Titles::Drawn).len()
+    );
 }
 
 #[test]
@@ -395,7 +399,7 @@ fn a_png_is_the_svg_at_twice_the_size() {
     let layer = Sample::new("layer1.conv.weight", 11, 1);
     let figure = similarity(&layer.facts, &layer.drawings, None);
     let drawing = Drawing::of(&figure);
-    let (width, height, png) = pixels(&figure.png());
+    let (width, height, png) = pixels(&figure.png(Titles::Drawn));
     assert_eq!(
         [width, height],
         [drawing.width, drawing.height].map(|side| 2 * side as usize)
@@ -456,11 +460,15 @@ fn a_page_gives_its_own_colours() {
 fn files_stay_small() {
     let layer = Sample::new("layer", 512, 1);
     let map = similarity(&layer.facts, &layer.drawings, Some(&layer.merges));
-    assert!(map.svg().len() < 600_000, "{}", map.svg().len());
+    assert!(
+        map.svg(Titles::Drawn).len() < 600_000,
+        "{}",
+        map.svg(Titles::Drawn).len()
+    );
     let thresholds = layer_thresholds(&layer.facts, &layer.numbers, Some(&layer.merges));
     assert!(
-        thresholds.svg().len() < 12_000,
+        thresholds.svg(Titles::Drawn).len() < 12_000,
         "{}",
-        thresholds.svg().len()
+        thresholds.svg(Titles::Drawn).len()
     );
 }
