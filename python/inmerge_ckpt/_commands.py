@@ -36,6 +36,7 @@ class MergeFlags(LayerFlags, total=False):
     config: Path
     plan: Path
     report: Path
+    no_titles: bool
     force: bool
     require_merges: bool
     allow_nonfinite: bool
@@ -63,7 +64,7 @@ def merge(
     """Decides which kernels of `input` merge, and writes it to `output` with them merged.
 
     The flags are those of the command line: `tau`, `alpha`, `prob`, `partner`, `rounds`, `seed`, `skip_shallow`, `include`,
-    `exclude`, `kinds`, `config`, `plan`, `report`, `force`, `require_merges`, `allow_nonfinite`, `threads`, `backend`.
+    `exclude`, `kinds`, `config`, `plan`, `report`, `no_titles`, `force`, `require_merges`, `allow_nonfinite`, `threads`, `backend`.
     Without `output`, `dry_run` must be given.
     Raises InmergeError with the program's sentence; NothingMerged with `require_merges` where nothing merges.
     """
@@ -119,6 +120,7 @@ def analyze(
     *,
     no_spectrum: bool = False,
     png: str | None = None,
+    no_titles: bool = False,
     force: bool = False,
     state_dict: str | None = None,
     threads: int | None = None,
@@ -129,8 +131,8 @@ def analyze(
 
     These are the contents of `report.json` there. The flags are those of the command line: `skip_shallow`, `include`, `exclude`, `kinds`.
     """
-    own = {"report": report, "no_spectrum": no_spectrum, "png": png, "force": force, "state_dict": state_dict,
-           "threads": threads, "backend": backend}
+    own = {"report": report, "no_spectrum": no_spectrum, "png": png, "no_titles": no_titles, "force": force,
+           "state_dict": state_dict, "threads": threads, "backend": backend}
     result: dict[str, Any] = run("analyze", [input], {**own, **flags})
     return result
 

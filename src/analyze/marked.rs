@@ -5,7 +5,7 @@ use crate::checkpoint::Checkpoint;
 use crate::layers::Layers;
 use crate::merge::Merged;
 use crate::meter::{Meter, WorkEstimate};
-use crate::report::figures::PngFigures;
+use crate::report::figures::{PngFigures, Titles};
 use crate::report::folder::{self, ReportDraft, ReportFolder};
 
 use super::{About, Error, Subject, draw_layers, merges_of, write_rest};
@@ -40,7 +40,7 @@ impl<'a> MarkedReport<'a> {
         self.subject.estimate()
     }
 
-    /// Analyses the checkpoint, given which flags selected the layers, and draws it.
+    /// Analyses the checkpoint, given which flags selected the layers, and draws it, in files with these titles.
     ///
     /// # Errors
     ///
@@ -49,6 +49,7 @@ impl<'a> MarkedReport<'a> {
         &self,
         merged: &Merged<'_>,
         selecting: Vec<String>,
+        titles: Titles,
         meter: &dyn Meter,
     ) -> Result<(), Error> {
         meter.stage("analysing");
@@ -58,6 +59,7 @@ impl<'a> MarkedReport<'a> {
             selecting,
             merging: Some((parameters, merges_of(&merged.plan))),
             png: PngFigures::default(),
+            titles,
             warnings: merged.layer_warnings.clone(),
         };
         let report = draw_layers(&self.subject, about, &self.draft, &merged.compute, meter)?;

@@ -10,7 +10,7 @@ use crate::compute::Compute;
 use crate::layers::Layer;
 use crate::meter::Meter;
 use crate::plan::{Parameters, Plan, PlannedLayer, SourceId};
-use crate::report::figures::{self, Figure, LayerStem, PngFigures};
+use crate::report::figures::{self, Figure, LayerStem, PngFigures, Titles};
 use crate::report::folder::ReportDraft;
 use crate::report::page;
 use crate::report::redundancy::{LayerMerges, Redundancy, ReportedLayer};
@@ -30,6 +30,8 @@ pub struct About {
     pub merging: Option<(Parameters, BTreeMap<String, LayerMerges>)>,
     /// Which figures are written as PNG too.
     pub png: PngFigures,
+    /// Whether the figures' files have titles.
+    pub titles: Titles,
     /// Of the layers as they were found.
     pub warnings: Vec<String>,
 }
@@ -65,6 +67,7 @@ pub(super) fn draw_layers(
         selecting,
         merging,
         png,
+        titles,
         mut warnings,
     } = about;
     let layers = subject.analyse(compute, meter, |place, numbers, drawings| {
@@ -80,7 +83,10 @@ pub(super) fn draw_layers(
             numbers,
             &drawings,
             merges,
-            png.of_layers(),
+            Written {
+                as_png: png.of_layers(),
+                titles,
+            },
         )
     })?;
     warnings.extend(layers.iter().filter_map(warning));
@@ -105,6 +111,7 @@ pub(super) fn draw_layers(
         merging: merging.map(|(parameters, _)| parameters),
         evolution: None,
         png,
+        titles,
         warnings,
     })
 }
@@ -117,12 +124,13 @@ fn report_layer(
     numbers: LayerNumbers,
     drawings: &LayerDrawings,
     merges: Option<&LayerMerges>,
-    as_png: bool,
+    written: Written,
 ) -> Result<ReportedLayer, Error> {
     let figures = figures::of_layer(&facts, &numbers, drawings, merges);
     figures
         .par_iter()
-        .try_for_each(|figure| write_figure(draft, &stem.of(figure.kind), figure, as_png))?;
+        .try_for_each(|figure| write_figure(draft, &stem.of(figure.kind), figure, written))?;
+    let as_png = written.as_png;
     let section = page::section(&facts, &numbers, drawings, merges, &stem, &figures, as_png);
     Ok(ReportedLayer {
         facts,
@@ -145,11 +153,14 @@ pub(super) fn write_rest(
     pool: &ThreadPool,
 ) -> Result<Vec<u8>, Error> {
     let overviews = figures::overviews(report);
-    let as_png = report.png.of_net();
+    let written = Written {
+        as_png: report.png.of_net(),
+        titles: report.titles,
+    };
     pool.install(|| {
         overviews
             .par_iter()
-            .try_for_each(|figure| write_figure(draft, &figure.kind.stem(), figure, as_png))
+            .try_for_each(|figure| write_figure(draft, &figure.kind.stem(), figure, written))
     })?;
     let json = document::json(report, &overviews);
     draft.write(report::DOCUMENT, &json)?;
@@ -159,16 +170,24 @@ pub(super) fn write_rest(
     Ok(json)
 }
 
+/// How figures become files.
+#[derive(Clone, Copy)]
+struct Written {
+    /// As PNG besides SVG.
+    as_png: bool,
+    titles: Titles,
+}
+
 fn write_figure(
     draft: &ReportDraft<'_>,
     stem: &str,
     figure: &Figure,
-    as_png: bool,
+    Written { as_png, titles }: Written,
 ) -> Result<(), Error> {
     let path = format!("{}{stem}", report::FIGURES);
-    draft.write(&format!("{path}.svg"), figure.svg().as_bytes())?;
+    draft.write(&format!("{path}.svg"), figure.svg(titles).as_bytes())?;
     if as_png {
-        draft.write(&format!("{path}.png"), &figure.png())?;
+        draft.write(&format!("{path}.png"), &figure.png(titles))?;
     }
     Ok(())
 }

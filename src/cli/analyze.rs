@@ -62,6 +62,11 @@ pub(crate) struct Analyze {
         help_heading = "Output options"
     )]
     pub png: PngPolicy,
+    /// Leave title and subtitle out of the figures' files, for a paper; legends stay
+    ///
+    /// On the page, where the figures have no other titles, they stay.
+    #[arg(long, help_heading = "Output options")]
+    pub no_titles: bool,
     /// Write into DIR even if it holds other files; these are kept
     ///
     /// One by a name that every report needs, such as index.html, is refused all the same.

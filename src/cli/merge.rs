@@ -49,4 +49,9 @@ pub(crate) struct Merge {
     /// Leave the spectra out of the report
     #[arg(long, requires = "report", help_heading = "Output options")]
     pub no_spectrum: bool,
+    /// Leave title and subtitle out of the figures' files, for a paper; legends stay
+    ///
+    /// On the page, where the figures have no other titles, they stay.
+    #[arg(long, requires = "report", help_heading = "Output options")]
+    pub no_titles: bool,
 }

@@ -34,6 +34,11 @@ pub(crate) struct Sensitivity {
     pub sweep: SweepFlags,
     #[command(flatten)]
     pub running: Running,
+    /// Leave title and subtitle out of the figures' files, for a paper; legends stay
+    ///
+    /// On the page, where the figures have no other titles, they stay.
+    #[arg(long, help_heading = "Output options")]
+    pub no_titles: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -47,6 +52,9 @@ pub(crate) enum SensitivityStep {
         /// The sweep's folder
         #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
         folder: PathBuf,
+        /// Leave title and subtitle out of the figures' files, for a paper; legends stay
+        #[arg(long, help_heading = "Output options")]
+        no_titles: bool,
     },
 }
 

@@ -11,6 +11,7 @@ use crate::compute::ComputeOptions;
 use crate::console::Console;
 use crate::error::Error;
 use crate::report::AnalysisSummary;
+use crate::report::figures::Titles;
 use crate::report::folder::ReportFolder;
 use crate::selection;
 
@@ -40,6 +41,7 @@ pub(super) fn run(
             selecting: args.layers.words(),
             merging: None,
             png: args.png.into(),
+            titles: Titles::unless(args.no_titles),
             warnings: layers.warnings.iter().map(ToString::to_string).collect(),
         },
         folder: &folder,

@@ -11,6 +11,7 @@ use crate::console::Console;
 use crate::error::Error;
 use crate::merge::{self, MergeRequest};
 use crate::meter::Meter;
+use crate::report::figures::Titles;
 use crate::report::folder::ReportFolder;
 use crate::selection;
 
@@ -48,7 +49,8 @@ pub(super) fn run(
     let outcome = merged::outcome(&mut merged, &args.writing);
 
     if let Some(report) = &report {
-        report.draw(&merged, args.layers.words(), &meter)?;
+        let titles = Titles::unless(args.no_titles);
+        report.draw(&merged, args.layers.words(), titles, &meter)?;
     }
     let durability = durability(args.writing.no_sync);
     if let Some(file) = destinations.plan {

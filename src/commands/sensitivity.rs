@@ -9,6 +9,7 @@ use crate::compute::ComputeOptions;
 use crate::console::Console;
 use crate::error::Error;
 use crate::interrupted::Interrupted;
+use crate::report::figures::Titles;
 use crate::report::sensitivity::{SensitivitySummary, write};
 use crate::selection;
 use crate::sensitivity::{
@@ -26,15 +27,23 @@ pub(super) fn run(
     match (&args.step, &args.input) {
         (Some(SensitivityStep::Plan(args)), _) => plan_only(&args.input, &args.sweep, console)?,
         (Some(SensitivityStep::Run(args)), _) => run_share(args, options, console)?,
-        (Some(SensitivityStep::Collect { folder }), _) => {
-            collect(folder, sensitivity::sweep_of(folder)?, options, console)?;
+        (Some(SensitivityStep::Collect { folder, no_titles }), _) => {
+            let sweep = sensitivity::sweep_of(folder)?;
+            let titles = Titles::unless(*no_titles);
+            collect(folder, sweep, titles, options, console)?;
         }
         (None, Some(input)) => {
             let source = args.sweep.from.open(input)?;
             let (lock, sweep) = begin(&source, &args.sweep, console)?;
             let folder = lock.folder().to_owned();
             make(&source, &sweep, lock, None, &args.running, options, console)?;
-            collect(&folder, sweep, options, console)?;
+            collect(
+                &folder,
+                sweep,
+                Titles::unless(args.no_titles),
+                options,
+                console,
+            )?;
         }
         (None, None) => unreachable!("the command line asks for a checkpoint or a step"),
     }
@@ -145,6 +154,7 @@ fn make(
 fn collect(
     folder: &Path,
     sweep: Sweep,
+    titles: Titles,
     options: &ComputeOptions,
     console: &Console<'_>,
 ) -> Result<(), Error> {
@@ -152,7 +162,7 @@ fn collect(
     let points = sensitivity::read(folder, &sweep.base())?;
     let results = Results::new(sweep, points);
     let pool = options.start_threads(console)?;
-    let json = write(folder, &results, &pool)?;
+    let json = write(folder, &results, titles, &pool)?;
     console.document(&json, || {
         SensitivitySummary::new(&results, folder).to_text(console.columns())
     })?;

@@ -27,6 +27,26 @@ impl PngFigures {
     }
 }
 
+/// Whether the files of figures have titles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Titles {
+    /// Title and subtitle above each.
+    #[default]
+    Drawn,
+    /// None, as in a paper, whose captions say what they do. Legends and notes stay.
+    LeftOut,
+}
+
+impl Titles {
+    /// Drawn unless they are to be left out.
+    pub fn unless(left_out: bool) -> Self {
+        match left_out {
+            true => Self::LeftOut,
+            false => Self::Drawn,
+        }
+    }
+}
+
 /// What a figure shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FigureKind {

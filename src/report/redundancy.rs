@@ -6,7 +6,7 @@ use crate::analysis::{Evolution, LayerNumbers, NetNumbers};
 use crate::layers::Layer;
 use crate::plan::{Parameters, SourceId};
 
-use super::figure_kind::{FigureKind, LayerStem, PngFigures};
+use super::figure_kind::{FigureKind, LayerStem, PngFigures, Titles};
 
 /// The analysis of a checkpoint.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct Redundancy {
     pub evolution: Option<Evolution>,
     /// Which figures are there as PNG too.
     pub png: PngFigures,
+    /// Whether the figures' files have titles.
+    pub titles: Titles,
     /// What the user should know.
     pub warnings: Vec<String>,
 }

@@ -11,7 +11,7 @@ use crate::layers::{Kind, Reason};
 use crate::similarity::tau_bins::{INTERVALS, interval};
 use crate::similarity::{Chance, Nearest, Neighbour};
 
-use super::figures::{self, LayerStem, PngFigures};
+use super::figures::{self, LayerStem, PngFigures, Titles};
 use super::page;
 use crate::plan::{Parameters, SourceId};
 
@@ -298,6 +298,7 @@ impl Net {
             merging: None,
             evolution: None,
             png: PngFigures::All,
+            titles: Titles::Drawn,
             warnings: Vec::new(),
         }
     }

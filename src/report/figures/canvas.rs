@@ -14,6 +14,8 @@ use plotters::style::{Color, FontTransform, RGBColor, ShapeStyle, TextStyle};
 
 use super::axis::Axis;
 use super::colours::{GRID, INK, SOFT};
+use super::drawing::Drawing;
+use super::figure::Heading;
 use super::font::{Weight, described};
 use super::sheet::{Sheet, UNITS};
 use super::{Figure, FigureKind};
@@ -122,16 +124,21 @@ impl Canvas {
     }
 
     /// What was drawn; `label` says in words what it shows.
-    pub fn finish(self, kind: FigureKind, label: String) -> Figure {
+    pub fn finish(self, kind: FigureKind, label: String, titles: Heading) -> Figure {
         let (width, height) = self.size;
-        let drawing = self.sheet.borrow_mut().finish();
         Figure {
             kind,
             width,
             height,
             label,
-            drawing,
+            titles,
+            drawing: self.into_drawing(),
         }
+    }
+
+    /// What was drawn, to be a part of a figure.
+    pub fn into_drawing(self) -> Drawing {
+        self.sheet.borrow_mut().finish()
     }
 
     /// Writes a text whose baseline begins, ends or has its middle here.

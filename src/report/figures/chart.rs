@@ -8,12 +8,15 @@ use super::canvas::{
     Canvas, Chart, LABEL, Lines, NOTE, Rect, TICK, TICK_LENGTH, TITLE, Type, line,
 };
 use super::colours::{ALARM, PAPER, SOFT};
+use super::figure::Heading;
 use super::font::Weight;
 use super::text::{room, shortened, wrapped};
 use super::{Figure, FigureKind};
 
 /// Room around a figure.
 pub(super) const PADDING: f64 = 20.0;
+/// From the upper edge of a figure to the baseline of its title.
+const TITLE_BASELINE: f64 = PADDING + 12.0;
 /// From one line of text to the next.
 pub(super) const LEADING: f64 = 18.0;
 /// Width of a legend's key, and the room after it.
@@ -25,13 +28,20 @@ const ENTRY_GAP: f64 = 20.0;
 pub(super) const Y_TITLE: f64 = 13.0;
 /// Pixels of a dash and of the gap after it.
 pub(super) const DASH: [f64; 2] = [4.0, 3.0];
+/// The same of a dotted line.
+pub(super) const DOT: [f64; 2] = [1.5, 2.5];
 
 /// What an entry of a legend explains.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum LegendKey {
     Line(RGBColor, f64),
     Dashed(RGBColor),
+    Dotted(RGBColor),
     Dot(RGBColor),
+    /// A small dot, covering so much of what is below.
+    Speck(RGBColor, f64),
+    /// A line between two short ones.
+    Spread(RGBColor),
     Bar(RGBColor, f64),
     Ring(RGBColor),
     Frame(RGBColor),
@@ -46,6 +56,8 @@ const LOUD: Type = Type {
 };
 /// Half of a cross's side, in pixels.
 pub(super) const CROSS: f64 = 3.5;
+/// Width of the lines around a faint area.
+pub(super) const BAR_SIDES: f64 = 0.8;
 /// Width of the line around what is hollow.
 pub(super) const RIM: f64 = 1.6;
 
@@ -113,15 +125,26 @@ impl Caption {
         PADDING + self.notes.len() as f64 * LEADING
     }
 
-    /// Writes the text above the data at the top, and the notes below `notes_below`.
-    pub fn write(&self, canvas: &Canvas, notes_below: f64) {
-        let left = PADDING;
-        let mut baseline = PADDING + 12.0;
-        canvas.text((left, baseline), HPos::Left, &self.title, TITLE);
+    /// Title and subtitle by themselves.
+    fn titles(&self) -> Heading {
+        let height = (1 + self.subtitle.len()) as f64 * LEADING;
+        let canvas = Canvas::new(self.width + 2.0 * PADDING, PADDING + height);
+        let mut baseline = TITLE_BASELINE;
+        canvas.text((PADDING, baseline), HPos::Left, &self.title, TITLE);
         for line in &self.subtitle {
             baseline += LEADING;
-            canvas.text((left, baseline), HPos::Left, line, NOTE);
+            canvas.text((PADDING, baseline), HPos::Left, line, NOTE);
         }
+        Heading {
+            drawing: canvas.into_drawing(),
+            height: height as u32,
+        }
+    }
+
+    /// Writes the rest of the text above the data at the top, and the notes below `notes_below`.
+    fn write(&self, canvas: &Canvas, notes_below: f64) {
+        let left = PADDING;
+        let mut baseline = TITLE_BASELINE + self.subtitle.len() as f64 * LEADING;
         for line in &self.alarm {
             baseline += LEADING;
             canvas.text((left, baseline), HPos::Left, line, LOUD);
@@ -142,8 +165,14 @@ impl Caption {
         }
     }
 
+    /// A figure of what was drawn and of this text, the notes below `notes_below`.
+    pub fn finish(&self, canvas: Canvas, kind: FigureKind, notes_below: f64) -> Figure {
+        self.write(&canvas, notes_below);
+        canvas.finish(kind, self.aloud(), self.titles())
+    }
+
     /// Title, subtitle and alarm as one text, for screen readers.
-    pub fn aloud(&self) -> String {
+    fn aloud(&self) -> String {
         let lines = self.subtitle.iter().chain(&self.alarm);
         let lines: Vec<&str> = lines.map(String::as_str).collect();
         format!("{}: {}", self.title, lines.join(" "))
@@ -164,16 +193,19 @@ fn draw_key(canvas: &Canvas, key: LegendKey, (x, y): (f64, f64)) {
         LegendKey::Line(colour, width) => {
             canvas.line(&[(x, y), (x + KEY, y)], line(colour, width));
         }
-        LegendKey::Dashed(colour) => {
-            let [dash, gap] = DASH;
-            let mut from = x;
-            while from < x + KEY {
-                let to = (from + dash).min(x + KEY);
-                canvas.line(&[(from, y), (to, y)], line(colour, 1.5));
-                from += dash + gap;
+        LegendKey::Dashed(colour) => dashes(canvas, (x, y), colour, DASH),
+        LegendKey::Dotted(colour) => dashes(canvas, (x, y), colour, DOT),
+        LegendKey::Dot(colour) => canvas.circle((x + KEY / 2.0, y), 3.0, colour.filled()),
+        LegendKey::Speck(colour, opacity) => {
+            canvas.circle((x + KEY / 2.0, y), 2.0, colour.mix(opacity).filled());
+        }
+        LegendKey::Spread(colour) => {
+            let (middle, style) = (x + KEY / 2.0, line(colour, 1.2));
+            canvas.line(&[(middle, y - 5.0), (middle, y + 5.0)], style);
+            for end in [y - 5.0, y + 5.0] {
+                canvas.line(&[(middle - 4.0, end), (middle + 4.0, end)], style);
             }
         }
-        LegendKey::Dot(colour) => canvas.circle((x + KEY / 2.0, y), 3.0, colour.filled()),
         LegendKey::Bar(colour, opacity) => {
             let place = Rect {
                 left: x,
@@ -181,7 +213,7 @@ fn draw_key(canvas: &Canvas, key: LegendKey, (x, y): (f64, f64)) {
                 width: KEY,
                 height: 10.0,
             };
-            canvas.rectangle(place, colour.mix(opacity).filled());
+            bar(canvas, place, colour, opacity);
         }
         LegendKey::Ring(colour) => ring(canvas, (x + KEY / 2.0, y), 3.5, colour),
         LegendKey::Frame(colour) => {
@@ -194,6 +226,24 @@ fn draw_key(canvas: &Canvas, key: LegendKey, (x, y): (f64, f64)) {
             canvas.rectangle(place, line(colour, RIM));
         }
         LegendKey::Cross(colour) => cross(canvas, (x + KEY / 2.0, y), CROSS, colour),
+    }
+}
+
+/// An area in a colour, with sides in that colour where it is too faint to be seen by itself.
+pub(super) fn bar(canvas: &Canvas, place: Rect, colour: RGBColor, opacity: f64) {
+    canvas.rectangle(place, colour.mix(opacity).filled());
+    if opacity < 1.0 {
+        canvas.rectangle(place, line(colour, BAR_SIDES));
+    }
+}
+
+/// A key's line of dashes and gaps of so many pixels.
+fn dashes(canvas: &Canvas, (x, y): (f64, f64), colour: RGBColor, [dash, gap]: [f64; 2]) {
+    let mut from = x;
+    while from < x + KEY {
+        let to = (from + dash).min(x + KEY);
+        canvas.line(&[(from, y), (to, y)], line(colour, 1.5));
+        from += dash + gap;
     }
 }
 
@@ -282,9 +332,8 @@ impl ChartFigure {
         }
         let middle = (place.left + place.width / 2.0, axis_end - 3.0);
         canvas.text(middle, HPos::Center, &self.x.title, TICK);
-        self.caption.write(&canvas, axis_end + 6.0);
         drop(chart);
-        canvas.finish(self.kind, self.caption.aloud())
+        self.caption.finish(canvas, self.kind, axis_end + 6.0)
     }
 }
 

@@ -2,27 +2,31 @@
 
 use plotters::style::RGBColor;
 
+// Those of a page in its light mode, but for the paper: the same thing has the same colour there and in a file.
 /// Text that is read first, and lines of the same weight.
-pub(super) const INK: RGBColor = RGBColor(0x1f, 0x23, 0x28);
+pub(super) const INK: RGBColor = RGBColor(0x1c, 0x21, 0x27);
 /// Text that is read second, and axes.
-pub(super) const SOFT: RGBColor = RGBColor(0x65, 0x6d, 0x76);
+pub(super) const SOFT: RGBColor = RGBColor(0x5d, 0x66, 0x73);
 /// Lines behind the data.
-pub(super) const GRID: RGBColor = RGBColor(0xe4, 0xe7, 0xeb);
+pub(super) const GRID: RGBColor = RGBColor(0xe3, 0xe5, 0xe4);
 /// What a figure is drawn on.
 pub(super) const PAPER: RGBColor = RGBColor(0xff, 0xff, 0xff);
-pub(super) const ACCENT: RGBColor = RGBColor(0x35, 0x78, 0xc2);
-pub(super) const SECOND: RGBColor = RGBColor(0x7f, 0xb0, 0x8a);
-/// Thresholds, and what was merged.
-pub(super) const MARK: RGBColor = RGBColor(0xe8, 0x71, 0x0a);
+/// Kernels, and what is shown alone.
+pub(super) const ACCENT: RGBColor = RGBColor(0x1d, 0x5f, 0xa8);
+/// Pairs, and what is shown beside the first. Lighter than it, so that the two are told apart without their hues.
+pub(super) const SECOND: RGBColor = RGBColor(0x2f, 0x95, 0x66);
+/// Thresholds, what was merged, and what is shown third.
+pub(super) const MARK: RGBColor = RGBColor(0xc2, 0x57, 0x0a);
 /// Data that do not take part, and cells that are not compared.
-pub(super) const APART: RGBColor = RGBColor(0xa8, 0xae, 0xb6);
+pub(super) const APART: RGBColor = RGBColor(0x86, 0x8d, 0x96);
 /// What failed, and what is not to be overlooked.
-pub(super) const ALARM: RGBColor = RGBColor(0xd1, 0x45, 0x3b);
-/// Text on cells: unlike [`INK`] and [`PAPER`] it is the same on a dark page, as the cells are.
-pub(super) const ON_LIGHT: RGBColor = RGBColor(0x10, 0x14, 0x18);
-pub(super) const ON_DARK: RGBColor = RGBColor(0xfc, 0xfc, 0xfd);
+pub(super) const ALARM: RGBColor = RGBColor(0xb2, 0x3a, 0x2e);
+/// Text on cells: unlike [`INK`] and [`PAPER`] it is the same on a dark page, as the cells are. As dark and as light as
+/// can be, so that one of them is read on every colour.
+pub(super) const ON_LIGHT: RGBColor = RGBColor(0x00, 0x00, 0x00);
+pub(super) const ON_DARK: RGBColor = RGBColor(0xff, 0xff, 0xfe);
 /// Cells that are not compared: unlike any colour of [`diverging`], whose greyest is nearly white.
-const NOT_COMPARED: RGBColor = RGBColor(0xc4, 0xc8, 0xcd);
+pub(super) const NOT_COMPARED: RGBColor = RGBColor(0xc4, 0xc8, 0xcd);
 
 /// Similarities −1 to 1 in equal steps: ColorBrewer's RdBu turned round, which is told apart with every kind of colour
 /// vision.
@@ -40,8 +44,17 @@ const ANCHORS: [RGBColor; 11] = [
     RGBColor(0x67, 0x00, 0x1f),
 ];
 
-/// Depths from the first to the last: of falling lightness, and seen on white as on black.
+/// Depths from the first to the last: of falling lightness, and as lines seen on white as on a dark page, which leaves
+/// lightness little room.
 const DEPTHS: [RGBColor; 4] = [
+    RGBColor(0x3f, 0x9d, 0x7e),
+    RGBColor(0x2f, 0x8f, 0xb5),
+    RGBColor(0x4f, 0x74, 0xc8),
+    RGBColor(0x85, 0x4f, 0xbd),
+];
+
+/// Cells from the least to the greatest: of lightness that falls as far as it can.
+const CELLS: [RGBColor; 4] = [
     RGBColor(0x8c, 0xcf, 0xb4),
     RGBColor(0x4a, 0xa3, 0xc4),
     RGBColor(0x49, 0x6f, 0xc0),
@@ -84,18 +97,45 @@ pub(super) fn depth(share: f64) -> RGBColor {
 
 /// Colours of so many depths, at equal steps from the first to the last.
 pub(super) fn depths(count: usize) -> impl DoubleEndedIterator<Item = RGBColor> {
-    (0..count).map(move |step| depth(step as f64 / (count - 1) as f64))
+    steps(count, depth)
+}
+
+/// Colour of a cell, as a share of the way from the least to the greatest.
+pub(super) fn cell(share: f64) -> RGBColor {
+    between(&CELLS, share)
+}
+
+/// Colours of cells at equal steps from the least to the greatest.
+pub(super) fn cells(count: usize) -> impl DoubleEndedIterator<Item = RGBColor> {
+    steps(count, cell)
+}
+
+fn steps(count: usize, at: fn(f64) -> RGBColor) -> impl DoubleEndedIterator<Item = RGBColor> {
+    (0..count).map(move |step| at(step as f64 / (count - 1) as f64))
 }
 
 /// The colour in which text can be read on another one.
 pub(super) fn text_on(colour: RGBColor) -> RGBColor {
-    // A little above 0.18, at which black and white have the same contrast as the WCAG reckon it: on blue, white is read
-    // more easily than they say.
-    const EVEN: f64 = 0.25;
-    let RGBColor(red, green, blue) = colour;
-    let linear = |part: u8| (f64::from(part) / 255.0).powf(2.2);
-    let luminance = 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue);
-    if luminance > EVEN { ON_LIGHT } else { ON_DARK }
+    let contrast_with = |text| contrast(luminance(text), luminance(colour));
+    if contrast_with(ON_LIGHT) > contrast_with(ON_DARK) {
+        ON_LIGHT
+    } else {
+        ON_DARK
+    }
+}
+
+/// How light a colour is, as the WCAG reckon it.
+pub(super) fn luminance(RGBColor(red, green, blue): RGBColor) -> f64 {
+    let linear = |part: u8| match f64::from(part) / 255.0 {
+        dark @ ..=0.04045 => dark / 12.92,
+        light => ((light + 0.055) / 1.055).powf(2.4),
+    };
+    0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue)
+}
+
+/// The contrast of two luminances, as the WCAG reckon it.
+pub(super) fn contrast(one: f64, other: f64) -> f64 {
+    (one.max(other) + 0.05) / (one.min(other) + 0.05)
 }
 
 /// The colour at a share of the way along equally spaced ones.
@@ -109,11 +149,16 @@ fn between(anchors: &[RGBColor], share: f64) -> RGBColor {
 }
 
 /// The colours that a page replaces by its own, which are others in its dark mode, and the CSS variables that hold those.
-const OF_PAGE: [(RGBColor, &str); 4] = [
+pub(super) const OF_PAGE: [(RGBColor, &str); 9] = [
     (INK, "ink"),
     (SOFT, "soft"),
     (GRID, "grid"),
     (PAPER, "paper"),
+    (ACCENT, "accent"),
+    (SECOND, "second"),
+    (MARK, "mark"),
+    (APART, "apart"),
+    (ALARM, "warm"),
 ];
 
 /// As SVG writes it within a page.
@@ -161,14 +206,13 @@ mod tests {
     }
 
     #[test]
-    fn depths_darken() {
-        let light = |share| {
-            let RGBColor(r, g, b) = depth(share);
-            0.299 * f64::from(r) + 0.587 * f64::from(g) + 0.114 * f64::from(b)
-        };
-        for step in 0..20 {
-            let share = f64::from(step) / 20.0;
-            assert!(light(share) > light(share + 0.05), "{share}");
+    fn depths_and_cells_darken() {
+        for at in [depth, cell] {
+            for step in 0..20 {
+                let share = f64::from(step) / 20.0;
+                let light = |share| luminance(at(share));
+                assert!(light(share) > light(share + 0.05), "{share}");
+            }
         }
     }
 }

@@ -154,7 +154,8 @@ impl Quantity {
             if depths.is_some() || taking_part().next().is_some() {
                 legend.push((key, "one layer".to_owned()));
             }
-            if depths.is_some() && taking_part().count() < layers {
+            let is_apart = depths.is_some() || taking_part().next().is_none();
+            if is_apart && taking_part().count() < layers {
                 legend.push((LegendKey::Line(APART, 1.0), "a layer left alone".to_owned()));
             }
         } else if let [layer] = &evolution.layers[..] {

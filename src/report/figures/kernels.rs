@@ -70,7 +70,6 @@ pub(super) fn kernels(layer: &Layer, pairs: &[PairPicture]) -> Figure {
     let top = caption.above();
     let end = top + if pairs.is_empty() { 60.0 } else { all - 6.0 };
     let canvas = Canvas::new(width + 2.0 * PADDING, end + caption.below());
-    caption.write(&canvas, end);
     if pairs.is_empty() {
         let place = Rect {
             left: PADDING,
@@ -95,7 +94,7 @@ pub(super) fn kernels(layer: &Layer, pairs: &[PairPicture]) -> Figure {
             y += height_of(row);
         }
     }
-    canvas.finish(FigureKind::Kernels, caption.aloud())
+    caption.finish(canvas, FigureKind::Kernels, end)
 }
 
 fn draw_pair(canvas: &Canvas, pair: &PairPicture, (left, top): (f64, f64), tall: f64) {

@@ -54,10 +54,19 @@ pub(super) fn nearest(layer: &Layer, nearest: &Nearest) -> Figure {
     }
 
     let spread = Spread::of(&similarities);
-    let legend = spread.map(|spread| {
-        let median = format!("median {}", text::threshold(spread.median));
-        (LegendKey::Dashed(MARK), median)
-    });
+    let legend = match spread {
+        None => Vec::new(),
+        Some(spread) => vec![
+            (
+                LegendKey::Bar(ACCENT, 1.0),
+                "kernels in bins of 0.02".to_owned(),
+            ),
+            (
+                LegendKey::Dashed(MARK),
+                format!("median {}", text::threshold(spread.median)),
+            ),
+        ],
+    };
     let alone = neighbours.len() - similarities.len();
     let notes = match alone {
         0 => Vec::new(),
@@ -74,7 +83,7 @@ pub(super) fn nearest(layer: &Layer, nearest: &Nearest) -> Figure {
             WIDTH,
             &heading::title(layer),
             &heading::subtitle("Each kernel\u{2019}s greatest similarity", layer),
-            legend.into_iter().collect(),
+            legend,
             &notes,
         ),
         y: Axis::counts(counts.iter().copied().max().unwrap_or(0), "kernels"),

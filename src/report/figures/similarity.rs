@@ -9,9 +9,9 @@ use crate::report::redundancy::LayerMerges;
 
 use super::axis::Axis;
 use super::canvas::{Canvas, LABEL, Lines, Rect, TICK, TICK_LENGTH, Type};
-use super::chart::{Caption, LEADING, PADDING, frame};
+use super::chart::{Caption, LEADING, LegendKey, PADDING, frame};
 use super::colour_bar::{self, colour_bar};
-use super::colours::{MARK, diverging, palette};
+use super::colours::{MARK, NOT_COMPARED, diverging, palette};
 use super::heading;
 use super::raster;
 use super::text::{count, room, things};
@@ -191,8 +191,8 @@ pub(super) fn similarity(
         (maps + colour_bar::width_with(&bar_ticks)).max(LEAST),
         &heading::title(layer),
         &heading::subtitle("Cosine similarity", layer),
-        Vec::new(),
-        &notes(layer, drawings, merges),
+        legend(layer, drawings, merges),
+        &notes(layer, drawings),
     );
 
     let top = caption.above() + LEADING + MARGIN + MARGIN_GAP;
@@ -200,7 +200,6 @@ pub(super) fn similarity(
     let height = side.max(BAR_HEIGHT);
     let end = top + height.max(side + 2.0 * TICK_LENGTH + 2.0 * LEADING - 6.0);
     let canvas = Canvas::new(caption.width() + 2.0 * PADDING, end + 8.0 + caption.below());
-    caption.write(&canvas, end + 8.0);
     let mut left = PADDING;
     for panel in &panels {
         panel.draw(&canvas, left, top, merges);
@@ -216,10 +215,35 @@ pub(super) fn similarity(
     // The last colour of the palette is none of the scale.
     let falling = colours[..colours.len() - 1].iter().rev().copied();
     colour_bar(&canvas, bar, falling, &bar_ticks, TITLE_ABOVE);
-    canvas.finish(FigureKind::Similarity, caption.aloud())
+    caption.finish(canvas, FigureKind::Similarity, end + 8.0)
 }
 
-fn notes(layer: &Layer, drawings: &LayerDrawings, merges: Option<&LayerMerges>) -> Vec<String> {
+fn legend(
+    layer: &Layer,
+    drawings: &LayerDrawings,
+    merges: Option<&LayerMerges>,
+) -> Vec<(LegendKey, String)> {
+    let mut legend = Vec::new();
+    if let Some(merges) = merges {
+        let merged = format!(
+            "{} of {} merged",
+            count(merges.kernels.len() as u64),
+            things(layer.kernels as u64, "kernel")
+        );
+        legend.push((LegendKey::Bar(MARK, 1.0), merged));
+    }
+    let absent = || drawings.in_file_order.max.iter().any(|cell| cell.is_nan());
+    if layer.kernels > 1 && absent() {
+        let why = match layer.groups_compared() {
+            1 => "not compared: kernels of zeros or with NaN or infinities",
+            _ => "not compared: kernels of different groups",
+        };
+        legend.push((LegendKey::Bar(NOT_COMPARED, 1.0), why.to_owned()));
+    }
+    legend
+}
+
+fn notes(layer: &Layer, drawings: &LayerDrawings) -> Vec<String> {
     let map = &drawings.in_file_order;
     let mut notes = Vec::new();
     let mut say = |note: String| notes.push(note);
@@ -235,13 +259,6 @@ fn notes(layer: &Layer, drawings: &LayerDrawings, merges: Option<&LayerMerges>) 
             "Each cell: {about}{block}\u{a0}\u{d7}\u{a0}{block} kernels; maximum on and above the diagonal, mean below."
         ));
     }
-    if let Some(merges) = merges {
-        say(format!(
-            "{} of {} merged (orange marks).",
-            count(merges.kernels.len() as u64),
-            things(layer.kernels as u64, "kernel")
-        ));
-    }
     if layer.kernels == 1 {
         say("There is no other kernel to compare it with.".to_owned());
     } else {
@@ -251,12 +268,6 @@ fn notes(layer: &Layer, drawings: &LayerDrawings, merges: Option<&LayerMerges>) 
                 say("Clustered, the kernels stay in file order.".to_owned());
             }
             Some(_) => {}
-        }
-        let absent = map.max.iter().any(|cell| cell.is_nan());
-        if layer.groups_compared() > 1 {
-            say("Kernels of different groups are not compared (grey).".to_owned());
-        } else if absent {
-            say("Kernels of zeros or with NaN or infinities are not compared (grey).".to_owned());
         }
     }
     notes

@@ -57,10 +57,12 @@ pub(super) fn spectrum(layer: &Layer, spectrum: &Spectrum) -> Figure {
     };
     let legend = match positive {
         0 => Vec::new(),
-        _ => marks
-            .iter()
-            .map(|(colour, _, text)| (key(*colour), text.clone()))
-            .collect(),
+        _ => {
+            let marked = marks.iter();
+            let marked = marked.map(|(colour, _, text)| (key(*colour), text.clone()));
+            let curve = (LegendKey::Line(ACCENT, 2.0), "eigenvalues".to_owned());
+            [curve].into_iter().chain(marked).collect()
+        }
     };
     let n = eigenvalues.len();
     let mut x = Axis::whole(1, n.max(1), 8, "eigenvalue, in falling order");

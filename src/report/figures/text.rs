@@ -106,13 +106,19 @@ pub(super) fn wrapped(text: &str, weight: Weight, size: f64, into: f64) -> Vec<S
             _ => lines.push(shortened(word, weight, size, into)),
         }
     }
-    // A separator parts what stands on one line.
-    if let Some((_, before)) = lines.split_last_mut() {
-        for line in before {
-            let kept = line.trim_end_matches(" \u{b7}").len();
-            line.truncate(kept);
+    // A separator parts what stands on one line: it neither ends one nor begins one.
+    let last = lines.len() - 1;
+    for (place, line) in lines.iter_mut().enumerate() {
+        let mut kept: &str = line;
+        if place < last {
+            kept = kept.trim_end_matches(" \u{b7}");
         }
+        if place > 0 {
+            kept = kept.trim_start_matches("\u{b7} ");
+        }
+        *line = kept.to_owned();
     }
+    lines.retain(|line| line != "\u{b7}");
     lines
 }
 
@@ -242,6 +248,19 @@ mod tests {
         assert_eq!(lines.join(" "), text);
         for line in lines {
             assert!(room(&line, Weight::Regular, 12.0) <= 150.0, "{line}");
+        }
+    }
+
+    #[test]
+    fn separators_neither_end_a_line_nor_begin_one() {
+        let text =
+            "some words \u{b7} more of them \u{b7} 64\u{a0}\u{d7}\u{a0}3 kernels \u{b7} the end";
+        for into in 1..400 {
+            let lines = wrapped(text, Weight::Regular, 12.0, f64::from(into));
+            for line in &lines {
+                let ends = [line.chars().next(), line.chars().next_back()];
+                assert!(!ends.contains(&Some('\u{b7}')), "{into}: {lines:?}");
+            }
         }
     }
 

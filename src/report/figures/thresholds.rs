@@ -1,5 +1,7 @@
 //! How many merge at which threshold.
 
+use std::ops::RangeInclusive;
+
 use plotters::series::{DashedLineSeries, LineSeries};
 use plotters::style::{Color, RGBColor};
 
@@ -13,6 +15,7 @@ use super::chart::{Caption, ChartFigure, DASH, LegendKey, empty};
 use super::colours::{ACCENT, MARK, SECOND};
 use super::heading;
 use super::sheet::UNITS;
+use super::shown::Shown;
 use super::text::{self, count, things};
 use super::{Figure, FigureKind};
 
@@ -78,7 +81,17 @@ pub(super) fn dashed_line(
     points: impl IntoIterator<Item = (f64, f64), IntoIter: Clone>,
     colour: RGBColor,
 ) {
-    let [dash, gap] = DASH.map(|pixels| (pixels * UNITS) as i32);
+    patterned_line(chart, points, colour, DASH);
+}
+
+/// A line of dashes and gaps of so many pixels through points of a chart.
+pub(super) fn patterned_line(
+    chart: &mut Chart<'_>,
+    points: impl IntoIterator<Item = (f64, f64), IntoIter: Clone>,
+    colour: RGBColor,
+    pattern: [f64; 2],
+) {
+    let [dash, gap] = pattern.map(|pixels| (pixels * UNITS) as i32);
     drawn(chart.draw_series(DashedLineSeries::new(points, dash, gap, line(colour, 1.5))));
 }
 
@@ -114,24 +127,78 @@ fn percent(part: f64, whole: f64) -> f64 {
     100.0 * part / whole
 }
 
-/// The points of a curve over the thresholds, in percent of the whole, without those within a level stretch.
-fn bends(above: &[f64], whole: f64) -> Vec<(f64, f64)> {
-    let shares: Vec<f64> = above
-        .iter()
-        .map(|&above| (10.0 * percent(above, whole)).round() / 10.0)
-        .collect();
-    let last = shares.len() - 1;
+/// Counts at the thresholds in percent of the whole, to a tenth.
+fn shares(above: impl IntoIterator<Item = f64>, whole: f64) -> Vec<f64> {
+    let tenths = above.into_iter().map(|above| 10.0 * percent(above, whole));
+    tenths.map(|tenths| tenths.round() / 10.0).collect()
+}
+
+/// The points of a curve of shares between two thresholds, given by their places, without those within a level stretch.
+fn bends(shares: &[f64], within: RangeInclusive<usize>) -> Vec<(f64, f64)> {
+    let (first, last) = (*within.start(), *within.end());
     let is_bend = |&place: &usize| {
-        let is_end = place == 0 || place == last;
+        let is_end = place == first || place == last;
         is_end || shares[place - 1] != shares[place] || shares[place] != shares[place + 1]
     };
-    let places = (0..shares.len()).filter(is_bend);
+    let places = within.filter(is_bend);
     places
         .map(|place| (threshold(place), shares[place]))
         .collect()
 }
 
+/// The last threshold at which all is above, and the first at which nothing is.
+fn falling(shares: &[f64]) -> [f64; 2] {
+    let below = shares.iter().position(|&share| share < 100.0);
+    let none = shares.iter().position(|&share| share == 0.0);
+    let last = shares.len() - 1;
+    [
+        threshold(below.unwrap_or(last).saturating_sub(1)),
+        threshold(none.unwrap_or(last)),
+    ]
+}
+
 impl Counts<'_> {
+    /// The curves, each with its whole and colour: what is there, and what chance gives.
+    fn measured(&self) -> [(&Curve, f64, RGBColor); 2] {
+        [
+            (self.pairs_above, self.pairs as f64, SECOND),
+            (self.kernels_above, self.kernels as f64, ACCENT),
+        ]
+    }
+
+    fn chance(&self) -> [(Vec<f64>, RGBColor); 2] {
+        let Expected {
+            pairs_above,
+            kernels_above,
+            ..
+        } = self.by_chance;
+        [
+            (
+                shares(pairs_above.iter().copied(), self.pairs as f64),
+                SECOND,
+            ),
+            (
+                shares(kernels_above.iter().copied(), self.kernels as f64),
+                ACCENT,
+            ),
+        ]
+    }
+
+    /// The thresholds between which the curves are seen to fall, and all that are marked.
+    fn shown(&self, used: Option<f64>) -> Shown {
+        let measured = self.measured().map(|(curve, whole, _)| {
+            let above = curve.above().iter().map(|&above| above as f64);
+            shares(above, whole)
+        });
+        let chance = self.chance().map(|(shares, _)| shares);
+        let falls = measured
+            .iter()
+            .chain(&chance)
+            .flat_map(|shares| falling(shares));
+        let marked = self.hints.iter().map(|hint| hint.tau);
+        Shown::around(falls.chain(marked).chain(used))
+    }
+
     fn suggested(&self) -> Option<&ThresholdHint> {
         self.hints.iter().find(|hint| hint.percent == SUGGESTED)
     }
@@ -200,7 +267,11 @@ impl Counts<'_> {
             .map(|greatest| format!("Greatest similarity: {}.", text::threshold(greatest)))
             .into_iter()
             .collect();
-        let x = Axis::linear(-1.0..1.0, 8, "threshold \u{3c4}");
+        let shown = match self.pairs {
+            0 => Shown::ALL,
+            _ => self.shown(merges.map(|merges| merges.tau)),
+        };
+        let x = Axis::linear(shown.range(), 8, "threshold \u{3c4}");
         let figure = ChartFigure {
             kind: self.kind,
             caption: Caption::new(WIDTH, title, subtitle, legend, &notes),
@@ -215,20 +286,15 @@ impl Counts<'_> {
                 empty(canvas, place, "No two kernels can be compared.");
                 return;
             }
-            for (above, whole, colour) in [
-                (self.pairs_above, self.pairs as f64, SECOND),
-                (self.kernels_above, self.kernels as f64, ACCENT),
-            ] {
-                let counts = above.above().iter().enumerate();
-                let points =
-                    counts.map(|(place, &above)| (threshold(place), percent(above as f64, whole)));
+            for (above, whole, colour) in self.measured() {
+                let counts = above.above();
+                let points = shown
+                    .places()
+                    .map(|place| (threshold(place), percent(counts[place] as f64, whole)));
                 drawn(chart.draw_series(LineSeries::new(points, line(colour, 2.0))));
             }
-            for (expected, whole, colour) in [
-                (&self.by_chance.pairs_above, self.pairs as f64, SECOND),
-                (&self.by_chance.kernels_above, self.kernels as f64, ACCENT),
-            ] {
-                dashed_line(chart, bends(expected, whole), colour);
+            for (shares, colour) in self.chance() {
+                dashed_line(chart, bends(&shares, shown.places()), colour);
             }
             if let Some(hint) = suggested {
                 upright(chart, hint.tau, MARK, true);

@@ -45,7 +45,8 @@ pub fn chart(net: &NetNumbers, label: &str) -> Markup {
             p.legend aria-hidden="true" {
                 span.key.kernels { "kernels that can merge" }
                 span.key.pairs { "pairs above \u{3c4}" }
-                span.key.chance { "the same by chance" }
+                span.key.kernels.chance { "kernels, by chance" }
+                span.key.pairs.chance { "pairs, by chance" }
             }
         }
     }

@@ -29,7 +29,7 @@ use figure::FigureFiles;
 pub(crate) use section::section;
 pub use sensitivity::sensitivity_page;
 
-const STYLE: &str = include_str!("style.css");
+pub(super) const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = concat!(include_str!("sort.js"), include_str!("script.js"));
 
 /// The figures over depth.

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::atomic::{self, Durability, FileDestination};
 use crate::files;
 use crate::report::PAGE;
-use crate::report::figures::{self, Figure};
+use crate::report::figures::{self, Figure, Titles};
 use crate::report::page::sensitivity_page;
 use crate::sensitivity::Results;
 
@@ -26,7 +26,8 @@ fn remove(file: &Path) -> Result<(), atomic::Error> {
     }
 }
 
-/// Draws all points of a sweep that are known, and writes the report into its folder, file by file. The report as JSON.
+/// Draws all points of a sweep that are known, and writes the report into its folder, file by file, with
+/// these titles in the figures' files. The report as JSON.
 ///
 /// # Errors
 ///
@@ -34,6 +35,7 @@ fn remove(file: &Path) -> Result<(), atomic::Error> {
 pub fn write(
     folder: &Path,
     results: &Results,
+    titles: Titles,
     pool: &ThreadPool,
 ) -> Result<Vec<u8>, atomic::Error> {
     let figures = figures::sensitivity(results);
@@ -45,8 +47,8 @@ pub fn write(
     pool.install(|| {
         figures.par_iter().try_for_each(|figure: &Figure| {
             let stem = figure.kind.stem();
-            write(&format!("{stem}.svg"), figure.svg().as_bytes())?;
-            write(&format!("{stem}.png"), &figure.png())
+            write(&format!("{stem}.svg"), figure.svg(titles).as_bytes())?;
+            write(&format!("{stem}.png"), &figure.png(titles))
         })
     })?;
     write(RESULTS_TABLE, &results_csv(results))?;

@@ -16,7 +16,7 @@ use crate::report::figures::{Figure, FigureKind, SweepFigure};
 use crate::report::sensitivity::labels;
 use crate::sensitivity::{Measure, Results, Series, Setting, Variation};
 
-use super::marks::{BAR_OPACITY, Mark, MarksIn};
+use super::marks::{BAR_OPACITY, FAINT, Mark, MarksIn};
 use super::notes::{self, Remarks};
 use super::{DrawnMeasure, tau_scale};
 
@@ -276,6 +276,14 @@ impl<'a> Curve<'a> {
             };
             legend.push((LegendKey::Dot(ACCENT), what));
         }
+        let is_spread = |mark: &Mark| mark.mean.is_some() && mark.deviation.is_some();
+        if marks.iter().any(is_spread) {
+            let spread = "\u{b1} 1 standard deviation".to_owned();
+            legend.push((LegendKey::Spread(ACCENT), spread));
+        }
+        if marks.iter().any(Mark::is_repeated) {
+            legend.push((LegendKey::Speck(ACCENT, FAINT), "single run".to_owned()));
+        }
         for control in self.controls_made() {
             let key = match self.is_sequence() {
                 true => LegendKey::Dashed(colour_of(control)),
@@ -398,7 +406,7 @@ impl<'a> Curve<'a> {
             let runs = points.split(Option::is_none).filter(|_| self.is_sequence());
             for run in runs {
                 let run = run.iter().flatten().copied();
-                drawn(chart.draw_series(LineSeries::new(run, line(ACCENT.mix(0.7), 1.5))));
+                drawn(chart.draw_series(LineSeries::new(run, line(ACCENT.mix(FAINT), 1.5))));
             }
             drawing.spreads(canvas);
             drawing.repeats(canvas);

@@ -10,7 +10,9 @@ use crate::report::figures::chart::{
     CROSS, Caption, LEADING, LegendKey, PADDING, RIM, Y_TITLE, cross, frame,
 };
 use crate::report::figures::colour_bar::{self, colour_bar};
-use crate::report::figures::colours::{ALARM, GRID, INK, ON_DARK, depth, depths, text_on};
+use crate::report::figures::colours::{
+    ALARM, GRID, INK, PAPER, SOFT, cell as colour_of, cells, text_on,
+};
 use crate::report::figures::text::{minus, room, things};
 use crate::report::figures::{Figure, FigureKind, SweepFigure};
 use crate::report::sensitivity::labels;
@@ -140,7 +142,7 @@ impl Map<'_> {
             }
             None => {}
         }
-        remarks.explain(LegendKey::Frame(depth(0.5)), &mut legend);
+        remarks.explain(LegendKey::Frame(colour_of(0.5)), &mut legend);
         let varying = format!(
             "over {} and {}",
             labels::symbol(self.x),
@@ -212,21 +214,20 @@ impl Map<'_> {
         let middle = place.left + (width / 2.0).max(half - TICK_LENGTH);
         canvas.text((middle, axis_end - 3.0), HPos::Center, &x.title, TICK);
         if let Some(axis) = &colours {
-            colour_bar(&canvas, bar, depths(BAR_STEPS).rev(), axis, Y_TITLE);
+            colour_bar(&canvas, bar, cells(BAR_STEPS).rev(), axis, Y_TITLE);
             if let Some(share) = level {
                 let y = bar.bottom() - share * bar.height;
                 let ends = [(bar.left - 5.0, y), (bar.right() + 2.0, y)];
                 canvas.line(&ends, line(INK, 2.0));
             }
         }
-        caption.write(&canvas, end);
         let kind = FigureKind::Sweep(SweepFigure {
             series: Series::Grid,
             crossed: Some([self.x, self.y]),
             tau: self.tau,
             measure,
         });
-        canvas.finish(kind, caption.aloud())
+        caption.finish(canvas, kind, end)
     }
 
     fn draw_cells(
@@ -248,7 +249,7 @@ impl Map<'_> {
                 height: high - gap,
             };
             let mean = reading.mean(setting).zip(colours);
-            let colour = mean.map(|(mean, axis)| depth(axis.share(mean)));
+            let colour = mean.map(|(mean, axis)| colour_of(axis.share(mean)));
             let average = setting.average(reading.measure);
             let text = average.map(|average| reading.write(average.mean));
             draw_cell(canvas, cell, setting, colour, text.as_deref());
@@ -282,6 +283,8 @@ fn draw_cell(
                 height: cell.height - 2.0 * rim,
             };
             canvas.rectangle(inside, line(colour, rim));
+            // The lightest colours are hardly seen as lines.
+            canvas.rectangle(cell, line(SOFT, 0.5));
         }
         Some(colour) => canvas.rectangle(cell, colour.filled()),
         None => canvas.rectangle(cell, GRID.mix(0.6).filled()),
@@ -314,7 +317,7 @@ fn draw_cell(
         } else {
             half.min(CROSS - 1.0)
         };
-        // A light ground, so that the cross is seen on cells of any colour.
+        // A ground of its own, so that the cross is seen on cells of any colour.
         let ground = Rect {
             left: at.0 - half - 1.5,
             top: at.1 - half - 1.5,
@@ -322,7 +325,7 @@ fn draw_cell(
             height: 2.0 * half + 3.0,
         };
         if colour.is_some() {
-            canvas.rectangle(ground, ON_DARK.filled());
+            canvas.rectangle(ground, PAPER.filled());
         }
         cross(canvas, at, half, ALARM);
     }

@@ -4,7 +4,7 @@ use plotters::style::Color;
 
 use crate::report::figures::axis::Axis;
 use crate::report::figures::canvas::{Canvas, Rect, line};
-use crate::report::figures::chart::{CROSS, cross, ring};
+use crate::report::figures::chart::{self, CROSS, cross, ring};
 use crate::report::figures::colours::{ACCENT, ALARM, SECOND};
 use crate::sensitivity::{Measure, Setting};
 
@@ -17,9 +17,9 @@ const CAP: f64 = 4.0;
 /// Width of a bar at most, and as a share of what is between two.
 const WIDEST_BAR: f64 = 22.0;
 const BAR: f64 = 0.6;
-/// How strongly bars and single repetitions are drawn.
+/// How strongly bars, and lines and single repetitions are drawn.
 pub const BAR_OPACITY: f64 = 0.3;
-const FAINT: f64 = 0.45;
+pub const FAINT: f64 = 0.7;
 
 /// A setting as it is drawn.
 pub struct Mark {
@@ -62,6 +62,11 @@ impl Mark {
             hollow: setting.merged_nothing(),
             failed: setting.failed().next().is_some(),
         }
+    }
+
+    /// Whether single values are drawn beside the mean.
+    pub fn is_repeated(&self) -> bool {
+        !self.repeats.is_empty()
     }
 
     /// The ends of its spread, and its single values.
@@ -124,7 +129,7 @@ impl<'a> MarksIn<'a> {
                 width,
                 height,
             };
-            canvas.rectangle(bar, SECOND.mix(BAR_OPACITY).filled());
+            chart::bar(canvas, bar, SECOND, BAR_OPACITY);
         }
     }
 

@@ -5,6 +5,9 @@ mod map;
 mod marks;
 mod notes;
 
+#[cfg(test)]
+pub(super) use marks::FAINT;
+
 use crate::plan::{Threshold, ThresholdScale};
 use crate::report::sensitivity::labels::{self, NumberFormat};
 use crate::sensitivity::{Measure, Results, Series, Setting};

@@ -106,8 +106,8 @@ fn merged_kernels_are_marked() {
     ));
     assert_eq!(
         drawing.shapes(&hex(MARK)),
-        4 * merged,
-        "on two sides of two maps"
+        4 * merged + 1,
+        "on two sides of two maps, and in the legend"
     );
     assert!(drawing.says(&format!("{merged} of 64 kernels merged")));
     // The first merged kernel's mark is above its column.
@@ -148,7 +148,7 @@ fn groups_are_told_of() {
     let layer = Sample::new("grouped", 96, 4);
     let drawing = Drawing::of(&similarity(&layer.facts, &layer.drawings, None));
     assert!(drawing.says("4 groups"));
-    assert!(drawing.says("Kernels of different groups are not compared"));
+    assert!(drawing.says("not compared: kernels of different groups"));
     assert_eq!(drawing.pictures[0].pixels[95], colour(f32::NAN));
 }
 
@@ -180,10 +180,13 @@ fn thresholds_are_exact() {
     let figure = layer_thresholds(&layer.facts, &layer.numbers, Some(&layer.merges));
     let drawing = Drawing::of(&figure);
     let curve = points(&drawing, &hex(ACCENT));
-    assert_eq!(curve.len(), 201);
+    // From −0.8 to 1, beyond which nothing changes.
+    assert!(drawing.says("\u{2212}0.8") && !drawing.says("\u{2212}1.0"));
+    assert_eq!(curve.len(), 181);
     // From 0 at the bottom to all at the top of 260 pixels.
-    let bottom = curve[200].1;
-    for (point, above) in curve.iter().zip(layer.numbers.kernels_above.above()) {
+    let bottom = curve[180].1;
+    let above = &layer.numbers.kernels_above.above()[20..];
+    for (point, above) in curve.iter().zip(above) {
         let expected = bottom - 260.0 * *above as f64 / 64.0;
         assert!((point.1 - expected).abs() < 0.25, "{point:?} for {above}");
     }
@@ -252,7 +255,11 @@ fn ranks_are_marked_in_the_spectrum() {
     let mut many = of.clone();
     many.eigenvalues = (0..4096).map(|i| f64::from(5000 - i)).collect();
     let figure = spectrum(&layer.facts, &many);
-    assert!(figure.svg().len() < 20_000, "{}", figure.svg().len());
+    assert!(
+        figure.svg(Titles::Drawn).len() < 20_000,
+        "{}",
+        figure.svg(Titles::Drawn).len()
+    );
 }
 
 #[test]
@@ -304,14 +311,27 @@ fn shallow_layers_are_grey_and_cut_off() {
         })
         .collect();
     let drawing = Drawing::of(&nearest_over_depth(&points, 3));
-    // For each layer a box and two lines.
-    assert_eq!(drawing.shapes(&hex(APART)), 3 * 3);
-    // Of the legend a box and a line.
-    assert_eq!(drawing.shapes(&hex(ACCENT)), 14 * 3 + 2);
+    // For each layer a box, its sides and two lines; of the legend a box and its sides.
+    assert_eq!(drawing.shapes(&hex(APART)), 3 * 4 + 2);
+    assert_eq!(drawing.shapes(&hex(ACCENT)), 13 * 4 + 2);
+    assert_eq!(drawing.shapes(&hex(MARK)), 4 + 2, "the linear layer");
+    for label in ["conv", "linear", "left alone"] {
+        assert!(
+            drawing.texts.iter().any(|text| text.text == label),
+            "{label}"
+        );
+    }
     assert_eq!(drawing.circles.len(), 17 + 1);
     assert!(drawing.says("Ls = 3") && drawing.says("1 layer without depth"));
     let ranks = Drawing::of(&ranks_over_depth(&points, 3).unwrap());
     assert!(ranks.says("Ls = 3") && ranks.says("2 layers without spectrum"));
+    for label in [
+        "conv",
+        "linear",
+        "Layers left alone are joined with no others.",
+    ] {
+        assert!(ranks.texts.iter().any(|text| text.text == label), "{label}");
+    }
     let none = Sample::new("x", 4, 1);
     let without = crate::analysis::LayerNumbers {
         spectrum: None,
@@ -322,6 +342,34 @@ fn shallow_layers_are_grey_and_cut_off() {
         numbers: &without,
     };
     assert_eq!(ranks_over_depth(&[point], 0), None);
+}
+
+#[test]
+fn layers_of_one_kind_need_no_legend_for_it() {
+    let net = net(3, 0);
+    let points: Vec<DepthPoint<'_>> = net
+        .iter()
+        .map(|layer| DepthPoint {
+            facts: &layer.facts,
+            numbers: &layer.numbers,
+        })
+        .collect();
+    let drawing = Drawing::of(&nearest_over_depth(&points, 0));
+    assert!(!drawing.texts.iter().any(|text| text.text == "conv"));
+    // For each layer a box, its sides and two lines; of the legend the same with one line.
+    assert_eq!(drawing.shapes(&hex(ACCENT)), 3 * 4 + 3);
+    let named = |points: &[DepthPoint<'_>]| {
+        let ranks = Drawing::of(&ranks_over_depth(points, 0).unwrap());
+        ranks.texts.iter().any(|text| text.text == "conv")
+    };
+    assert!(!named(&points));
+    let mut other = net[1].facts.clone();
+    other.kind = crate::layers::Kind::Pointwise;
+    let other = DepthPoint {
+        facts: &other,
+        ..points[1]
+    };
+    assert!(named(&[points[0], other, points[2]]));
 }
 
 #[test]
@@ -351,7 +399,7 @@ fn a_png_is_the_svg_at_twice_the_size() {
     let layer = Sample::new("layer1.conv.weight", 11, 1);
     let figure = similarity(&layer.facts, &layer.drawings, None);
     let drawing = Drawing::of(&figure);
-    let (width, height, png) = pixels(&figure.png());
+    let (width, height, png) = pixels(&figure.png(Titles::Drawn));
     assert_eq!(
         [width, height],
         [drawing.width, drawing.height].map(|side| 2 * side as usize)
@@ -386,12 +434,12 @@ fn a_png_is_the_svg_at_twice_the_size() {
 
 #[test]
 fn a_page_gives_its_own_colours() {
-    let layer = Sample::new("\"#1f2328\" and <rect width=\"100%\"", 3, 1);
+    let layer = Sample::new("\"#1c2127\" and <rect width=\"100%\"", 3, 1);
     let inline = similarity(&layer.facts, &layer.drawings, None).inline();
     for colour in [
-        "\"#1f2328\"",
-        "\"#656d76\"",
-        "\"#e4e7eb\"",
+        "\"#1c2127\"",
+        "\"#5d6673\"",
+        "\"#e3e5e4\"",
         "<?xml",
         "<rect",
     ] {
@@ -401,7 +449,7 @@ fn a_page_gives_its_own_colours() {
         assert!(inline.contains(variable), "{variable}");
     }
     assert!(
-        inline.contains("&quot;#1f2328&quot; and"),
+        inline.contains("&quot;#1c2127&quot; and"),
         "text is left as it is"
     );
     let chart = layer_thresholds(&layer.facts, &layer.numbers, None).inline();
@@ -412,11 +460,15 @@ fn a_page_gives_its_own_colours() {
 fn files_stay_small() {
     let layer = Sample::new("layer", 512, 1);
     let map = similarity(&layer.facts, &layer.drawings, Some(&layer.merges));
-    assert!(map.svg().len() < 600_000, "{}", map.svg().len());
+    assert!(
+        map.svg(Titles::Drawn).len() < 600_000,
+        "{}",
+        map.svg(Titles::Drawn).len()
+    );
     let thresholds = layer_thresholds(&layer.facts, &layer.numbers, Some(&layer.merges));
     assert!(
-        thresholds.svg().len() < 12_000,
+        thresholds.svg(Titles::Drawn).len() < 12_000,
         "{}",
-        thresholds.svg().len()
+        thresholds.svg(Titles::Drawn).len()
     );
 }

@@ -4,8 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use resvg::usvg::roxmltree::{Document, Node};
 
-use crate::report::figures::Figure;
 use crate::report::figures::font::{Weight, width};
+use crate::report::figures::{Figure, Titles};
 
 /// Width of text in a viewer with a wider font than ours.
 const WIDER: f64 = 1.1;
@@ -42,6 +42,8 @@ pub struct Picture {
 
 /// What a figure consists of.
 pub struct Drawing {
+    /// Where it begins, and how large it is.
+    pub top: f64,
     pub width: f64,
     pub height: f64,
     pub texts: Vec<Text>,
@@ -70,12 +72,22 @@ fn number(node: Node<'_, '_>, attribute: &str) -> f64 {
 
 impl Drawing {
     pub fn of(figure: &Figure) -> Self {
-        let svg = figure.svg();
+        Self::with(figure, Titles::Drawn)
+    }
+
+    pub fn with(figure: &Figure, titles: Titles) -> Self {
+        let svg = figure.svg(titles);
         let document = Document::parse(&svg).expect("well-formed XML");
         let root = document.root_element();
+        let view = root.attribute("viewBox").unwrap().split(' ');
+        let view: Vec<f64> = view.map(|side| side.parse().unwrap()).collect();
+        let [0.0, top, width, height] = view[..] else {
+            panic!("{view:?}");
+        };
         let mut drawing = Self {
-            width: number(root, "width"),
-            height: number(root, "height"),
+            top,
+            width,
+            height,
             texts: Vec::new(),
             pictures: Vec::new(),
             paths: Vec::new(),

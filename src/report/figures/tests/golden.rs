@@ -9,11 +9,11 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::drawing::pixels;
 use super::samples::Sample;
-use crate::report::figures::{Figure, layer_thresholds, similarity};
+use crate::report::figures::{Figure, Titles, layer_thresholds, similarity};
 
 fn check(name: &str, figure: &Figure) {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/figures/{name}.svg"));
-    let svg = figure.svg();
+    let svg = figure.svg(Titles::Drawn);
     if std::env::var_os("INMERGE_BLESS").is_some_and(|value| value == "1") {
         fs::write(&golden, &svg).unwrap();
     }
@@ -52,7 +52,7 @@ fn figures_are_as_they_were() {
     };
     let figures = draw();
     assert_eq!(figures, draw());
-    assert_eq!(figures[0].png(), draw()[0].png());
+    assert_eq!(figures[0].png(Titles::Drawn), draw()[0].png(Titles::Drawn));
     for (figure, name) in figures.iter().zip(["similarity", "thresholds"]) {
         check(name, figure);
     }

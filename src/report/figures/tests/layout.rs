@@ -1,19 +1,25 @@
 //! Every label fits, whatever the size.
 
-use super::drawing::Drawing;
+use super::drawing::{Drawing, pixels};
 use super::samples::{Sample, epochs, net, pictures};
 use crate::report::figures::*;
 
 /// Fails where a text leaves the figure or lies on another.
 pub fn check(what: &str, figure: &Figure) {
-    let drawing = Drawing::of(figure);
+    for titles in [Titles::Drawn, Titles::LeftOut] {
+        check_with(what, figure, titles);
+    }
+}
+
+fn check_with(what: &str, figure: &Figure, titles: Titles) {
+    let drawing = Drawing::with(figure, titles);
     assert!(!drawing.texts.is_empty(), "{what}: no text");
     for (place, text) in drawing.texts.iter().enumerate() {
         assert!(
             text.left >= 0.0
-                && text.top >= 0.0
+                && text.top >= drawing.top
                 && text.right <= drawing.width
-                && text.bottom <= drawing.height,
+                && text.bottom <= drawing.top + drawing.height,
             "{what}: {text:?} leaves {} × {}",
             drawing.width,
             drawing.height
@@ -34,6 +40,58 @@ pub fn check(what: &str, figure: &Figure) {
             );
         }
     }
+}
+
+#[test]
+fn figures_for_papers_have_no_titles_but_all_the_rest() {
+    let layer = Sample::new("layer1.conv.weight", 64, 1);
+    let figure = layer_thresholds(&layer.facts, &layer.numbers, Some(&layer.merges));
+    let [whole, bare] = [Titles::Drawn, Titles::LeftOut].map(|t| Drawing::with(&figure, t));
+    let said = |drawing: &Drawing| -> Vec<String> {
+        let texts = drawing.texts.iter();
+        texts.map(|text| text.text.clone()).collect()
+    };
+    let (whole_texts, bare_texts) = (said(&whole), said(&bare));
+    let titles = whole_texts.len() - bare_texts.len();
+    assert!(whole.says("layer1.conv.weight") && !bare.says("layer1.conv.weight"));
+    assert!(!bare.says("Choosing"));
+    assert_eq!(whole_texts[titles..], bare_texts);
+    assert_eq!(whole.paths, bare.paths);
+    let free = 18.0 * titles as f64;
+    assert_eq!((bare.top, bare.height), (free, whole.height - free));
+    // Its PNG is as high.
+    let (width, height, pixels) = pixels(&figure.png(Titles::LeftOut));
+    assert_eq!(
+        [width, height].map(|side| side as f64 / 2.0),
+        [bare.width, bare.height]
+    );
+    assert_eq!(
+        pixels[pixels.len() - 1],
+        [255; 3],
+        "the paper reaches its end"
+    );
+}
+
+#[test]
+fn figures_have_a_size_on_paper() {
+    let side = |figure: &Figure, name: &str| -> f64 {
+        let svg = figure.svg(Titles::Drawn);
+        let (_, rest) = svg.split_once(&format!(" {name}=\"")).unwrap();
+        rest.split_once("mm\"").unwrap().0.parse().unwrap()
+    };
+    let small = Sample::new("layer1.conv.weight", 64, 1);
+    let small = layer_thresholds(&small.facts, &small.numbers, None);
+    assert_eq!(side(&small, "width"), 169.3, "640 pixels of 1/96 inch");
+    let large = Sample::new("layer1.conv.weight", 512, 1);
+    let large = similarity(&large.facts, &large.drawings, None);
+    assert_eq!(side(&large, "width"), 180.0, "as wide as a page's text");
+    let shape = f64::from(large.height) / f64::from(large.width);
+    assert!((side(&large, "height") / 180.0 - shape).abs() < 1e-3);
+    assert!(
+        large
+            .inline()
+            .contains(&format!(" width=\"{}\"", large.width))
+    );
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! What figures show, by their SVG and their PNG.
 
 mod content;
+mod contrast;
 mod drawing;
 mod golden;
 mod layout;
-mod samples;
+pub(super) mod samples;
 mod sensitivity;

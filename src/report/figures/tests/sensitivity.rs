@@ -296,7 +296,7 @@ fn a_map_has_a_cell_for_each_setting() {
 
 /// Colour, whether it is filled, and the number of shapes of each path of a map.
 fn figures_paths(results: &Results) -> Vec<(String, bool, usize)> {
-    let svg = sensitivity(results)[0].svg();
+    let svg = sensitivity(results)[0].svg(Titles::Drawn);
     let lines = svg.lines().filter(|line| line.starts_with("<path"));
     let attribute = |line: &str, name: &str| {
         let (_, rest) = line.split_once(&format!(" {name}=\""))?;

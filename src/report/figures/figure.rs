@@ -1,0 +1,135 @@
+//! A figure that is drawn, to be written in one form or another.
+
+use plotters::style::RGBColor;
+use resvg::tiny_skia::{Pixmap, Transform};
+use resvg::usvg::{Options, Tree};
+
+use crate::report::bitmap;
+use crate::report::figure_kind::{FigureKind, Titles};
+
+use super::drawing::{self, Drawing};
+use super::{colours, font};
+
+/// Pixels of a PNG in a pixel of the figure, along each side.
+const PNG_SCALE: u32 = 2;
+
+/// Millimetres in a pixel, so that labels have 8 to 9 points; and the width in millimetres to which wider figures are scaled
+/// down, which is that of a page's text.
+const MILLIMETRES: f64 = 25.4 / 96.0;
+const WIDEST: f64 = 180.0;
+
+/// A figure.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// What it shows.
+    pub kind: FigureKind,
+    /// Its width in pixels.
+    pub width: u32,
+    /// Its height in pixels.
+    pub height: u32,
+    /// What it shows, for those who cannot see it.
+    pub(super) label: String,
+    /// Title and subtitle.
+    pub(super) titles: Heading,
+    /// All the rest.
+    pub(super) drawing: Drawing,
+}
+
+/// What is drawn at the top of a figure, and could be left out.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Heading {
+    pub drawing: Drawing,
+    /// The pixels that are free without it.
+    pub height: u32,
+}
+
+/// The unit of a drawing's width and height.
+enum Unit {
+    Pixels,
+    /// Those of paper.
+    Millimetres,
+}
+
+impl Figure {
+    /// As a whole SVG document of a size for paper.
+    pub fn svg(&self, titles: Titles) -> String {
+        self.with_paper(titles, Unit::Millimetres)
+    }
+
+    /// For a page that shows it in its own colours: without background, and with the colours of text and marks as CSS
+    /// variables (`--ink` and others).
+    pub fn inline(&self) -> String {
+        self.document(Titles::Drawn, Unit::Pixels, "", colours::on_page)
+    }
+
+    fn with_paper(&self, titles: Titles, unit: Unit) -> String {
+        let (top, paper) = (self.top(titles), colours::hex(colours::PAPER));
+        let background =
+            format!("<rect y=\"{top}\" width=\"100%\" height=\"100%\" fill=\"{paper}\"/>");
+        self.document(titles, unit, &background, colours::hex)
+    }
+
+    /// The first of its pixels from above that is shown.
+    fn top(&self, titles: Titles) -> u32 {
+        match titles {
+            Titles::Drawn => 0,
+            Titles::LeftOut => self.titles.height,
+        }
+    }
+
+    fn document(
+        &self,
+        titles: Titles,
+        unit: Unit,
+        background: &str,
+        colour: impl Fn(RGBColor) -> String + Copy,
+    ) -> String {
+        let (width, top) = (self.width, self.top(titles));
+        let height = self.height - top;
+        let [wide, high] = match unit {
+            Unit::Pixels => [width, height].map(|side| side.to_string()),
+            Unit::Millimetres => {
+                let scale = MILLIMETRES.min(WIDEST / f64::from(width));
+                [width, height].map(|side| format!("{:.1}mm", scale * f64::from(side)))
+            }
+        };
+        let titles = match titles {
+            Titles::Drawn => self.titles.drawing.written(colour),
+            Titles::LeftOut => String::new(),
+        };
+        format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{wide}\" height=\"{high}\" viewBox=\"0 {top} {width} {height}\" \
+             font-family=\"{}\" stroke-linejoin=\"round\" role=\"img\" aria-label=\"{}\">\n{background}\n{titles}{}</svg>\n",
+            font::FAMILY,
+            drawing::escaped(&self.label),
+            self.drawing.written(colour)
+        )
+    }
+
+    /// Rendered at twice its nominal size.
+    pub fn png(&self, titles: Titles) -> Vec<u8> {
+        let options = Options {
+            fontdb: font::database(),
+            ..Options::default()
+        };
+        let svg = self.with_paper(titles, Unit::Pixels);
+        let tree = Tree::from_str(&svg, &options).expect("an SVG written by this module");
+        let sides = [self.width, self.height - self.top(titles)];
+        let [width, height] = sides.map(|side| side * PNG_SCALE);
+        let mut pixels = Pixmap::new(width, height).expect("a figure of some size");
+        let scale = PNG_SCALE as f32;
+        resvg::render(
+            &tree,
+            Transform::from_scale(scale, scale),
+            &mut pixels.as_mut(),
+        );
+        // The background is opaque.
+        let colours: Vec<u8> = pixels
+            .data()
+            .chunks_exact(4)
+            .flat_map(|pixel| [pixel[0], pixel[1], pixel[2]])
+            .collect();
+        let size = [width, height].map(|side| side as usize);
+        bitmap::drawing(size, &colours)
+    }
+}
