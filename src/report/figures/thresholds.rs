@@ -146,9 +146,10 @@ fn bends(shares: &[f64], within: RangeInclusive<usize>) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// The last threshold at which all is above, and the first at which nothing is.
+/// The last threshold at which as much is above as above the first, and the first at which nothing is. All need not be
+/// above the first: kernels of zeros have no partner at any.
 fn falling(shares: &[f64]) -> [f64; 2] {
-    let below = shares.iter().position(|&share| share < 100.0);
+    let below = shares.iter().position(|&share| share < shares[0]);
     let none = shares.iter().position(|&share| share == 0.0);
     let last = shares.len() - 1;
     [

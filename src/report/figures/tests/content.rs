@@ -48,7 +48,7 @@ fn a_cell_has_the_colour_of_its_similarity() {
         "0.0",
         "0.5",
         "1.0",
-        "Kernels of zeros",
+        "not compared: kernels of zeros",
     ] {
         assert!(drawing.says(label), "{label}");
     }
@@ -180,16 +180,26 @@ fn thresholds_are_exact() {
     let figure = layer_thresholds(&layer.facts, &layer.numbers, Some(&layer.merges));
     let drawing = Drawing::of(&figure);
     let curve = points(&drawing, &hex(ACCENT));
-    // From −0.8 to 1, beyond which nothing changes.
-    assert!(drawing.says("\u{2212}0.8") && !drawing.says("\u{2212}1.0"));
-    assert_eq!(curve.len(), 181);
-    // From 0 at the bottom to all at the top of 260 pixels.
-    let bottom = curve[180].1;
-    let above = &layer.numbers.kernels_above.above()[20..];
-    for (point, above) in curve.iter().zip(above) {
-        let expected = bottom - 260.0 * *above as f64 / 64.0;
-        assert!((point.1 - expected).abs() < 0.25, "{point:?} for {above}");
-    }
+    // Not all thresholds, but those at which anything changes, from tenth to tenth.
+    assert!(
+        curve.len() < 201 && curve.len() % 10 == 1,
+        "{}",
+        curve.len()
+    );
+    let above = layer.numbers.kernels_above.above();
+    let from = (0..above.len() - curve.len() + 1).step_by(10).find(|from| {
+        // From 0 at the bottom to all at the top of 260 pixels.
+        let bottom = curve[curve.len() - 1].1;
+        let mut points = curve.iter().zip(&above[*from..]);
+        points.all(|(point, above)| {
+            let expected = bottom - 260.0 * *above as f64 / 64.0;
+            (point.1 - expected).abs() < 0.25
+        })
+    });
+    let from = from.expect("the counts of some of the thresholds");
+    assert_eq!(above[from], 63, "all but one of zeros are above the first");
+    assert!(above[from + 12] < 63,);
+    assert_eq!(above[from + curve.len() - 1], 0, "none above the last");
     let hints = &layer.numbers.hints;
     assert_eq!(
         drawing.circles.len(),
@@ -325,13 +335,7 @@ fn shallow_layers_are_grey_and_cut_off() {
     assert!(drawing.says("Ls = 3") && drawing.says("1 layer without depth"));
     let ranks = Drawing::of(&ranks_over_depth(&points, 3).unwrap());
     assert!(ranks.says("Ls = 3") && ranks.says("2 layers without spectrum"));
-    for label in [
-        "conv",
-        "linear",
-        "Layers left alone are joined with no others.",
-    ] {
-        assert!(ranks.texts.iter().any(|text| text.text == label), "{label}");
-    }
+    assert!(ranks.says("Layers left alone are joined with no others."));
     let none = Sample::new("x", 4, 1);
     let without = crate::analysis::LayerNumbers {
         spectrum: None,

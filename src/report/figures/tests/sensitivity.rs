@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::drawing::{Circle, Drawing, Text, corners};
 use super::layout::check;
-use crate::report::figures::colours::{ACCENT, ALARM, INK, SECOND, depth, hex};
+use crate::report::figures::colours::{ACCENT, ALARM, INK, SECOND, cell, hex};
 use crate::report::figures::*;
 use crate::report::sensitivity::sample::{Sample, fail};
 use crate::sensitivity::{Measure, PointOutcome, Results, Series};
@@ -144,13 +144,17 @@ fn means_spreads_and_the_baseline_are_where_their_numbers_are() {
         .collect();
     let deviation = |a: f64, b: f64| (a - b).abs() / 2f64.sqrt();
     let spreads = [deviation(0.5, 0.7), 0.0, deviation(0.8, 0.82)];
-    assert_eq!(upright.len(), 3);
+    assert_eq!(upright.len(), 3 + 1, "with that of the legend");
     for ((bar, mean), spread) in upright.iter().zip(expected).zip(spreads) {
         assert!((bar[0].1 - height(mean - spread)).abs() < 0.3, "{bar:?}");
         assert!((bar[1].1 - height(mean + spread)).abs() < 0.3, "{bar:?}");
     }
     let faint = drawing.circles.iter().filter(|c| c.radius == 2.0);
-    assert_eq!(faint.count(), 6, "a dot for each repetition");
+    assert_eq!(
+        faint.count(),
+        6 + 1,
+        "a dot for each repetition, and the legend's"
+    );
     assert!(
         drawing
             .says("mean\u{a0}\u{b1}\u{a0}1\u{a0}standard\u{a0}deviation\u{a0}of\u{a0}2\u{a0}runs")
@@ -169,7 +173,8 @@ fn the_share_of_kernels_merged_has_an_axis_on_the_right() {
     );
     let (bottom, top) = (tick_of(none), tick_of(most));
     let bars = drawing.paths.iter().filter(|path| path.1 == hex(SECOND));
-    let bars: Vec<_> = bars.flat_map(|path| corners(&path.0)).collect();
+    // Each is an area, and its sides after it.
+    let bars: Vec<_> = bars.flat_map(|path| corners(&path.0)).step_by(2).collect();
     let (sign, bars) = bars.split_last().unwrap();
     assert!(
         sign[0].1 < 100.0,
@@ -263,7 +268,7 @@ fn a_map_has_a_cell_for_each_setting() {
     }
     assert!(drawing.says("Unmerged: 0.950, beyond these colours."));
     // p = 0 merges nothing: three cells with sides alone. One cell failed, and two are full.
-    let at = |share| hex(depth(share));
+    let at = |share| hex(cell(share));
     let cells = |colour: &str, filled: bool| {
         let paths = figures_paths(&results);
         let cells = paths
