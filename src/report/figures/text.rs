@@ -171,6 +171,15 @@ pub(super) fn minus(number: &str) -> String {
     number.replace('-', "\u{2212}")
 }
 
+/// A threshold behind the sign that says whether it is written exactly: `= 0.5`, `≈ 0.5968`.
+pub(super) fn equal_to(tau: f64) -> String {
+    let text = threshold(tau);
+    match text.starts_with('\u{2248}') {
+        true => text,
+        false => format!("= {text}"),
+    }
+}
+
 /// A threshold with at most four decimals, and `≈` before it where they do not give it exactly.
 pub(super) fn threshold(tau: f64) -> String {
     let rounded = format!("{tau:.4}");

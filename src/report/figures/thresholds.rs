@@ -235,8 +235,8 @@ impl Counts<'_> {
             legend.push((
                 LegendKey::Dashed(MARK),
                 format!(
-                    "\u{3c4} = {} for 5\u{a0}%: {}",
-                    text::threshold(hint.tau),
+                    "\u{3c4} {} for 5\u{a0}%: {}",
+                    text::equal_to(hint.tau),
                     things(hint.kernels as u64, "kernel")
                 ),
             ));
