@@ -31,11 +31,11 @@ impl ThresholdHint {
         let most = (percent * kernels as f64 / 100.0).floor() as usize;
         let least = falling.get(most).copied().unwrap_or(-1.0);
         let kernels = above(least);
-        let rounded = (DECIMALS..=MOST_DECIMALS).map(|decimals| {
+        let mut rounded = (DECIMALS..=MOST_DECIMALS).map(|decimals| {
             let scale = 10f64.powi(decimals);
             (least * scale).ceil() / scale
         });
-        let tau = rounded.into_iter().find(|&tau| above(tau) == kernels);
+        let tau = rounded.find(|&tau| above(tau) == kernels);
         let tau = tau.unwrap_or(least);
         (kernels > 0).then_some(Self {
             percent,

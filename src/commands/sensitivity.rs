@@ -13,7 +13,7 @@ use crate::report::figures::Titles;
 use crate::report::sensitivity::{SensitivitySummary, write};
 use crate::selection;
 use crate::sensitivity::{
-    self, FolderLock, PlanRequest, Results, RunRequest, RunSummary, Shard, Sweep,
+    self, FinishedPoint, FolderLock, PlanRequest, Results, RunRequest, RunSummary, Shard, Sweep,
     remove_abandoned_scratch,
 };
 
@@ -113,14 +113,12 @@ fn run_share(
     console.result(&summary, |summary| summary.to_text())?;
     // Those of this share alone: another may fare better.
     let points = sensitivity::read(&args.folder, &sweep.base())?;
-    let made = points.into_iter().filter(|point| match args.shard {
+    let is_made = |point: &FinishedPoint| match args.shard {
         Some(shard) => shard.of(sweep.points.iter()).any(|own| *own == point.point),
         None => true,
-    });
-    match Results::new(sweep.clone(), made.collect()).failure() {
-        Some(failure) => Err(failure.into()),
-        None => Ok(()),
-    }
+    };
+    let made: Vec<FinishedPoint> = points.into_iter().filter(is_made).collect();
+    Ok(Results::new(sweep, made).check()?)
 }
 
 fn make(
@@ -166,8 +164,5 @@ fn collect(
     console.document(&json, || {
         SensitivitySummary::new(&results, folder).to_text(console.columns())
     })?;
-    match results.failure() {
-        Some(failure) => Err(failure.into()),
-        None => Ok(()),
-    }
+    Ok(results.check()?)
 }

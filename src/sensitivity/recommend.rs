@@ -48,10 +48,10 @@ impl StandardError {
 
 impl Recommendation<'_> {
     /// Whether random partners are as good, to one standard error: then it is not similarity that matters.
-    pub fn is_random_as_good(&self, lower_is_better: bool) -> bool {
-        let gain = |score: f64| if lower_is_better { -score } else { score };
-        let least = gain(self.score.mean) - self.standard_error.value();
-        self.random.is_some_and(|random| gain(random) >= least)
+    pub fn is_random_as_good(&self, results: &Results) -> bool {
+        let least = results.gain(self.score.mean) - self.standard_error.value();
+        self.random
+            .is_some_and(|random| results.gain(random) >= least)
     }
 }
 
@@ -59,13 +59,6 @@ impl Results {
     /// The merge to recommend; `None` without an evaluator, until the unmerged checkpoint is scored, and if every merge costs
     /// more.
     pub fn recommendation(&self) -> Option<Recommendation<'_>> {
-        let gain = |score: f64| {
-            if self.lower_is_better() {
-                -score
-            } else {
-                score
-            }
-        };
         let unmerged = self.baseline(Measure::Score)?;
         let strength = |setting: &Setting<'_>| {
             let change = setting.average(Measure::RelativeChange);
@@ -78,8 +71,8 @@ impl Results {
                 is_merge && !setting.merged_nothing() && setting.failed().next().is_none();
             let score = setting.average(Measure::Score).filter(|_| is_usable)?;
             let standard_error = self.standard_error(score);
-            let least = gain(unmerged) - standard_error.value();
-            (gain(score.mean) >= least).then_some((setting, score, standard_error))
+            let least = self.gain(unmerged) - standard_error.value();
+            (self.gain(score.mean) >= least).then_some((setting, score, standard_error))
         });
         // The first of equals: the one of the earliest series.
         let (setting, score, standard_error) = candidates.reduce(|best, other| {
@@ -102,6 +95,15 @@ impl Results {
     pub fn lower_is_better(&self) -> bool {
         let evaluator = self.sweep.evaluator.as_ref();
         evaluator.is_some_and(|evaluator| evaluator.lower_is_better)
+    }
+
+    /// A score, turned round where less is better.
+    fn gain(&self, score: f64) -> f64 {
+        if self.lower_is_better() {
+            -score
+        } else {
+            score
+        }
     }
 
     fn standard_error(&self, score: Average) -> StandardError {

@@ -169,16 +169,22 @@ impl Results {
         }
     }
 
-    /// Why nothing can be said of merging: all variants that are known failed, the last for this reason.
-    pub fn failure(&self) -> Option<Error> {
+    /// Checks that something can be said of merging.
+    ///
+    /// # Errors
+    ///
+    /// If all variants that are known failed, and there are some: why the last one did.
+    pub fn check(&self) -> Result<(), Error> {
         let variants = self.points.iter().filter(|point| !point.is_baseline());
         let failures = variants.map(|point| match &point.outcome {
             PointOutcome::Failed { why, output } => Some((why.clone(), output.clone())),
             _ => None,
         });
         let failures: Option<Vec<(String, String)>> = failures.collect();
-        let (why, output) = failures?.pop()?;
-        Some(Error::AllFailed { why, output })
+        match failures.and_then(|mut failures| failures.pop()) {
+            Some((why, output)) => Err(Error::AllFailed { why, output }),
+            None => Ok(()),
+        }
     }
 
     /// The settings of a series, in order.

@@ -102,16 +102,14 @@ pub fn sentences(results: &Results) -> Option<Vec<String>> {
         format!("It is {RULE}; {standard_error}."),
     ];
     if let Some(random) = recommended.random {
-        sentences.push(
-            if recommended.is_random_as_good(results.lower_is_better()) {
-                format!(
-                    "Random partners score {}: as good, so it is not similarity that matters here.",
-                    written.write(random)
-                )
-            } else {
-                format!("Random partners score {}: worse.", written.write(random))
-            },
-        );
+        sentences.push(if recommended.is_random_as_good(results) {
+            format!(
+                "Random partners score {}: as good, so it is not similarity that matters here.",
+                written.write(random)
+            )
+        } else {
+            format!("Random partners score {}: worse.", written.write(random))
+        });
     }
     sentences.push(
         "It was chosen among many by these scores, which flatters it: score it once on data that the sweep has not seen.".to_owned(),
@@ -177,7 +175,7 @@ pub fn recommended_toml(results: &Results) -> Option<String> {
         prob,
         ..
     } = sweep.parameters;
-    let own = Config {
+    let mut config = Config {
         tau: variation.tau.unwrap_or(tau),
         alpha: variation.alpha.unwrap_or(alpha),
         prob: variation.prob.unwrap_or(prob),
@@ -190,7 +188,6 @@ pub fn recommended_toml(results: &Results) -> Option<String> {
         include: Vec::new(),
         layer: Vec::new(),
     };
-    let mut config = own;
     for (index, parameters) in sweep.taking_part(variation) {
         let layer = &sweep.layers[index];
         let name = globset::escape(&layer.name);
