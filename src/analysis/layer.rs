@@ -222,17 +222,21 @@ impl LayerTask<'_> {
                 Dissimilarities::new(is_live.collect())
             });
             let writer = dissimilarities.as_mut().map(Dissimilarities::writer);
-            group.for_each_tile(meter, |tile| {
-                scan.visit(tile, &mut |_, _| ())?;
-                seen.tally.visit(&group, tile)?;
-                if let Some(map) = &seen.map {
-                    map.visit(&group, tile)?;
-                }
-                if let Some(writer) = &writer {
-                    writer.visit(tile)?;
-                }
-                Ok(())
-            })?;
+            group.for_each_tile(
+                meter,
+                || f32::NEG_INFINITY,
+                |tile| {
+                    scan.visit(tile, &mut |_, _| ())?;
+                    seen.tally.visit(&group, tile)?;
+                    if let Some(map) = &seen.map {
+                        map.visit(&group, tile)?;
+                    }
+                    if let Some(writer) = &writer {
+                        writer.visit(tile)?;
+                    }
+                    Ok(())
+                },
+            )?;
             seen.nearest.add(&group, &scan);
             if let Some(dissimilarities) = dissimilarities {
                 let places = dissimilarities.order().into_iter();
@@ -283,7 +287,7 @@ impl LayerTask<'_> {
         let kernels = self.kernels(turned, engine)?;
         let map = MapOfTiles::new(kernels.len());
         for group in kernels.groups() {
-            group.for_each_tile(meter, |tile| map.visit(&group, tile))?;
+            group.for_each_tile(meter, || f32::NEG_INFINITY, |tile| map.visit(&group, tile))?;
         }
         Ok(map.finish(order, |place| kernels.is_live(place)))
     }

@@ -46,14 +46,19 @@ impl Partners {
         for group in kernels.groups() {
             let choices = Choices::new(&group, turns);
             let scan = Scan::new(&group, tau, |_| false);
-            group.for_each_tile(meter, |tile| {
-                scan.visit(tile, &mut |a, b| choices.offer(a, b))?;
-                let (rows, columns) = (tile.rows(), tile.columns());
-                let preferred = tile.preferred(tau as f32, &choices.streams, group.kernel(0))?;
-                choices.take(rows.start, preferred.rows);
-                choices.take(columns.start, preferred.columns);
-                Ok(())
-            })?;
+            group.for_each_tile(
+                meter,
+                || scan.floor(),
+                |tile| {
+                    scan.visit(tile, &mut |a, b| choices.offer(a, b))?;
+                    let (rows, columns) = (tile.rows(), tile.columns());
+                    let preferred =
+                        tile.preferred(tau as f32, &choices.streams, group.kernel(0))?;
+                    choices.take(rows.start, preferred.rows);
+                    choices.take(columns.start, preferred.columns);
+                    Ok(())
+                },
+            )?;
             let partners = choices.finish().into_iter().map(|best| {
                 best.map(|(_, kernel)| Chosen {
                     kernel,
@@ -75,7 +80,11 @@ impl Partners {
         let mut round = Self::none(kernels, Some(0));
         for group in kernels.groups() {
             let scan = Scan::new(&group, tau, |index| turns[group.kernel(index)].is_some());
-            group.for_each_tile(meter, |tile| scan.visit(tile, &mut |_, _| ()))?;
+            group.for_each_tile(
+                meter,
+                || scan.floor(),
+                |tile| scan.visit(tile, &mut |_, _| ()),
+            )?;
             let partners = scan.nearest().into_iter().map(|neighbour| {
                 let above = neighbour.filter(|neighbour| neighbour.similarity > tau)?;
                 Some(Chosen {

@@ -44,8 +44,10 @@ pub struct CpuReport {
     pub threads: usize,
     /// The precision in which it screens similarities.
     pub screen: String,
-    /// Whether the CPU has instructions for products of 8-bit integers.
+    /// Whether the CPU has instructions for products of 8-bit integers that are faster than float32's.
     pub fast_int8: bool,
+    /// Their name.
+    pub int8_instructions: Option<String>,
 }
 
 /// The paths at which a library was looked for.
@@ -153,7 +155,8 @@ impl DoctorReport {
                     .map_or_else(|error| format!("none: {error}"), str::to_owned),
                 threads,
                 screen: screen.to_string(),
-                fast_int8: Precision::fastest() == Precision::Int8,
+                fast_int8: Precision::int8_instructions().is_some(),
+                int8_instructions: Precision::int8_instructions().map(str::to_owned),
             },
             driver,
             nvidia_driver,
@@ -170,12 +173,12 @@ impl DoctorReport {
             blas,
             threads,
             screen,
-            fast_int8,
+            fast_int8: _,
+            int8_instructions,
         } = &self.cpu;
-        let instructions = if *fast_int8 {
-            "has instructions for int8 (AVX-512 VNNI)"
-        } else {
-            "has no instructions for int8 (AVX-512 VNNI)"
+        let instructions = match int8_instructions {
+            Some(name) => format!("has instructions for int8 ({name})"),
+            None => "has no instructions for int8 (AVX2, AVX-VNNI, AVX-512 VNNI)".to_owned(),
         };
         let threads = counted(*threads as u64, "thread");
         let mut text = paragraph(

@@ -162,7 +162,8 @@ impl Group<'_, '_> {
     }
 
     /// Calls `visit` with tiles that cover the upper triangle, so that every pair is seen once, on several threads at once and in
-    /// no fixed order. Reports the multiply-adds to `meter`.
+    /// no fixed order. Nothing need be told of similarities that are surely below the `floor` as it is when a tile's turn comes: they
+    /// may be given as −2. Reports the multiply-adds to `meter`.
     ///
     /// # Errors
     ///
@@ -170,6 +171,7 @@ impl Group<'_, '_> {
     pub fn for_each_tile(
         &self,
         meter: &dyn Meter,
+        floor: impl Fn() -> f32 + Sync,
         visit: impl Fn(&mut dyn Tile) -> Result<(), Error> + Sync,
     ) -> Result<(), Error> {
         if self.len() < 2 {
@@ -181,7 +183,7 @@ impl Group<'_, '_> {
             Ok(())
         };
         match self.computed {
-            Computed::Cpu(units) => self.for_each_cpu_tile(units, |tile| visit(tile)),
+            Computed::Cpu(units) => self.for_each_cpu_tile(units, floor, |tile| visit(tile)),
             Computed::Device(layer) => {
                 let norms = self.kernels.norms();
                 let group = cuda::GroupRows {
@@ -198,6 +200,7 @@ impl Group<'_, '_> {
     fn for_each_cpu_tile(
         &self,
         units: &UnitVectors,
+        floor: impl Fn() -> f32 + Sync,
         visit: impl Fn(&mut CpuTile<'_>) -> Result<(), Error> + Sync,
     ) -> Result<(), Error> {
         let norms = self.kernels.norms();
@@ -215,7 +218,7 @@ impl Group<'_, '_> {
                 TILE * TILE * self.kernels.rows().row_len() / PRODUCTS_PER_BYTE,
             ))
             .try_for_each_init(Vec::new, |buffer: &mut Vec<f32>, (rows, columns)| {
-                visit(&mut CpuTile::new(source, rows, columns, buffer))
+                visit(&mut CpuTile::new(source, rows, columns, floor(), buffer))
             })
     }
 }
@@ -242,7 +245,13 @@ mod tests {
     }
 
     /// Shows every pair to `see`, once it has checked that its screened similarity is within the bounds.
-    fn for_each_pair(group: &Group<'_, '_>, refine: bool, see: impl Fn(usize, usize) + Sync) {
+    /// Those that are left out must be below `floor`.
+    fn for_each_pair(
+        group: &Group<'_, '_>,
+        floor: f32,
+        refine: bool,
+        see: impl Fn(usize, usize, bool) + Sync,
+    ) {
         let Computed::Cpu(units) = group.computed else {
             panic!("not the CPU's");
         };
@@ -253,19 +262,26 @@ mod tests {
             for row in tile.screened().by_row() {
                 let columns = row.values.iter().zip(row.errors);
                 for (column, (&value, &error)) in (row.first..).zip(columns) {
-                    let off = (f64::from(value) - group.similarity(row.place, column)).abs();
+                    let similarity = group.similarity(row.place, column);
+                    let is_excluded = value == -2.0;
+                    if is_excluded {
+                        assert!(similarity < f64::from(floor), "{similarity} is left out");
+                        see(row.place, column, true);
+                        continue;
+                    }
+                    let off = (f64::from(value) - similarity).abs();
                     let bound = f64::from(row.error) + f64::from(error);
                     let both_live =
                         group.kernels.is_live(row.place) && group.kernels.is_live(column);
                     assert_eq!(bound.is_nan(), !both_live);
                     let holds = bound.is_nan() || off <= bound;
                     assert!(holds, "{off} > {bound} at {}, {column}", row.place);
-                    see(row.place, column);
+                    see(row.place, column, false);
                 }
             }
             Ok(())
         };
-        group.for_each_cpu_tile(units, check).unwrap();
+        group.for_each_cpu_tile(units, || floor, check).unwrap();
     }
 
     #[test]
@@ -276,7 +292,10 @@ mod tests {
             let group = kernels.groups().next().unwrap();
             for refine in [false, true] {
                 let seen = Mutex::new(vec![0u8; n * n]);
-                for_each_pair(&group, refine, |a, b| seen.lock().unwrap()[a * n + b] += 1);
+                for_each_pair(&group, f32::NEG_INFINITY, refine, |a, b, is_excluded| {
+                    assert!(!is_excluded);
+                    seen.lock().unwrap()[a * n + b] += 1;
+                });
                 let seen = seen.into_inner().unwrap();
                 for a in 0..n {
                     for b in 0..n {
@@ -284,6 +303,36 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn only_similarities_below_the_floor_are_left_out() {
+        // Twelve kernels of noise, and of each one eight more that are like it to a different degree.
+        let (n, d) = (12 * 9, 1203);
+        let noise: Vec<f32> = noise(n * d)
+            .chunks_exact(4)
+            .map(|v| f32::from_le_bytes([v[0], v[1], v[2], v[3]]))
+            .collect();
+        let values: Vec<u8> = (0..n * d)
+            .flat_map(|at| {
+                let (kernel, place) = (at / d, at % d);
+                let share = (kernel / 12) as f32 / 8.0;
+                let base = noise[kernel % 12 * d + place];
+                (share * noise[at] + (1.0 - share) * base).to_le_bytes()
+            })
+            .collect();
+        let kernels = kernels_of(&values, n, 1, Precision::Int8);
+        let group = kernels.groups().next().unwrap();
+        for (floor, least) in [(-1.0, 0), (0.2, 0), (0.5, 2000), (0.9, 4000), (2.5, 5778)] {
+            let excluded = Mutex::new(0);
+            for_each_pair(&group, floor, false, |_, _, is_excluded| {
+                *excluded.lock().unwrap() += u32::from(is_excluded);
+            });
+            let excluded = excluded.into_inner().unwrap();
+            let is_fast = Precision::fastest() == Precision::Int8;
+            let least = if is_fast { least } else { 0 };
+            assert!(excluded >= least, "{excluded} of 5778 at {floor}");
         }
     }
 
@@ -328,7 +377,7 @@ mod tests {
                 })
                 .collect();
             let kernels = kernels_of(&values, 4, 1, precision);
-            for_each_pair(&kernels.groups().next().unwrap(), refine, |_, _| ());
+            for_each_pair(&kernels.groups().next().unwrap(), f32::NEG_INFINITY, refine, |_, _, _| ());
         }
     }
 }

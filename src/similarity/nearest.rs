@@ -19,7 +19,11 @@ impl Nearest {
         let mut nearest = Self::of_none(kernels.len());
         for group in kernels.groups() {
             let scan = Scan::new(&group, -1.0, |_| true);
-            group.for_each_tile(meter, |tile| scan.visit(tile, &mut |_, _| ()))?;
+            group.for_each_tile(
+                meter,
+                || scan.floor(),
+                |tile| scan.visit(tile, &mut |_, _| ()),
+            )?;
             nearest.add(&group, &scan);
         }
         Ok(nearest)
@@ -138,7 +142,11 @@ mod tests {
             let group = kernels.groups().next().unwrap();
             let scan = Scan::new(&group, 0.5, |place| place % 3 == 0);
             group
-                .for_each_tile(&(), |tile| scan.visit(tile, &mut |_, _| ()))
+                .for_each_tile(
+                    &(),
+                    || scan.floor(),
+                    |tile| scan.visit(tile, &mut |_, _| ()),
+                )
                 .unwrap();
             assert_eq!(scan.greatest(), nearest.greatest());
             for (place, found) in scan.nearest().into_iter().enumerate() {

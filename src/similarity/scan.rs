@@ -122,6 +122,11 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
         }
     }
 
+    /// What a similarity must reach to count, as far as is known by now: the threshold, or the greatest similarity where that is lower.
+    pub fn floor(&self) -> f32 {
+        lock(&self.pairs).bound.min(self.tau as f32)
+    }
+
     /// Evaluates a tile in two passes: first lower bounds of the greatest similarities, then the pairs that matter. Calls `above`
     /// with the places of each pair that the screen leaves undecided and that turns out to be above the threshold.
     ///

@@ -10,7 +10,8 @@ use super::tau_bins::INTERVALS;
 /// The screened similarities of some kernels of a group (rows) with others (columns). Callers only ask questions, so that the
 /// similarities can stay in the memory in which they were computed.
 ///
-/// A screened similarity is off by no more than the error bounds of its row and its column together. A kernel that takes no part
+/// A screened similarity is off by no more than the error bounds of its row and its column together, unless it is −2: then it is below
+/// the floor that the caller named. A kernel that takes no part
 /// has the bound NaN, for which no comparison holds. On the diagonal, where rows and columns are the same, each pair counts
 /// once, with the lower place as its row.
 pub trait Tile {

@@ -57,7 +57,16 @@ fn json_has_its_keys_and_says_what_was_tried() {
         ]
     );
     let processor = &report["processor"];
-    assert_eq!(keys(processor), ["blas", "fast_int8", "screen", "threads"]);
+    assert_eq!(
+        keys(processor),
+        [
+            "blas",
+            "fast_int8",
+            "int8_instructions",
+            "screen",
+            "threads"
+        ]
+    );
     assert!(processor["blas"].as_str().unwrap().contains("OpenBLAS"));
     assert_eq!(processor["threads"], 1);
     assert_eq!(processor["screen"], "f32");

@@ -49,16 +49,18 @@ pub(in super::super) struct CpuTile<'v> {
 }
 
 impl<'v> CpuTile<'v> {
-    /// Multiplies the unit vectors of the kernels at these places; `buffer` is the memory for the products.
+    /// Multiplies the unit vectors of the kernels at these places; similarities that are surely below `floor` need not be
+    /// computed. `buffer` is the memory for the products.
     pub fn new(
         source: Source<'v>,
         rows: Range<usize>,
         columns: Range<usize>,
+        floor: f32,
         buffer: &'v mut Vec<f32>,
     ) -> Self {
         buffer.resize(rows.len() * columns.len(), 0.0);
         let units = source.units;
-        units.products(rows.clone(), columns.clone(), buffer);
+        units.products(rows.clone(), columns.clone(), floor, buffer);
         Self {
             source,
             screened: TileValues {

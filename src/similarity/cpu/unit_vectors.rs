@@ -18,8 +18,8 @@ use super::bytes::{self, Panels};
 pub enum Precision {
     /// Float32, multiplied by BLAS.
     F32,
-    /// 8-bit integers, whose products are exact: four times as many products an instruction on CPUs with AVX-512 VNNI, but more pairs
-    /// left for the exact test.
+    /// 8-bit integers, whose products are exact: two to four times as many products in the same time, but more pairs left for the exact
+    /// test.
     Int8,
 }
 
@@ -35,11 +35,12 @@ impl fmt::Display for Precision {
 impl Precision {
     /// The fastest on this CPU.
     pub fn fastest() -> Self {
-        if bytes::is_fast() {
-            Self::Int8
-        } else {
-            Self::F32
-        }
+        Self::int8_instructions().map_or(Self::F32, |_| Self::Int8)
+    }
+
+    /// The name of this CPU's instructions for products of 8-bit integers, if it has any that are faster than float32's.
+    pub fn int8_instructions() -> Option<&'static str> {
+        bytes::instructions()
     }
 
     /// The precision in which kernels of `d` numbers can be screened, this one if possible.
@@ -95,8 +96,8 @@ impl UnitVectors {
     }
 
     /// The products of the vectors in `rows` with those in `columns`, row by row. Where the two are the same, what lies
-    /// below the diagonal is left undefined.
-    pub fn products(&self, rows: Range<usize>, columns: Range<usize>, out: &mut [f32]) {
+    /// below the diagonal is left undefined. A product that is surely below `floor`, its error included, may be given as −2.
+    pub fn products(&self, rows: Range<usize>, columns: Range<usize>, floor: f32, out: &mut [f32]) {
         match self {
             Self::F32 { d, numbers } => {
                 let part = |places: &Range<usize>| {
@@ -111,7 +112,7 @@ impl UnitVectors {
                     blas::products(part(&rows), part(&columns), out);
                 }
             }
-            Self::Int8(panels) => panels.products(rows, columns, out),
+            Self::Int8(panels) => panels.products(rows, columns, floor, out),
         }
     }
 }

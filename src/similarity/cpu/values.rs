@@ -15,7 +15,7 @@ pub(in super::super) struct TileValues<'v> {
 
 /// One row of a tile.
 ///
-/// A screened similarity is off by no more than the error bounds of its row and column together; sums and differences of
+/// A screened similarity is off by no more than the error bounds of its row and column together, or is −2; sums and differences of
 /// the three may be compared in float32 as they are. Kernels that take no part have NaN for a bound, for which no
 /// comparison holds.
 #[derive(Clone, Copy, Debug)]

@@ -8,11 +8,11 @@ use std::arch::x86_64::{
 
 use bytemuck::must_cast;
 
-use super::blocks::each_block;
+use super::Line;
+use super::blocks::{BlockPart, each_block};
 use super::tile::TileLoop;
-use super::{Line, PANEL};
 
-/// [`Instructions::shift`](super::Instructions::shift).
+/// [`Instructions::shift`](super::instructions::Instructions::shift).
 const SHIFT: i8 = 64;
 
 /// Rows worked on together, with one panel of columns: the sums take 8 of the 16 registers.
@@ -21,49 +21,54 @@ const ROWS: usize = 4;
 /// Lines whose products are added in 16 bits.
 const LINES: usize = 2;
 
+/// By row, the sums of each half of a panel.
+type Sums = [[__m256i; 2]; ROWS];
+
 /// # Safety
 ///
 /// The CPU must have AVX2.
 #[target_feature(enable = "avx2")]
 pub(super) fn run(mut tile: TileLoop<'_>) {
-    each_block(&mut tile, ROWS, 1, |tile, row, panel, _| {
-        let sums = {
-            let (own, first) = (tile.panels.panel(row / PANEL), row % PANEL);
-            sums(own, first, tile.panels.panel(panel), tile.offsets(row))
-        };
-        for (row, sums) in (row..tile.rows.end).zip(sums) {
-            tile.put(row, panel, must_cast(sums));
-        }
+    each_block(&mut tile, ROWS, 1, |tile, block, _| {
+        let none = [[_mm256_setzero_si256(); 2]; ROWS];
+        block.compute(
+            tile,
+            none,
+            |sums, part| add(sums, part),
+            |sums: &Sums, row, _| must_cast(sums[row]),
+        );
     });
 }
 
+/// Adds the products of a part.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn sums(own: &[Line], first: usize, others: &[Line], offsets: [i32; ROWS]) -> [[__m256i; 2]; ROWS] {
-    let mut sums = [[_mm256_setzero_si256(); 2]; ROWS];
+fn add(sums: &mut Sums, part: BlockPart<'_, ROWS, 1>) {
+    let BlockPart {
+        own,
+        first,
+        others: [others],
+        offsets,
+    } = part;
     for (sums, offset) in sums.iter_mut().zip(offsets) {
-        *sums = [_mm256_set1_epi32(offset); 2];
+        for sum in sums {
+            *sum = _mm256_add_epi32(*sum, _mm256_set1_epi32(offset));
+        }
     }
     let (pairs, last) = own.as_chunks::<LINES>();
     let (others, last_other) = others.as_chunks::<LINES>();
     for (own, other) in pairs.iter().zip(others) {
-        add(&mut sums, own, first, other);
+        add_lines(sums, own, first, other);
     }
     for (own, other) in last.iter().zip(last_other) {
-        add(&mut sums, &[*own], first, &[*other]);
+        add_lines(sums, &[*own], first, &[*other]);
     }
-    sums
 }
 
 /// Adds the products of some lines.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn add<const N: usize>(
-    sums: &mut [[__m256i; 2]; ROWS],
-    own: &[Line; N],
-    first: usize,
-    other: &[Line; N],
-) {
+fn add_lines<const N: usize>(sums: &mut Sums, own: &[Line; N], first: usize, other: &[Line; N]) {
     let (higher, ones) = (_mm256_set1_epi8(SHIFT), _mm256_set1_epi16(1));
     let mut columns = [[higher; N]; 2];
     for (line, other) in other.iter().enumerate() {

@@ -54,6 +54,19 @@ impl Instructions {
         }
     }
 
+    /// What they are called; `None` where float32 is faster.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni512 => Some("AVX-512 VNNI"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni256 => Some("AVX-VNNI"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => Some("AVX2"),
+            Self::Common => None,
+        }
+    }
+
     /// The greatest magnitude of an integer.
     pub fn greatest(self) -> i8 {
         match self {

@@ -11,6 +11,8 @@ pub(super) struct TileLoop<'a> {
     pub panels: &'a Panels,
     pub rows: Range<usize>,
     pub columns: Range<usize>,
+    /// Products that are surely below this need not be computed.
+    pub floor: f32,
     pub out: &'a mut [f32],
 }
 
@@ -18,29 +20,27 @@ impl TileLoop<'_> {
     /// Writes the sums of a row with a panel.
     #[inline(always)]
     pub fn put(&mut self, row: usize, panel: usize, sums: [i32; PANEL]) {
+        let scale = self.panels.scales[row];
+        let scales = &self.panels.scales[panel * PANEL..];
+        let out = self.out(row, panel);
+        for ((out, sum), column) in out.iter_mut().zip(sums).zip(scales) {
+            *out = sum as f32 * (scale * column);
+        }
+    }
+
+    /// Where the products of a row with a panel go.
+    #[inline(always)]
+    pub fn out(&mut self, row: usize, panel: usize) -> &mut [f32] {
         let columns = panel * PANEL..self.columns.end.min((panel + 1) * PANEL);
         let start =
             (row - self.rows.start) * self.columns.len() + columns.start - self.columns.start;
-        let out = &mut self.out[start..start + columns.len()];
-        let scale = self.panels.scales[row];
-        for ((out, sum), column) in out.iter_mut().zip(sums).zip(&self.panels.scales[columns]) {
-            *out = sum as f32 * (scale * column);
-        }
+        &mut self.out[start..start + columns.len()]
     }
 
     /// The first panel that has products to compute with a row.
     #[inline(always)]
     pub fn first_panel(&self, row: usize) -> usize {
         self.columns.start.max(row / PANEL * PANEL) / PANEL
-    }
-}
-
-impl TileLoop<'_> {
-    /// The offsets of the rows from one on.
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    pub fn offsets<const N: usize>(&self, row: usize) -> [i32; N] {
-        std::array::from_fn(|r| self.panels.offsets[row + r])
     }
 }
 
