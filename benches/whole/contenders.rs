@@ -133,6 +133,7 @@ pub struct Python {
     pub numpy: Option<String>,
     pub torch: Option<String>,
     pub safetensors: Option<String>,
+    pub weightwatcher: Option<String>,
 }
 
 impl Workshop {
@@ -218,7 +219,7 @@ impl Workshop {
                 command
             }
             Contender::Numpy | Contender::Torch => {
-                let mut command = self.script(contender)?;
+                let mut command = self.peer(contender)?;
                 command.args([&*input, output, "--order".as_ref()]);
                 command.arg(self.order(checkpoint));
                 command.args(["--tau", TAU, "--skip-shallow", &skip]);
@@ -242,19 +243,25 @@ impl Workshop {
 
     /// A script that only starts and imports what it needs.
     pub fn start_only(&self, contender: Contender) -> Result<Command> {
-        let mut command = self.script(contender)?;
+        let mut command = self.peer(contender)?;
         command.arg("--help");
         quiet(&mut command);
         Ok(command)
     }
 
-    /// A peer on two threads, without arguments.
-    fn script(&self, contender: Contender) -> Result<Command> {
-        let name = match contender {
-            Contender::Numpy => "merge_numpy.py",
-            _ => "merge_torch.py",
+    fn peer(&self, contender: Contender) -> Result<Command> {
+        let (name, package) = match contender {
+            Contender::Numpy => ("merge_numpy.py", "numpy"),
+            _ => ("merge_torch.py", "torch"),
         };
-        let python = self.python.as_ref().ok_or("no Python")?;
+        let command = self.script(name, package);
+        Ok(command.ok_or_else(|| format!("{package} is not installed"))?)
+    }
+
+    /// A script of `benches/peers` on two threads, without arguments; `None` if the package that it needs is not installed.
+    pub fn script(&self, name: &str, package: &str) -> Option<Command> {
+        let python = self.python.as_ref()?;
+        python.version_of(package)?;
         let mut command = Command::new(&python.program);
         command.arg(
             Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -264,7 +271,7 @@ impl Workshop {
         for variable in ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"] {
             command.env(variable, "2");
         }
-        Ok(command)
+        Some(command)
     }
 }
 
@@ -274,7 +281,7 @@ pub fn ours() -> Command {
 }
 
 /// Errors only.
-fn quiet(command: &mut Command) {
+pub fn quiet(command: &mut Command) {
     command.stdin(Stdio::null()).stdout(Stdio::null());
 }
 
@@ -285,7 +292,7 @@ impl Python {
 import importlib, platform, sys
 print(sys.executable)
 print(platform.python_version())
-for needs in ("numpy safetensors.numpy", "torch safetensors.torch", "safetensors"):
+for needs in ("numpy safetensors.numpy", "torch safetensors.torch", "safetensors", "weightwatcher safetensors.torch"):
     try:
         print([importlib.import_module(name) for name in needs.split()][0].__version__)
     except ImportError:
@@ -301,6 +308,16 @@ for needs in ("numpy safetensors.numpy", "torch safetensors.torch", "safetensors
             numpy: lines.next().filter(|version| !version.is_empty()),
             torch: lines.next().filter(|version| !version.is_empty()),
             safetensors: lines.next().filter(|version| !version.is_empty()),
+            weightwatcher: lines.next().filter(|version| !version.is_empty()),
         })
+    }
+
+    /// The version of a package, with what else its script imports.
+    fn version_of(&self, package: &str) -> Option<&String> {
+        match package {
+            "numpy" => self.numpy.as_ref(),
+            "torch" => self.torch.as_ref(),
+            _ => self.weightwatcher.as_ref(),
+        }
     }
 }

@@ -43,6 +43,10 @@ pub fn describe(workshop: &Workshop) -> String {
             version(python.and_then(|python| python.torch.as_ref())),
         ),
         (
+            "WeightWatcher",
+            version(python.and_then(|python| python.weightwatcher.as_ref())),
+        ),
+        (
             "commit",
             answer("git", &["describe", "--always", "--dirty"]),
         ),

@@ -9,6 +9,7 @@ mod language;
 mod machine;
 mod measure;
 mod noise;
+mod reports;
 mod scaling;
 mod suite;
 mod table;
@@ -38,10 +39,13 @@ struct Args {
     /// Measure how time grows with a layer's kernels, and with a file's size, instead
     #[arg(long)]
     scaling: bool,
-    /// Merge the linear layers of a language model of 7 billion parameters, in three files of 13.5 GB together, once, instead
+    /// Time `analyze` beside scripts that compute some of its numbers, instead
     #[arg(long, conflicts_with = "scaling")]
+    reports: bool,
+    /// Merge the linear layers of a language model of 7 billion parameters, in three files of 13.5 GB together, once, instead
+    #[arg(long, conflicts_with_all = ["scaling", "reports"])]
     language: bool,
-    /// Where the tables go, as Markdown [default: target/bench/whole.md, scaling.md or language.md]
+    /// Where the tables go, as Markdown [default: target/bench/whole.md, scaling.md, reports.md or language.md]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// What cargo tells every benchmark
@@ -99,6 +103,8 @@ fn bench(args: &Args) -> Result<()> {
     let workshop = Workshop::open()?;
     let (name, tables) = if args.scaling {
         ("scaling", scaling::run(&workshop, args.rounds)?)
+    } else if args.reports {
+        ("reports", reports::run(&workshop, args.rounds)?)
     } else if args.language {
         ("language", language::run(&workshop)?)
     } else {

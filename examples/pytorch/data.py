@@ -28,6 +28,12 @@ def _tensors(path, split, images, labels):
     return torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64).reshape(-1))
 
 
+def shuffled(images, takes, device, batch=64):
+    """Batches of network input in an order that is random and always the same: what BatchNorm's statistics are estimated from."""
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    return (network_input(images[part], takes).to(device) for part in order.split(batch))
+
+
 def channels(images):
     """1 for grey images, 3 for colour."""
     return 1 if images.ndim == 3 else 3

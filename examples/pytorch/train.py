@@ -16,14 +16,14 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from data import channels, load, network_input
+from data import channels, load, network_input, shuffled
 from inmerge_ckpt import InmergeError, InmergeWarning
-from inmerge_ckpt.torch import layers, merge_, merge_step_, save_checkpoint, selected_layers
+from inmerge_ckpt.torch import layers, merge_, merge_step_, recalibrate_, save_checkpoint, selected_layers
 from net import build, from_checkpoint
 from score import score
 
 # Flags of `inmerge-ckpt merge`; the rule after every step knows the first four.
-MERGE_FLAGS = ["tau", "alpha", "prob", "skip_shallow", "rounds", "partner"]
+MERGE_FLAGS = ["tau", "alpha", "prob", "skip_shallow", "rounds", "partner", "carry"]
 # What may change when a run is taken up again.
 FREE = ["epochs", "threads", "device", "out"]
 
@@ -43,6 +43,8 @@ def arguments():
                         help="between epochs with inmerge-ckpt, or after every optimizer step as the authors do")
     parser.add_argument("--momentum", choices=["keep", "merge"], default="keep",
                         help="what becomes of the momentum of kernels merged between epochs")
+    parser.add_argument("--recalibrate", action="store_true",
+                        help="estimate BatchNorm's statistics anew, on the training images, after each merge between epochs")
     parser.add_argument("--ema", type=float, metavar="DECAY", help="keep an average of the weights, merged as they are")
     merging = parser.add_argument_group("merging, as in `inmerge-ckpt merge`, whose defaults hold")
     for flag in MERGE_FLAGS:
@@ -51,9 +53,9 @@ def arguments():
     args = parser.parse_args()
     args.merge_flags = {flag: getattr(args, flag) for flag in MERGE_FLAGS if getattr(args, flag) is not None}
     if args.merge == "none" and args.merge_flags:
-        parser.error("--tau, --alpha, --prob, --skip-shallow, --rounds and --partner need --merge between or --merge every-step")
-    if args.merge != "between" and (args.rounds or args.partner or args.momentum == "merge"):
-        parser.error("--rounds, --partner and --momentum merge need --merge between")
+        parser.error("--tau, --alpha, --prob, --skip-shallow, --rounds, --partner and --carry need --merge between or --merge every-step")
+    if args.merge != "between" and (args.rounds or args.partner or args.carry or args.recalibrate or args.momentum == "merge"):
+        parser.error("--rounds, --partner, --carry, --recalibrate and --momentum merge need --merge between")
     if args.merge == "every-step":
         try:
             args.rule = {flag: float(args.merge_flags[flag]) for flag in ("tau", "alpha", "prob") if flag in args.merge_flags}
@@ -173,6 +175,8 @@ def main():
                             **args.merge_flags)
             row["kernels"] = report.totals.merged
             row["merges"] = sum(len(layer["merges"]) for layer in json.loads(plan.read_text())["layers"])
+            if row["merges"] and args.recalibrate:
+                recalibrate_(net, shuffled(images, takes, args.device))
             if row["merges"]:
                 scores = {split: score(net, *splits[split]) for split in ("val", "test")}
         save_checkpoint(net, args.out / "model.safetensors", example)

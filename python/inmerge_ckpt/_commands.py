@@ -37,6 +37,7 @@ class MergeFlags(LayerFlags, total=False):
     plan: Path
     report: Path
     no_titles: bool
+    carry: Iterable[str] | str
     force: bool
     require_merges: bool
     allow_nonfinite: bool
@@ -64,7 +65,7 @@ def merge(
     """Decides which kernels of `input` merge, and writes it to `output` with them merged.
 
     The flags are those of the command line: `tau`, `alpha`, `prob`, `partner`, `rounds`, `seed`, `skip_shallow`, `include`,
-    `exclude`, `kinds`, `config`, `plan`, `report`, `no_titles`, `force`, `require_merges`, `allow_nonfinite`, `threads`, `backend`.
+    `exclude`, `kinds`, `carry`, `config`, `plan`, `report`, `no_titles`, `force`, `require_merges`, `allow_nonfinite`, `threads`, `backend`.
     Without `output`, `dry_run` must be given.
     Raises InmergeError with the program's sentence; NothingMerged with `require_merges` where nothing merges.
     """

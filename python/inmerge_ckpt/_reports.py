@@ -67,6 +67,7 @@ class MergeReport:
     warnings: list[str]
     seconds: float
     report: str | None = None
+    carried: int | None = None
     momentum: int | None = None
 
     @classmethod
@@ -90,6 +91,7 @@ class Layer:
     selected: bool
     reason: str | None
     network: str | None
+    norm: str | None
 
 
 @dataclass(frozen=True)

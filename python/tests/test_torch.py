@@ -33,6 +33,37 @@ def images():
     return torch.zeros(1, 3, 16, 16)
 
 
+def normed():
+    """Convolutions whose norms have names that say nothing, or the wrong thing; the third one's output is changed before a norm reads it."""
+    import torch
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv_a, self.conv_b = torch.nn.Conv2d(3, 16, 3), torch.nn.Conv2d(16, 16, 3, bias=False)
+            self.first, self.second = torch.nn.BatchNorm2d(16), torch.nn.BatchNorm2d(16)
+            self.third = torch.nn.Conv2d(16, 12, 1)
+            self.add_module("1", torch.nn.Conv2d(12, 10, 3))
+            self.add_module("2", torch.nn.BatchNorm2d(10))
+
+        def forward(self, x):
+            x = self.first(self.conv_b(self.second(self.conv_a(x))))
+            return self.get_submodule("2")(self.get_submodule("1")(self.third(x).relu_())).mean()
+
+    torch.manual_seed(0)
+    net = Net()
+    with torch.no_grad():
+        for module in net.children():
+            if isinstance(module, torch.nn.Conv2d):
+                module.weight.add_(0.1 * torch.randn(module.weight.shape[1:]))
+            else:
+                module.running_mean.normal_()
+                module.running_var.uniform_(0.5, 2)
+                module.weight.normal_(1, 0.2)
+                module.bias.normal_()
+    return net
+
+
 @needs("torch", "safetensors")
 class Merge(Case):
     def setUp(self):
@@ -116,6 +147,68 @@ class Merge(Case):
         self.assertEqual(digest({name.removeprefix("ema."): value for name, value in averages[3].items()}), expected)
         with self.assertRaisesRegex(InmergeError, "does not hold the model's weights"):
             self.torch.merge_(copy.deepcopy(net), ema={"x": torch.zeros(1)}, layers=order, **MERGING)
+
+    def test_biases_and_norms_are_carried_along_as_in_a_file(self):
+        import torch
+        from safetensors.torch import load_file
+
+        net = normed()
+        average = copy.deepcopy(net)
+        order = self.torch.layers(net, images())
+        # Neither names nor lengths would say this of the two.
+        self.assertEqual([layer["norm"] for layer in order], ["second", "first", "", "2"])
+        flags = {**MERGING, "kinds": "conv,pointwise", "tau": 0.2, "carry": ["norm", "affine", "bias"]}
+        self.torch.save_checkpoint(net, self.folder / "in.safetensors", images())
+        done = merge(self.folder / "in.safetensors", self.folder / "out.safetensors", **flags)
+        expected = digest(load_file(self.folder / "out.safetensors"))
+        before = {name: value.clone() for name, value in net.state_dict().items()}
+
+        report = self.torch.merge_(net, ema=average, layers=order, **flags)
+
+        self.assertEqual((report.carried, done.carried), (14, 14))
+        self.assertEqual([digest(state.state_dict()) for state in (net, average)], [expected] * 2)
+        changed = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
+        self.assertEqual(changed, {name for name in before if "num_batches" not in name})
+
+    def test_a_carried_mean_is_that_of_the_merged_channels(self):
+        import torch
+
+        net = normed().double()
+        norms = {"conv_a": "second", "conv_b": "first"}
+        batch = torch.randn(64, 3, 20, 20, dtype=torch.float64)
+
+        def outputs():
+            seen = {}
+            hooks = [net.get_submodule(name).register_forward_hook(lambda _, __, out, name=name: seen.update({name: out})) for name in norms]
+            net.eval()(batch)
+            for hook in hooks:
+                hook.remove()
+            return seen
+
+        def statistics(values):
+            return values.mean((0, 2, 3)), values.var((0, 2, 3), correction=0)
+
+        with torch.no_grad():
+            # The second reads what the first's norm gives, so one after the other.
+            for name, norm in norms.items():
+                mean, variance = statistics(outputs()[name])
+                net.get_submodule(norm).running_mean.copy_(mean)
+                net.get_submodule(norm).running_var.copy_(variance)
+            order = self.torch.layers(net, batch[:1])
+            for carry, agrees in (("norm", True), (None, False)):
+                merged = copy.deepcopy(net)
+                flags = {**MERGING, "tau": 0.2, "prob": 1.0, "skip_shallow": 0, "include": "conv_a.weight"}
+                report = self.torch.merge_(merged, layers=order, **flags, **({"carry": carry} if carry else {}))
+                self.assertGreater(report.totals.merged, 5)
+                seen = {}
+                hook = merged.conv_a.register_forward_hook(lambda _, __, out, seen=seen: seen.update(out=out))
+                merged.eval()(batch)
+                hook.remove()
+                mean, variance = statistics(seen["out"])
+                norm = merged.second
+                self.assertEqual(torch.allclose(norm.running_mean, mean, atol=1e-12), agrees)
+                # The inputs are uncorrelated and of one variance, up to their number.
+                self.assertEqual(torch.allclose(norm.running_var, variance, rtol=0.03), agrees)
 
     def test_layouts_dtypes_and_kinds(self):
         import torch

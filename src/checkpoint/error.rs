@@ -30,6 +30,10 @@ pub enum Problem {
     )]
     Dangling(PathBuf),
     #[error(
+        "`{tensor}` holds a {what}, which would spread to the channels merged with it; correct it, or leave out --carry"
+    )]
+    NotBlendable { tensor: String, what: &'static str },
+    #[error(
         "no such file; a run that was killed while it replaced it has left what stood there in {folders}: move that back"
     )]
     MovedAway { folders: Names },

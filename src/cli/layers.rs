@@ -48,8 +48,8 @@ pub(crate) struct LayerFlags {
     /// Read order, kinds, groups, heads and copies of the layers from a JSON file
     ///
     /// A list in order of execution, whose items are weight names, or objects with `name` and any of `kind` (conv, pointwise,
-    /// depthwise, transposed, linear), `groups`, `head` and `gate` (true or false) and `copy_of` (the name of another layer in
-    /// the list, whose weight this is). What is not said is read off names and shapes. A checkpoint's metadata
+    /// depthwise, transposed, linear), `groups`, `head` and `gate` (true or false), `norm` (the path of the BatchNorm behind it; empty for
+    /// none) and `copy_of` (the name of another layer in the list, whose weight this is). What is not said is read off names and shapes. A checkpoint's metadata
     /// `inmerge.layers` may hold the same; the flag wins over it.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "order")]
     pub layers: Option<PathBuf>,

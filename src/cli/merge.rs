@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::{InputFlags, LayerFlags, Merging, MomentumFlags, Writing};
+use super::{CarryFlags, InputFlags, LayerFlags, Merging, MomentumFlags, Writing};
 
 /// Decide which kernels merge, and write the checkpoint with them merged.
 #[derive(Debug, Args)]
@@ -29,6 +29,8 @@ pub(crate) struct Merge {
     pub output: Option<PathBuf>,
     #[command(flatten)]
     pub merging: Merging,
+    #[command(flatten)]
+    pub carry: CarryFlags,
     #[command(flatten)]
     pub momentum: MomentumFlags,
     #[command(flatten)]

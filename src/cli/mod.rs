@@ -3,6 +3,7 @@
 
 mod analyze;
 mod apply;
+mod carry;
 mod common;
 mod diff;
 mod input;
@@ -25,6 +26,7 @@ use clap_complete::Shell;
 
 pub(crate) use analyze::Analyze;
 pub(crate) use apply::Apply;
+pub(crate) use carry::CarryFlags;
 pub(crate) use common::Common;
 pub(crate) use diff::Diff;
 pub(crate) use input::InputFlags;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
-use super::{InputFlags, LayerFlags, Merging, MomentumFlags, duration};
+use super::{CarryFlags, InputFlags, LayerFlags, Merging, MomentumFlags, duration};
 
 /// Merge each new checkpoint that a trainer saves in a folder.
 #[derive(Debug, Args)]
@@ -44,6 +44,8 @@ pub(crate) struct Watch {
     pub poll: Duration,
     #[command(flatten)]
     pub merging: Merging,
+    #[command(flatten)]
+    pub carry: CarryFlags,
     #[command(flatten)]
     pub momentum: MomentumFlags,
     #[command(flatten)]

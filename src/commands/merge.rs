@@ -42,6 +42,7 @@ pub(super) fn run(
         layers: &layers,
         settings: &settings,
         non_finite: args.merging.non_finite(),
+        carry: args.carry.carry(),
         momentum: momentum.as_ref(),
         destination: destinations.output.as_ref(),
     };

@@ -22,6 +22,7 @@ pub(super) fn run(
         once: args.once,
         poll: args.poll,
         state_dict: args.from.state_dict.clone(),
+        carry: args.carry.carry(),
         merges_momentum: args.momentum.momentum == MomentumPolicy::Merge,
         settings: args.merging.settings_for(&args.layers, &args.input)?,
         // Read now; later changes to the file mean nothing.

@@ -51,6 +51,16 @@ pub enum Contradiction {
     OriginalIsCopy { original: String },
     /// `copy_of` names a layer of another dtype or shape.
     UnlikeOriginal { original: String },
+    /// `norm` names no BatchNorm with running statistics.
+    NoNorm { norm: String },
+    /// `norm` names one of another number of channels.
+    NormLength {
+        norm: String,
+        /// Its channels.
+        length: usize,
+        /// Kernels of the layer.
+        kernels: usize,
+    },
     /// It is declared to be different from the layer that `copy_of` names.
     SaidOtherwise { original: String },
 }
@@ -119,6 +129,18 @@ impl fmt::Display for Contradiction {
             Self::UnlikeOriginal { original } => write!(
                 f,
                 "it cannot be a copy of `{original}`, which has another dtype or shape; correct `copy_of`"
+            ),
+            Self::NoNorm { norm } => write!(
+                f,
+                "the file has no BatchNorm with running statistics at `{norm}`; correct `norm`, or leave it empty if there is none"
+            ),
+            Self::NormLength {
+                norm,
+                length,
+                kernels,
+            } => write!(
+                f,
+                "it has {kernels} kernels, and its `norm` `{norm}` has {length} channels; correct `norm`"
             ),
             Self::SaidOtherwise { original } => write!(
                 f,

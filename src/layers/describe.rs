@@ -221,6 +221,7 @@ impl<'a> Describer<'a> {
             network: None,
             place_from: Evidence::Shapes,
             kind_from: Evidence::Shapes,
+            behind: Vec::new(),
         }
     }
 

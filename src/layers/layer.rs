@@ -3,6 +3,7 @@
 use safetensors::Dtype;
 use serde::{Serialize, Serializer};
 
+use super::batchnorm::Behind;
 use super::evidence::Evidence;
 use super::kind::Kind;
 use super::reason::Reason;
@@ -42,9 +43,23 @@ pub struct Layer {
     pub place_from: Evidence,
     /// Where its kind and groups come from.
     pub kind_from: Evidence,
+    /// By name, as [`Layer::names`] gives them: what else the file has of its output channels.
+    pub behind: Vec<Behind>,
 }
 
 impl Layer {
+    /// Input channels of the layer.
+    pub(super) fn inputs(&self) -> usize {
+        match self.kind {
+            Kind::Transposed => self.shape[0],
+            _ if self.channels_last => self.shape[self.shape.len() - 1].saturating_mul(self.groups),
+            _ => self
+                .shape
+                .get(1)
+                .map_or(0, |&reads| reads.saturating_mul(self.groups)),
+        }
+    }
+
     /// All names of its weight, the one that stands for it first.
     pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
         let copies = self.copies.iter().map(String::as_str);
@@ -80,6 +95,7 @@ impl Layer {
             network: None,
             place_from: Evidence::Shapes,
             kind_from: Evidence::Shapes,
+            behind: Vec::new(),
         }
     }
 }
@@ -116,6 +132,8 @@ pub(crate) struct PrintedLayer<'a> {
     place_from: Evidence,
     /// Where its kind and groups come from.
     kind_from: Evidence,
+    /// Path of the BatchNorm that reads its outputs, where names and lengths tell it, or a list declares it.
+    norm: Option<&'a str>,
 }
 
 impl Serialize for Layer {
@@ -134,6 +152,10 @@ impl Serialize for Layer {
             network: self.network.as_deref(),
             place_from: self.place_from,
             kind_from: self.kind_from,
+            norm: self.behind.first().and_then(|behind| {
+                let norm = behind.norm.found()?;
+                Some(&norm.module[..])
+            }),
         };
         printed.serialize(serializer)
     }

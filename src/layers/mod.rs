@@ -16,6 +16,7 @@
 #[cfg(test)]
 #[path = "../../tests/integration/layers/architectures.rs"]
 mod architectures;
+mod batchnorm;
 mod candidates;
 mod contradiction;
 mod copies;
@@ -46,6 +47,7 @@ mod words;
 
 use std::collections::{BTreeMap, HashSet};
 
+pub use batchnorm::{BatchNorm, Behind, NormBehind};
 pub use copies::Copies;
 pub use declared::{Declared, METADATA_KEY};
 pub use error::Error;
@@ -196,6 +198,7 @@ impl Layers {
         in_place
             .layers
             .retain(|layer| !duplicates.contains(&layer.tensor));
+        batchnorm::attach(tensors, declared, &mut in_place.layers)?;
         warnings.extend(in_place.warnings);
         warnings.extend(candidates::warnings(tensors, &candidates));
         Ok(Self {

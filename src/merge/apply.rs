@@ -95,6 +95,9 @@ pub fn apply<'a>(
     let changes = compute
         .pool
         .install(|| apply::apply(source, &recipe, draft.as_mut(), meter))?;
+    let is_carried = plan.layers.iter().any(|layer| !layer.carried.is_empty());
+    let carried =
+        is_carried.then(|| super::carry::carry(source, &plan, draft.as_mut(), &compute, meter));
     let layer_warnings = super::momentum::warning(momentum).into_iter().collect();
     let momentum = momentum.map(|momentum| {
         super::momentum::merge(source, &plan, momentum, draft.as_mut(), &compute, meter)
@@ -102,6 +105,7 @@ pub fn apply<'a>(
     let layers = plan.layers.iter();
     Ok(Merged {
         source,
+        carried: carried.transpose()?,
         momentum: momentum.transpose()?,
         max_similarities: layers.map(|layer| layer.max_similarity).collect(),
         plan,

@@ -5,7 +5,9 @@ use crate::checkpoint::{Checkpoint, Draft, Fill, Sink};
 use crate::compute::{self, Compute};
 use crate::layers::{Layer, Layers};
 use crate::meter::{Meter, WorkEstimate};
-use crate::plan::{Decision, Partner, Plan, PlannedLayer, Rules, SkippedLayer, SourceId, Task};
+use crate::plan::{
+    Carry, Decision, Partner, Plan, PlannedLayer, Rules, SkippedLayer, SourceId, Task,
+};
 use crate::schedule::{Load, for_each_layer};
 use crate::selection;
 use crate::settings::Settings;
@@ -147,7 +149,13 @@ impl<'a> Job<'a> {
     }
 
     /// The plan with these decisions on the selected layers.
-    pub fn plan(&self, layers: &Layers, settings: &Settings, decisions: Vec<Decision>) -> Plan {
+    pub fn plan(
+        &self,
+        layers: &Layers,
+        settings: &Settings,
+        carry: Carry,
+        decisions: Vec<Decision>,
+    ) -> Plan {
         let planned = layers.selected().zip(&self.tasks).zip(decisions);
         let planned = planned.map(|((layer, task), decision)| PlannedLayer {
             name: layer.name.clone(),
@@ -161,6 +169,7 @@ impl<'a> Job<'a> {
             alpha: Some(task.parameters.alpha),
             prob: Some(task.parameters.prob),
             max_similarity: decision.max_similarity,
+            carried: carry.of(layer, self.source.tensors()),
             merges: decision.merges,
         });
         let skipped = layers.layers.iter().filter_map(|layer| {

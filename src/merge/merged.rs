@@ -19,6 +19,8 @@ pub struct Merged<'a> {
     pub plan: Plan,
     /// How each layer of the plan changed.
     pub changes: Vec<Change>,
+    /// How many biases and statistics changed along; `None` if all were to stay as they are.
+    pub carried: Option<usize>,
     /// How many tensors of momentum changed along; `None` if momentum was to stay as it is.
     pub momentum: Option<usize>,
     /// The greatest similarity of two kernels before merging, by layer of the plan; `None` if unknown.

@@ -4,6 +4,7 @@
 //! destination only with [`Merged::publish`].
 
 mod apply;
+mod carry;
 mod error;
 mod job;
 mod merged;
@@ -14,6 +15,7 @@ use crate::checkpoint::{Checkpoint, Destination, Draft, Momentum};
 use crate::compute::ComputeOptions;
 use crate::layers::Layers;
 use crate::meter::Meter;
+use crate::plan::Carry;
 use crate::settings::Settings;
 use crate::similarity::NonFinite;
 
@@ -34,6 +36,8 @@ pub struct MergeRequest<'a> {
     pub settings: &'a Settings,
     /// What to do with kernels that hold a NaN or an infinity.
     pub non_finite: NonFinite,
+    /// What is changed along with the kernels.
+    pub carry: Carry,
     /// The momentum to merge along with the weights; `None` to leave it as it is.
     pub momentum: Option<&'a Momentum>,
     /// Where the result goes; `None` to make a plan without writing a result.
@@ -48,6 +52,7 @@ impl<'a> MergeRequest<'a> {
             layers,
             settings,
             non_finite: NonFinite::Refuse,
+            carry: Carry::default(),
             momentum: None,
             destination: None,
         }
@@ -115,7 +120,7 @@ pub fn run<'a>(
     let greatest = decisions.iter().map(|decision| decision.max_similarity);
     let mut max_similarities: Vec<Option<f64>> = greatest.collect();
     let mut warnings = Vec::new();
-    let plan = job.plan(layers, settings, decisions);
+    let plan = job.plan(layers, settings, request.carry, decisions);
     if plan.is_empty() {
         meter.stage("explaining");
         let nearest = job.nearest(&compute, meter)?;
@@ -126,11 +131,15 @@ pub fn run<'a>(
         let why = NothingMerged::new(settings.parameters, pairs_above_tau, &nearest, layers);
         warnings.push(why.to_string());
     }
+    warnings.extend(carry::warning(request.carry, layers, &plan));
+    let is_carried = request.carry.is_any();
+    let carried = is_carried.then(|| carry::carry(source, &plan, draft.as_mut(), &compute, meter));
     let momentum = request
         .momentum
         .map(|momentum| momentum::merge(source, &plan, momentum, draft.as_mut(), &compute, meter));
     Ok(Merged {
         source,
+        carried: carried.transpose()?,
         momentum: momentum.transpose()?,
         plan,
         changes,

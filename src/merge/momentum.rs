@@ -51,6 +51,7 @@ pub(super) fn merge(
     });
     let recipe = Recipe {
         layers: layers.collect(),
+        carried: Vec::new(),
     };
     compute.pool.install(|| check_finite(source, &recipe))?;
     if draft.is_some() && !recipe.layers.is_empty() {

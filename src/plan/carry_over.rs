@@ -34,6 +34,11 @@ impl Plan {
             }
             layer.copies = there.split_off(1);
             layer.name = there.remove(0);
+            // An optimizer keeps no running statistics.
+            for list in [&mut layer.carried.blended, &mut layer.carried.variances] {
+                list.iter_mut().for_each(|name| name.insert_str(0, prefix));
+                list.retain(|name| names.contains(&name[..]));
+            }
             layer.max_similarity = None;
             for merge in &mut layer.merges {
                 merge.similarity = None;

@@ -11,7 +11,7 @@ use crate::checkpoint::Checkpoint;
 use crate::files;
 use crate::layers::{Kind, Reason};
 
-use super::{Error, Fraction, Parameters, Problem};
+use super::{Carried, Error, Fraction, Parameters, Problem};
 
 /// The value of `"format"`.
 const FORMAT: &str = "inmerge-plan";
@@ -94,6 +94,9 @@ pub struct PlannedLayer {
     /// The greatest similarity of two kernels; none if it was not computed or there is no pair.
     #[serde(default)]
     pub max_similarity: Option<f64>,
+    /// The tensors that change along with its kernels.
+    #[serde(default, skip_serializing_if = "Carried::is_empty")]
+    pub carried: Carried,
     /// The merges, by round and kernel.
     pub merges: Vec<Merge>,
 }

@@ -83,6 +83,23 @@ pub enum Problem {
     )]
     ChangedCopy { layer: String, copy: String },
     #[error(
+        "layer `{layer}`: `{tensor}`, which is to change along with it, is listed twice, in \"carried\" or as a layer; keep one of the entries"
+    )]
+    RepeatedCarried { layer: String, tensor: String },
+    #[error(
+        "layer `{layer}`: `{tensor}`, which is to change along with it, is not in the checkpoint; make a plan for this one"
+    )]
+    UnknownCarried { layer: String, tensor: String },
+    #[error(
+        "layer `{layer}`: `{tensor}`, which is to change along with it, must be {kernels} floating-point numbers, one a kernel, and is {actual}; take it off \"carried\""
+    )]
+    OtherCarried {
+        layer: String,
+        tensor: String,
+        kernels: usize,
+        actual: String,
+    },
+    #[error(
         "layer `{layer}` has shape {planned:?} in the plan and {actual:?} in the checkpoint; make a plan for this one"
     )]
     OtherShape {

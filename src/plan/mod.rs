@@ -1,5 +1,6 @@
 //! Plans: which kernels merge, decided before anything is written; read and written as JSON.
 
+mod carried;
 mod carry_over;
 mod control;
 mod decide;
@@ -10,6 +11,7 @@ mod parameters;
 mod partners;
 mod recipe;
 
+pub use carried::{Carried, Carry};
 pub use control::Control;
 pub use decide::{Decision, Rules, Task};
 pub use document::{Merge, Plan, PlannedLayer, SkippedLayer, SourceId};
@@ -21,4 +23,4 @@ pub(crate) use parameters::InvalidParameter;
 pub use parameters::{
     Cosine, Fraction, LayerParameters, Parameters, Partner, Percent, Threshold, ThresholdScale,
 };
-pub use recipe::{LayerRecipe, Recipe};
+pub use recipe::{CarriedTensors, LayerRecipe, Recipe};

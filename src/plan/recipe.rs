@@ -13,6 +13,17 @@ use super::{Plan, PlannedLayer, Problem, SourceId};
 pub struct Recipe<'a> {
     /// The layers, in the plan's order.
     pub layers: Vec<LayerRecipe<'a>>,
+    /// What changes along with each of them.
+    pub carried: Vec<CarriedTensors<'a>>,
+}
+
+/// The tensors that change along with a layer's kernels, as [`Carried`](super::Carried) names them.
+#[derive(Clone, Debug)]
+pub struct CarriedTensors<'a> {
+    /// Those that are blended as the kernels are.
+    pub blended: Vec<&'a Tensor>,
+    /// Those that become the variance of the blended channels.
+    pub variances: Vec<&'a Tensor>,
 }
 
 /// How to apply a plan to one layer.
@@ -34,7 +45,7 @@ impl<'a> Recipe<'a> {
     /// # Errors
     ///
     /// If the plan is for another checkpoint, or one of its layers or merges is impossible.
-    pub fn check(plan: &Plan, source: &'a Checkpoint) -> Result<Self, Problem> {
+    pub fn check<'p>(plan: &'p Plan, source: &'a Checkpoint) -> Result<Self, Problem> {
         check_source(plan, source)?;
         let tensors: HashMap<&str, &'a Tensor> = source
             .tensors()
@@ -43,6 +54,7 @@ impl<'a> Recipe<'a> {
             .collect();
         let mut seen = HashSet::new();
         let mut layers = Vec::with_capacity(plan.layers.len());
+        let mut carried = Vec::with_capacity(plan.layers.len());
         for layer in &plan.layers {
             let name = || layer.name.clone();
             let Some(&tensor) = tensors.get(layer.name.as_str()) else {
@@ -63,6 +75,22 @@ impl<'a> Recipe<'a> {
                 }
             });
             let weight = weight.with_copies(copies.collect::<Result<_, _>>()?);
+            let mut carried_by = |names: &'p [String]| {
+                let found = names.iter().map(|name| {
+                    if !seen.insert(name.as_str()) {
+                        return Err(Problem::RepeatedCarried {
+                            layer: layer.name.clone(),
+                            tensor: name.clone(),
+                        });
+                    }
+                    self::carried(layer, name, tensors.get(name.as_str()).copied())
+                });
+                found.collect::<Result<Vec<_>, _>>()
+            };
+            carried.push(CarriedTensors {
+                blended: carried_by(&layer.carried.blended)?,
+                variances: carried_by(&layer.carried.variances)?,
+            });
             layers.push(LayerRecipe {
                 rounds: rounds(layer, &weight, plan.parameters.rounds.get())?,
                 weight,
@@ -70,7 +98,7 @@ impl<'a> Recipe<'a> {
                 norms_only: false,
             });
         }
-        Ok(Self { layers })
+        Ok(Self { layers, carried })
     }
 }
 
@@ -182,6 +210,29 @@ fn copy<'a>(
         copy,
         own: describe(tensor),
         other: describe(found),
+    })
+}
+
+/// Checks that a tensor that changes along with a layer was found, and has a number for each kernel.
+fn carried<'a>(
+    layer: &PlannedLayer,
+    name: &str,
+    found: Option<&'a Tensor>,
+) -> Result<&'a Tensor, Problem> {
+    let Some(found) = found else {
+        return Err(Problem::UnknownCarried {
+            layer: layer.name.clone(),
+            tensor: name.to_owned(),
+        });
+    };
+    if found.shape == [layer.kernels] && found.float_type().is_some() {
+        return Ok(found);
+    }
+    Err(Problem::OtherCarried {
+        layer: layer.name.clone(),
+        tensor: name.to_owned(),
+        kernels: layer.kernels,
+        actual: format!("{} {:?}", found.dtype, found.shape),
     })
 }
 

@@ -32,6 +32,9 @@ pub struct MergeReport {
     pub layers: Vec<MergedLayer>,
     /// Sums over these layers.
     pub totals: Totals,
+    /// How many biases and tensors of BatchNorms changed along, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub carried: Option<usize>,
     /// How many tensors of the optimizer's momentum changed along, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub momentum: Option<usize>,
@@ -126,6 +129,7 @@ impl MergeReport {
                 pairs_above_tau: merged.pairs_above_tau,
             },
             layers,
+            carried: merged.carried,
             momentum: merged.momentum,
             warnings: [&merged.layer_warnings[..], &merged.warnings].concat(),
             seconds: time.as_secs_f64(),
@@ -210,6 +214,10 @@ impl MergeReport {
                 counted(layers as u64, "layer"),
                 reasons.join(", ")
             );
+        }
+        if let Some(tensors) = self.carried {
+            let tensors = counted(tensors as u64, "tensor");
+            text += &format!("{tensors} of biases and BatchNorms carried along.\n");
         }
         if let Some(tensors) = self.momentum {
             let tensors = counted(tensors as u64, "tensor");

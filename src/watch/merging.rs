@@ -36,6 +36,7 @@ impl Watcher<'_> {
             layers: &layers,
             settings: &settings,
             non_finite: request.non_finite,
+            carry: request.carry,
             momentum: momentum.as_ref(),
             destination: Some(&destination),
         };

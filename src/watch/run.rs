@@ -14,6 +14,7 @@ use crate::files;
 use crate::interrupted::Interrupted;
 use crate::merge::{self, Merged};
 use crate::meter::{Level, Meter};
+use crate::plan::Carry;
 use crate::selection::{self, Declaration};
 use crate::settings::Settings;
 use crate::similarity::{self, NonFinite};
@@ -34,6 +35,8 @@ pub struct WatchRequest {
     pub poll: Duration,
     /// Of PyTorch files, the state dict that is merged; `None` for that with the most convolutions.
     pub state_dict: Option<String>,
+    /// What is changed along with the kernels.
+    pub carry: Carry,
     /// Whether the momentum of merged kernels is merged along with them.
     pub merges_momentum: bool,
     /// The settings, whose seed is combined with each checkpoint's name.
@@ -78,6 +81,7 @@ pub type OnMerged<'f> = &'f mut dyn FnMut(&Merged<'_>, Duration) -> std::io::Res
 ///     once: false,
 ///     poll: Duration::from_secs(2),
 ///     state_dict: None,
+///     carry: Default::default(),
 ///     merges_momentum: false,
 ///     settings: Settings::default(),
 ///     declaration: None,
@@ -197,6 +201,9 @@ impl<'a> Watcher<'a> {
         }
         if let Some(state_dict) = &request.state_dict {
             description["state_dict"] = json!(state_dict);
+        }
+        if request.carry.is_any() {
+            description["carry"] = json!(request.carry);
         }
         if request.merges_momentum {
             description["momentum"] = json!("merge");

@@ -35,6 +35,19 @@ impl Blend {
         }
     }
 
+    /// The variance of `α·x + (1−α)·y`, of the variances of x and y and their correlation; in float64.
+    ///
+    /// A share of exactly 1 gives that of x back.
+    pub fn variance(self, [x, y]: [f64; 2], correlation: f64) -> f64 {
+        if self.take == 0.0 {
+            return x;
+        }
+        let (keep, take) = (self.keep, self.take);
+        let covariance = correlation * (x * y).sqrt();
+        // Rounding could take it below zero.
+        (keep * keep * x + take * take * y + 2.0 * keep * take * covariance).max(0.0)
+    }
+
     #[inline(always)]
     pub(super) fn single(self, a: f32, b: f32) -> f32 {
         self.keep_single * a + self.take_single * b
@@ -43,5 +56,27 @@ impl Blend {
     #[inline(always)]
     pub(super) fn double(self, a: f64, b: f64) -> f64 {
         self.keep * a + self.take * b
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_variance_is_that_of_a_sum(alpha in 0.0..=1.0f64, x in 0.0..10.0f64, y in 0.0..10.0f64, r in -1.0..=1.0f64) {
+            let blend = Blend::new(alpha);
+            let variance = blend.variance([x, y], r);
+            // It lies between those of a sum of opposite and of equal directions.
+            let ends = [-1.0, 1.0].map(|r: f64| (alpha * x.sqrt() + r * (1.0 - alpha) * y.sqrt()).powi(2));
+            prop_assert!(variance >= ends[0] - 1e-12 && variance <= ends[1] + 1e-12);
+            prop_assert_eq!(Blend::new(1.0).variance([x, y], r), x);
+            // Of channels that are the same it stays.
+            prop_assert!((blend.variance([x, x], 1.0) - x).abs() <= 1e-14 * x);
+            prop_assert_eq!(blend.variance([x, x], 1.0) as f32, x as f32);
+        }
     }
 }

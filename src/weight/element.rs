@@ -18,6 +18,9 @@ pub trait Element: Copy {
     /// The same value in float64; exact for all four types.
     fn widen(self) -> f64;
 
+    /// The nearest number of this type, to even where two are equally near.
+    fn narrow(x: f64) -> Self;
+
     /// The nearest number to `factor` by which [`Element::times`] can multiply.
     fn factor(factor: f64) -> f64;
 
@@ -29,7 +32,7 @@ pub trait Element: Copy {
 }
 
 macro_rules! element {
-    ($type:ty, $size:literal, $real:ty, |$x:ident| $real_of:expr, |$a:ident, $b:ident, $blend:ident| $mix:expr) => {
+    ($type:ty, $size:literal, $real:ty, |$x:ident| $real_of:expr, $narrow:expr, |$a:ident, $b:ident, $blend:ident| $mix:expr) => {
         impl Element for $type {
             const SIZE: usize = $size;
 
@@ -52,6 +55,11 @@ macro_rules! element {
             }
 
             #[inline(always)]
+            fn narrow(x: f64) -> Self {
+                $narrow(x)
+            }
+
+            #[inline(always)]
             fn factor(factor: f64) -> f64 {
                 f64::from(factor as $real)
             }
@@ -70,14 +78,26 @@ macro_rules! element {
     };
 }
 
-element!(f32, 4, f32, |x| x, |a, b, blend| blend.single(a, b));
-element!(f64, 8, f64, |x| x, |a, b, blend| blend.double(a, b));
-element!(f16, 2, f32, |x| f32_of_f16(x), |a, b, blend| {
-    f16_of_f32(blend.single(f32_of_f16(a), f32_of_f16(b)))
-});
-element!(bf16, 2, f32, |x| f32_of_bf16(x), |a, b, blend| {
-    bf16_of_f32(blend.single(f32_of_bf16(a), f32_of_bf16(b)))
-});
+element!(f32, 4, f32, |x| x, |x: f64| x as f32, |a, b, blend| blend
+    .single(a, b));
+element!(f64, 8, f64, |x| x, |x: f64| x, |a, b, blend| blend
+    .double(a, b));
+element!(
+    f16,
+    2,
+    f32,
+    |x| f32_of_f16(x),
+    f16::from_f64,
+    |a, b, blend| f16_of_f32(blend.single(f32_of_f16(a), f32_of_f16(b)))
+);
+element!(
+    bf16,
+    2,
+    f32,
+    |x| f32_of_bf16(x),
+    bf16::from_f64,
+    |a, b, blend| bf16_of_f32(blend.single(f32_of_bf16(a), f32_of_bf16(b)))
+);
 
 // The conversions of the `half` crate branch for each element; these have no branch, so that the compiler can vectorise them.
 // The tests compare them with that crate's.

@@ -90,6 +90,7 @@ fn inspect_json_is_the_contract_s() {
         "kind_from",
         "name",
         "network",
+        "norm",
         "place_from",
         "reason",
         "selected",

@@ -240,6 +240,45 @@ fn training_goes_on_from_the_merged_checkpoint() {
     assert!(said.contains("another lr and merge"), "{said}");
 }
 
+#[test]
+fn statistics_are_carried_along_or_estimated_anew() {
+    let Some(shop) = Workshop::open() else { return };
+    let between = ["--merge=between", "--tau=20%", "--prob=0.9"];
+    let [kept, carried, anew] = [
+        ("kept", &[][..]),
+        ("carried", &["--carry=norm"]),
+        ("anew", &["--recalibrate"]),
+    ]
+    .map(|(out, more)| {
+        lines(shop.train(out, &[&between[..], more].concat()));
+        shop.tensors(&format!("{out}/model.safetensors"), "")
+    });
+    let statistics = |tensors: &[(String, Vec<u8>)]| -> Vec<(String, Vec<u8>)> {
+        let is_one = |(name, _): &&(String, Vec<u8>)| name.contains("running_");
+        tensors.iter().filter(is_one).cloned().collect()
+    };
+    for tensors in [&carried, &anew] {
+        assert_ne!(statistics(tensors), statistics(&kept));
+        let weights = |tensors: &[(String, Vec<u8>)]| -> Vec<(String, Vec<u8>)> {
+            let is_one = |(name, _): &&(String, Vec<u8>)| name.ends_with(".weight");
+            tensors.iter().filter(is_one).cloned().collect()
+        };
+        assert!(weights(tensors) == weights(&kept));
+    }
+    // The evaluator estimates them from the same batches.
+    let words = args![
+        "--data",
+        shop.at("tiny.npz"),
+        "--threads=1",
+        "--device=cpu",
+        "--recalibrate",
+        "--weights",
+        shop.at("kept/model.safetensors")
+    ];
+    let scored = python("examples/pytorch/eval.py", words);
+    assert_eq!(last(&lines(scored)), shop.log("anew")[0]["after"]["test"]);
+}
+
 /// What kernel `i` becomes when it is merged with `j`: exactly, in float32.
 fn blend(values: &[f32], kernel: usize, partner: usize, len: usize) -> Vec<f32> {
     let (own, other) = (0.8_f64 as f32, (1.0 - 0.8_f64) as f32);

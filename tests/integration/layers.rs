@@ -7,8 +7,8 @@ use std::fs;
 
 use inmerge_ckpt::checkpoint::{Dtype, Tensor};
 use inmerge_ckpt::layers::{
-    Copies, Declared, Error, Evidence, Kind, Layer, Layers, METADATA_KEY, NamePattern, OrderSource,
-    Reason, Selection, Warning,
+    Copies, Declared, Error, Evidence, Kind, Layer, Layers, METADATA_KEY, NamePattern, NormBehind,
+    OrderSource, Reason, Selection, Warning,
 };
 use proptest::prelude::*;
 
@@ -1387,10 +1387,21 @@ fn table() -> impl Strategy<Value = Vec<Tensor>> {
 
 /// A layer model without what depends on the file's order by its nature: the indices of tensors.
 fn essence(found: &Layers) -> Vec<Layer> {
-    let without = |layer: &Layer| Layer {
-        tensor: 0,
-        copy_tensors: Vec::new(),
-        ..layer.clone()
+    let without = |layer: &Layer| {
+        let mut layer = Layer {
+            tensor: 0,
+            copy_tensors: Vec::new(),
+            ..layer.clone()
+        };
+        for behind in &mut layer.behind {
+            behind.bias = behind.bias.map(|_| 0);
+            if let NormBehind::Found(norm) = &mut behind.norm {
+                (norm.mean, norm.variance) = (0, 0);
+                norm.scale = norm.scale.map(|_| 0);
+                norm.shift = norm.shift.map(|_| 0);
+            }
+        }
+        layer
     };
     found.layers.iter().map(without).collect()
 }

@@ -10,6 +10,7 @@ mod common;
 
 mod analysis;
 mod analyze;
+mod carry;
 mod carry_over;
 mod checkpoints;
 mod commands;

@@ -131,6 +131,7 @@ fn plan(source: &Checkpoint, parameters: &Parameters) -> Plan {
             alpha: Some(parameters.alpha),
             prob: Some(parameters.prob),
             max_similarity: decision.max_similarity,
+            carried: Default::default(),
             merges: decision.merges,
         });
     Plan::new(

@@ -46,8 +46,8 @@ def merge_(
     `optimizer` (or several): their momentum (`exp_avg`, `momentum_buffer`) of merged kernels is blended along; without it each kernel
     keeps the momentum it had. `ema`: an average of the weights, to which the same merges are done: a model such as PyTorch's
     `AveragedModel`, a state dict, or a function that returns one. `layers`: the order in which the convolutions run, from
-    `inmerge_ckpt.torch.layers(model, images)`; without it the program recognises or guesses it. The flags are those of
-    `inmerge_ckpt.merge`.
+    `inmerge_ckpt.torch.layers(model, images)`, which also says which BatchNorm is behind which convolution (for `carry`); without it the
+    program recognises or guesses it. The flags are those of `inmerge_ckpt.merge`.
 
     Frozen weights (`requires_grad` is False) are left alone. Where several processes train the model, all call this; the first decides,
     and broadcasts. Weights that are sharded among processes (FSDP, DeepSpeed) are refused.
@@ -85,20 +85,24 @@ def _merge(
         options: MergeFlags = {**flags, "plan": plan, "include": patterns(flags.get("include")), "exclude": excluded}
         path = layers if isinstance(layers, (str, os.PathLike)) else None
         report = merge(trained, merged, layers=path, no_sync=True, **options)
-        planned = [layer["name"] for layer in loads(plan.read_text())["layers"]]
+        planned = loads(plan.read_text())["layers"]
         names = {layer.name: [layer.name, *layer.copies] for layer in report.layers if layer.merged}
+        # Biases and BatchNorms, with `carry`.
+        along = [name for layer in planned if layer["merges"] for kind in layer.get("carried", {}).values() for name in kind]
         files = {WEIGHTS: merged}
         if names:
             for part in parts.keys() - {WEIGHTS}:
                 # Weights without momentum, as before the first step, have zeros for it.
-                values = {name: parts[part].get(name, torch.zeros_like(parts[WEIGHTS][name])) for name in planned}
+                weights = [layer["name"] for layer in planned]
+                values = {name: parts[part].get(name, torch.zeros_like(parts[WEIGHTS][name])) for name in weights}
+                values |= {name: parts[part][name] for name in along if name in parts[part]}
                 before, files[part] = folder / f"{part}.safetensors", folder / f"{part}-merged.safetensors"
                 write(values, before)
                 apply(plan, before, files[part], prefix="", no_sync=True)
             # All or nothing: no tensor is changed before every file is there.
             for part, file in files.items():
-                _read(file, parts[part], names)
-        changed = [name for copies in names.values() for name in copies]
+                _read(file, parts[part], names | {name: [name] for name in along if name in parts[part]})
+        changed = [*(name for copies in names.values() for name in copies), *along]
         return dataclasses.replace(report, input=type(net).__name__, output=None), changed
 
 

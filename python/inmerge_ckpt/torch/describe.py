@@ -15,10 +15,13 @@ import importlib
 import json
 import operator
 import sys
+import weakref
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
 
@@ -37,8 +40,15 @@ class Recorder:
         # The convolution whose output is the network's own, untouched: classes or an image, and no features.
         self.head: _ConvNd | None = None
         self._last: tuple[_ConvNd, torch.Tensor, int] | None = None
+        # The BatchNorm that reads a convolution's output, untouched; of several none.
+        self.norms: dict[_ConvNd, set[str]] = {}
+        # Outputs that are still in use: a later tensor may get the number of one that is not.
+        self._outputs: dict[int, tuple[weakref.ref[torch.Tensor], _ConvNd, int]] = {}
         self.convolutions = [module for module in model.modules() if isinstance(module, _ConvNd)]
         self._hooks = [module.register_forward_hook(self._convolved) for module in self.convolutions]
+        norms = {module: name for name, module in model.named_modules() if isinstance(module, _BatchNorm) and module.running_var is not None}
+        self.has_norms = bool(norms)
+        self._hooks += [norm.register_forward_pre_hook(partial(self._normed, name)) for norm, name in norms.items()]
         self._hooks.append(model.register_forward_hook(self._finished))
 
     def _convolved(self, module: _ConvNd, _: Any, output: torch.Tensor) -> None:
@@ -47,18 +57,29 @@ class Recorder:
             return
         self.ran.setdefault(module)
         self._last = module, output, _version(output)
+        if self.has_norms:
+            self._outputs[id(output)] = weakref.ref(output), module, _version(output)
+
+    def _normed(self, name: str, _: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if _is_compiling() or not inputs:
+            return
+        output, module, version = self._outputs.get(id(inputs[0]), (None, None, 0))
+        if output is not None and module is not None and output() is inputs[0] and version == _version(inputs[0]):
+            self.norms.setdefault(module, set()).add(name)
 
     def _finished(self, module: nn.Module, _: Any, output: Any) -> None:
         if _is_compiling():
             return
         if self._last is not None and self._last[1] is output and self._last[2] == _version(output):
             self.head = self._last[0]
+        self._outputs.clear()
 
     def close(self) -> None:
         """Stops noting."""
         for hook in self._hooks:
             hook.remove()
         self._last = None
+        self._outputs.clear()
 
     def layers(self) -> list[Layer]:
         """The convolutions in the order in which they first ran; then those that did not run, as they are defined."""
@@ -79,7 +100,11 @@ class Recorder:
                 kind = "depthwise" if module.groups > 1 and weight.shape[1] == 1 else kind
                 layer = {"name": name, "kind": "transposed" if module.transposed else kind, "groups": module.groups}
                 head = self.head is not None and module is self.head and self.head.bias is not None
-                listed.append(layer | ({"head": True} if head else {}))
+                norms = self.norms.get(module, set())
+                # Where it ran and no BatchNorm read its output, there is none.
+                norm = next(iter(norms)) if len(norms) == 1 else ""
+                says = self.has_norms and module in self.ran
+                listed.append(layer | ({"head": True} if head else {}) | ({"norm": norm} if says else {}))
                 copies += [{"name": other, "copy_of": name} for other in others]
         return listed + copies
 

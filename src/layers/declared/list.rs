@@ -40,6 +40,9 @@ pub struct DeclaredLayer {
     /// Whether its outputs scale channels, as those of a squeeze-and-excite gate do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gate: Option<bool>,
+    /// Path of the BatchNorm that reads its outputs, as `layer1.0.bn1`; empty if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub norm: Option<String>,
     /// Name of the layer whose weight it copies; a copy has no position in the order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copy_of: Option<String>,
@@ -47,7 +50,7 @@ pub struct DeclaredLayer {
 
 impl Declared {
     /// Parses a `--layers` file: a JSON list whose items are weight names, or objects with `name` and any of `kind`,
-    /// `groups`, `head`, `gate` and `copy_of`.
+    /// `groups`, `head`, `gate`, `norm` and `copy_of`.
     ///
     /// # Errors
     ///
@@ -102,6 +105,13 @@ impl Declared {
         self.layers
             .iter()
             .filter_map(|layer| Some((layer.name.as_str(), layer.copy_of.as_deref()?)))
+    }
+
+    /// Names of layers, each with the path of the norm that is declared for it.
+    pub(in crate::layers) fn norms(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.layers
+            .iter()
+            .filter_map(|layer| Some((layer.name.as_str(), layer.norm.as_deref()?)))
     }
 
     /// Its name in messages.

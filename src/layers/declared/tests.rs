@@ -60,7 +60,7 @@ fn an_order_file_has_comments_and_blank_lines() {
 
 #[test]
 fn items_are_names_or_objects() {
-    let text = r#"["a",{"name":"b"},{"name":"c","kind":"transposed","groups":2,"head":true,"gate":false},{"name":"d","copy_of":"c"}]"#;
+    let text = r#"["a",{"name":"b"},{"name":"c","kind":"transposed","groups":2,"head":true,"gate":false,"norm":"n"},{"name":"d","copy_of":"c"}]"#;
     let list = Declared::from_json(text).unwrap();
     let c = DeclaredLayer {
         name: "c".to_owned(),
@@ -68,6 +68,7 @@ fn items_are_names_or_objects() {
         groups: NonZeroUsize::new(2),
         head: Some(true),
         gate: Some(false),
+        norm: Some("n".to_owned()),
         copy_of: None,
     };
     assert_eq!(list.layers()[1..3], [DeclaredLayer::named("b"), c]);
