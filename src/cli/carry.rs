@@ -16,23 +16,22 @@ enum CarriedPart {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Merging")]
 pub(crate) struct CarryFlags {
-    /// Change biases and BatchNorms along with the kernels: any of norm, affine, bias [default: none]
-    ///
-    /// Of a kernel merged with a partner,
-    ///   norm    the running mean and variance of the BatchNorm behind it become those of the blended channel: the mean (and the bias of the
-    ///           convolution, which is part of it) is blended as the kernel is, which is exact; the variance takes the kernels' similarity for
-    ///           the correlation of their outputs, which is exact for uncorrelated inputs of one variance
-    ///   affine  that BatchNorm's weight and bias are blended too
-    ///   bias    the bias of a convolution without BatchNorm behind it is blended too
-    /// The BatchNorm is told by names and lengths (`inspect --json` says which), or declared with --layers (`norm`); a warning says where there
-    /// is none. Training makes all of this unnecessary; it is for a network that is evaluated, or averaged, right after the merge.
     #[arg(
         long,
         value_name = "WHAT",
         value_enum,
         value_delimiter = ',',
-        verbatim_doc_comment,
-        hide_possible_values = true
+        hide_possible_values = true,
+        help = "Change biases and BatchNorms along with the kernels: any of norm, affine, bias [default: none]",
+        long_help = "Change biases and BatchNorms along with the kernels, any of:\n  \
+            norm    running mean and variance of the BatchNorm behind, and the bias in front of it\n  \
+            affine  weight and bias of that BatchNorm\n  \
+            bias    the bias of a convolution without BatchNorm behind\n\
+            [default: none]\n\n\
+            All are blended as the kernels are, which for a mean is exact. A variance becomes that of the blended channel, if the \
+            kernels' similarity is the correlation of their outputs: so it is for uncorrelated inputs of one variance. The BatchNorm \
+            is told by names and lengths (`inspect --json` says which), or declared with --layers (`norm`); a warning says where \
+            none was found. A network that is trained on needs none of this."
     )]
     carry: Vec<CarriedPart>,
 }
