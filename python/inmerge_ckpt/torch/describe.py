@@ -61,10 +61,11 @@ class Recorder:
             self._outputs[id(output)] = weakref.ref(output), module, _version(output)
 
     def _normed(self, name: str, _: nn.Module, inputs: tuple[Any, ...]) -> None:
-        if _is_compiling() or not inputs:
+        if _is_compiling() or not inputs or id(inputs[0]) not in self._outputs:
             return
-        output, module, version = self._outputs.get(id(inputs[0]), (None, None, 0))
-        if output is not None and module is not None and output() is inputs[0] and version == _version(inputs[0]):
+        output, module, version = self._outputs[id(inputs[0])]
+        read = output()
+        if read is not None and read is inputs[0] and version == _version(read):
             self.norms.setdefault(module, set()).add(name)
 
     def _finished(self, module: nn.Module, _: Any, output: Any) -> None:
