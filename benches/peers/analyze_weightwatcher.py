@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What WeightWatcher says of a checkpoint's convolutions and linear layers: a table, without pictures."""
+"""What WeightWatcher says of a checkpoint's convolutions: a table, without pictures."""
 import argparse
 import logging
 
@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 def module(weight):
     """A layer with this weight; WeightWatcher takes modules."""
-    made = torch.nn.Conv2d(weight.shape[1], weight.shape[0], weight.shape[2:], bias=False) if weight.ndim == 4 else torch.nn.Linear(*weight.shape[::-1], bias=False)
+    made = torch.nn.Conv2d(weight.shape[1], weight.shape[0], weight.shape[2:], bias=False)
     made.weight.data = weight
     return made
 
@@ -22,7 +22,7 @@ def main():
     args = parser.parse_args()
     logging.getLogger("weightwatcher").setLevel(logging.ERROR)
 
-    weights = [tensor for tensor in load_file(args.input).values() if tensor.ndim in (2, 4)]
+    weights = [tensor for tensor in load_file(args.input).values() if tensor.ndim == 4]
     watcher = weightwatcher.WeightWatcher(model=torch.nn.Sequential(*map(module, weights)))
     watcher.analyze().to_csv(args.output)
 
