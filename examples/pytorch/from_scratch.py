@@ -34,7 +34,7 @@ def train(name, seed, epochs, lr, args, words):
     command = [sys.executable, HERE / "train.py", "--data", args.data, "--out", folder, "--seed", seed, "--epochs", epochs,
                "--lr", lr, "--threads", args.threads, *words]
     with open(f"{folder}.txt", "a") as said:
-        code = subprocess.run(list(map(str, command)), stdout=said, stderr=said).returncode
+        code = subprocess.run(list(map(str, command)), stdout=said, stderr=said, check=False).returncode
     if code:
         raise SystemExit(f"A run failed; {folder}.txt says why.")
 
