@@ -57,6 +57,7 @@ NETS = {
         convert=convert.state_dict,
         # The package does not say. These are those of the TensorFlow weights that this network was published with.
         input=Pixels("RGB", (127, 127, 127), 128, (224, 224)),
+        architecture="efficientnet-lite0",
     ),
     "resnet50-thin": Net(
         what="OpenNSFW, a ResNet-50 of half the width, BatchNorm folded, two classes",
