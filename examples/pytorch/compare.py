@@ -16,12 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from inmerge_ckpt import InmergeError, InmergeWarning
-
 from arms import ARMS
 from finetune import finetune
-from settings import SETTINGS
+from settings import LARGER, SETTINGS
 
+from inmerge_ckpt import InmergeError, InmergeWarning
+
+EVERY = SETTINGS | LARGER
 # What tells one run from another; those of a setting may have been made with other sizes and rates.
 KEY = ["arm", "seed", "size", "lr", "epochs", "batch"]
 OVERRIDES = ["size", "lr", "epochs", "batch"]
@@ -49,7 +50,8 @@ def arguments(words):
     parser.add_argument("--data", type=Path, default=Path(), metavar="DIR", help="folder of the MedMNIST .npz files [default: this one]")
     parser.add_argument("--weights", type=Path, default=Path("weights"), metavar="DIR", help="folder that pretrained.py wrote [weights]")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for SETTING.csv")
-    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS), metavar="SETTING", help=f"of {', '.join(SETTINGS)} [all]")
+    parser.add_argument("--settings", nargs="+", choices=EVERY, default=list(SETTINGS), metavar="SETTING",
+                        help=f"of the plan's {', '.join(SETTINGS)} [all of these], or {', '.join(LARGER)}")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), metavar="ARM", help=f"of {', '.join(ARMS)} [all]".replace("%", "%%"))
     parser.add_argument("--seeds", type=span, default="0-19", metavar="A-B", help="the first and the last seed, or one [0-19]")
     parser.add_argument("--shard", type=shard, default="1/1", metavar="I/N", help="do the I-th of N parts: whole seeds")
@@ -85,7 +87,7 @@ def runs(args):
 
 def chosen(name, args):
     given = {field: getattr(args, field) for field in OVERRIDES if getattr(args, field) is not None}
-    return replace(SETTINGS[name], **given)
+    return replace(EVERY[name], **given)
 
 
 def key(arm, seed, setting):
@@ -143,7 +145,7 @@ def add(path, new):
 
 def collect(folders, out):
     out.mkdir(parents=True, exist_ok=True)
-    for name in SETTINGS:
+    for name in EVERY:
         rows = [row for folder in folders for row in read(folder / f"{name}.csv")]
         if rows:
             add(out / f"{name}.csv", rows)

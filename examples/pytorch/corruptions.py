@@ -14,7 +14,8 @@ def noise(images, deviation):
 
 
 def blur(images, sigma):
-    """Gaussian, with the border repeated."""
+    """Gaussian, with the border repeated; `sigma` in pixels of images that are 28 wide."""
+    sigma = sigma * images.shape[3] / 28
     reach = int(3 * sigma + 0.5)
     places = torch.arange(-reach, reach + 1, dtype=images.dtype)
     window = torch.exp(-places.square() / (2 * sigma**2))
@@ -35,7 +36,7 @@ def brightness(images, shift):
     return images + shift
 
 
-# By name, with the two severities: grey values, pixels, a factor, grey values.
+# By name, with the two severities: grey values, 28ths of the width, a factor, grey values.
 CORRUPTIONS = {"noise": (noise, 15, 30), "blur": (blur, 0.75, 1.5), "contrast": (contrast, 0.6, 0.3), "brightness": (brightness, 30, 60)}
 # `noise1`, `noise2`, `blur1` …
 NAMES = [f"{name}{severity}" for name in CORRUPTIONS for severity in (1, 2)]

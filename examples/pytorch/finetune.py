@@ -4,15 +4,14 @@ import time
 from datetime import datetime, timezone
 
 import torch
-from inmerge_ckpt.torch import layers, merge_step_, recalibrate_, selected_layers
-from torch.nn import functional as F
-from torch.nn.modules.batchnorm import _BatchNorm
-
-import zoo
 from arms import ARMS, Change, merge_between
 from corruptions import NAMES, corrupted
 from nets import from_checkpoint
 from score import logits, scores
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from inmerge_ckpt.torch import layers, merge_step_, recalibrate_, selected_layers
 
 
 def finetune(setting, arm, seed, data, weights, device):
@@ -21,12 +20,11 @@ def finetune(setting, arm, seed, data, weights, device):
     splits, classes = setting.splits(data, seed)
     images, labels = splits["train"]
     torch.manual_seed(seed)
-    entry = zoo.NETS[setting.weights]
-    net = from_checkpoint(entry.architecture, weights / f"{setting.weights}.safetensors", classes, fresh=True)
+    net = from_checkpoint(setting.architecture, weights / f"{setting.weights}.safetensors", classes, fresh=True)
     net.to(device, memory_format=torch.channels_last)
     # SGD diverges on the networks without a norm: the gradients of their layers differ by orders of magnitude.
     optimizer = torch.optim.AdamW(net.parameters(), lr=setting.lr, weight_decay=0.01)
-    order = layers(net, setting.inputs(images[:1]).to(device))
+    order = layers(net, setting.inputs(images[:1].to(device)))
     selected = selected_layers(net, order) if what.every_step else []
 
     last = setting.epochs + what.more_epochs
@@ -68,7 +66,7 @@ def train_epoch(net, optimizer, images, labels, setting, device, after_step):
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches = batches[:-1]  # batch normalisation cannot take a lone image
     for batch in batches:
-        x, y = setting.inputs(images[batch]).to(device), labels[batch].to(device)
+        x, y = setting.inputs(images[batch].to(device)), labels[batch].to(device)
         optimizer.zero_grad()
         loss = F.cross_entropy(net(x), y)
         loss.backward()
@@ -83,7 +81,7 @@ def measure(net, splits, setting, device):
     row = {}
 
     def add(prefix, images, labels, metrics):
-        found = scores(logits(net, (setting.inputs(part).to(device) for part in images.split(256))), labels)
+        found = scores(logits(net, (setting.inputs(part.to(device)) for part in images.split(256))), labels)
         row.update({f"{prefix}_{metric}": round(found[metric], 6) for metric in metrics})
 
     for split in ("val", "test"):

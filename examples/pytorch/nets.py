@@ -1,10 +1,10 @@
-"""The networks of zoo.py that can be fine-tuned: made new, or from a file that pretrained.py has written."""
+"""The networks that can be fine-tuned, of zoo.py and of torchvision: made new, or from a file that pretrained.py has written."""
 
 import safetensors
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
-from torchvision.models import vgg16
+from torchvision.models import resnet50, vgg16
 
 
 class Vgg16(nn.Module):
@@ -128,7 +128,12 @@ class EfficientNetLite0(nn.Module):
 
 
 # Each with what its last layer's names begin with.
-NETS = {"vgg16": (Vgg16, "classifier."), "resnet50-thin": (ThinResNet50, "fc."), "efficientnet-lite0": (EfficientNetLite0, "_fc.")}
+NETS = {
+    "vgg16": (Vgg16, "classifier."),
+    "resnet50-thin": (ThinResNet50, "fc."),
+    "efficientnet-lite0": (EfficientNetLite0, "_fc."),
+    "resnet50": (lambda classes: resnet50(num_classes=classes), "fc."),
+}
 
 
 def build(name, classes):

@@ -10,7 +10,7 @@ import statistics
 from pathlib import Path
 
 from arms import ARMS
-from compare import OVERRIDES, read
+from compare import EVERY, OVERRIDES, read
 from corruptions import NAMES
 from markdown import filled, table
 from settings import SETTINGS
@@ -46,7 +46,7 @@ class Runs:
 
 def value(row, column):
     """A number of a run. `corrupted_auroc` and so on are the means over all corruptions."""
-    prefix, metric = column.rsplit("_", 1)
+    prefix, _, metric = column.rpartition("_")
     if prefix == "corrupted":
         return statistics.mean(float(row[f"{name}_{metric}"]) for name in NAMES)
     return float(row[column])
@@ -89,9 +89,9 @@ def tables(made, choosing):
 
 
 def progress(made):
-    """How far each setting is."""
+    """How far each setting is, of the plan's and of others that there are."""
     body = []
-    for name in SETTINGS:
+    for name in SETTINGS | made:
         runs = made.get(name)
         whole = [seed for seed in range(SEEDS) if runs and all((arm, seed) in runs.rows for arm in ARMS)]
         dates = sorted(row["finished"] for row in runs.rows.values()) if runs else []
@@ -113,6 +113,7 @@ def primary(made):
 def setting(name, runs):
     """All that there is of a setting."""
     arms = [arm for arm in ARMS if runs.seeds(arm)]
+    others = [arm for arm in arms if arm != "none"]
     text = f"### {name}\n\n"
     text += "Mean ± standard deviation over the seeds, after the last merge.\n\n" + table(
         ["arm", "n", "AUROC", "accuracy", "ECE", "loss", "AUROC, corrupted", "kernels merged", "moved"],
@@ -121,10 +122,10 @@ def setting(name, runs):
     text += "\nDifference from `none` of the same seed.\n\n" + table(
         ["arm", "n", "AUROC", "accuracy", "ECE", "loss"],
         [[arm, len(runs.differences(arm, "none", "test_auroc")), *(told(runs.differences(arm, "none", column)) for column in SCORES)]
-         for arm in arms[1:]])
+         for arm in others])
     text += "\nDifference from `none` of the same seed, mean over the corruptions.\n\n" + table(
         ["arm", "AUROC", "accuracy", "ECE"],
-        [[arm, *(told(runs.differences(arm, "none", f"corrupted_{metric}")) for metric in ("auroc", "accuracy", "ece"))] for arm in arms[1:]])
+        [[arm, *(told(runs.differences(arm, "none", f"corrupted_{metric}")) for metric in ("auroc", "accuracy", "ece"))] for arm in others])
     text += "\nThe same for the AUROC under each corruption; 2 is the stronger.\n\n" + table(
         ["corruption", *(f"{arm} − {other}" for arm, other in PRIMARY)],
         [[name, *(told(runs.differences(arm, other, f"{name}_auroc")) for arm, other in PRIMARY)] for name in NAMES])
@@ -162,7 +163,7 @@ def chosen(choosing):
 
 def collected(folder):
     """The rows of each setting that has a CSV in a folder."""
-    return {name: rows for name in SETTINGS if (rows := read(folder / f"{name}.csv"))}
+    return {name: rows for name in EVERY if (rows := read(folder / f"{name}.csv"))}
 
 
 def main(words=None):

@@ -4,17 +4,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch.nn import functional as F
-
 import zoo
 from data import load
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
 class Setting:
     """A network from pretrained.py on a MedMNIST set."""
 
-    weights: str  # a name of zoo.NETS
+    weights: str  # the file without its .safetensors: a name of zoo.NETS, or of a network of torchvision
     data: str  # the file without its .npz
     size: int  # height and width that images are resized to
     lr: float
@@ -23,10 +22,16 @@ class Setting:
     flipped: float = 0  # share of the training labels that are wrong
     share: float = 1  # share of the training images that there are
 
+    @property
+    def architecture(self):
+        """The network's name in nets.py."""
+        return zoo.NETS[self.weights].architecture if self.weights in zoo.NETS else self.weights
+
     def inputs(self, images):
         """Grey values of 0 to 255, `[N, C, H, W]`, as the network takes them."""
         resized = F.interpolate(images.float(), (self.size, self.size), mode="bilinear", align_corners=False)
-        return zoo.NETS[self.weights].input.prepare(resized).contiguous(memory_format=torch.channels_last)
+        takes = zoo.NETS[self.weights].input if self.weights in zoo.NETS else zoo.IMAGENET
+        return takes.prepare(resized).contiguous(memory_format=torch.channels_last)
 
     def splits(self, folder, seed):
         """`{split: (images, labels)}`; which training images there are and whose labels are wrong follows from the seed."""
@@ -72,3 +77,7 @@ SETTINGS = {
     **{f"{name}-breast-noisy": replace(NETS[name], flipped=0.2) for name in ("resnet50-thin", "vgg16")},
     **{f"{name}-pneumonia-tenth": replace(NETS[name], data="pneumoniamnist", share=0.1) for name in ("resnet50-thin", "vgg16")},
 }
+
+# For GPUs: torchvision's weights on MedMNIST's sets of 224x224. They are no part of the plan, and need one of their own.
+LARGER = {f"{weights}-{data}-224": Setting(weights, f"{data}mnist_224", size=224, lr=0.0001, epochs=10)
+          for data in ("breast", "pneumonia") for weights in ("resnet50", "vgg16")}
