@@ -10,11 +10,11 @@ import itertools
 import tempfile
 from pathlib import Path
 
-from inmerge_ckpt import InmergeError, analyze
-
 from depth_figure import KINDS, figure, kind
 from markdown import filled, table
 from zoo import NETS
+
+from inmerge_ckpt import InmergeError, analyze
 
 REPORT = Path(__file__).resolve().parents[2] / "reports/pretrained"
 TAU, SKIP = 0.3, 10

@@ -1,10 +1,9 @@
 """How well a network classifies a split."""
 
 import torch
-from torch.nn import functional as F
-
 from auroc import auroc
 from data import network_input
+from torch.nn import functional as F
 
 # Equal-width bins of the expected calibration error (Guo et al., arXiv 1706.04599).
 BINS = 15

@@ -3,23 +3,17 @@
 import contextlib
 import io
 import json
-import math
 import os
-import statistics
 import sys
 import unittest
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 from common import FIXTURES, Case, digest, needs
 
-from inmerge_ckpt.torch import layers, merge_, selected_layers
-
-EXAMPLES = FIXTURES.parent / "examples/pytorch"
+EXAMPLES, REPORT = FIXTURES.parent / "examples/pytorch", FIXTURES.parent / "reports/study"
 # Last, as its modules have names that others may have too.
 sys.path.append(str(EXAMPLES))
-# Runs are processes of their own.
-PATH = os.pathsep.join([str(EXAMPLES), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 NEEDED = ["numpy", "safetensors", "torch", "torchvision"]
 
@@ -100,16 +94,21 @@ class Arms(Case):
         import nets
         import torch
 
+        from inmerge_ckpt.torch import layers, selected_layers
+
         self.arms, self.torch = arms, torch
         torch.manual_seed(0)
         self.net = nets.build("resnet50-thin", 2)
         self.order = layers(self.net, torch.zeros(1, 3, 32, 32))
+        self.selected = lambda net: selected_layers(net, layers(net, torch.zeros(1, 3, 32, 32)))
         self.weights = {name: value.detach().clone() for name, value in self.net.named_parameters()}
         self.plan = self.folder / "plan.json"
 
     def planned(self):
         """The layers of the plan with merges, of the merge that every arm of 20 % does or looks at."""
         import copy
+
+        from inmerge_ckpt.torch import merge_
 
         merge_(copy.deepcopy(self.net), layers=self.order, tau="20%", seed=7, plan=self.plan)
         return [layer for layer in json.loads(self.plan.read_text())["layers"] if layer["merges"]]
@@ -191,12 +190,15 @@ class Arms(Case):
         self.arms.control_(weight, layer, self.arms.random, self.torch.Generator().manual_seed(0))
         self.torch.testing.assert_close(weight, before)
 
-    def test_vgg16_has_three_layers_to_merge_and_the_resnet_43(self):
+    def test_the_plan_says_how_many_layers_and_kernels_take_part(self):
         import nets
 
-        for name, count in (("vgg16", 3), ("resnet50-thin", 43)):
+        page = (REPORT / "PLAN.md").read_text()
+        for name, layers, kernels in (("vgg16", 3, 1536), ("resnet50-thin", 43, 12672), ("efficientnet-lite0", 26, 11568)):
             net = nets.build(name, 2)
-            self.assertEqual(len(selected_layers(net, layers(net, self.torch.zeros(1, 3, 32, 32)))), count)
+            selected, weights = self.selected(net), dict(net.named_parameters())
+            self.assertEqual((len(selected), sum(len(weights[own]) for own in selected)), (layers, kernels))
+            self.assertIn(f"{kernels:,} in {layers} layers", page)
 
 
 @needs(*NEEDED)
@@ -222,9 +224,11 @@ class Runs(Case):
             arrays[f"{split}_images"] = random.integers(0, 256, (count, 28, 28), dtype=np.uint8)
             arrays[f"{split}_labels"] = np.arange(count).reshape(-1, 1) % 2
         np.savez(self.data / "breastmnist.npz", **arrays)
-        environment = mock.patch.dict(os.environ, PYTHONPATH=PATH)
-        environment.start()
-        self.addCleanup(environment.stop)
+        # Processes of their own would each take seconds to start; one test has them.
+        self.processes = compare.ProcessPoolExecutor
+        threads = mock.patch.object(compare, "ProcessPoolExecutor", lambda jobs, _, *start: ThreadPoolExecutor(jobs, "", *start))
+        threads.start()
+        self.addCleanup(threads.stop)
 
     def study(self, out, *words, arms=("none", "between-20%", "every-step"), seeds="0-1"):
         """The rows after the command, and what it said."""
@@ -259,10 +263,21 @@ class Runs(Case):
             self.assertNotIn("", [value for column, value in row.items() if column != "moved"])
             same = all(row[column] == row[f"before_{column}"] for column in row if f"before_{column}" in row)
             self.assertEqual(same, row["arm"] != "between-20%")
-            self.assertEqual(int(row["kernels"]) > 0 and float(row["moved"]) > 0, row["arm"] == "between-20%")if row["moved"] else None
-        # Until something merges, arms of a seed are the same run: here the first epoch of `none` and `between-20%`.
-        none, other = rows[0], rows[3]
-        self.assertNotEqual(none["train_loss"], other["train_loss"])
+            self.assertEqual(int(row["kernels"]) > 0, row["arm"] != "none")
+            self.assertEqual(row["moved"] not in ("", "0"), row["arm"] == "between-20%")
+        self.assertEqual(len({row["train_loss"] for row in rows}), len(rows))
+        # Until a merge, arms of a seed are the same run.
+        first, _ = self.study("first", "--epochs", "1", arms=["none", "matched-20%"], seeds="0")
+        columns = ["train_loss", *(column for column in first[0] if column.startswith("before_"))]
+        self.assertEqual(*([row[column] for column in columns] for row in first))
+
+    def test_several_runs_at_once_give_the_same(self):
+        one, _ = self.study("one", arms=["none", "between-20%"], seeds="0")
+        # What a process imports is where it is for this one.
+        path = mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+        with path, mock.patch.object(self.compare, "ProcessPoolExecutor", self.processes):
+            two, _ = self.study("two", "--jobs", "2", arms=["none", "between-20%"], seeds="0")
+        self.assertEqual(self.without_time(one), self.without_time(two))
 
     def test_shards_have_each_run_once_and_collect_to_the_whole(self):
         import argparse
@@ -272,7 +287,7 @@ class Runs(Case):
         parts = [self.compare.runs(argparse.Namespace(**vars(grid), shard=(part, 3))) for part in (1, 2, 3)]
         whole = self.compare.runs(argparse.Namespace(**vars(grid), shard=(1, 1)))
         self.assertEqual(len(whole), len(self.compare.SETTINGS) * len(self.compare.ARMS) * 20)
-        self.assertEqual(sorted(sum(parts, [])), sorted(whole))
+        self.assertEqual(sorted(run for part in parts for run in part), sorted(whole))
         self.assertEqual(len(set(whole)), len(whole))
         seeds = [{(name, key[1]) for name, key in part} for part in parts]
         self.assertFalse(seeds[0] & seeds[1] or seeds[1] & seeds[2] or seeds[0] & seeds[2])
@@ -282,7 +297,7 @@ class Runs(Case):
 
         rows, _ = self.study("a", "--shard", "1/2", arms=["none"])
         more, _ = self.study("b", "--shard", "2/2", arms=["none"])
-        self.assertEqual([row["seed"] for row in rows + more], ["1", "0"][::-1] if rows[0]["seed"] == "0" else ["1", "0"])
+        self.assertEqual([row["seed"] for row in rows + more], ["0", "1"])
         both, _ = self.study("c", "--collect", str(self.folder / "a"), str(self.folder / "b"))
         self.assertEqual(both, sorted(rows + more, key=lambda row: row["seed"]))
         again, _ = self.study("c", "--collect", str(self.folder / "a"))
@@ -295,6 +310,85 @@ class Runs(Case):
         with mock.patch.object(self.compare.os, "replace", side_effect=OSError("no space left")), self.assertRaises(OSError):
             self.compare.add(path, [rows[0] | {"seed": "5"}])
         self.assertEqual(path.read_bytes(), before)
+
+
+@needs(*NEEDED)
+class Paired(Case):
+    """The tables of reports/study."""
+
+    def setUp(self):
+        super().setUp()
+        import paired
+
+        self.paired = paired
+
+    def runs(self, values):
+        """The Runs of a setting with these AUROCs, by arm and seed; corrupted they are lower by 0.1."""
+        from corruptions import NAMES
+        from settings import SETTINGS
+
+        [name, chosen] = next(iter(SETTINGS.items()))
+        own = {field: str(getattr(chosen, field)) for field in self.paired.OVERRIDES}
+        scores = [f"{when}{split}_{metric}" for when in ("", "before_") for split in ("test", *NAMES)
+                  for metric in ("auroc", "accuracy", "ece", "loss")]
+        return name, [{**own, "arm": arm, "seed": str(seed), "kernels": "3", "moved": "0.25", "finished": f"T{seed}",
+                       **{column: str(value if "test" in column else value - 0.1) for column in scores}}
+                      for arm, found in values.items() for seed, value in found.items()]
+
+    def test_quantiles_are_those_of_students_tables(self):
+        for freedom, known in ((1, 12.7062), (2, 4.3027), (3, 3.1824), (10, 2.2281), (19, 2.0930), (30, 2.0423)):
+            self.assertAlmostEqual(self.paired.student(0.975, freedom), known, places=4)
+        self.assertAlmostEqual(self.paired.student(0.95, 19), 1.7291, places=4)
+
+    def test_an_interval_by_hand(self):
+        # The mean is 0.02, the squares of what is left sum to 0.002, and t of 3 degrees of freedom is 3.1824.
+        mean, deviation, half = self.paired.interval([0.01, 0.03, -0.01, 0.05])
+        self.assertAlmostEqual(mean, 0.02)
+        self.assertAlmostEqual(deviation, (0.002 / 3) ** 0.5)
+        self.assertAlmostEqual(half, 3.1824 * (0.002 / 3) ** 0.5 / 2, places=5)
+        self.assertEqual(self.paired.told([0.01, 0.03, -0.01, 0.05]), "+0.0200 [-0.0211, +0.0611]")
+        self.assertEqual(self.paired.told([0.01]), "+0.0100")
+        self.assertEqual(self.paired.told([]), "")
+
+    def test_only_seeds_that_both_arms_have_are_paired(self):
+        name, rows = self.runs({"none": {0: 0.5, 1: 0.6, 3: 0.9}, "between-20%": {1: 0.7, 2: 0.1, 3: 0.8}, "matched-20%": {3: 0.75}})
+        made = {name: self.paired.Runs(name, rows)}
+        self.assertEqual([round(d, 9) for d in made[name].differences("between-20%", "none", "test_auroc")], [0.1, -0.1])
+        self.assertEqual([round(d, 9) for d in made[name].differences("between-20%", "none", "corrupted_auroc")], [0.1, -0.1])
+        first, second = self.paired.primary(made).splitlines()[2:]
+        self.assertIn("| between-20% − none | 2 | +0.0000 [", first)
+        self.assertIn("| 1 / 1 |", first)
+        self.assertIn("| between-20% − matched-20% | 1 | +0.0500 |", second)
+        self.assertIn(f"| `{name}` | 0 of 20 | 7 of 200 | T0 to T3 |", self.paired.progress(made))
+
+    def test_runs_of_other_sizes_are_not_mixed(self):
+        name, rows = self.runs({"none": {0: 0.5, 1: 0.6}})
+        rows[1]["lr"] = "1"
+        with self.assertRaisesRegex(SystemExit, "several of size, lr"):
+            self.paired.Runs(name, rows)
+
+    def test_tables_are_those_of_the_csvs(self):
+        self.paired.main(["--report", str(self.copied())])
+        self.assertEqual((self.folder / "study/README.md").read_text(), (REPORT / "README.md").read_text())
+
+    def copied(self):
+        import shutil
+
+        return shutil.copytree(REPORT, self.folder / "study")
+
+    def test_runs_are_those_of_the_plan_and_later_than_it(self):
+        from arms import ARMS
+        from settings import SETTINGS
+
+        for name, rows in self.paired.collected(REPORT).items():
+            chosen = [str(getattr(SETTINGS[name], field)) for field in self.paired.OVERRIDES]
+            for row in rows:
+                self.assertEqual([row[field] for field in self.paired.OVERRIDES], chosen)
+                self.assertTrue(row["arm"] in ARMS and int(row["seed"]) < self.paired.SEEDS)
+                self.assertGreater(row["finished"], "2026-11-29T17:26:29Z")
+        page = (REPORT / "PLAN.md").read_text()
+        for arm in ARMS:
+            self.assertIn(f"`{arm}`", page)
 
 
 if __name__ == "__main__":
