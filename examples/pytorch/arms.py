@@ -26,7 +26,7 @@ class Change:
     """What was done to the kernels of a net at once."""
 
     kernels: int  # how many changed
-    moved: float  # ‖ΔW‖ / ‖W‖ over these
+    moved: float | None  # ‖ΔW‖ / ‖W‖ over these; None after every step, where there is no one change
 
 
 # Controls take kernels `[n, d]`, the partners that merging chose, random ones, and α; they give the kernels' new values.

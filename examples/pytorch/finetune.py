@@ -47,14 +47,15 @@ def finetune(setting, arm, seed, data, weights, device):
     if any(isinstance(module, _BatchNorm) for module in net.modules()):
         # In all arms, as statistics of old kernels would say more about the statistics than about the merge.
         shuffled = images[torch.randperm(len(images))]
-        recalibrate_(net, [setting.inputs(part) for part in shuffled.split(256)])
+        recalibrate_(net, lambda: (setting.inputs(part) for part in shuffled.split(256)))
         after = measure(net, splits, setting, device)
     else:
         after = measure(net, splits, setting, device) if what.tau is not None else before
     return {
         "finished": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"), "torch": torch.__version__, "device": device,
         "seconds": round(time.time() - start, 1), "images": len(images), "train_loss": round(loss, 6),
-        "kernels": change.kernels, "moved": "" if change.moved is None else round(change.moved, 6), **after, **{f"before_{name}": value for name, value in before.items()},
+        "kernels": change.kernels, "moved": "" if change.moved is None else round(change.moved, 6),
+        **after, **{f"before_{name}": value for name, value in before.items()},
     }
 
 
