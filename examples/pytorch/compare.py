@@ -10,6 +10,7 @@ import csv
 import fcntl
 import multiprocessing
 import os
+import statistics
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -152,11 +153,11 @@ def collect(folders, out):
 
 
 def tell(todo, args):
-    """Prints what is to do, with the time that it takes by the mean of the runs there are of the setting."""
+    """Prints what is to do, with the time that it takes by the median of the runs there are of the setting."""
     for name in args.settings:
         own = [run for run in todo if run[0] == name]
         seconds = [float(row["seconds"]) for row in read(args.out / f"{name}.csv")]
-        each = sum(seconds) / len(seconds) if seconds else None
+        each = statistics.median(seconds) if seconds else None
         hours = "no run yet to tell the time by" if each is None else f"{len(own) * each / args.jobs / 3600:.1f} h at {each:.0f} s a run"
         print(f"{name}: {len(own)} runs to do, {len(seconds)} done; {hours}")
 
