@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""Scores a ResNet-18 checkpoint on a MedMNIST split; the last line on stdout is {"auroc": …, "accuracy": …, "loss": …}."""
+"""Scores a ResNet-18 checkpoint on a MedMNIST split; the last line on stdout is {"auroc": …, "accuracy": …, "ece": …, "loss": …}."""
 
 import argparse
 import json
 
 import torch
-
 from data import channels, load, shuffled
 from net import from_checkpoint
 from score import score

@@ -7,11 +7,11 @@ The folder's README.md has its text by hand, and its tables between `<!-- begin 
 import argparse
 import csv
 import itertools
-import re
 import tempfile
 from pathlib import Path
 
 from depth_figure import KINDS, figure, kind
+from markdown import filled, table
 from zoo import NETS
 
 from inmerge_ckpt import InmergeError, analyze
@@ -95,21 +95,6 @@ def whole(value):
 
 def percent(value, sign=""):
     return f"{whole(value):{sign}d} %"
-
-
-def table(head, body):
-    """Rows as Markdown."""
-    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in [head, ["---"] * len(head), *body])
-
-
-def filled(page, made):
-    """The page with each table between its marks."""
-    for name, text in made.items():
-        mark = re.compile(f"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
-        if not mark.search(page):
-            raise SystemExit(f"README.md has no place for the table {name}: <!-- begin {name} -->.")
-        page = mark.sub(lambda found, text=text: f"{found[1]}\n{text}\n{found[2]}", page)
-    return page
 
 
 def figures(rows):

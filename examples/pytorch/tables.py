@@ -2,6 +2,8 @@
 
 import statistics
 
+from markdown import table
+
 METRICS = ["val_auroc", "val_accuracy", "test_auroc", "test_accuracy"]
 
 
@@ -21,7 +23,7 @@ def tables(rows, variants):
         [epoch, *(spread([row[m] for row in backbone if row["epoch"] == epoch]) for m in METRICS)]
         for epoch in sorted({row["epoch"] for row in backbone})])
     for metric in METRICS:
-        body = [[epoch, *cells(epoch, lambda found: spread([row[metric] for row in found]))] for epoch in epochs]
+        body = [[epoch, *cells(epoch, lambda found, metric=metric: spread([row[metric] for row in found]))] for epoch in epochs]
         text += f"\n## Fine-tuning: {metric}\n\n" + table(["epoch", *variants], body)
     counts = [[epoch, *cells(epoch, lambda found: f"{mean(found, 'kernels')} ({mean(found, 'merges')})")] for epoch in epochs]
     text += "\n## Kernels changed in the epoch (merges)\n\n" + table(["epoch", *variants], counts)
@@ -62,8 +64,3 @@ def spread(values, sign=""):
 def mean(rows, key):
     """The mean of a count."""
     return round(statistics.mean(row[key] for row in rows)) if rows else ""
-
-
-def table(head, body):
-    """Rows as Markdown."""
-    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in [head, ["---"] * len(head), *body])

@@ -11,7 +11,8 @@ class Pixels:
 
     channels: str
     mean: tuple
-    scale: float
+    # One number, or one for each channel.
+    scale: float | tuple
     # Height and width, and depth last where there is one, that the network was made for.
     size: tuple
     # Values beyond these are clipped first. Those of images are 0 to 255, those of CT are Hounsfield units.
@@ -22,7 +23,12 @@ class Pixels:
         """A batch of values `[N, 3, …]`, red first, or `[N, 1, …]`, which stands for three equal channels, as the network takes it."""
         images = images.float().clamp(self.low, self.high).expand(-1, 3, *images.shape[2:])
         images = images.flip(1) if self.channels == "BGR" else images
-        return (images - images.new_tensor(self.mean).reshape(-1, *[1] * (images.ndim - 2))) / self.scale
+        channels = -1, *[1] * (images.ndim - 2)
+        return (images - images.new_tensor(self.mean).reshape(channels)) / images.new_tensor(self.scale).reshape(channels)
+
+
+# What torchvision's weights take in.
+IMAGENET = Pixels("RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), (224, 224))
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ NETS = {
         convert=convert.state_dict,
         # The package does not say. These are those of the TensorFlow weights that this network was published with.
         input=Pixels("RGB", (127, 127, 127), 128, (224, 224)),
+        architecture="efficientnet-lite0",
     ),
     "resnet50-thin": Net(
         what="OpenNSFW, a ResNet-50 of half the width, BatchNorm folded, two classes",

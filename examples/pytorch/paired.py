@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""Makes the tables of reports/study from its CSVs: differences between arms of the same seed, with intervals.
+
+The folder's README.md has its text by hand, and its tables between `<!-- begin NAME -->` and `<!-- end NAME -->`.
+"""
+
+import argparse
+import math
+import statistics
+from pathlib import Path
+
+from arms import ARMS
+from compare import EVERY, OVERRIDES, read
+from corruptions import NAMES
+from markdown import filled, table
+from settings import SETTINGS
+
+REPORT = Path(__file__).resolve().parents[2] / "reports/study"
+# As reports/study/PLAN.md fixes them.
+SEEDS = 20
+PRIMARY = [("between-20%", "none"), ("between-20%", "matched-20%")]
+CONFIDENCE = 0.95
+SCORES = ["test_auroc", "test_accuracy", "test_ece", "test_loss"]
+
+
+class Runs:
+    """The runs of a setting, all made with the same sizes and rates."""
+
+    def __init__(self, name, rows):
+        made = {tuple(row[field] for field in OVERRIDES) for row in rows}
+        if len(made) > 1:
+            raise SystemExit(f"{name}.csv has runs with several of {', '.join(OVERRIDES)}: {sorted(made)}")
+        self.rows = {(row["arm"], int(row["seed"])): row for row in rows}
+
+    def seeds(self, arm):
+        return sorted(seed for own, seed in self.rows if own == arm)
+
+    def values(self, arm, column):
+        return [value(self.rows[arm, seed], column) for seed in self.seeds(arm)]
+
+    def differences(self, arm, other, column):
+        """Of each seed that both arms have."""
+        seeds = [seed for seed in self.seeds(arm) if (other, seed) in self.rows]
+        return [value(self.rows[arm, seed], column) - value(self.rows[other, seed], column) for seed in seeds]
+
+
+def value(row, column):
+    """A number of a run. `corrupted_auroc` and so on are the means over all corruptions."""
+    prefix, _, metric = column.rpartition("_")
+    if prefix == "corrupted":
+        return statistics.mean(float(row[f"{name}_{metric}"]) for name in NAMES)
+    return float(row[column])
+
+
+def student(probability, freedom):
+    """The quantile of Student's t distribution, for probabilities above one half."""
+    def below(t):
+        # Simpson's rule over the density: to 1e-9 for the t of 0.975 from one degree of freedom up.
+        steps = 4000
+        factor = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(freedom * math.pi)
+        heights = [factor * (1 + (t * step / steps) ** 2 / freedom) ** (-(freedom + 1) / 2) for step in range(steps + 1)]
+        return 0.5 + t / steps / 3 * (heights[0] + 4 * sum(heights[1::2]) + 2 * sum(heights[2:-1:2]) + heights[-1])
+
+    low, high = 0.0, 20.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if below(middle) < probability else (low, middle)
+    return low
+
+
+def interval(differences):
+    """Mean, standard deviation and half the width of the paired t interval."""
+    mean, deviation, n = statistics.mean(differences), statistics.stdev(differences), len(differences)
+    return mean, deviation, student((1 + CONFIDENCE) / 2, n - 1) * deviation / math.sqrt(n)
+
+
+def told(differences):
+    """`mean [low, high]`; of one pair the difference alone."""
+    if len(differences) < 2:
+        return "".join(f"{difference:+.4f}" for difference in differences)
+    mean, _, half = interval(differences)
+    return f"{mean:+.4f} [{mean - half:+.4f}, {mean + half:+.4f}]"
+
+
+def tables(made, choosing):
+    """Every table of the page, by name. `made` and `choosing` have the Runs and the rows of each setting."""
+    return {"progress": progress(made), "primary": primary(made), "settings": "\n".join(map(setting, made, made.values())).strip("\n") + "\n",
+            "choosing": chosen(choosing)}
+
+
+def progress(made):
+    """How far each setting is, of the plan's and of others that there are."""
+    body = []
+    for name in SETTINGS | made:
+        runs = made.get(name)
+        whole = [seed for seed in range(SEEDS) if runs and all((arm, seed) in runs.rows for arm in ARMS)]
+        dates = sorted(row["finished"] for row in runs.rows.values()) if runs else []
+        body.append([f"`{name}`", f"{len(whole)} of {SEEDS}", f"{len(runs.rows) if runs else 0} of {SEEDS * len(ARMS)}",
+                     f"{dates[0]} to {dates[-1]}" if dates else "not begun"])
+    return table(["setting", "seeds with all arms", "runs", "when (UTC)"], body)
+
+
+def primary(made):
+    body = []
+    for name, runs in made.items():
+        for arm, other in PRIMARY:
+            found = runs.differences(arm, other, "test_auroc")
+            deviation = f"{statistics.stdev(found):.4f}" if len(found) > 1 else ""
+            body.append([f"`{name}`", f"{arm} − {other}", len(found), told(found), deviation, f"{sum(d > 0 for d in found)} / {sum(d < 0 for d in found)}"])
+    return table(["setting", "comparison", "n", "difference in test AUROC [95 %]", "sd of the pairs", "seeds up / down"], body)
+
+
+def setting(name, runs):
+    """All that there is of a setting."""
+    arms = [arm for arm in ARMS if runs.seeds(arm)]
+    others = [arm for arm in arms if arm != "none"]
+    text = f"### {name}\n\n"
+    text += "Mean ± standard deviation over the seeds, after the last merge.\n\n" + table(
+        ["arm", "n", "AUROC", "accuracy", "ECE", "loss", "AUROC, corrupted", "kernels merged", "moved"],
+        [[arm, len(runs.seeds(arm)), *(spread(runs.values(arm, column)) for column in [*SCORES, "corrupted_auroc"]), *movement(runs, arm)]
+         for arm in arms])
+    text += "\nDifference from `none` of the same seed.\n\n" + table(
+        ["arm", "n", "AUROC", "accuracy", "ECE", "loss"],
+        [[arm, len(runs.differences(arm, "none", "test_auroc")), *(told(runs.differences(arm, "none", column)) for column in SCORES)]
+         for arm in others])
+    text += "\nDifference from `none` of the same seed, mean over the corruptions.\n\n" + table(
+        ["arm", "AUROC", "accuracy", "ECE"],
+        [[arm, *(told(runs.differences(arm, "none", f"corrupted_{metric}")) for metric in ("auroc", "accuracy", "ece"))] for arm in others])
+    text += "\nThe same for the AUROC under each corruption; 2 is the stronger.\n\n" + table(
+        ["corruption", *(f"{arm} − {other}" for arm, other in PRIMARY)],
+        [[name, *(told(runs.differences(arm, other, f"{name}_auroc")) for arm, other in PRIMARY)] for name in NAMES])
+    merging = [arm for arm in arms if any(after(row, column) for row in runs.rows.values() if row["arm"] == arm for column in SCORES)]
+    text += "\nThe last merge: the score after it less that before it.\n\n" + table(
+        ["arm", "AUROC", "accuracy", "ECE", "loss"],
+        [[arm, *(told([after(runs.rows[arm, seed], column) for seed in runs.seeds(arm)]) for column in SCORES)] for arm in merging])
+    return text
+
+
+def after(row, column):
+    return value(row, column) - value(row, f"before_{column}")
+
+
+def movement(runs, arm):
+    """How many kernels the last merge changed, and by how much."""
+    kernels = statistics.mean(runs.values(arm, "kernels"))
+    moved = [float(runs.rows[arm, seed]["moved"]) for seed in runs.seeds(arm) if runs.rows[arm, seed]["moved"]]
+    return f"{kernels:.0f}", f"{100 * statistics.mean(moved):.1f} %" if moved and kernels else ""
+
+
+def spread(values):
+    return f"{statistics.mean(values):.4f}" + (f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else "")
+
+
+def chosen(choosing):
+    """The runs by which learning rates and sizes were chosen."""
+    body = []
+    for name, rows in choosing.items():
+        for size, lr in sorted({(int(row["size"]), float(row["lr"])) for row in rows}):
+            own = [float(row["val_auroc"]) for row in rows if (int(row["size"]), float(row["lr"])) == (size, lr)]
+            body.append([f"`{name}`", size, lr, len(own), f"{statistics.mean(own):.4f}"])
+    return table(["setting", "size", "learning rate", "seeds", "validation AUROC"], body)
+
+
+def collected(folder):
+    """The rows of each setting that has a CSV in a folder."""
+    return {name: rows for name in EVERY if (rows := read(folder / f"{name}.csv"))}
+
+
+def main(words=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--report", type=Path, default=REPORT, help="the folder [default: reports/study of this project]")
+    args = parser.parse_args(words)
+    made = {name: Runs(name, rows) for name, rows in collected(args.report).items()}
+    page = args.report / "README.md"
+    page.write_text(filled(page.read_text(), tables(made, collected(args.report / "choosing"))))
+
+
+if __name__ == "__main__":
+    main()
