@@ -3,7 +3,7 @@
 use safetensors::Dtype;
 use serde::{Serialize, Serializer};
 
-use super::batchnorm::Behind;
+use super::behind::Behind;
 use super::evidence::Evidence;
 use super::kind::Kind;
 use super::reason::Reason;

@@ -17,6 +17,7 @@
 #[path = "../../tests/integration/layers/architectures.rs"]
 mod architectures;
 mod batchnorm;
+mod behind;
 mod candidates;
 mod contradiction;
 mod copies;
@@ -47,7 +48,7 @@ mod words;
 
 use std::collections::{BTreeMap, HashSet};
 
-pub use batchnorm::{BatchNorm, Behind, NormBehind};
+pub use behind::{BatchNorm, Behind, NormBehind};
 pub use copies::Copies;
 pub use declared::{Declared, METADATA_KEY};
 pub use error::Error;

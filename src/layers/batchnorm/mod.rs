@@ -7,65 +7,19 @@
 
 mod norms;
 mod pairs;
+mod paths;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 
+use super::behind::{Behind, NormBehind};
 use super::declared::Declared;
 use super::error::Error;
 use super::layer::Layer;
-use super::name::Segment;
 use crate::checkpoint::Tensor;
 use norms::Norms;
-
-/// What a file has of a layer's output channels beside the kernels, under one of its names.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Behind {
-    /// Index of its bias in the tensor table.
-    pub bias: Option<usize>,
-    /// The BatchNorm that reads its outputs.
-    pub norm: NormBehind,
-}
-
-/// What is known of the BatchNorm behind a layer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum NormBehind {
-    /// It was declared, or told by names and lengths.
-    Found(BatchNorm),
-    /// There is none, as was declared.
-    None,
-    /// There may be one: one of this length is left over in the same module.
-    Doubtful,
-    /// None was found.
-    #[default]
-    NotFound,
-}
-
-impl NormBehind {
-    /// The one that was found.
-    pub fn found(&self) -> Option<&BatchNorm> {
-        match self {
-            Self::Found(norm) => Some(norm),
-            _ => None,
-        }
-    }
-}
-
-/// A BatchNorm, by indices in the tensor table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BatchNorm {
-    /// Path of its module.
-    pub module: String,
-    /// `running_mean`.
-    pub mean: usize,
-    /// `running_var`.
-    pub variance: usize,
-    /// `weight`, γ.
-    pub scale: Option<usize>,
-    /// `bias`, β.
-    pub shift: Option<usize>,
-}
+use paths::{is_vector, module_of};
 
 /// Finds what stands behind each of the layers' weights, by each of its names; what a list declares goes first.
 ///
@@ -116,23 +70,4 @@ pub(super) fn attach(
         layer.behind = behind.collect::<Result<_, _>>()?;
     }
     Ok(())
-}
-
-fn is_vector(tensor: &Tensor, length: usize) -> bool {
-    tensor.shape == [length] && tensor.float_type().is_some()
-}
-
-/// A path's last step.
-fn segment(module: &str) -> Segment {
-    Segment::parse(split(module).1)
-}
-
-/// The path of a weight's module.
-fn module_of(name: &str) -> Option<&str> {
-    name.strip_suffix(".weight")
-}
-
-/// A path's module and its last step.
-fn split(module: &str) -> (&str, &str) {
-    module.rsplit_once('.').unwrap_or(("", module))
 }

@@ -2,20 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::pairs::{Conv, pairs, settled};
-use super::{BatchNorm, NormBehind, is_vector, module_of, segment, split};
+use super::pairs::{Conv, Sibling, pairs, settled};
+use super::paths::{is_vector, module_of, segment, split};
 use crate::checkpoint::Tensor;
+use crate::layers::behind::{BatchNorm, NormBehind};
 use crate::layers::contradiction::Contradiction;
 use crate::layers::kind::Kind;
 use crate::layers::layer::Layer;
-
-/// A BatchNorm among others of its module.
-pub(super) struct Sibling<'a> {
-    pub path: &'a str,
-    pub norm: BatchNorm,
-    /// Its channels.
-    pub length: usize,
-}
 
 /// The BatchNorms of a file.
 pub(super) struct Norms<'a> {

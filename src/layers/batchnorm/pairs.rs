@@ -2,9 +2,17 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::norms::Sibling;
-use super::segment;
+use super::paths::segment;
+use crate::layers::behind::BatchNorm;
 use crate::layers::roles;
+
+/// A BatchNorm among others of its module.
+pub(super) struct Sibling<'a> {
+    pub path: &'a str,
+    pub norm: BatchNorm,
+    /// Its channels.
+    pub length: usize,
+}
 
 /// A convolution of a module.
 #[derive(Clone, Copy)]
