@@ -16,13 +16,16 @@ use super::Error;
 
 /// What the user should know of merged layers behind which no BatchNorm was found, in a checkpoint that has some.
 pub(super) fn warning(carry: Carry, layers: &Layers, plan: &Plan) -> Option<String> {
-    let behind = || layers.layers.iter().flat_map(|layer| &layer.behind);
-    let is_open = |norm: &NormBehind| matches!(norm, NormBehind::Doubtful | NormBehind::NotFound);
+    let mut behind = layers.layers.iter().flat_map(|layer| &layer.behind);
     let has_norms =
-        behind().any(|behind| matches!(behind.norm, NormBehind::Found(_) | NormBehind::Doubtful));
-    if !(carry.norm || carry.affine) || !has_norms {
-        return None;
-    }
+        behind.any(|behind| matches!(behind.norm, NormBehind::Found(_) | NormBehind::Doubtful));
+    let wants_norms = has_norms && (carry.norm || carry.affine);
+    let is_open = |norm: &NormBehind| match norm {
+        // Its bias stays too, where that was asked for.
+        NormBehind::Doubtful => carry.is_any(),
+        NormBehind::NotFound => wants_norms,
+        NormBehind::Found(_) | NormBehind::None => false,
+    };
     let merged = layers.selected().zip(&plan.layers);
     let merged = merged.filter(|(_, planned)| !planned.merges.is_empty());
     let without: Vec<&str> = merged
@@ -36,8 +39,8 @@ pub(super) fn warning(carry: Carry, layers: &Layers, plan: &Plan) -> Option<Stri
         count => format!(" and {} more merged layers", count - 1),
     };
     Some(format!(
-        "no BatchNorm was found behind `{first}`{others}; if there is one, its running statistics stay those of the old kernels: name \
-         it with --layers, as {{\"name\": \"{first}\", \"norm\": \"path.of.the.norm\"}}"
+        "no BatchNorm was found behind `{first}`{others}; where there may be one, it and the bias in front of it stay those of the old \
+         kernels: name it with --layers, as {{\"name\": \"{first}\", \"norm\": \"path.of.the.norm\"}}, or \"\" if there is none"
     ))
 }
 

@@ -141,6 +141,49 @@ fn layers_without_a_norm_are_named_and_a_list_settles_them() {
 }
 
 #[test]
+fn a_bias_that_stays_because_a_norm_is_in_doubt_is_told_of() {
+    // Norms that no number and no place tells apart from each other.
+    let desk = Desk::new(|tensor| {
+        tensor.0 = tensor.0.replace("bn", "norm_x").replace("conv", "layer_");
+    });
+    let extra = desk.at("extra.safetensors");
+    let mut tensors = read_tensors(&desk.source);
+    let twins: Vec<Tensor> = tensors
+        .iter()
+        .filter(|tensor| tensor.0.starts_with("norm_x2"))
+        .map(|tensor| {
+            (
+                tensor.0.replace("norm_x2", "other2"),
+                tensor.1,
+                tensor.2.clone(),
+                tensor.3.clone(),
+            )
+        })
+        .collect();
+    tensors.extend(twins);
+    write_tensors(&extra, &tensors);
+    let line = args![
+        "merge",
+        &extra,
+        desk.at("out"),
+        "--no-sync",
+        "--skip-shallow=0",
+        "--prob=1",
+        "--carry=bias"
+    ];
+    let run = run(line).done();
+    assert!(
+        run.stderr.contains("no BatchNorm was found behind `layer_"),
+        "{run}"
+    );
+    let changed = changed(&extra, &desk.at("out"));
+    assert!(
+        !changed.contains("layer_2.bias") && changed.contains("mix.bias"),
+        "{changed:?}"
+    );
+}
+
+#[test]
 fn an_average_in_a_file_of_its_own_gets_statistics_of_its_own() {
     // Other kernels: other similarities, and so other variances.
     let desk = Desk::new(|_| ());
