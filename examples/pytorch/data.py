@@ -28,6 +28,14 @@ def _tensors(path, split, images, labels):
     return torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64).reshape(-1))
 
 
+def training_batches(count, size):
+    """The places of so many images in random order, in batches."""
+    batches = torch.randperm(count).split(size)
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches = batches[:-1]  # batch normalisation cannot take a lone image
+    return batches
+
+
 def shuffled(images, takes, device, batch=64):
     """Batches of network input in an order that is random and always the same: what BatchNorm's statistics are estimated from."""
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))

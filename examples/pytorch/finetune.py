@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 import torch
 from arms import ARMS, Change, merge_between
 from corruptions import NAMES, corrupted
+from data import training_batches
 from nets import from_checkpoint
 from score import logits, scores
 from torch.nn import functional as F
@@ -63,9 +64,7 @@ def train_epoch(net, optimizer, images, labels, setting, device, after_step):
     """One pass over the images in random order; the mean loss."""
     net.train()
     total = 0.0
-    batches = torch.randperm(len(images)).split(setting.batch)
-    if len(batches) > 1 and len(batches[-1]) == 1:
-        batches = batches[:-1]  # batch normalisation cannot take a lone image
+    batches = training_batches(len(images), setting.batch)
     for batch in batches:
         x, y = setting.inputs(images[batch].to(device)), labels[batch].to(device)
         optimizer.zero_grad()

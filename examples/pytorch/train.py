@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from data import channels, load, network_input, shuffled
+from data import channels, load, network_input, shuffled, training_batches
 from inmerge_ckpt import InmergeError, InmergeWarning
 from inmerge_ckpt.torch import layers, merge_, merge_step_, recalibrate_, save_checkpoint, selected_layers
 from net import build, from_checkpoint
@@ -69,9 +69,7 @@ def train_epoch(net, optimizer, images, labels, args, after_step):
     """One pass over the images in random order; the mean loss."""
     net.train()
     takes, total = net.conv1.weight.shape[1], 0.0
-    batches = torch.randperm(len(images)).split(args.batch_size)
-    if len(batches) > 1 and len(batches[-1]) == 1:
-        batches = batches[:-1]  # batch normalisation cannot take a lone image
+    batches = training_batches(len(images), args.batch_size)
     for number, batch in enumerate(batches, 1):
         x, y = network_input(images[batch], takes).to(args.device), labels[batch].to(args.device)
         optimizer.zero_grad()
