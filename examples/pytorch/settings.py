@@ -72,10 +72,10 @@ NETS = {
 
 # In the order in which they run.
 SETTINGS = {
-    **{f"{name}-breast": net for name, net in NETS.items()},
+    **{f"{name}-{part}": replace(NETS[name], **other) for name in ("resnet50-thin", "vgg16") for part, other in (
+        ("breast", {}), ("breast-noisy", {"flipped": 0.2}), ("pneumonia-tenth", {"data": "pneumoniamnist", "share": 0.1}))},
+    "efficientnet-lite0-breast": NETS["efficientnet-lite0"],
     **{f"{name}-pneumonia": replace(net, data="pneumoniamnist", epochs=3) for name, net in NETS.items()},
-    **{f"{name}-breast-noisy": replace(NETS[name], flipped=0.2) for name in ("resnet50-thin", "vgg16")},
-    **{f"{name}-pneumonia-tenth": replace(NETS[name], data="pneumoniamnist", share=0.1) for name in ("resnet50-thin", "vgg16")},
 }
 
 # For GPUs: torchvision's weights on MedMNIST's sets of 224x224. They are no part of the plan, and need one of their own.
