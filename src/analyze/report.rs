@@ -104,6 +104,7 @@ pub(super) fn draw_layers(
     }
     Ok(Redundancy {
         source: SourceId::of(subject.source),
+        input: subject.source.path().to_owned(),
         skip_shallow,
         selecting,
         net: NetNumbers::of(taking_part().map(|layer| &layer.numbers)),

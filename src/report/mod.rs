@@ -10,6 +10,7 @@ pub mod folder;
 mod inspection;
 mod merging;
 pub mod page;
+mod picture;
 mod printable;
 pub(crate) mod redundancy;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The analysis of a checkpoint as it is reported: the value from which the page, the JSON and the tables are made.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use crate::analysis::{Evolution, LayerNumbers, NetNumbers};
 use crate::layers::Layer;
@@ -12,6 +13,8 @@ use super::figure_kind::{FigureKind, LayerStem, PngFigures, Titles};
 #[derive(Clone, Debug)]
 pub struct Redundancy {
     pub source: SourceId,
+    /// Its path, as it was given.
+    pub input: PathBuf,
     /// Layers left alone as shallow, L_s.
     pub skip_shallow: usize,
     /// The flags that selected its layers, word by word.

@@ -286,6 +286,7 @@ impl Net {
                 .reduce(f64::max),
         };
         Redundancy {
+            input: "runs/a b/model.safetensors".into(),
             source: SourceId {
                 file: "epoch-12.safetensors".to_owned(),
                 bytes: 46_807_480,

@@ -19,6 +19,7 @@ use super::figure::Heading;
 use super::font::{Weight, described};
 use super::sheet::{Sheet, UNITS};
 use super::{Figure, FigureKind};
+use crate::report::picture::Picture;
 
 /// How a text looks.
 #[derive(Clone, Copy, Debug)]
@@ -159,6 +160,13 @@ impl Canvas {
         drawn(self.area.draw(&PathElement::new(points, style)));
     }
 
+    /// Draws what `draw` does with lines of dashes and gaps of so many pixels.
+    pub fn with_dashes(&self, pattern: [f64; 2], draw: impl FnOnce()) {
+        self.sheet.borrow_mut().set_dashes(Some(pattern));
+        draw();
+        self.sheet.borrow_mut().set_dashes(None);
+    }
+
     /// Fills a rectangle, or draws its sides.
     pub fn rectangle(&self, place: Rect, style: ShapeStyle) {
         let corners = [
@@ -175,9 +183,9 @@ impl Canvas {
     }
 
     /// Puts a picture into a place.
-    pub fn image(&self, place: Rect, uri: &str) {
+    pub fn image(&self, place: Rect, picture: &Picture) {
         let place = [place.left, place.top, place.width, place.height];
-        self.sheet.borrow_mut().image(place, uri);
+        self.sheet.borrow_mut().image(place, picture);
     }
 
     /// Coordinates for a place, with ticks and their labels left of it and below; titles are not written.

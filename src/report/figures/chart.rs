@@ -10,9 +10,13 @@ use super::canvas::{
 use super::colours::{ALARM, PAPER, SOFT};
 use super::figure::Heading;
 use super::font::Weight;
+use super::lines::{DASH, DOT};
 use super::text::{room, shortened, wrapped};
 use super::{Figure, FigureKind};
 
+/// Width of charts between the paddings, and height of their data.
+pub(super) const WIDTH: f64 = 600.0;
+pub(super) const HEIGHT: f64 = 260.0;
 /// Room around a figure.
 pub(super) const PADDING: f64 = 20.0;
 /// From the upper edge of a figure to the baseline of its title.
@@ -26,10 +30,6 @@ const KEY_GAP: f64 = 7.0;
 const ENTRY_GAP: f64 = 20.0;
 /// From the baseline of a y axis' title to the data: its uppermost label is between them.
 pub(super) const Y_TITLE: f64 = 13.0;
-/// Pixels of a dash and of the gap after it.
-pub(super) const DASH: [f64; 2] = [4.0, 3.0];
-/// The same of a dotted line.
-pub(super) const DOT: [f64; 2] = [1.5, 2.5];
 
 /// What an entry of a legend explains.
 #[derive(Clone, Copy, Debug)]
@@ -238,13 +238,9 @@ pub(super) fn bar(canvas: &Canvas, place: Rect, colour: RGBColor, opacity: f64) 
 }
 
 /// A key's line of dashes and gaps of so many pixels.
-fn dashes(canvas: &Canvas, (x, y): (f64, f64), colour: RGBColor, [dash, gap]: [f64; 2]) {
-    let mut from = x;
-    while from < x + KEY {
-        let to = (from + dash).min(x + KEY);
-        canvas.line(&[(from, y), (to, y)], line(colour, 1.5));
-        from += dash + gap;
-    }
+fn dashes(canvas: &Canvas, (x, y): (f64, f64), colour: RGBColor, pattern: [f64; 2]) {
+    let ends = [(x, y), (x + KEY, y)];
+    canvas.with_dashes(pattern, || canvas.line(&ends, line(colour, 1.5)));
 }
 
 pub(super) fn ring(canvas: &Canvas, middle: (f64, f64), radius: f64, colour: RGBColor) {

@@ -6,8 +6,8 @@ use plotters::style::text_anchor::HPos;
 use super::axis::Axis;
 use super::canvas::{Canvas, Rect, TICK, TICK_LENGTH};
 use super::chart::{frame, right_ticks};
-use super::raster;
 use super::text::room;
+use crate::report::picture::Picture;
 
 /// Width of the bar of a map.
 pub(super) const WIDTH: f64 = 14.0;
@@ -31,7 +31,7 @@ pub(super) fn colour_bar(
         .into_iter()
         .flat_map(|RGBColor(red, green, blue)| [red, green, blue])
         .collect();
-    canvas.image(bar, &raster::rgb(1, pixels.len() / 3, &pixels));
+    canvas.image(bar, &Picture::rgb([1, pixels.len() / 3], &pixels));
     frame(canvas, bar);
     if !axis.title.is_empty() {
         let title = (bar.left, bar.top - title_above);

@@ -67,7 +67,7 @@ const CENTRE: f32 = 63.0;
 const NAN: u8 = 127;
 
 /// Index in [`palette`] of a number in [−1, 1], to which others are clamped.
-pub(super) fn diverging(number: f32) -> u8 {
+pub(in crate::report) fn diverging(number: f32) -> u8 {
     if number.is_nan() {
         NAN
     } else {
@@ -76,7 +76,7 @@ pub(super) fn diverging(number: f32) -> u8 {
 }
 
 /// 127 colours for −1 to 1, and one for NaN.
-pub(super) fn palette() -> Vec<RGBColor> {
+pub(in crate::report) fn palette() -> Vec<RGBColor> {
     let steps = 2.0 * f64::from(CENTRE);
     (0..NAN)
         .map(|place| between(&ANCHORS, f64::from(place) / steps))
@@ -84,10 +84,10 @@ pub(super) fn palette() -> Vec<RGBColor> {
         .collect()
 }
 
-/// The colour of a similarity in [−1, 1], for callers with a palette of their own.
-pub fn colour(similarity: f32) -> [u8; 3] {
-    let RGBColor(red, green, blue) = between(&ANCHORS, (f64::from(similarity) + 1.0) / 2.0);
-    [red, green, blue]
+/// Red, green and blue of colours.
+pub(in crate::report) fn bytes(colours: &[RGBColor]) -> Vec<[u8; 3]> {
+    let bytes = |&RGBColor(red, green, blue): &RGBColor| [red, green, blue];
+    colours.iter().map(bytes).collect()
 }
 
 /// Colour of a depth, as a share of the way from the first to the last.

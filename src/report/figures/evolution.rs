@@ -7,12 +7,12 @@ use crate::analysis::{EpochPoint, Evolution, Spread};
 
 use super::axis::Axis;
 use super::canvas::{Canvas, Chart, Rect, TICK, TICK_LENGTH, drawn, line};
-use super::chart::{Caption, ChartFigure, LegendKey, PADDING, Y_TITLE, empty};
+use super::chart::{Caption, ChartFigure, HEIGHT, LegendKey, PADDING, WIDTH, Y_TITLE, empty};
 use super::colour_bar::colour_bar;
 use super::colours::{ACCENT, APART, INK, depth, depths};
 use super::font::Weight;
+use super::lines::dots;
 use super::text::{name, room, shortened, things};
-use super::thresholds::{HEIGHT, WIDTH, dots};
 use super::{Figure, FigureKind};
 
 /// Width of the colour bar, and from the data to it.

@@ -56,17 +56,47 @@ impl Figure {
         self.with_paper(titles, Unit::Millimetres)
     }
 
-    /// For a page that shows it in its own colours: without background, and with the colours of text and marks as CSS
+    /// For a page that shows it in its own font and colours: without background, and with the colours of text and marks as CSS
     /// variables (`--ink` and others).
     pub fn inline(&self) -> String {
-        self.document(Titles::Drawn, Unit::Pixels, "", colours::on_page)
+        let (width, height) = (self.width, self.height);
+        // Line breaks between elements would be as many nodes again for a browser.
+        let elements = self
+            .elements(Titles::Drawn, colours::on_page)
+            .replace('\n', "");
+        format!(
+            "<svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{}\">\
+             {elements}</svg>",
+            drawing::escaped(&self.label)
+        )
     }
 
     fn with_paper(&self, titles: Titles, unit: Unit) -> String {
         let (top, paper) = (self.top(titles), colours::hex(colours::PAPER));
-        let background =
-            format!("<rect y=\"{top}\" width=\"100%\" height=\"100%\" fill=\"{paper}\"/>");
-        self.document(titles, unit, &background, colours::hex)
+        let (width, height) = (self.width, self.height - top);
+        let [wide, high] = match unit {
+            Unit::Pixels => [width, height].map(|side| side.to_string()),
+            Unit::Millimetres => {
+                let scale = MILLIMETRES.min(WIDEST / f64::from(width));
+                [width, height].map(|side| format!("{:.1}mm", scale * f64::from(side)))
+            }
+        };
+        format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{wide}\" height=\"{high}\" viewBox=\"0 {top} {width} {height}\" \
+             font-family=\"{}\" stroke-linejoin=\"round\" role=\"img\" aria-label=\"{}\">\n\
+             <rect y=\"{top}\" width=\"100%\" height=\"100%\" fill=\"{paper}\"/>\n{}</svg>\n",
+            font::FAMILY,
+            drawing::escaped(&self.label),
+            self.elements(titles, colours::hex)
+        )
+    }
+
+    fn elements(&self, titles: Titles, colour: impl Fn(RGBColor) -> String + Copy) -> String {
+        let titles = match titles {
+            Titles::Drawn => self.titles.drawing.written(colour),
+            Titles::LeftOut => String::new(),
+        };
+        titles + &self.drawing.written(colour)
     }
 
     /// The first of its pixels from above that is shown.
@@ -75,35 +105,6 @@ impl Figure {
             Titles::Drawn => 0,
             Titles::LeftOut => self.titles.height,
         }
-    }
-
-    fn document(
-        &self,
-        titles: Titles,
-        unit: Unit,
-        background: &str,
-        colour: impl Fn(RGBColor) -> String + Copy,
-    ) -> String {
-        let (width, top) = (self.width, self.top(titles));
-        let height = self.height - top;
-        let [wide, high] = match unit {
-            Unit::Pixels => [width, height].map(|side| side.to_string()),
-            Unit::Millimetres => {
-                let scale = MILLIMETRES.min(WIDEST / f64::from(width));
-                [width, height].map(|side| format!("{:.1}mm", scale * f64::from(side)))
-            }
-        };
-        let titles = match titles {
-            Titles::Drawn => self.titles.drawing.written(colour),
-            Titles::LeftOut => String::new(),
-        };
-        format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{wide}\" height=\"{high}\" viewBox=\"0 {top} {width} {height}\" \
-             font-family=\"{}\" stroke-linejoin=\"round\" role=\"img\" aria-label=\"{}\">\n{background}\n{titles}{}</svg>\n",
-            font::FAMILY,
-            drawing::escaped(&self.label),
-            self.drawing.written(colour)
-        )
     }
 
     /// Rendered at twice its nominal size.

@@ -4,12 +4,12 @@ use plotters::style::text_anchor::HPos;
 
 use crate::analysis::{KernelPicture, PairPicture, Relation};
 use crate::layers::Layer;
+use crate::report::picture::Picture;
 
 use super::canvas::{Canvas, LABEL, Rect, TICK};
 use super::chart::{Caption, LEADING, PADDING, empty, frame};
 use super::colours::{diverging, palette};
 use super::heading;
-use super::raster;
 use super::text::decimal;
 use super::{Figure, FigureKind};
 
@@ -80,6 +80,7 @@ pub(super) fn kernels(layer: &Layer, pairs: &[PairPicture]) -> Figure {
         empty(&canvas, place, "There are no pairs to show.");
     }
     let mut y = top;
+    let mut frames = Vec::new();
     for (name, pairs) in &related {
         for (line, row) in pairs.chunks(ROW).enumerate() {
             let tall = height_of(row) - 2.0 * LEADING - 14.0;
@@ -89,17 +90,22 @@ pub(super) fn kernels(layer: &Layer, pairs: &[PairPicture]) -> Figure {
             }
             for (column, pair) in row.iter().enumerate() {
                 let left = PADDING + NAMES + column as f64 * (pair_width + BETWEEN);
-                draw_pair(&canvas, pair, (left, y), tall);
+                frames.extend(draw_pair(&canvas, pair, (left, y), tall));
             }
             y += height_of(row);
         }
     }
+    for place in frames {
+        frame(&canvas, place);
+    }
     caption.finish(canvas, FigureKind::Kernels, end)
 }
 
-fn draw_pair(canvas: &Canvas, pair: &PairPicture, (left, top): (f64, f64), tall: f64) {
+/// Draws a pair, and gives the places of its pictures.
+fn draw_pair(canvas: &Canvas, pair: &PairPicture, (left, top): (f64, f64), tall: f64) -> [Rect; 2] {
     let pixels = colours(&pair.pictures);
-    for (side, (picture, pixels)) in pair.pictures.iter().zip(pixels).enumerate() {
+    let places = [0, 1].map(|side| {
+        let picture = &pair.pictures[side];
         let (width, height) = extent(picture);
         let place = Rect {
             left: left + side as f64 * (SIDE + GAP) + (SIDE - width) / 2.0,
@@ -107,9 +113,10 @@ fn draw_pair(canvas: &Canvas, pair: &PairPicture, (left, top): (f64, f64), tall:
             width,
             height,
         };
-        canvas.image(place, &raster::rgb(picture.width, picture.height, &pixels));
-        frame(canvas, place);
-    }
+        let size = [picture.width, picture.height];
+        canvas.image(place, &Picture::rgb(size, &pixels[side]));
+        place
+    });
     let middle = left + SIDE + GAP / 2.0;
     let similarity = format!("sim = {}", decimal(pair.pair.similarity, 2));
     let below = top + tall + LEADING - 2.0;
@@ -118,6 +125,7 @@ fn draw_pair(canvas: &Canvas, pair: &PairPicture, (left, top): (f64, f64), tall:
     let numbers = format!("kernels {first}, {second}");
     let below = below + LEADING - 3.0;
     canvas.text((middle, below), HPos::Center, &numbers, TICK);
+    places
 }
 
 /// Width and height of a picture in pixels, whole ones for each of its own where there is room.

@@ -15,8 +15,9 @@ mod figure;
 mod font;
 mod heading;
 mod kernels;
+mod lines;
 mod nearest;
-mod raster;
+mod path_data;
 mod sensitivity;
 mod sheet;
 mod shown;
@@ -41,7 +42,7 @@ use thresholds::{layer_thresholds, net_thresholds};
 
 pub(crate) use super::figure_kind::LayerStem;
 pub use super::figure_kind::{FigureKind, PngFigures, SweepFigure, Titles};
-pub(super) use colours::colour;
+pub(super) use colours::{bytes, diverging, palette};
 pub use figure::Figure;
 pub use sensitivity::sensitivity;
 

@@ -9,11 +9,11 @@ use crate::similarity::Nearest;
 
 use super::axis::Axis;
 use super::canvas::drawn;
-use super::chart::{Caption, ChartFigure, LegendKey, empty};
+use super::chart::{Caption, ChartFigure, HEIGHT, LegendKey, WIDTH, empty};
 use super::colours::{ACCENT, MARK};
 use super::heading;
+use super::lines::upright;
 use super::text::{self, things};
-use super::thresholds::{HEIGHT, WIDTH, upright};
 use super::{Figure, FigureKind};
 
 /// Bins in 1, and in the tenth to which they are snapped.
@@ -104,7 +104,7 @@ pub(super) fn nearest(layer: &Layer, nearest: &Nearest) -> Figure {
             let corners = [(edge(bin) + gap, 0.0), (edge(bin + 1) - gap, count as f64)];
             Rectangle::new(corners, ACCENT.filled())
         })));
-        upright(chart, spread.median, MARK, true);
+        upright(canvas, chart, spread.median, MARK, true);
     })
 }
 

@@ -1,7 +1,8 @@
 //! The SVG that is written: what `plotters` draws on.
 //!
 //! `plotters-svg` knows neither images nor weights, sets text beside its baseline, and spends an element on every line and
-//! rectangle; here shapes of one pen that follow each other are one path.
+//! rectangle; here shapes of one pen that follow each other are one path. Nor does `plotters` know dashes, and its series of
+//! them draws each by itself.
 
 use std::convert::Infallible;
 
@@ -12,6 +13,8 @@ use plotters_backend::{
 use text_anchor::{HPos, VPos};
 
 use super::drawing::{Drawing, escaped};
+use super::path_data::{PathData, units};
+use crate::report::picture::Picture;
 
 /// Units of `plotters`, whose coordinates are whole numbers, in a pixel.
 pub(super) const UNITS: f64 = 10.0;
@@ -22,30 +25,46 @@ const MIDDLE: f64 = 0.36;
 const TOP: f64 = 0.73;
 
 /// A drawing being written, 10 units a pixel.
+///
+/// Shapes are written in the order in which they are drawn, neighbours that look the same as one element; texts after all
+/// shapes, those that look the same as one group.
 pub(super) struct Sheet {
     size: (u32, u32),
     drawing: Drawing,
-    /// The path that is open, and its data.
-    path: Option<(Pen, String)>,
+    /// The shapes that more of the same look may join.
+    open: Option<Open>,
+    /// Texts by their look, in the order in which the looks came.
+    texts: Vec<(Look, Vec<String>)>,
+    /// Units of a dash and of the gap after it in lines that are drawn now; `None` for whole lines.
+    dashes: Option<[u32; 2]>,
 }
 
-/// How a path is drawn.
+/// Shapes of one pen that follow each other.
+enum Open {
+    Path(Pen, PathData),
+    Circles(Pen, Vec<String>),
+    /// Elements.
+    Pictures(String),
+}
+
+/// How a shape is drawn.
 #[derive(Clone, Copy, PartialEq)]
 enum Pen {
-    Stroke { colour: BackendColour, width: u32 },
+    Stroke {
+        colour: BackendColour,
+        width: u32,
+        dashes: Option<[u32; 2]>,
+    },
     Fill(BackendColour),
 }
 
-impl Pen {
-    fn of(style: &impl BackendStyle, fill: bool) -> Self {
-        let colour = style.color().into();
-        if fill {
-            Self::Fill(colour)
-        } else {
-            let width = style.stroke_width();
-            Self::Stroke { colour, width }
-        }
-    }
+/// How a text is written.
+#[derive(Clone, PartialEq)]
+struct Look {
+    size: i32,
+    bold: bool,
+    anchor: &'static str,
+    colour: BackendColour,
 }
 
 /// A colour of `plotters` that can be compared.
@@ -75,45 +94,105 @@ impl Sheet {
         Self {
             size,
             drawing: Drawing::default(),
-            path: None,
+            open: None,
+            texts: Vec::new(),
+            dashes: None,
         }
     }
 
-    /// Draws a picture, given as a URI, at a left, top, width and height in pixels.
-    pub fn image(&mut self, place: [f64; 4], uri: &str) {
-        self.end_path();
-        let [x, y, width, height] = place.map(|v| units((v * UNITS).round() as i32));
-        self.drawing.push(&format!(
-            "<image x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" preserveAspectRatio=\"none\" \
-             style=\"image-rendering:pixelated\" href=\"{uri}\"/>\n"
-        ));
+    /// Draws lines from now on with dashes and gaps of so many pixels, or whole.
+    pub fn set_dashes(&mut self, pattern: Option<[f64; 2]>) {
+        self.dashes = pattern.map(|pattern| pattern.map(|pixels| (pixels * UNITS) as u32));
+    }
+
+    /// Draws a picture at a left, top, width and height in pixels.
+    pub fn image(&mut self, place: [f64; 4], picture: &Picture) {
+        let place = place.map(|side| (side * UNITS).round() / UNITS);
+        let element = picture.svg(place) + "\n";
+        if let Some(Open::Pictures(elements)) = &mut self.open {
+            elements.push_str(&element);
+        } else {
+            self.end_shapes();
+            self.open = Some(Open::Pictures(element));
+        }
     }
 
     pub fn finish(&mut self) -> Drawing {
-        self.end_path();
+        self.end_shapes();
+        for (look, texts) in std::mem::take(&mut self.texts) {
+            self.push_group("text", &texts, |sheet| sheet.push_look(&look));
+        }
         std::mem::take(&mut self.drawing)
     }
 
-    fn end_path(&mut self) {
-        let Some((pen, data)) = self.path.take() else {
+    fn end_shapes(&mut self) {
+        match self.open.take() {
+            None => {}
+            Some(Open::Path(pen, path)) => {
+                self.drawing.push(&format!("<path d=\"{}\"", path.data()));
+                self.push_pen(pen);
+                self.drawing.push("/>\n");
+            }
+            Some(Open::Circles(pen, circles)) => {
+                self.push_group("circle", &circles, |sheet| sheet.push_pen(pen));
+            }
+            Some(Open::Pictures(elements)) => {
+                let style = Picture::STYLE;
+                self.drawing
+                    .push(&format!("<g style=\"{style}\">\n{elements}</g>\n"));
+            }
+        }
+    }
+
+    /// Writes elements of a name that have attributes in common; each is given as what follows its name.
+    fn push_group(&mut self, name: &str, elements: &[String], attributes: impl Fn(&mut Self)) {
+        if let [element] = elements {
+            self.drawing.push(&format!("<{name}"));
+            attributes(self);
+            self.drawing.push(&format!("{element}\n"));
             return;
-        };
-        self.drawing.push(&format!("<path d=\"{data}\""));
-        self.push_pen(pen);
-        self.drawing.push("/>\n");
+        }
+        self.drawing.push("<g");
+        attributes(self);
+        self.drawing.push(">\n");
+        for element in elements {
+            self.drawing.push(&format!("<{name}{element}\n"));
+        }
+        self.drawing.push("</g>\n");
     }
 
     /// The attributes of a shape that is drawn with this pen.
     fn push_pen(&mut self, pen: Pen) {
         match pen {
             Pen::Fill(colour) => self.push_paint("fill", colour),
-            Pen::Stroke { colour, width } => {
+            Pen::Stroke {
+                colour,
+                width,
+                dashes,
+            } => {
                 self.drawing.push(" fill=\"none\"");
                 self.push_paint("stroke", colour);
                 let width = units(width as i32);
                 self.drawing.push(&format!(" stroke-width=\"{width}\""));
+                if let Some(dashes) = dashes {
+                    let [dash, gap] = dashes.map(|length| units(length as i32));
+                    self.drawing
+                        .push(&format!(" stroke-dasharray=\"{dash} {gap}\""));
+                }
             }
         }
+    }
+
+    /// The attributes of a text of this look.
+    fn push_look(&mut self, look: &Look) {
+        let weight = match look.bold {
+            true => " font-weight=\"600\"",
+            false => "",
+        };
+        let (size, anchor) = (units(look.size), look.anchor);
+        self.drawing
+            .push(&format!(" font-size=\"{size}\"{weight}{anchor}"));
+        self.push_paint("fill", look.colour);
     }
 
     /// The colour of `fill` or `stroke`.
@@ -128,36 +207,30 @@ impl Sheet {
         }
     }
 
-    /// The data of a path drawn with this pen.
-    fn path(&mut self, pen: Pen) -> &mut String {
-        if self.path.as_ref().is_some_and(|(open, _)| *open != pen) {
-            self.end_path();
+    fn pen(&self, style: &impl BackendStyle, fill: bool) -> Pen {
+        let colour = style.color().into();
+        if fill {
+            Pen::Fill(colour)
+        } else {
+            Pen::Stroke {
+                colour,
+                width: style.stroke_width(),
+                dashes: self.dashes,
+            }
         }
-        &mut self.path.get_or_insert_with(|| (pen, String::new())).1
     }
-}
 
-/// A number of units in pixels.
-fn units(number: i32) -> String {
-    let sign = if number < 0 { "-" } else { "" };
-    let (whole, tenth) = (number.unsigned_abs() / 10, number.unsigned_abs() % 10);
-    match tenth {
-        0 => format!("{sign}{whole}"),
-        _ => format!("{sign}{whole}.{tenth}"),
-    }
-}
-
-/// Points one after another, as the data of a path.
-fn polyline(points: impl IntoIterator<Item = BackendCoord>, data: &mut String) {
-    let mut points = points.into_iter();
-    let Some((mut x, mut y)) = points.next() else {
-        return;
-    };
-    data.push_str(&format!("M{} {}", units(x), units(y)));
-    let mut command = "l";
-    for (to_x, to_y) in points {
-        data.push_str(&format!("{command}{} {}", units(to_x - x), units(to_y - y)));
-        (x, y, command) = (to_x, to_y, " ");
+    /// Adds to the path that is drawn with this pen.
+    fn path(&mut self, pen: Pen, add: impl FnOnce(&mut PathData)) {
+        if let Some(Open::Path(open, path)) = &mut self.open
+            && *open == pen
+        {
+            return add(path);
+        }
+        self.end_shapes();
+        let mut path = PathData::default();
+        add(&mut path);
+        self.open = Some(Open::Path(pen, path));
     }
 }
 
@@ -201,19 +274,18 @@ impl DrawingBackend for Sheet {
     ) -> Drawn {
         let (left, right) = (left.min(right), left.max(right));
         let (top, bottom) = (top.min(bottom), top.max(bottom));
-        let (x, y) = (units(left), units(top));
-        let (w, h) = (units(right - left), units(bottom - top));
-        let path = self.path(Pen::of(style, fill));
-        path.push_str(&format!("M{x} {y}h{w}v{h}h-{w}z"));
+        self.path(self.pen(style, fill), |path| {
+            path.rectangle((left, top), (right, bottom));
+        });
         Ok(())
     }
 
     fn draw_path<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(
         &mut self,
-        path: I,
+        points: I,
         style: &S,
     ) -> Drawn {
-        polyline(path, self.path(Pen::of(style, false)));
+        self.path(self.pen(style, false), |path| path.polyline(points));
         Ok(())
     }
 
@@ -222,9 +294,10 @@ impl DrawingBackend for Sheet {
         corners: I,
         style: &S,
     ) -> Drawn {
-        let data = self.path(Pen::of(style, true));
-        polyline(corners, data);
-        data.push('z');
+        self.path(self.pen(style, true), |path| {
+            path.polyline(corners);
+            path.close();
+        });
         Ok(())
     }
 
@@ -235,12 +308,17 @@ impl DrawingBackend for Sheet {
         style: &S,
         fill: bool,
     ) -> Drawn {
-        self.end_path();
         let (x, y, radius) = (units(x), units(y), units(radius as i32));
-        self.drawing
-            .push(&format!("<circle cx=\"{x}\" cy=\"{y}\" r=\"{radius}\""));
-        self.push_pen(Pen::of(style, fill));
-        self.drawing.push("/>\n");
+        let circle = format!(" cx=\"{x}\" cy=\"{y}\" r=\"{radius}\"/>");
+        let pen = self.pen(style, fill);
+        if let Some(Open::Circles(open, circles)) = &mut self.open
+            && *open == pen
+        {
+            circles.push(circle);
+        } else {
+            self.end_shapes();
+            self.open = Some(Open::Circles(pen, vec![circle]));
+        }
         Ok(())
     }
 
@@ -250,41 +328,37 @@ impl DrawingBackend for Sheet {
         style: &S,
         (x, y): BackendCoord,
     ) -> Drawn {
-        self.end_path();
         let size = style.size();
         let down = match style.anchor().v_pos {
             VPos::Top => TOP * size,
             VPos::Center => MIDDLE * size,
             VPos::Bottom => 0.0,
         };
-        let anchor = match style.anchor().h_pos {
-            HPos::Left => "",
-            HPos::Center => " text-anchor=\"middle\"",
-            HPos::Right => " text-anchor=\"end\"",
+        let down = down.round() as i32;
+        let look = Look {
+            size: size.round() as i32,
+            bold: matches!(style.style(), FontStyle::Bold),
+            anchor: match style.anchor().h_pos {
+                HPos::Left => "",
+                HPos::Center => " text-anchor=\"middle\"",
+                HPos::Right => " text-anchor=\"end\"",
+            },
+            colour: style.color().into(),
         };
-        let weight = match style.style() {
-            FontStyle::Bold => " font-weight=\"600\"",
-            _ => "",
-        };
-        let (x, y) = match style.transform() {
-            FontTransform::Rotate270 => (x + down.round() as i32, y),
-            _ => (x, y + down.round() as i32),
-        };
-        let turned = match style.transform() {
+        let (x, y, turned) = match style.transform() {
             FontTransform::Rotate270 => {
-                format!(" transform=\"rotate(-90 {} {})\"", units(x), units(y))
+                let (x, y) = (units(x + down), units(y));
+                let turned = format!(" transform=\"rotate(-90 {x} {y})\"");
+                (x, y, turned)
             }
-            _ => String::new(),
+            _ => (units(x), units(y + down), String::new()),
         };
-        let (x, y, size) = (units(x), units(y), units(size.round() as i32));
-        self.drawing.push(&format!(
-            "<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\"{weight}{anchor}{turned}"
-        ));
-        self.push_paint("fill", style.color().into());
-        self.drawing.push(&format!(
-            ">{}</text>\n",
-            with_subscripts(&escaped(text), style.size())
-        ));
+        let text = with_subscripts(&escaped(text), size);
+        let text = format!(" x=\"{x}\" y=\"{y}\"{turned}>{text}</text>");
+        match self.texts.iter_mut().find(|(known, _)| *known == look) {
+            Some((_, texts)) => texts.push(text),
+            None => self.texts.push((look, vec![text])),
+        }
         Ok(())
     }
 }
@@ -333,7 +407,7 @@ mod tests {
         assert_eq!(
             drawing.lines().collect::<Vec<_>>(),
             [
-                "<path d=\"M0 0l0.5 1.2M0.7 0l-0.1 2 0 1.1\" fill=\"none\" stroke=\"#010203\" stroke-width=\"1.5\"/>",
+                "<path d=\"M0 0l0.5 1.2m0.2-1.2l-0.1 2v1.1\" fill=\"none\" stroke=\"#010203\" stroke-width=\"1.5\"/>",
                 "<path d=\"M0 0h1v2.5h-1z\" fill=\"#010203\" fill-opacity=\"0.5\"/>",
             ]
         );

@@ -5,15 +5,15 @@ use plotters::style::text_anchor::HPos;
 
 use crate::analysis::{LayerDrawings, SimilarityMap};
 use crate::layers::Layer;
+use crate::report::picture::Picture;
 use crate::report::redundancy::LayerMerges;
 
 use super::axis::Axis;
 use super::canvas::{Canvas, LABEL, Lines, Rect, TICK, TICK_LENGTH, Type};
 use super::chart::{Caption, LEADING, LegendKey, PADDING, frame};
 use super::colour_bar::{self, colour_bar};
-use super::colours::{MARK, NOT_COMPARED, diverging, palette};
+use super::colours::{MARK, NOT_COMPARED, bytes, diverging, palette};
 use super::heading;
-use super::raster;
 use super::text::{count, room, things};
 use super::{Figure, FigureKind};
 
@@ -79,10 +79,8 @@ impl<'a> Panel<'a> {
             width: self.side,
             height: self.side,
         };
-        canvas.image(
-            place,
-            &raster::indexed(self.map.cells, self.map.cells, &self.cells()),
-        );
+        let picture = Picture::square(self.map.cells, &bytes(&palette()), &self.cells());
+        canvas.image(place, &picture);
         canvas.chart(place, &self.x, &self.y, Lines::Ticks);
         frame(canvas, place);
         let title = (place.left, top - TITLE_ABOVE);

@@ -8,11 +8,11 @@ use crate::layers::Layer;
 
 use super::axis::Axis;
 use super::canvas::{drawn, line};
-use super::chart::{Caption, ChartFigure, LegendKey, empty};
+use super::chart::{Caption, ChartFigure, HEIGHT, LegendKey, WIDTH, empty};
 use super::colours::{ACCENT, INK, MARK, SOFT};
 use super::heading;
+use super::lines::{dots, upright};
 use super::text::{count, decimal, things};
-use super::thresholds::{HEIGHT, WIDTH, dots, upright};
 use super::{Figure, FigureKind};
 
 /// Most eigenvalues drawn: more than one per pixel cannot be seen.
@@ -92,7 +92,7 @@ pub(super) fn spectrum(layer: &Layer, spectrum: &Spectrum) -> Figure {
             return;
         }
         for (colour, at, _) in &marks {
-            upright(chart, *at, *colour, *colour != MARK);
+            upright(canvas, chart, *at, *colour, *colour != MARK);
         }
         drawn(chart.draw_series(LineSeries::new(points.clone(), line(ACCENT, 2.0))));
         if positive <= DOTS {

@@ -1,27 +1,21 @@
 //! How many merge at which threshold.
 
-use std::ops::RangeInclusive;
-
-use plotters::series::{DashedLineSeries, LineSeries};
-use plotters::style::{Color, RGBColor};
+use plotters::series::LineSeries;
+use plotters::style::RGBColor;
 
 use crate::analysis::{Curve, Expected, LayerNumbers, NetNumbers, ThresholdHint, threshold};
 use crate::layers::Layer;
 use crate::report::redundancy::LayerMerges;
 
 use super::axis::Axis;
-use super::canvas::{Chart, drawn, line};
-use super::chart::{Caption, ChartFigure, DASH, LegendKey, empty};
+use super::canvas::{drawn, line};
+use super::chart::{Caption, ChartFigure, HEIGHT, LegendKey, WIDTH, empty};
 use super::colours::{ACCENT, MARK, SECOND};
 use super::heading;
-use super::sheet::UNITS;
+use super::lines::{dashed_line, dots, upright};
 use super::shown::Shown;
 use super::text::{self, count, things};
 use super::{Figure, FigureKind};
-
-/// Width of charts between the paddings, and height of their data.
-pub(super) const WIDTH: f64 = 600.0;
-pub(super) const HEIGHT: f64 = 260.0;
 
 /// The share, in percent, whose threshold is drawn as a line.
 const SUGGESTED: f64 = 5.0;
@@ -75,54 +69,6 @@ pub(super) fn net_thresholds(net: &NetNumbers) -> Figure {
     counts.draw("Choosing \u{3c4}", &subtitle, None, net.greatest)
 }
 
-/// A dashed line through points of a chart.
-pub(super) fn dashed_line(
-    chart: &mut Chart<'_>,
-    points: impl IntoIterator<Item = (f64, f64), IntoIter: Clone>,
-    colour: RGBColor,
-) {
-    patterned_line(chart, points, colour, DASH);
-}
-
-/// A line of dashes and gaps of so many pixels through points of a chart.
-pub(super) fn patterned_line(
-    chart: &mut Chart<'_>,
-    points: impl IntoIterator<Item = (f64, f64), IntoIter: Clone>,
-    colour: RGBColor,
-    pattern: [f64; 2],
-) {
-    let [dash, gap] = pattern.map(|pixels| (pixels * UNITS) as i32);
-    drawn(chart.draw_series(DashedLineSeries::new(points, dash, gap, line(colour, 1.5))));
-}
-
-/// A line from the bottom of a chart to its top.
-pub(super) fn upright(chart: &mut Chart<'_>, x: f64, colour: RGBColor, dashed: bool) {
-    let y = chart.y_range();
-    let ends = [(x, y.start), (x, y.end)];
-    if dashed {
-        dashed_line(chart, ends, colour);
-    } else {
-        drawn(chart.draw_series(LineSeries::new(ends, line(colour, 1.5))));
-    }
-}
-
-/// Points of a chart as dots of a radius in pixels.
-pub(super) fn dots(
-    chart: &mut Chart<'_>,
-    points: impl IntoIterator<Item = (f64, f64)>,
-    radius: f64,
-    colour: RGBColor,
-) {
-    let radius = (radius * UNITS) as i32;
-    drawn(
-        chart.draw_series(
-            points
-                .into_iter()
-                .map(|point| plotters::element::Circle::new(point, radius, colour.filled())),
-        ),
-    );
-}
-
 fn percent(part: f64, whole: f64) -> f64 {
     100.0 * part / whole
 }
@@ -131,19 +77,6 @@ fn percent(part: f64, whole: f64) -> f64 {
 fn shares(above: impl IntoIterator<Item = f64>, whole: f64) -> Vec<f64> {
     let tenths = above.into_iter().map(|above| 10.0 * percent(above, whole));
     tenths.map(|tenths| tenths.round() / 10.0).collect()
-}
-
-/// The points of a curve of shares between two thresholds, given by their places, without those within a level stretch.
-fn bends(shares: &[f64], within: RangeInclusive<usize>) -> Vec<(f64, f64)> {
-    let (first, last) = (*within.start(), *within.end());
-    let is_bend = |&place: &usize| {
-        let is_end = place == first || place == last;
-        is_end || shares[place - 1] != shares[place] || shares[place] != shares[place + 1]
-    };
-    let places = within.filter(is_bend);
-    places
-        .map(|place| (threshold(place), shares[place]))
-        .collect()
 }
 
 /// The last threshold at which as much is above as above the first, and the first at which nothing is. All need not be
@@ -295,13 +228,16 @@ impl Counts<'_> {
                 drawn(chart.draw_series(LineSeries::new(points, line(colour, 2.0))));
             }
             for (shares, colour) in self.chance() {
-                dashed_line(chart, bends(&shares, shown.places()), colour);
+                let points = shown
+                    .places()
+                    .map(|place| (threshold(place), shares[place]));
+                dashed_line(canvas, chart, points, colour);
             }
             if let Some(hint) = suggested {
-                upright(chart, hint.tau, MARK, true);
+                upright(canvas, chart, hint.tau, MARK, true);
             }
             if let Some(merges) = merges {
-                upright(chart, merges.tau, MARK, false);
+                upright(canvas, chart, merges.tau, MARK, false);
             }
             let points = self.hints.iter().map(|hint| {
                 let share = percent(hint.kernels as f64, self.kernels as f64);

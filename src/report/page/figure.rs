@@ -33,7 +33,7 @@ pub fn drawings(
 pub fn with_links(files: &FigureFiles, figure: &Figure, caption: &str) -> Markup {
     html! {
         figure {
-            div.drawing role="img" aria-label=(caption) { (PreEscaped(figure.inline())) }
+            div.drawing { (PreEscaped(figure.inline())) }
             figcaption { (caption) " " (links(files)) }
         }
     }

@@ -152,11 +152,10 @@ pub fn section(report: &Redundancy, figures: &[Figure]) -> Markup {
     }
 }
 
+/// The command up to τ, for the folder in which the report was made; of a path that is no text there is the file's name.
 fn command(report: &Redundancy) -> String {
-    format!(
-        "inmerge-ckpt merge {} OUT --tau",
-        quoted_file(&report.source.file)
-    )
+    let input = report.input.to_str().unwrap_or(&report.source.file);
+    format!("inmerge-ckpt merge {} OUT --tau", quoted_file(input))
 }
 
 /// The flags with which `merge` takes the same layers and merges them in the same way, after a space each.
@@ -264,6 +263,10 @@ mod tests {
         report.merging = None;
         assert_eq!((given(&report), start(&report)), ("0.30".to_owned(), 130));
         assert_eq!(flags(&report), "");
+        assert_eq!(
+            command(&report),
+            "inmerge-ckpt merge 'runs/a b/model.safetensors' OUT --tau"
+        );
 
         report.merging = Some(Parameters {
             tau: "20%".parse().unwrap(),

@@ -9,12 +9,12 @@ use crate::layers::Reason;
 
 use super::DepthPoint;
 use super::axis::Axis;
-use super::canvas::{Chart, TICK};
-use super::chart::{ChartFigure, LegendKey};
+use super::canvas::{Canvas, Chart, TICK};
+use super::chart::{ChartFigure, LegendKey, WIDTH};
 use super::colours::SOFT;
 use super::font::Weight;
+use super::lines::upright;
 use super::text::{room, things};
-use super::thresholds::{WIDTH, upright};
 
 pub(super) use nearest::nearest_over_depth;
 pub(super) use ranks::ranks_over_depth;
@@ -118,9 +118,9 @@ impl<'p, 'a> Row<'p, 'a> {
         })
     }
 
-    fn draw_cuts(&self, chart: &mut Chart<'_>) {
+    fn draw_cuts(&self, canvas: &Canvas, chart: &mut Chart<'_>) {
         for place in self.cuts() {
-            upright(chart, place, SOFT, true);
+            upright(canvas, chart, place, SOFT, true);
         }
     }
 }

@@ -6,10 +6,12 @@ use plotters::style::{Color, RGBColor};
 use crate::analysis::Spread;
 use crate::report::figures::axis::Axis;
 use crate::report::figures::canvas::{Chart, drawn, line};
-use crate::report::figures::chart::{BAR_SIDES, Caption, ChartFigure, LegendKey, PADDING, empty};
+use crate::report::figures::chart::{
+    BAR_SIDES, Caption, ChartFigure, HEIGHT, LegendKey, PADDING, empty,
+};
 use crate::report::figures::colours::{APART, INK, SOFT};
+use crate::report::figures::lines::dots;
 use crate::report::figures::text::things;
-use crate::report::figures::thresholds::{HEIGHT, dots};
 use crate::report::figures::{DepthPoint, Figure, FigureKind};
 
 use super::kinds::{Look, looks};
@@ -68,7 +70,7 @@ pub fn nearest_over_depth(layers: &[DepthPoint<'_>], skip_shallow: usize) -> Fig
             empty(canvas, place, "No layer has two kernels to compare.");
             return;
         }
-        row.draw_cuts(chart);
+        row.draw_cuts(canvas, chart);
         let tints = row.layers.iter().map(|layer| tint(layer));
         let placed: Vec<(f64, Spread, RGBColor)> = (0..)
             .zip(&spreads)

@@ -6,11 +6,11 @@ use plotters::style::RGBColor;
 use crate::analysis::Spectrum;
 use crate::layers::{Kind, Layer};
 use crate::report::figures::axis::Axis;
-use crate::report::figures::canvas::{Chart, drawn, line};
-use crate::report::figures::chart::{Caption, ChartFigure, DASH, DOT, LegendKey, PADDING};
+use crate::report::figures::canvas::{Canvas, Chart, drawn, line};
+use crate::report::figures::chart::{Caption, ChartFigure, HEIGHT, LegendKey, PADDING};
 use crate::report::figures::colours::{ACCENT, MARK, SECOND, SOFT};
+use crate::report::figures::lines::{DASH, DOT, dots, patterned_line};
 use crate::report::figures::text::things;
-use crate::report::figures::thresholds::{HEIGHT, dots, patterned_line};
 use crate::report::figures::{DepthPoint, Figure, FigureKind};
 
 use super::Row;
@@ -100,8 +100,8 @@ pub fn ranks_over_depth(layers: &[DepthPoint<'_>], skip_shallow: usize) -> Optio
         second: None,
         right: PADDING,
     };
-    Some(figure.draw(|_, chart, _| {
-        row.draw_cuts(chart);
+    Some(figure.draw(|canvas, chart, _| {
+        row.draw_cuts(canvas, chart);
         let sequences = sequences(&row);
         for (_, colour, rank) in ranks {
             let points: Vec<Option<(f64, f64)>> = (0..spectra.len())
@@ -111,7 +111,7 @@ pub fn ranks_over_depth(layers: &[DepthPoint<'_>], skip_shallow: usize) -> Optio
                     Some((place as f64, (100.0 * share).min(100.0)))
                 })
                 .collect();
-            let lone = draw_lines(chart, &sequences, &points, colour);
+            let lone = draw_lines(canvas, chart, &sequences, &points, colour);
             let dotted: Vec<(f64, f64)> = match points.len() <= DOTS {
                 true => points.into_iter().flatten().collect(),
                 false => lone,
@@ -190,6 +190,7 @@ fn are_parted(joined: &[&DepthPoint<'_>]) -> bool {
 /// Joins the points of each sequence, as far as no layer without a spectrum is between them; the points that are joined
 /// with none are given back.
 fn draw_lines(
+    canvas: &Canvas,
     chart: &mut Chart<'_>,
     sequences: &[Sequence],
     points: &[Option<(f64, f64)>],
@@ -206,7 +207,7 @@ fn draw_lines(
                 (_, None) => {
                     drawn(chart.draw_series(LineSeries::new(run, line(colour, 2.0))));
                 }
-                (_, Some(dash)) => patterned_line(chart, run, colour, dash),
+                (_, Some(dash)) => patterned_line(canvas, chart, run, colour, dash),
             }
         }
     }

@@ -8,10 +8,12 @@ use plotters::style::{Color, RGBColor};
 use crate::plan::{CHANCE, Control, ThresholdScale};
 use crate::report::figures::axis::Axis;
 use crate::report::figures::canvas::{TICK, drawn, line};
-use crate::report::figures::chart::{Caption, ChartFigure, LegendKey, PADDING, empty};
+use crate::report::figures::chart::{
+    Caption, ChartFigure, HEIGHT, LegendKey, PADDING, WIDTH, empty,
+};
 use crate::report::figures::colours::{ACCENT, INK, MARK, SECOND, SOFT};
+use crate::report::figures::lines::{dashed_line, dots};
 use crate::report::figures::text::{self, minus, name};
-use crate::report::figures::thresholds::{HEIGHT, WIDTH, dashed_line, dots};
 use crate::report::figures::{Figure, FigureKind, SweepFigure};
 use crate::report::sensitivity::labels;
 use crate::sensitivity::{Measure, Results, Series, Setting, Variation};
@@ -390,14 +392,19 @@ impl<'a> Curve<'a> {
             }
             if let Some(level) = level {
                 let across = chart.x_range();
-                dashed_line(chart, [(across.start, level), (across.end, level)], INK);
+                dashed_line(
+                    canvas,
+                    chart,
+                    [(across.start, level), (across.end, level)],
+                    INK,
+                );
             }
             for (control, points) in &controls {
                 for run in points.split(Option::is_none) {
                     let run: Vec<(f64, f64)> = run.iter().flatten().copied().collect();
                     dots(chart, run.iter().copied(), 2.5, colour_of(*control));
                     if self.is_sequence() {
-                        dashed_line(chart, run, colour_of(*control));
+                        dashed_line(canvas, chart, run, colour_of(*control));
                     }
                 }
             }

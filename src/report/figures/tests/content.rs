@@ -1,6 +1,6 @@
 //! Figures show what they were given.
 
-use super::drawing::{Drawing, pixels};
+use super::drawing::{Drawing, corners, pixels};
 use super::samples::{Sample, epochs, net, pictures};
 use crate::analysis::SimilarityMap;
 use crate::report::figures::colours::{ACCENT, APART, MARK, diverging, hex, palette};
@@ -113,10 +113,15 @@ fn merged_kernels_are_marked() {
     // The first merged kernel's mark is above its column.
     let first = *layer.merges.kernels.first().unwrap() as f64;
     let [left, top, ..] = drawing.pictures[0].place;
-    let mark = format!("M{} {}h", left + 8.0 * first + 1.0, top - 8.0);
+    let mark = (left + 8.0 * first + 1.0, top - 8.0);
+    let marks = drawing
+        .paths
+        .iter()
+        .filter(|path| path.1 == hex(MARK))
+        .flat_map(|path| corners(&path.0));
     assert!(
-        drawing.paths.iter().any(|path| path.0.starts_with(&mark)),
-        "{mark}"
+        marks.into_iter().any(|corners| corners[0] == mark),
+        "{mark:?}"
     );
 }
 
@@ -152,26 +157,11 @@ fn groups_are_told_of() {
     assert_eq!(drawing.pictures[0].pixels[95], colour(f32::NAN));
 }
 
-/// The points of the path of a colour that begins with `M` and goes on with relative ones.
+/// The points of the first path of a colour.
 fn points(drawing: &Drawing, colour: &str) -> Vec<(f64, f64)> {
     let path = drawing.paths.iter().find(|path| path.1 == colour);
-    let data = &path.unwrap_or_else(|| panic!("a path of {colour}")).0[1..];
-    let numbers: Vec<f64> = data
-        .split([' ', 'l'])
-        .map(|number| {
-            number
-                .parse()
-                .unwrap_or_else(|_| panic!("{number} in {data}"))
-        })
-        .collect();
-    let (mut x, mut y) = (0.0, 0.0);
-    numbers
-        .chunks(2)
-        .map(|step| {
-            (x, y) = (x + step[0], y + step[1]);
-            (x, y)
-        })
-        .collect()
+    let path = path.unwrap_or_else(|| panic!("a path of {colour}"));
+    corners(&path.0).swap_remove(0)
 }
 
 #[test]
@@ -180,25 +170,27 @@ fn thresholds_are_exact() {
     let figure = layer_thresholds(&layer.facts, &layer.numbers, Some(&layer.merges));
     let drawing = Drawing::of(&figure);
     let curve = points(&drawing, &hex(ACCENT));
-    // Not all thresholds, but those at which anything changes, from tenth to tenth.
-    assert!(
-        curve.len() < 201 && curve.len() % 10 == 1,
-        "{}",
-        curve.len()
-    );
+    // Not all thresholds, but those at which anything changes, from tenth to tenth; and no points within level stretches.
     let above = layer.numbers.kernels_above.above();
-    let from = (0..above.len() - curve.len() + 1).step_by(10).find(|from| {
-        // From 0 at the bottom to all at the top of 260 pixels.
-        let bottom = curve[curve.len() - 1].1;
-        let mut points = curve.iter().zip(&above[*from..]);
-        points.all(|(point, above)| {
-            let expected = bottom - 260.0 * *above as f64 / 64.0;
-            (point.1 - expected).abs() < 0.25
+    let [first, .., last] = curve[..] else {
+        panic!("{curve:?}");
+    };
+    let is_between = |from: usize, to: usize| {
+        let step = (last.0 - first.0) / (to - from) as f64;
+        curve.iter().all(|(x, y)| {
+            let above = above[from + ((x - first.0) / step).round() as usize];
+            // From 0 at the bottom to all at the top of 260 pixels.
+            let expected = last.1 - 260.0 * above as f64 / 64.0;
+            (y - expected).abs() < 0.25
         })
-    });
-    let from = from.expect("the counts of some of the thresholds");
+    };
+    let tenths = || (0..above.len()).step_by(10);
+    let mut spans = tenths().flat_map(|from| tenths().map(move |to| (from, to)));
+    let span = spans.find(|&(from, to)| from < to && is_between(from, to));
+    let (from, to) = span.expect("the counts of some of the thresholds");
+    assert!(to - from < 200);
     assert_eq!(above[from], 63, "all but one of zeros are above the first");
-    assert_eq!(above[from + curve.len() - 1], 0, "none above the last");
+    assert_eq!(above[to], 0, "none above the last");
     let hints = &layer.numbers.hints;
     assert_eq!(
         drawing.circles.len(),
@@ -233,9 +225,9 @@ fn bars_are_as_high_as_their_counts() {
         .iter()
         .find(|path| path.1 == hex(ACCENT))
         .unwrap();
-    let heights: Vec<f64> = bars.0[1..]
-        .split('M')
-        .map(|bar| bar.split(['h', 'v']).nth(2).unwrap().parse().unwrap())
+    let heights: Vec<f64> = corners(&bars.0)
+        .iter()
+        .map(|bar| bar[2].1 - bar[0].1)
         .collect();
     let of = |count: f64| 260.0 * count / 3.0;
     let expected = [3.0, 1.0, 1.0, 1.0, 1.0].map(of);
@@ -379,10 +371,8 @@ fn layers_of_one_kind_need_no_legend_for_it() {
 fn epochs_are_lines() {
     let figures = evolution(&epochs(17, 4));
     let drawing = Drawing::of(&figures[3]);
-    let lines = drawing
-        .paths
-        .iter()
-        .filter(|path| path.0.matches(' ').count() == 6 && path.0.contains('l'));
+    let lines = drawing.paths.iter().flat_map(|path| corners(&path.0));
+    let lines = lines.filter(|line| line.len() == 4 && line[0].1 != line[1].1);
     assert_eq!(lines.count(), 18, "one a layer, and their median");
     for label in ["epoch-01", "epoch-04", "100\u{a0}%", "17 layers", "depth"] {
         assert!(drawing.says(label), "{label}");
@@ -408,7 +398,7 @@ fn a_png_is_the_svg_at_twice_the_size() {
         [drawing.width, drawing.height].map(|side| 2 * side as usize)
     );
     let at = |x: f64, y: f64| png[(2.0 * y) as usize * width + (2.0 * x) as usize];
-    assert_eq!(at(1.0, 1.0), [255; 3]);
+    assert_eq!(at(1.0, 1.0), [255; 4]);
     for map in &drawing.pictures[..2] {
         let [left, top, side, _] = map.place;
         let cell = side / map.width as f64;
@@ -418,7 +408,11 @@ fn a_png_is_the_svg_at_twice_the_size() {
             for part in [0.06, 0.5, 0.94] {
                 let x = left + (column as f64 + part) * cell;
                 let y = top + (row as f64 + part) * cell;
-                assert_eq!(at(x, y), *expected, "row {row}, column {column}, {part}");
+                assert_eq!(
+                    at(x, y)[..3],
+                    *expected,
+                    "row {row}, column {column}, {part}"
+                );
             }
         }
     }
@@ -464,13 +458,13 @@ fn files_stay_small() {
     let layer = Sample::new("layer", 512, 1);
     let map = similarity(&layer.facts, &layer.drawings, Some(&layer.merges));
     assert!(
-        map.svg(Titles::Drawn).len() < 600_000,
+        map.svg(Titles::Drawn).len() < 330_000,
         "{}",
         map.svg(Titles::Drawn).len()
     );
     let thresholds = layer_thresholds(&layer.facts, &layer.numbers, Some(&layer.merges));
     assert!(
-        thresholds.svg(Titles::Drawn).len() < 12_000,
+        thresholds.svg(Titles::Drawn).len() < 6_500,
         "{}",
         thresholds.svg(Titles::Drawn).len()
     );

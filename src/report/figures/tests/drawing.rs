@@ -50,6 +50,8 @@ pub struct Drawing {
     pub pictures: Vec<Picture>,
     /// Data and colour (of stroke or fill) of its paths.
     pub paths: Vec<(String, String)>,
+    /// Those of its paths that are dashed.
+    pub dashed: Vec<(String, String)>,
     pub circles: Vec<Circle>,
 }
 
@@ -62,10 +64,14 @@ pub struct Circle {
     pub fill: String,
 }
 
+/// An attribute of an element, or of the group that it is in.
+fn inherited<'a>(node: Node<'a, '_>, attribute: &str) -> Option<&'a str> {
+    node.attribute(attribute)
+        .or_else(|| node.parent_element()?.attribute(attribute))
+}
+
 fn number(node: Node<'_, '_>, attribute: &str) -> f64 {
-    let text = node
-        .attribute(attribute)
-        .unwrap_or_else(|| panic!("{attribute} of {node:?}"));
+    let text = inherited(node, attribute).unwrap_or_else(|| panic!("{attribute} of {node:?}"));
     text.parse()
         .unwrap_or_else(|_| panic!("{attribute}={text}"))
 }
@@ -91,28 +97,46 @@ impl Drawing {
             texts: Vec::new(),
             pictures: Vec::new(),
             paths: Vec::new(),
+            dashed: Vec::new(),
             circles: Vec::new(),
         };
         for node in root.children().filter(Node::is_element) {
-            match node.tag_name().name() {
-                "text" => drawing.texts.push(text(node)),
-                "image" => drawing.pictures.push(picture(node)),
-                "path" => {
-                    let colour = node.attribute("stroke").or(node.attribute("fill")).unwrap();
-                    let data = node.attribute("d").unwrap();
-                    drawing.paths.push((data.to_owned(), colour.to_owned()));
-                }
-                "circle" => drawing.circles.push(Circle {
-                    x: number(node, "cx"),
-                    y: number(node, "cy"),
-                    radius: number(node, "r"),
-                    fill: node.attribute("fill").unwrap().to_owned(),
-                }),
-                "rect" => assert_eq!(node.attribute("fill"), Some("#ffffff")),
-                other => panic!("<{other}> is not known"),
-            }
+            drawing.add(node);
         }
         drawing
+    }
+
+    fn add(&mut self, node: Node<'_, '_>) {
+        match node.tag_name().name() {
+            "text" => self.texts.push(text(node)),
+            "image" => self.pictures.push(picture(node)),
+            "path" => {
+                let colour = inherited(node, "stroke")
+                    .or(inherited(node, "fill"))
+                    .unwrap();
+                let data = node.attribute("d").unwrap();
+                let path = (data.to_owned(), colour.to_owned());
+                if node.attribute("stroke-dasharray").is_some() {
+                    self.dashed.push(path.clone());
+                }
+                self.paths.push(path);
+            }
+            "circle" => self.circles.push(Circle {
+                x: number(node, "cx"),
+                y: number(node, "cy"),
+                radius: number(node, "r"),
+                fill: inherited(node, "fill").unwrap().to_owned(),
+            }),
+            "rect" => assert_eq!(node.attribute("fill"), Some("#ffffff")),
+            "g" => match node.attribute("transform") {
+                Some(place) => self.pictures.push(mirrored(node, place)),
+                None => node
+                    .children()
+                    .filter(Node::is_element)
+                    .for_each(|node| self.add(node)),
+            },
+            other => panic!("<{other}> is not known"),
+        }
     }
 
     pub fn says(&self, text: &str) -> bool {
@@ -122,7 +146,7 @@ impl Drawing {
     /// How many shapes of a colour there are.
     pub fn shapes(&self, colour: &str) -> usize {
         let paths = self.paths.iter().filter(|path| path.1 == colour);
-        paths.map(|path| path.0.matches('M').count()).sum()
+        paths.map(|path| path.0.matches(['M', 'm']).count()).sum()
     }
 }
 
@@ -134,7 +158,7 @@ pub fn corners(path: &str) -> Vec<Vec<(f64, f64)>> {
     let (mut x, mut y) = (0.0, 0.0);
     let next = |rest: &mut &str| -> f64 {
         let trimmed = rest.trim_start();
-        let end = trimmed[1..].find([' ', 'M', 'l', 'h', 'v', 'z', '-']);
+        let end = trimmed[1..].find([' ', 'm', 'l', 'h', 'v', 'z', '-']);
         let (number, after) = trimmed.split_at(end.map_or(trimmed.len(), |end| end + 1));
         *rest = after;
         number
@@ -148,17 +172,22 @@ pub fn corners(path: &str) -> Vec<Vec<(f64, f64)>> {
             rest = &rest[1..];
         }
         match command {
-            'M' => {
-                (x, y) = (next(&mut rest), next(&mut rest));
+            'M' | 'm' => {
+                (x, y) = (x + next(&mut rest), y + next(&mut rest));
                 parts.push(Vec::new());
                 command = 'l';
             }
             'l' => (x, y) = (x + next(&mut rest), y + next(&mut rest)),
             'h' => x += next(&mut rest),
             'v' => y += next(&mut rest),
-            'z' => continue,
+            'z' => {
+                (x, y) = parts.last().unwrap()[0];
+                continue;
+            }
             other => panic!("{other} in {path}"),
         }
+        // Tenths, without what adding them up leaves.
+        (x, y) = ((x * 10.0).round() / 10.0, (y * 10.0).round() / 10.0);
         parts.last_mut().unwrap().push((x, y));
     }
     parts
@@ -169,13 +198,13 @@ fn text(node: Node<'_, '_>) -> Text {
     let parts = node.descendants().filter(Node::is_text);
     let text: String = parts.filter_map(|part| part.text()).collect();
     let size = number(node, "font-size");
-    let weight = match node.attribute("font-weight") {
+    let weight = match inherited(node, "font-weight") {
         Some(_) => Weight::SemiBold,
         None => Weight::Regular,
     };
     let wide = width(&text, weight, size) * WIDER;
     let (x, y) = (number(node, "x"), number(node, "y"));
-    let left = match node.attribute("text-anchor") {
+    let left = match inherited(node, "text-anchor") {
         None => x,
         Some("middle") => x - wide / 2.0,
         Some("end") => x - wide,
@@ -206,28 +235,74 @@ fn text(node: Node<'_, '_>) -> Text {
 }
 
 fn picture(node: Node<'_, '_>) -> Picture {
-    assert_eq!(node.attribute("style"), Some("image-rendering:pixelated"));
-    let uri = node.attribute("href").unwrap();
-    let png = STANDARD
-        .decode(uri.strip_prefix("data:image/png;base64,").unwrap())
-        .unwrap();
-    let (width, height, pixels) = pixels(&png);
+    let (width, height, pixels) = pixels(&png(node));
     Picture {
         place: ["x", "y", "width", "height"].map(|name| number(node, name)),
         width,
         height,
-        pixels,
+        pixels: pixels.iter().map(|&[r, g, b, _]| [r, g, b]).collect(),
     }
 }
 
-/// Width, height and colours of a PNG.
-pub fn pixels(png: &[u8]) -> (usize, usize, Vec<[u8; 3]>) {
+/// A picture of which an image has what is below the diagonal.
+fn mirrored(group: Node<'_, '_>, place: &str) -> Picture {
+    let children: Vec<_> = group.children().filter(Node::is_element).collect();
+    let [image, mirror] = children[..] else {
+        panic!("{children:?}");
+    };
+    let name = image.attribute("id").unwrap();
+    assert_eq!(mirror.attribute("href"), Some(&format!("#{name}")[..]));
+    assert_eq!(mirror.attribute("transform"), Some("matrix(0 1 1 0 0 0)"));
+    let place = place
+        .strip_prefix("translate(")
+        .and_then(|place| place.strip_suffix(')'));
+    let place: Vec<f64> = place
+        .unwrap()
+        .split(' ')
+        .map(|at| at.parse().unwrap())
+        .collect();
+    let (side, _, half) = pixels(&png(image));
+    let pixel = |row: usize, column: usize| {
+        let [r, g, b, opacity] = half[row.max(column) * side + row.min(column)];
+        assert_eq!(opacity, 255);
+        [r, g, b]
+    };
+    Picture {
+        place: [
+            place[0],
+            place[1],
+            number(image, "width"),
+            number(image, "height"),
+        ],
+        width: side,
+        height: side,
+        pixels: (0..side * side)
+            .map(|at| pixel(at / side, at % side))
+            .collect(),
+    }
+}
+
+/// The PNG of an image.
+fn png(image: Node<'_, '_>) -> Vec<u8> {
+    let mut around = image.ancestors();
+    assert!(around.any(|node| node.attribute("style") == Some("image-rendering:pixelated")));
+    let uri = image.attribute("href").unwrap();
+    STANDARD
+        .decode(uri.strip_prefix("data:image/png;base64,").unwrap())
+        .unwrap()
+}
+
+/// Width, height, and colours and opacities of a PNG.
+pub fn pixels(png: &[u8]) -> (usize, usize, Vec<[u8; 4]>) {
     let mut decoder = png::Decoder::new(std::io::Cursor::new(png));
-    decoder.set_transformations(png::Transformations::EXPAND);
+    decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::ALPHA);
     let mut reader = decoder.read_info().unwrap();
     let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
     let info = reader.next_frame(&mut bytes).unwrap();
-    assert_eq!(info.color_type, png::ColorType::Rgb);
-    let pixels = bytes.chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect();
+    assert_eq!(info.color_type, png::ColorType::Rgba);
+    let pixels = bytes
+        .chunks_exact(4)
+        .map(|p| p.try_into().unwrap())
+        .collect();
     (info.width as usize, info.height as usize, pixels)
 }

@@ -67,7 +67,7 @@ fn figures_for_papers_have_no_titles_but_all_the_rest() {
     );
     assert_eq!(
         pixels[pixels.len() - 1],
-        [255; 3],
+        [255; 4],
         "the paper reaches its end"
     );
 }
