@@ -121,6 +121,7 @@ def analyze(
     *,
     no_spectrum: bool = False,
     png: str | None = None,
+    pdf: str | None = None,
     no_titles: bool = False,
     force: bool = False,
     state_dict: str | None = None,
@@ -132,7 +133,7 @@ def analyze(
 
     These are the contents of `report.json` there. The flags are those of the command line: `skip_shallow`, `include`, `exclude`, `kinds`.
     """
-    own = {"report": report, "no_spectrum": no_spectrum, "png": png, "no_titles": no_titles, "force": force,
+    own = {"report": report, "no_spectrum": no_spectrum, "png": png, "pdf": pdf, "no_titles": no_titles, "force": force,
            "state_dict": state_dict, "threads": threads, "backend": backend}
     result: dict[str, Any] = run("analyze", [input], {**own, **flags})
     return result

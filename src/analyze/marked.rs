@@ -5,7 +5,7 @@ use crate::checkpoint::Checkpoint;
 use crate::layers::Layers;
 use crate::merge::Merged;
 use crate::meter::{Meter, WorkEstimate};
-use crate::report::figures::{PngFigures, Titles};
+use crate::report::figures::{FormatSets, Titles};
 use crate::report::folder::{self, ReportDraft, ReportFolder};
 
 use super::{About, Error, Subject, draw_layers, merges_of, write_rest};
@@ -58,7 +58,7 @@ impl<'a> MarkedReport<'a> {
             skip_shallow: parameters.skip_shallow,
             selecting,
             merging: Some((parameters, merges_of(&merged.plan))),
-            png: PngFigures::default(),
+            formats: FormatSets::default(),
             titles,
             warnings: merged.layer_warnings.clone(),
         };

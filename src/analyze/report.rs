@@ -10,7 +10,7 @@ use crate::compute::Compute;
 use crate::layers::Layer;
 use crate::meter::Meter;
 use crate::plan::{Parameters, Plan, PlannedLayer, SourceId};
-use crate::report::figures::{self, Figure, LayerStem, PngFigures, Titles};
+use crate::report::figures::{self, Figure, FormatSets, Formats, LayerStem, Titles};
 use crate::report::folder::ReportDraft;
 use crate::report::page;
 use crate::report::redundancy::{LayerMerges, Redundancy, ReportedLayer};
@@ -28,8 +28,8 @@ pub struct About {
     pub selecting: Vec<String>,
     /// Where the report is part of a merge, its parameters and what was merged, by the layer's name.
     pub merging: Option<(Parameters, BTreeMap<String, LayerMerges>)>,
-    /// Which figures are written as PNG too.
-    pub png: PngFigures,
+    /// Which figures are written in other formats than SVG too.
+    pub formats: FormatSets,
     /// Whether the figures' files have titles.
     pub titles: Titles,
     /// Of the layers as they were found.
@@ -66,7 +66,7 @@ pub(super) fn draw_layers(
         skip_shallow,
         selecting,
         merging,
-        png,
+        formats,
         titles,
         mut warnings,
     } = about;
@@ -84,7 +84,7 @@ pub(super) fn draw_layers(
             &drawings,
             merges,
             Written {
-                as_png: png.of_layers(),
+                formats: formats.of_layers(),
                 titles,
             },
         )
@@ -111,7 +111,7 @@ pub(super) fn draw_layers(
         layers,
         merging: merging.map(|(parameters, _)| parameters),
         evolution: None,
-        png,
+        formats,
         titles,
         warnings,
     })
@@ -131,8 +131,8 @@ fn report_layer(
     figures
         .par_iter()
         .try_for_each(|figure| write_figure(draft, &stem.of(figure.kind), figure, written))?;
-    let as_png = written.as_png;
-    let section = page::section(&facts, &numbers, drawings, merges, &stem, &figures, as_png);
+    let formats = written.formats;
+    let section = page::section(&facts, &numbers, drawings, merges, &stem, &figures, formats);
     Ok(ReportedLayer {
         facts,
         numbers,
@@ -155,7 +155,7 @@ pub(super) fn write_rest(
 ) -> Result<Vec<u8>, Error> {
     let overviews = figures::overviews(report);
     let written = Written {
-        as_png: report.png.of_net(),
+        formats: report.formats.of_net(),
         titles: report.titles,
     };
     pool.install(|| {
@@ -174,8 +174,7 @@ pub(super) fn write_rest(
 /// How figures become files.
 #[derive(Clone, Copy)]
 struct Written {
-    /// As PNG besides SVG.
-    as_png: bool,
+    formats: Formats,
     titles: Titles,
 }
 
@@ -183,12 +182,15 @@ fn write_figure(
     draft: &ReportDraft<'_>,
     stem: &str,
     figure: &Figure,
-    Written { as_png, titles }: Written,
+    Written { formats, titles }: Written,
 ) -> Result<(), Error> {
     let path = format!("{}{stem}", report::FIGURES);
     draft.write(&format!("{path}.svg"), figure.svg(titles).as_bytes())?;
-    if as_png {
+    if formats.png {
         draft.write(&format!("{path}.png"), &figure.png(titles))?;
+    }
+    if formats.pdf {
+        draft.write(&format!("{path}.pdf"), &figure.pdf(titles))?;
     }
     Ok(())
 }

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use crate::report::figures::PngFigures;
+use crate::report::figures::FigureSet;
 
 use super::{InputFlags, LayerFlags};
 
-/// Which figures are PNG too.
+/// Some of the figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PngPolicy {
-    /// Every figure, which takes most of the time and room of a report
+pub(crate) enum WhichFigures {
+    /// Every figure
     All,
     /// Those of the whole net
     #[default]
@@ -20,12 +20,12 @@ pub(crate) enum PngPolicy {
     None,
 }
 
-impl From<PngPolicy> for PngFigures {
-    fn from(policy: PngPolicy) -> Self {
+impl From<WhichFigures> for FigureSet {
+    fn from(policy: WhichFigures) -> Self {
         match policy {
-            PngPolicy::All => Self::All,
-            PngPolicy::Overview => Self::Overview,
-            PngPolicy::None => Self::None,
+            WhichFigures::All => Self::All,
+            WhichFigures::Overview => Self::Overview,
+            WhichFigures::None => Self::None,
         }
     }
 }
@@ -33,7 +33,7 @@ impl From<PngPolicy> for PngFigures {
 /// Report how redundant each layer's kernels are.
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "The folder holds index.html, one page to look at in a browser; its figures as SVG, and those of the whole net as PNG too; all numbers in \
+    after_long_help = "The folder holds index.html, one page to look at in a browser; its figures as SVG, and those of the whole net as PDF and PNG too; all numbers in \
     report.json; and layers.csv and pairs.csv. A report that is there already is replaced as a whole.\n\n\
     Layers left alone for their depth only (--skip-shallow) are analysed too and marked, but do not count in the net's sums. \
     Kernels that hold a NaN or an infinity are reported and left out.\n\n\
@@ -53,7 +53,7 @@ pub(crate) struct Analyze {
     /// Leave the spectra out, which take longest for layers of thousands of kernels
     #[arg(long, help_heading = "Output options")]
     pub no_spectrum: bool,
-    /// Which figures are drawn as PNG too; all are there as SVG
+    /// Which figures are there as PNG too, beside SVG; with all of them a report takes several times as long
     #[arg(
         long,
         value_enum,
@@ -61,7 +61,16 @@ pub(crate) struct Analyze {
         default_value_t,
         help_heading = "Output options"
     )]
-    pub png: PngPolicy,
+    pub png: WhichFigures,
+    /// Which figures are there as PDF too, for LaTeX
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHICH",
+        default_value_t,
+        help_heading = "Output options"
+    )]
+    pub pdf: WhichFigures,
     /// Leave title and subtitle out of the figures' files, for a paper; legends stay
     ///
     /// On the page, where the figures have no other titles, they stay.

@@ -11,7 +11,7 @@ use crate::compute::ComputeOptions;
 use crate::console::Console;
 use crate::error::Error;
 use crate::report::AnalysisSummary;
-use crate::report::figures::Titles;
+use crate::report::figures::{FormatSets, Titles};
 use crate::report::folder::ReportFolder;
 use crate::selection;
 
@@ -40,7 +40,10 @@ pub(super) fn run(
             skip_shallow: settings.parameters.skip_shallow,
             selecting: args.layers.words(),
             merging: None,
-            png: args.png.into(),
+            formats: FormatSets {
+                png: args.png.into(),
+                pdf: args.pdf.into(),
+            },
             titles: Titles::unless(args.no_titles),
             warnings: layers.warnings.iter().map(ToString::to_string).collect(),
         },

@@ -3,28 +3,71 @@
 use crate::plan::ThresholdScale;
 use crate::sensitivity::{Measure, Series};
 
-/// Which figures a report has as PNG too, which take most of the time and room of a report.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PngFigures {
+/// Some of a report's figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FigureSet {
     /// All of them.
     All,
     /// Those of the whole net.
-    #[default]
     Overview,
-    /// None; all are there as SVG.
+    /// None.
     None,
 }
 
-impl PngFigures {
-    /// Whether a figure of a single layer is one of them.
-    pub fn of_layers(self) -> bool {
-        self == Self::All
+/// Which figures a report has in other formats too; all are there as SVG.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FormatSets {
+    /// As PNG, which takes most of the time and room of a report where it has all of them.
+    pub png: FigureSet,
+    /// As PDF.
+    pub pdf: FigureSet,
+}
+
+impl Default for FormatSets {
+    /// The overview in all formats.
+    fn default() -> Self {
+        Self {
+            png: FigureSet::Overview,
+            pdf: FigureSet::Overview,
+        }
+    }
+}
+
+impl FormatSets {
+    /// The formats of a figure of a single layer.
+    pub fn of_layers(self) -> Formats {
+        let has = |set| set == FigureSet::All;
+        Formats {
+            png: has(self.png),
+            pdf: has(self.pdf),
+        }
     }
 
-    /// Whether a figure of the whole net is one of them.
-    pub fn of_net(self) -> bool {
-        self != Self::None
+    /// The formats of a figure of the whole net.
+    pub fn of_net(self) -> Formats {
+        let has = |set| set != FigureSet::None;
+        Formats {
+            png: has(self.png),
+            pdf: has(self.pdf),
+        }
     }
+}
+
+/// In which formats a figure is there besides SVG.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Formats {
+    /// As PNG.
+    pub png: bool,
+    /// As PDF.
+    pub pdf: bool,
+}
+
+impl Formats {
+    /// In every format.
+    pub const ALL: Self = Self {
+        png: true,
+        pdf: true,
+    };
 }
 
 /// Whether the files of figures have titles.

@@ -45,7 +45,11 @@ impl Picture {
                 }
             })
             .collect();
-        let palette = [[0; 3]].iter().chain(palette).flatten().copied().collect();
+        // Its colour, from the corner farthest from the diagonal, shows in viewers that blend colours without their opacity.
+        let corner = places.get(side.saturating_sub(1));
+        let behind = corner.and_then(|&place| palette.get(usize::from(place)));
+        let clear = [*behind.unwrap_or(&[0; 3])];
+        let palette = clear.iter().chain(palette).flatten().copied().collect();
         let colours = Colours::Indexed {
             palette,
             opacity: vec![0],

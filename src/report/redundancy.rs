@@ -7,7 +7,7 @@ use crate::analysis::{Evolution, LayerNumbers, NetNumbers};
 use crate::layers::Layer;
 use crate::plan::{Parameters, SourceId};
 
-use super::figure_kind::{FigureKind, LayerStem, PngFigures, Titles};
+use super::figure_kind::{FigureKind, FormatSets, LayerStem, Titles};
 
 /// The analysis of a checkpoint.
 #[derive(Clone, Debug)]
@@ -28,8 +28,8 @@ pub struct Redundancy {
     /// What became of the layers from epoch to epoch, where several checkpoints were given; the analysis itself is of the
     /// last one.
     pub evolution: Option<Evolution>,
-    /// Which figures are there as PNG too.
-    pub png: PngFigures,
+    /// Which figures are there in other formats than SVG too.
+    pub formats: FormatSets,
     /// Whether the figures' files have titles.
     pub titles: Titles,
     /// What the user should know.

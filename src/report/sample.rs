@@ -11,7 +11,7 @@ use crate::layers::{Kind, Reason};
 use crate::similarity::tau_bins::{INTERVALS, interval};
 use crate::similarity::{Chance, Nearest, Neighbour};
 
-use super::figures::{self, LayerStem, PngFigures, Titles};
+use super::figures::{self, FigureSet, FormatSets, Formats, LayerStem, Titles};
 use super::page;
 use crate::plan::{Parameters, SourceId};
 
@@ -246,7 +246,13 @@ impl Net {
                 let figures = figures::of_layer(&facts, &numbers, &drawings, None);
                 ReportedLayer {
                     section: page::section(
-                        &facts, &numbers, &drawings, None, &stem, &figures, true,
+                        &facts,
+                        &numbers,
+                        &drawings,
+                        None,
+                        &stem,
+                        &figures,
+                        Formats::ALL,
                     ),
                     facts,
                     numbers,
@@ -298,7 +304,10 @@ impl Net {
             layers,
             merging: None,
             evolution: None,
-            png: PngFigures::All,
+            formats: FormatSets {
+                png: FigureSet::All,
+                pdf: FigureSet::All,
+            },
             titles: Titles::Drawn,
             warnings: Vec::new(),
         }

@@ -101,16 +101,20 @@ fn a_report_holds_what_it_is_said_to_hold() {
     }
     let overviews = json["figures"].as_object().unwrap();
     wanted.extend(overviews.values().map(svg));
-    wanted.extend(overviews.values().map(png));
+    for end in [".pdf", ".png"] {
+        wanted.extend(overviews.values().map(|figure| beside(figure, end)));
+    }
     wanted.insert("report.files".to_owned());
     assert_eq!(files.keys().cloned().collect::<BTreeSet<_>>(), wanted);
     let links = String::from_utf8_lossy(&files["index.html"]).into_owned();
-    let linked = links.matches(".png\"").count();
-    assert_eq!(linked, overviews.len());
+    for end in [".pdf\"", ".png\""] {
+        assert_eq!(links.matches(end).count(), overviews.len(), "{end}");
+    }
     for (name, bytes) in &files {
         let beginning: &[u8] = match name.rsplit_once('.') {
             Some((_, "png")) => b"\x89PNG\r\n\x1a\n",
             Some((_, "svg")) => b"<",
+            Some((_, "pdf")) => b"%PDF-",
             _ => b"",
         };
         assert!(bytes.starts_with(beginning), "{name}");
@@ -123,50 +127,44 @@ fn svg(figure: &Value) -> String {
     figure.as_str().unwrap().to_owned()
 }
 
-/// The PNG beside it.
-fn png(figure: &Value) -> String {
-    svg(figure).replace(".svg", ".png")
+/// The file beside it that ends so.
+fn beside(figure: &Value, end: &str) -> String {
+    svg(figure).replace(".svg", end)
 }
 
-/// Every figure has a PNG, or none has, as it is asked for; the page links to no other, and all else is the same.
+/// Every figure has a PNG, or none has, as it is asked for, and a PDF alike; the page links to no other, and all else is the same.
 #[test]
-fn figures_are_bitmaps_too_where_that_is_asked_for() {
-    let folder = folder();
-    let report = |which: &str| {
-        let report = folder.path().join(which);
-        run(args![
-            "analyze",
-            demo(),
-            "--png",
-            which,
-            "--report",
-            &report
-        ])
-        .done();
-        files(&report)
-    };
-    let [all, overview, none] = ["all", "overview", "none"].map(report);
+fn figures_are_in_other_formats_too_where_that_is_asked_for() {
+    for (flag, end) in [("--png", ".png"), ("--pdf", ".pdf")] {
+        let folder = folder();
+        let report = |which: &str| {
+            let report = folder.path().join(which);
+            run(args!["analyze", demo(), flag, which, "--report", &report]).done();
+            files(&report)
+        };
+        let [all, overview, none] = ["all", "overview", "none"].map(report);
 
-    let pngs = |files: &BTreeMap<String, Vec<u8>>| -> BTreeSet<String> {
-        let names = files.keys().filter(|name| name.ends_with(".png"));
-        names.cloned().collect()
-    };
-    let svgs = all.keys().filter(|name| name.ends_with(".svg"));
-    let expected: BTreeSet<String> = svgs.map(|name| name.replace(".svg", ".png")).collect();
-    assert_eq!(pngs(&all), expected);
-    assert_eq!(pngs(&overview).len(), 3);
-    assert!(pngs(&none).is_empty());
-    for (files, name) in [(&all, "all"), (&overview, "overview"), (&none, "none")] {
-        let page = String::from_utf8_lossy(&files["index.html"]).into_owned();
-        let links = page.split("href=\"").skip(1).filter_map(|rest| {
-            let link = rest.split('"').next()?;
-            link.ends_with(".png").then(|| link.to_owned())
-        });
-        assert_eq!(links.collect::<BTreeSet<_>>(), pngs(files), "{name}");
-        for (path, bytes) in files {
-            let differs =
-                path.ends_with(".png") || ["index.html", "report.files"].contains(&&path[..]);
-            assert!(differs || all[path] == *bytes, "{path} with {name}");
+        let of_format = |files: &BTreeMap<String, Vec<u8>>| -> BTreeSet<String> {
+            let names = files.keys().filter(|name| name.ends_with(end));
+            names.cloned().collect()
+        };
+        let svgs = all.keys().filter(|name| name.ends_with(".svg"));
+        let expected: BTreeSet<String> = svgs.map(|name| name.replace(".svg", end)).collect();
+        assert_eq!(of_format(&all), expected);
+        assert_eq!(of_format(&overview).len(), 3);
+        assert!(of_format(&none).is_empty());
+        for (files, name) in [(&all, "all"), (&overview, "overview"), (&none, "none")] {
+            let page = String::from_utf8_lossy(&files["index.html"]).into_owned();
+            let links = page.split("href=\"").skip(1).filter_map(|rest| {
+                let link = rest.split('"').next()?;
+                link.ends_with(end).then(|| link.to_owned())
+            });
+            assert_eq!(links.collect::<BTreeSet<_>>(), of_format(files), "{name}");
+            for (path, bytes) in files {
+                let differs =
+                    path.ends_with(end) || ["index.html", "report.files"].contains(&&path[..]);
+                assert!(differs || all[path] == *bytes, "{path} with {name}");
+            }
         }
     }
 }

@@ -184,6 +184,7 @@ fn every_point_scores_what_the_reference_says() {
         "sweep.json",
         "tau-score.svg",
         "tau-score.png",
+        "tau-score.pdf",
         "layer-score.svg",
         "grid-alpha-prob-score.png",
     ] {

@@ -8,14 +8,17 @@ use crate::report::bitmap;
 use crate::report::figure_kind::{FigureKind, Titles};
 
 use super::drawing::{self, Drawing};
-use super::{colours, font};
+use super::{colours, font, pdf};
 
 /// Pixels of a PNG in a pixel of the figure, along each side.
 const PNG_SCALE: u32 = 2;
 
+/// Pixels of CSS in an inch.
+const CSS_DPI: f32 = 96.0;
+
 /// Millimetres in a pixel, so that labels have 8 to 9 points; and the width in millimetres to which wider figures are scaled
 /// down, which is that of a page's text.
-const MILLIMETRES: f64 = 25.4 / 96.0;
+const MILLIMETRES: f64 = 25.4 / CSS_DPI as f64;
 const WIDEST: f64 = 180.0;
 
 /// A figure.
@@ -107,14 +110,23 @@ impl Figure {
         }
     }
 
-    /// Rendered at twice its nominal size.
-    pub fn png(&self, titles: Titles) -> Vec<u8> {
+    /// As a PDF of the SVG's size, with its text as text in the font that comes with the program.
+    pub fn pdf(&self, titles: Titles) -> Vec<u8> {
+        pdf::page(&self.tree(titles, Unit::Millimetres), 72.0 / CSS_DPI)
+    }
+
+    fn tree(&self, titles: Titles, unit: Unit) -> Tree {
         let options = Options {
             fontdb: font::database(),
             ..Options::default()
         };
-        let svg = self.with_paper(titles, Unit::Pixels);
-        let tree = Tree::from_str(&svg, &options).expect("an SVG written by this module");
+        Tree::from_str(&self.with_paper(titles, unit), &options)
+            .expect("an SVG written by this module")
+    }
+
+    /// Rendered at twice its nominal size.
+    pub fn png(&self, titles: Titles) -> Vec<u8> {
+        let tree = self.tree(titles, Unit::Pixels);
         let sides = [self.width, self.height - self.top(titles)];
         let [width, height] = sides.map(|side| side * PNG_SCALE);
         let mut pixels = Pixmap::new(width, height).expect("a figure of some size");

@@ -18,6 +18,7 @@ mod kernels;
 mod lines;
 mod nearest;
 mod path_data;
+mod pdf;
 mod sensitivity;
 mod sheet;
 mod shown;
@@ -41,7 +42,7 @@ use spectrum::spectrum;
 use thresholds::{layer_thresholds, net_thresholds};
 
 pub(crate) use super::figure_kind::LayerStem;
-pub use super::figure_kind::{FigureKind, PngFigures, SweepFigure, Titles};
+pub use super::figure_kind::{FigureKind, FigureSet, FormatSets, Formats, SweepFigure, Titles};
 pub(super) use colours::{bytes, diverging, palette};
 pub use figure::Figure;
 pub use sensitivity::sensitivity;

@@ -2,14 +2,14 @@
 
 use maud::{Markup, PreEscaped, html};
 
-use crate::report::figures::{Figure, FigureKind};
+use crate::report::figures::{Figure, FigureKind, Formats};
 
 /// The files of a figure.
 pub struct FigureFiles {
     /// Their path in the report's folder, without the ending.
     pub path: String,
-    /// Whether there is a PNG beside the SVG.
-    pub has_png: bool,
+    /// What there is beside the SVG.
+    pub formats: Formats,
 }
 
 /// The figures of these kinds, in this order, each with its caption.
@@ -40,11 +40,12 @@ pub fn with_links(files: &FigureFiles, figure: &Figure, caption: &str) -> Markup
 }
 
 /// Links to a figure's files.
-pub fn links(FigureFiles { path, has_png }: &FigureFiles) -> Markup {
+pub fn links(FigureFiles { path, formats }: &FigureFiles) -> Markup {
     html! {
         span.files {
             a href={ (path) ".svg" } { "SVG" }
-            @if *has_png { " " a href={ (path) ".png" } { "PNG" } }
+            @if formats.pdf { " " a href={ (path) ".pdf" } { "PDF" } }
+            @if formats.png { " " a href={ (path) ".png" } { "PNG" } }
         }
     }
 }

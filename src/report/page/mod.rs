@@ -115,7 +115,7 @@ fn policy(script: &str) -> String {
 fn net_files(report: &Redundancy, kind: FigureKind) -> FigureFiles {
     FigureFiles {
         path: format!("{FIGURES}{}", kind.stem()),
-        has_png: report.png.of_net(),
+        formats: report.formats.of_net(),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::analysis::{
 };
 use crate::layers::Layer;
 use crate::report::FIGURES;
-use crate::report::figures::{Figure, FigureKind, LayerStem};
+use crate::report::figures::{Figure, FigureKind, Formats, LayerStem};
 use crate::report::redundancy::LayerMerges;
 use crate::report::table::{count, counted, shape};
 
@@ -36,7 +36,7 @@ const CAPTIONS: [(FigureKind, &str); 4] = [
 ];
 
 /// A layer's section of the page, with small versions of its drawings. `figures` are the layer's, whose files begin with
-/// `stem`, and are there as PNG too if `has_png`.
+/// `stem`, and are there in these formats.
 pub fn section(
     layer: &Layer,
     numbers: &LayerNumbers,
@@ -44,11 +44,11 @@ pub fn section(
     merges: Option<&LayerMerges>,
     stem: &LayerStem,
     figures: &[Figure],
-    has_png: bool,
+    formats: Formats,
 ) -> String {
     let files = |kind| FigureFiles {
         path: format!("{FIGURES}{}", stem.of(kind)),
-        has_png,
+        formats,
     };
     let complaints = complaints(&numbers.health);
     let markup = html! {
@@ -315,7 +315,7 @@ mod tests {
             Some(&merges),
             &stem,
             &[],
-            false,
+            Formats::ALL,
         )
     }
 

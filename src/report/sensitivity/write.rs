@@ -48,7 +48,8 @@ pub fn write(
         figures.par_iter().try_for_each(|figure: &Figure| {
             let stem = figure.kind.stem();
             write(&format!("{stem}.svg"), figure.svg(titles).as_bytes())?;
-            write(&format!("{stem}.png"), &figure.png(titles))
+            write(&format!("{stem}.png"), &figure.png(titles))?;
+            write(&format!("{stem}.pdf"), &figure.pdf(titles))
         })
     })?;
     write(RESULTS_TABLE, &results_csv(results))?;

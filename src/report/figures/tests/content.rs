@@ -430,6 +430,30 @@ fn a_png_is_the_svg_at_twice_the_size() {
 }
 
 #[test]
+fn a_pdf_has_the_size_of_the_svg_and_its_text() {
+    let layer = Sample::new("layer1.conv.weight", 11, 1);
+    let figure = layer_thresholds(&layer.facts, &layer.numbers, None);
+    let pdf = figure.pdf(Titles::Drawn);
+    for _ in 0..8 {
+        assert_eq!(pdf, figure.pdf(Titles::Drawn), "the same bytes every time");
+    }
+    let said = String::from_utf8_lossy(&pdf);
+    // 72 points an inch, 96 pixels of CSS.
+    let sides = [figure.width, figure.height].map(|side| f64::from(side) * 72.0 / 96.0);
+    let (_, media_box) = said.split_once("/MediaBox [0 0 ").unwrap();
+    let media_box = media_box.split(']').next().unwrap().split(' ');
+    for (side, expected) in media_box.zip(sides) {
+        let side: f64 = side.parse().unwrap();
+        assert!((side - expected).abs() < 0.2, "{side} for {expected}");
+    }
+    // Text is text, in the part of a font that it needs.
+    assert!(said.contains("/BaseFont") && said.contains("/ToUnicode"));
+    assert!(pdf.len() < 40_000, "{}", pdf.len());
+    let bare = figure.pdf(Titles::LeftOut);
+    assert!(bare.len() < pdf.len());
+}
+
+#[test]
 fn a_page_gives_its_own_colours() {
     let layer = Sample::new("\"#1c2127\" and <rect width=\"100%\"", 3, 1);
     let inline = similarity(&layer.facts, &layer.drawings, None).inline();

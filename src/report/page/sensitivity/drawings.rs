@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::report::figures::{Figure, FigureKind, SweepFigure};
+use crate::report::figures::{Figure, FigureKind, Formats, SweepFigure};
 use crate::report::printable;
 use crate::report::sensitivity::labels;
 use crate::sensitivity::{Results, Series};
@@ -86,7 +86,7 @@ impl<'a> Drawings<'a> {
                 p.lead { (lead) }
                 div.drawings {
                     @for (kind, figure) in &self.figures {
-                        @let files = FigureFiles { path: figure.kind.stem(), has_png: true };
+                        @let files = FigureFiles { path: figure.kind.stem(), formats: Formats::ALL };
                         @let drawing = with_links(&files, figure, &caption(results, kind));
                         @if figure.width > WIDE { div.wide style={ "--width:" (figure.width) "px" } { (drawing) } }
                         @else { (drawing) }

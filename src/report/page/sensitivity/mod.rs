@@ -101,7 +101,7 @@ mod tests {
             .iter()
             .map(|figure| {
                 let stem = figure.kind.stem();
-                let link = format!("<a href=\"{stem}.svg\">SVG</a> <a href=\"{stem}.png\">PNG</a>");
+                let link = format!("<a href=\"{stem}.svg\">SVG</a> <a href=\"{stem}.pdf\">PDF</a> <a href=\"{stem}.png\">PNG</a>");
                 assert_eq!(count(&page, &link), 1, "{stem}");
                 page.find(&link).unwrap()
             })
@@ -147,7 +147,9 @@ mod tests {
         let mut links = 0;
         for link in addresses(" href=\"") {
             let own = ["#", "results.", "data:image/png;base64,"];
-            let figure = link.ends_with(".svg") || link.ends_with(".png");
+            let figure = [".svg", ".pdf", ".png"]
+                .iter()
+                .any(|end| link.ends_with(end));
             assert!(
                 own.iter().any(|start| link.starts_with(start)) || (figure && !link.contains('/')),
                 "{link}"
