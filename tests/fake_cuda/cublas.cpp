@@ -31,12 +31,15 @@ constexpr int TF32_MATH = 3;
 struct Handle {
     void* stream = nullptr;
     int math = 0;
+    int device_number = current_device();
+    /// How many products were asked for.
+    long products = 0;
 };
 
-#define BEGIN(details)                                                             \
-    const std::lock_guard<std::recursive_mutex> lock(device());                    \
-    if (const int error = fake::enter(__func__, details, EXECUTION_FAILED)) {      \
-        return error;                                                              \
+#define BEGIN(details)                                                                          \
+    const std::lock_guard<std::recursive_mutex> lock(device());                                 \
+    if (const int error = fake::enter(__func__, details, EXECUTION_FAILED, current_device())) { \
+        return error;                                                                           \
     }
 
 typedef float Lanes __attribute__((vector_size(32), aligned(4)));
@@ -131,6 +134,8 @@ struct Product {
     Reading reading;
     float* c;
     int ldc;
+    int device_number;
+    double most_noise;
 
     void check() const {
         const size_t item = reading == Reading::Bfloat16 ? 2 : 4;
@@ -139,14 +144,13 @@ struct Product {
                        ? 0
                        : (static_cast<size_t>(columns - 1) * static_cast<size_t>(leading) + static_cast<size_t>(rows)) * item;
         };
-        memory::check(a, is_a_transposed ? bytes(k, m, lda, item) : bytes(m, k, lda, item), "matrix A");
-        memory::check(b, is_b_transposed ? bytes(n, k, ldb, item) : bytes(k, n, ldb, item), "matrix B");
-        memory::check(c, bytes(m, n, ldc, sizeof(float)), "matrix C");
+        memory::check(a, is_a_transposed ? bytes(k, m, lda, item) : bytes(m, k, lda, item), "matrix A", device_number);
+        memory::check(b, is_b_transposed ? bytes(n, k, ldb, item) : bytes(k, n, ldb, item), "matrix B", device_number);
+        memory::check(c, bytes(m, n, ldc, sizeof(float)), "matrix C", device_number);
     }
 
     void compute() const {
         check();
-        const double most_noise = number_of("FAKE_CUDA_NOISE", 0.0);
         const Vectors x(a, m, k, lda, is_a_transposed, reading);
         const Vectors y(b, n, k, ldb, !is_b_transposed, reading);
         for (int j = 0; j < n; j += 4) {
@@ -177,6 +181,13 @@ struct Product {
     }
 };
 
+/// What a product on this handle may be off by.
+double noise_of(Handle& handle) {
+    handle.products++;
+    const bool is_noisy = handle.products > number_of("FAKE_CUDA_NOISE_AFTER", 0);
+    return is_noisy ? number_for(handle.device_number, "FAKE_CUDA_NOISE", 0.0) : 0.0;
+}
+
 int multiply(const Handle& handle, int op_a, int op_b, const Product& product) {
     const auto is_op = [](int op) { return op == 0 || op == 1; };
     const bool is_valid = is_op(op_a) && is_op(op_b) && product.m >= 0 && product.n >= 0 && product.k >= 0 &&
@@ -185,6 +196,9 @@ int multiply(const Handle& handle, int op_a, int op_b, const Product& product) {
                           product.ldc >= std::max(1, product.m);
     if (!is_valid) {
         return INVALID;
+    }
+    if (handle.device_number != current_device()) {
+        die("cuBLAS is called while its device is not the current one");
     }
     product.check();
     if (product.m == 0 || product.n == 0) {
@@ -271,7 +285,7 @@ EXPORT int cublasGemmEx(Handle* handle, int op_a, int op_b, int m, int n, int k,
     if (!is_supported) {
         return NOT_SUPPORTED;
     }
-    const bool has_tensor_types = capability() >= 80;
+    const bool has_tensor_types = capability(handle->device_number) >= 80;
     if (is_coarse && !has_tensor_types) {
         return ARCH_MISMATCH;
     }
@@ -279,15 +293,15 @@ EXPORT int cublasGemmEx(Handle* handle, int op_a, int op_b, int m, int n, int k,
         has_tensor_types && (compute == COMPUTE_FAST_TF32 || (compute == COMPUTE_FLOAT32 && handle->math == TF32_MATH));
     const Reading reading = is_coarse ? Reading::Bfloat16 : is_tf32 ? Reading::Tf32 : Reading::Float32;
     const Product product{op_a != 0, op_b != 0, m, n, k, *static_cast<const float*>(alpha), *static_cast<const float*>(beta),
-                          a, lda, b, ldb, reading, static_cast<float*>(c), ldc};
+                          a, lda, b, ldb, reading, static_cast<float*>(c), ldc, handle->device_number, noise_of(*handle)};
     return multiply(*handle, op_a, op_b, product);
 }
 
 EXPORT int cublasSgemm_v2(Handle* handle, int op_a, int op_b, int m, int n, int k, const float* alpha, const float* a,
                           int lda, const float* b, int ldb, const float* beta, float* c, int ldc) {
     BEGIN(sizes(m, n, k))
-    const bool is_tf32 = capability() >= 80 && handle->math == TF32_MATH;
+    const bool is_tf32 = capability(handle->device_number) >= 80 && handle->math == TF32_MATH;
     const Product product{op_a != 0, op_b != 0, m, n, k, *alpha, *beta, a, lda, b, ldb,
-                          is_tf32 ? Reading::Tf32 : Reading::Float32, c, ldc};
+                          is_tf32 ? Reading::Tf32 : Reading::Float32, c, ldc, handle->device_number, noise_of(*handle)};
     return multiply(*handle, op_a, op_b, product);
 }
