@@ -25,6 +25,7 @@ fn library_path(folder: &Path) -> OsString {
 }
 
 /// The program with a GPU.
+#[derive(Clone)]
 struct Gpu {
     /// Where the loader finds the stand-in; none for a real GPU.
     stand_in: Option<OsString>,
@@ -74,7 +75,12 @@ impl Gpu {
             command.env_remove("INMERGE_GPU_MEMORY");
             if let Some(library_path) = &self.stand_in {
                 command.env("LD_LIBRARY_PATH", library_path);
-                for variable in ["INMERGE_CUBLAS", "CUDA_HOME", "CUDA_PATH"] {
+                for variable in [
+                    "INMERGE_CUBLAS",
+                    "CUDA_HOME",
+                    "CUDA_PATH",
+                    "CUDA_VISIBLE_DEVICES",
+                ] {
                     command.env_remove(variable);
                 }
             }
@@ -610,22 +616,25 @@ fn a_gpu_that_fails_is_told_of_and_leaves_everything_as_it_was() {
     assert!(failures > 30, "{failures}");
 }
 
-/// Products that are off by more than any rounding does are noticed.
+/// Products that are off by more than any rounding does are noticed: when the GPU is started, and in layers.
 #[test]
 fn a_gpu_that_computes_wrongly_is_not_trusted() {
     let Some(gpu) = Gpu::stand_in() else { return };
     let wrong = gpu.with("FAKE_CUDA_NOISE", 0.01);
+    let later = wrong.with("FAKE_CUDA_NOISE_AFTER", 1);
     for partner in ["--partner=eligible", "--partner=nearest"] {
-        let run = wrong.run(args![
-            "merge",
-            fixture("checkpoints/demo.safetensors"),
-            "--dry-run",
-            "--backend=cuda",
-            "--tau=0.9",
-            partner
-        ]);
-        assert_eq!(run.code, Some(1), "{run}");
-        assert!(run.stderr.contains("computes wrongly"), "{run}");
+        for gpu in [&wrong, &later] {
+            let run = gpu.run(args![
+                "merge",
+                fixture("checkpoints/demo.safetensors"),
+                "--dry-run",
+                "--backend=cuda",
+                "--tau=0.9",
+                partner
+            ]);
+            assert_eq!(run.code, Some(1), "{run}");
+            assert!(run.stderr.contains("computes wrongly"), "{run}");
+        }
     }
 }
 
@@ -719,8 +728,146 @@ fn huge_checkpoint(folder: &Path) -> PathBuf {
     input
 }
 
-/// `doctor` and a run with the same flags choose the same backend, or fail with the same words: where the first GPU is busy,
-/// too, and where it has not the numbers that `--screen` names.
+/// `auto` takes the GPU with the most free memory of those that work, whatever is wrong with the others, and `doctor` says so.
+#[test]
+fn auto_and_doctor_try_every_gpu_in_the_order_of_what_is_free() {
+    let Some(gpu) = Gpu::stand_in() else { return };
+    let folder = TempDir::new().unwrap();
+    let huge = huge_checkpoint(folder.path());
+    let flags = ["--backend=auto", "--json", "--threads=1"];
+    // By what is free: 1, 2, 0, 3.
+    let four = gpu
+        .with("FAKE_CUDA_DEVICES", 4)
+        .with("FAKE_CUDA_TAKEN", "300000000,100000000,200000000,400000000");
+    let failing = |what: &str| four.with("FAKE_CUDA_FAIL", what);
+    for (gpu, taken, problems, does_merge) in [
+        (four.clone(), "cuda:1", [None; 4], false),
+        // Of equal ones the first.
+        (gpu.with("FAKE_CUDA_DEVICES", 4), "cuda:0", [None; 4], false),
+        // No context can be had, always or at first.
+        (
+            four.with("FAKE_CUDA_BUSY", "1,2"),
+            "cuda:0",
+            [None, Some("OUT_OF_MEMORY"), Some("OUT_OF_MEMORY"), None],
+            false,
+        ),
+        (
+            failing("cuDevicePrimaryCtxRetain:1:46@1"),
+            "cuda:2",
+            [None, Some("DEVICE_UNAVAILABLE"), None, None],
+            false,
+        ),
+        // Memory for a context and no more.
+        (
+            four.with("FAKE_CUDA_MEMORY", "1000000000,100001000,1000000000"),
+            "cuda:2",
+            [None, Some("out of memory"), None, None],
+            false,
+        ),
+        // The kernels do not load, cuBLAS does not start, the first launch or product fails.
+        (
+            failing("cuModuleLoadData:1@1,cublasCreate_v2:1@2"),
+            "cuda:0",
+            [None, Some("INVALID_PTX"), Some("cuBLAS"), None],
+            false,
+        ),
+        (
+            failing("cuLaunchKernel:1:700@1,cublasGemmEx:1@2"),
+            "cuda:0",
+            [None, Some("ILLEGAL_ADDRESS"), Some("cuBLAS"), None],
+            true,
+        ),
+        // It computes, wrongly.
+        (
+            four.with("FAKE_CUDA_NOISE", "0,0.01,0"),
+            "cuda:2",
+            [None, Some("computes wrongly"), None, None],
+            true,
+        ),
+        // Too old, and without the numbers asked for.
+        (
+            four.with("FAKE_CUDA_CAPABILITY", "7.0,7.0,9.0"),
+            "cuda:2",
+            [Some("7.5"), Some("7.5"), None, None],
+            false,
+        ),
+        // Only those that are to be seen count, and their numbers are those that the driver then gives them.
+        (
+            four.with("CUDA_VISIBLE_DEVICES", "3,0"),
+            "cuda:1",
+            [None; 4],
+            false,
+        ),
+    ] {
+        let settings = &gpu.settings;
+        let report = gpu.run([&["doctor"], &flags[..]].concat()).done().json();
+        assert_eq!(report["auto"]["backend"], taken, "{settings:?}: {report}");
+        let listed = report["gpus"].as_array().unwrap();
+        let is_hidden = |(name, _): &(&str, String)| *name == "CUDA_VISIBLE_DEVICES";
+        let expected = if settings.iter().any(is_hidden) { 2 } else { 4 };
+        assert_eq!(listed.len(), expected, "{report}");
+        for (gpu, problem) in listed.iter().zip(problems) {
+            let said = gpu["problem"].as_str();
+            match problem {
+                None => assert_eq!(said, None, "{settings:?}: {report}"),
+                Some(problem) => assert!(
+                    said.is_some_and(|said| said.contains(problem)),
+                    "{problem}, {settings:?}: {report}"
+                ),
+            }
+        }
+
+        // A run chooses by the same function; it takes seconds.
+        if !does_merge {
+            continue;
+        }
+        let merge = ["merge", huge.to_str().unwrap(), "--dry-run"];
+        let more = ["--skip-shallow=0", "--tau=0.3"];
+        let run = gpu.run([&merge[..], &more, &flags].concat());
+        let json = run.done().json();
+        assert_eq!(json["backend"], taken, "{settings:?}: {json}");
+        // That one computes wrongly is worth a warning; that one is busy is not.
+        let warnings = json["warnings"].to_string();
+        let is_wrong = problems.contains(&Some("computes wrongly"));
+        assert_eq!(
+            warnings.contains("computes wrongly"),
+            is_wrong,
+            "{warnings}"
+        );
+        assert_eq!(warnings.contains(" instead"), is_wrong, "{warnings}");
+    }
+}
+
+/// What was wrong with the GPUs before the one that is used is told with `-v`.
+#[test]
+fn gpus_that_were_passed_over_are_told_of() {
+    let Some(gpu) = Gpu::stand_in() else { return };
+    let folder = TempDir::new().unwrap();
+    let huge = huge_checkpoint(folder.path());
+    let run = gpu
+        .with("FAKE_CUDA_DEVICES", 2)
+        .with("FAKE_CUDA_BUSY", 0)
+        .with("FAKE_CUDA_FAIL", "cuMemGetInfo_v2:1@1")
+        .run(args![
+            "merge",
+            huge,
+            "--dry-run",
+            "-v",
+            "--skip-shallow=0",
+            "--tau=0.3",
+            "--threads=1"
+        ])
+        .done();
+    let notes = &run.stderr;
+    assert!(
+        notes.contains("cuda:0: out of memory as it was started")
+            && notes.contains("another GPU is used"),
+        "{notes}"
+    );
+}
+
+/// `doctor` and a run with the same flags choose the same backend, or fail with the same words: where GPUs are busy,
+/// too, and where they have not the numbers that `--screen` names.
 #[test]
 fn doctor_says_what_a_run_with_the_same_flags_does() {
     let Some(gpu) = Gpu::stand_in() else { return };
@@ -731,6 +878,7 @@ fn doctor_says_what_a_run_with_the_same_flags_does() {
     );
     let two = gpu.with("FAKE_CUDA_DEVICES", 2);
     let busy = two.with("FAKE_CUDA_BUSY", 0);
+    let both_busy = two.with("FAKE_CUDA_BUSY", "0,1");
     let old = two.with("FAKE_CUDA_CAPABILITY", "7.5");
     for (gpu, flags, backend, said) in [
         (
@@ -759,6 +907,12 @@ fn doctor_says_what_a_run_with_the_same_flags_does() {
         ),
         (
             &busy,
+            ["--backend=auto", "--screen=auto"],
+            Some("cuda:1"),
+            "is faster",
+        ),
+        (
+            &both_busy,
             ["--backend=auto", "--screen=auto"],
             Some("cpu"),
             "memory",
@@ -841,7 +995,9 @@ fn auto_takes_a_gpu_where_it_pays_and_does_without_it_when_it_fails() {
 
     for (setting, value) in [
         ("INMERGE_GPU_MEMORY", "1MiB"),
+        // As it is tried, and with the layer that is worth it.
         ("FAKE_CUDA_FAIL", "cuLaunchKernel:2:700"),
+        ("FAKE_CUDA_FAIL", "cuLaunchKernel:7:700"),
     ] {
         if gpu.is_real() && setting.starts_with("FAKE") {
             continue;
