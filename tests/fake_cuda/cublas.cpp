@@ -45,6 +45,9 @@ struct Handle {
 typedef float Lanes __attribute__((vector_size(32), aligned(4)));
 constexpr int LANES = 8;
 
+/// Bytes of vectors that are multiplied before the next are: about half of a core's L2 cache.
+constexpr size_t CACHED = 256 << 10;
+
 /// How a number is read.
 enum class Reading { Float32, Tf32, Bfloat16 };
 
@@ -153,29 +156,40 @@ struct Product {
         check();
         const Vectors x(a, m, k, lda, is_a_transposed, reading);
         const Vectors y(b, n, k, ldb, !is_b_transposed, reading);
-        for (int j = 0; j < n; j += 4) {
-            for (int i = 0; i < m; i += 4) {
-                const float* xs[4];
-                const float* ys[4];
-                for (int place = 0; place < 4; place++) {
-                    xs[place] = x.at(std::min(i + place, m - 1));
-                    ys[place] = y.at(std::min(j + place, n - 1));
-                }
-                float products[4][4];
-                dot_products(xs, ys, x.stride, products);
-                for (int column = j; column < std::min(j + 4, n); column++) {
-                    for (int row = i; row < std::min(i + 4, m); row++) {
-                        float* place = c + static_cast<size_t>(column) * static_cast<size_t>(ldc) + row;
-                        float value = alpha * products[row - i][column - j];
-                        if (beta != 0.0f) {
-                            value += beta * *place;
-                        }
-                        if (most_noise > 0.0) {
-                            value = static_cast<float>(value + most_noise * noise());
-                        }
-                        *place = value;
+        // In blocks whose vectors stay in a core's cache.
+        const int side = static_cast<int>(std::max<size_t>(CACHED / (2 * sizeof(float) * x.stride) / 4 * 4, 4));
+        for (int first_j = 0; first_j < n; first_j += side) {
+            for (int first_i = 0; first_i < m; first_i += side) {
+                for (int j = first_j; j < std::min(first_j + side, n); j += 4) {
+                    for (int i = first_i; i < std::min(first_i + side, m); i += 4) {
+                        compute_four_by_four(x, y, i, j);
                     }
                 }
+            }
+        }
+    }
+
+    /// The products of four rows with four columns, or of as many as there are.
+    void compute_four_by_four(const Vectors& x, const Vectors& y, int i, int j) const {
+        const float* xs[4];
+        const float* ys[4];
+        for (int place = 0; place < 4; place++) {
+            xs[place] = x.at(std::min(i + place, m - 1));
+            ys[place] = y.at(std::min(j + place, n - 1));
+        }
+        float products[4][4];
+        dot_products(xs, ys, x.stride, products);
+        for (int column = j; column < std::min(j + 4, n); column++) {
+            for (int row = i; row < std::min(i + 4, m); row++) {
+                float* place = c + static_cast<size_t>(column) * static_cast<size_t>(ldc) + row;
+                float value = alpha * products[row - i][column - j];
+                if (beta != 0.0f) {
+                    value += beta * *place;
+                }
+                if (most_noise > 0.0) {
+                    value = static_cast<float>(value + most_noise * noise());
+                }
+                *place = value;
             }
         }
     }

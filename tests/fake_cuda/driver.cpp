@@ -139,6 +139,12 @@ bool is_pinned(const void* address, size_t bytes) {
     return start + bytes <= first + size;
 }
 
+/// What the log says of a copy from or to memory of the host's.
+std::string copy_details(size_t bytes, const void* host) {
+    const std::lock_guard<std::recursive_mutex> lock(device());
+    return std::to_string(bytes) + (is_pinned(host, bytes) ? " pinned" : " unpinned");
+}
+
 void on_signal(int signal) {
     const char* parts[] = {"fake CUDA: a kernel touched memory that is not its own, or the program did; running: ", running, "\n"};
     for (const char* part : parts) {
@@ -574,12 +580,12 @@ EXPORT int cuMemFreeHost(void* address) {
 }
 
 EXPORT int cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t bytes, void* stream) {
-    CALL_IN_CONTEXT(std::to_string(bytes), INVALID_VALUE)
+    CALL_IN_CONTEXT(copy_details(bytes, from), INVALID_VALUE)
     return upload(to, from, bytes, stream);
 }
 
 EXPORT int cuMemcpyDtoHAsync_v2(void* to, Address from, size_t bytes, void* stream) {
-    CALL_IN_CONTEXT(std::to_string(bytes), INVALID_VALUE)
+    CALL_IN_CONTEXT(copy_details(bytes, to), INVALID_VALUE)
     memory::check(pointer(from), bytes, "download");
     return download(to, from, bytes, stream);
 }

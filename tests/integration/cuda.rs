@@ -2,6 +2,8 @@
 //! (tests/fake_cuda), or, with `INMERGE_TEST_GPU` set as `make gpu-check` does, on the one that this machine has. What
 //! takes the stand-in's failures or its list of calls is then left out; what takes it too long is `#[ignore]`d.
 
+mod calls;
+
 use std::collections::HashMap;
 use std::env;
 use std::ffi::{OsStr, OsString};
