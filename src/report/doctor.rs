@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::blas;
-use crate::similarity::cost::BreakEven;
+use crate::similarity::cost::{BreakEven, SOURCE};
 use crate::similarity::cuda::inventory::{LOWEST_CAPABILITY, NoGpu};
 use crate::similarity::cuda::libraries::LibrarySearch;
 use crate::similarity::gpus::TriedGpu;
@@ -344,7 +344,7 @@ impl AutoReport {
         };
         format!(
             "{backend}: {}\na float32 layer [n,n,3,3] goes there from n = {} on, and from n = {} on if it is the only one\n\
-            (estimated: the GPU's rates are those of data sheets)",
+            (estimated: {SOURCE})",
             self.reason,
             count(layer as u64),
             count(run as u64)
