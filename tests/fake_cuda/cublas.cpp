@@ -221,6 +221,25 @@ int multiply(const Handle& handle, int op_a, int op_b, const Product& product) {
     return enqueue(handle.stream, [product] { product.compute(); }) ? SUCCESS : EXECUTION_FAILED;
 }
 
+/// How the numbers of a product of these types are read; an error where there is no such product.
+int reading_of(const Handle& handle, int type_a, int type_b, int type_c, int compute, Reading& reading) {
+    const bool is_coarse = type_a == BFLOAT16;
+    const bool is_supported =
+        type_a == type_b && type_c == FLOAT32 && (type_a == FLOAT32 || is_coarse) &&
+        (compute == COMPUTE_FLOAT32 || compute == COMPUTE_FLOAT32_PEDANTIC || (compute == COMPUTE_FAST_TF32 && !is_coarse));
+    if (!is_supported) {
+        return NOT_SUPPORTED;
+    }
+    const bool has_tensor_types = capability(handle.device_number) >= 80;
+    if (is_coarse && !has_tensor_types) {
+        return ARCH_MISMATCH;
+    }
+    const bool is_tf32 =
+        has_tensor_types && (compute == COMPUTE_FAST_TF32 || (compute == COMPUTE_FLOAT32 && handle.math == TF32_MATH));
+    reading = is_coarse ? Reading::Bfloat16 : is_tf32 ? Reading::Tf32 : Reading::Float32;
+    return SUCCESS;
+}
+
 std::string sizes(int m, int n, int k) {
     return std::to_string(m) + " " + std::to_string(n) + " " + std::to_string(k);
 }
@@ -292,23 +311,39 @@ EXPORT int cublasGemmEx(Handle* handle, int op_a, int op_b, int m, int n, int k,
                         int type_a, int lda, const void* b, int type_b, int ldb, const void* beta, void* c, int type_c,
                         int ldc, int compute, int) {
     BEGIN(sizes(m, n, k) + " " + std::to_string(type_a) + " " + std::to_string(compute))
-    const bool is_coarse = type_a == BFLOAT16;
-    const bool is_supported =
-        type_a == type_b && type_c == FLOAT32 && (type_a == FLOAT32 || is_coarse) &&
-        (compute == COMPUTE_FLOAT32 || compute == COMPUTE_FLOAT32_PEDANTIC || (compute == COMPUTE_FAST_TF32 && !is_coarse));
-    if (!is_supported) {
-        return NOT_SUPPORTED;
+    Reading reading;
+    if (const int error = reading_of(*handle, type_a, type_b, type_c, compute, reading)) {
+        return error;
     }
-    const bool has_tensor_types = capability(handle->device_number) >= 80;
-    if (is_coarse && !has_tensor_types) {
-        return ARCH_MISMATCH;
-    }
-    const bool is_tf32 =
-        has_tensor_types && (compute == COMPUTE_FAST_TF32 || (compute == COMPUTE_FLOAT32 && handle->math == TF32_MATH));
-    const Reading reading = is_coarse ? Reading::Bfloat16 : is_tf32 ? Reading::Tf32 : Reading::Float32;
     const Product product{op_a != 0, op_b != 0, m, n, k, *static_cast<const float*>(alpha), *static_cast<const float*>(beta),
                           a, lda, b, ldb, reading, static_cast<float*>(c), ldc, handle->device_number, noise_of(*handle)};
     return multiply(*handle, op_a, op_b, product);
+}
+
+EXPORT int cublasGemmStridedBatchedEx(Handle* handle, int op_a, int op_b, int m, int n, int k, const void* alpha,
+                                      const void* a, int type_a, int lda, long long stride_a, const void* b, int type_b,
+                                      int ldb, long long stride_b, const void* beta, void* c, int type_c, int ldc,
+                                      long long stride_c, int count, int compute, int) {
+    BEGIN(sizes(m, n, k) + " " + std::to_string(type_a) + " " + std::to_string(compute) + " " + std::to_string(count))
+    Reading reading;
+    if (const int error = reading_of(*handle, type_a, type_b, type_c, compute, reading)) {
+        return error;
+    }
+    if (count < 0) {
+        return INVALID;
+    }
+    const long long item = type_a == BFLOAT16 ? 2 : 4;
+    const double noise = noise_of(*handle);
+    for (long long number = 0; number < count; number++) {
+        const Product product{op_a != 0, op_b != 0, m, n, k, *static_cast<const float*>(alpha),
+                              *static_cast<const float*>(beta), static_cast<const char*>(a) + number * stride_a * item, lda,
+                              static_cast<const char*>(b) + number * stride_b * item, ldb, reading,
+                              static_cast<float*>(c) + number * stride_c, ldc, handle->device_number, noise};
+        if (const int error = multiply(*handle, op_a, op_b, product)) {
+            return error;
+        }
+    }
+    return SUCCESS;
 }
 
 EXPORT int cublasSgemm_v2(Handle* handle, int op_a, int op_b, int m, int n, int k, const float* alpha, const float* a,

@@ -293,6 +293,146 @@ fn ties_at_the_threshold_are_decided_alike() {
     }
 }
 
+/// Layers in groups, whose kernels are compared within their group only: few and many groups, of sizes that do not fit a
+/// tile's, with kernels that take no part and copies in other groups.
+#[test]
+fn grouped_layers_merge_to_the_same_bytes() {
+    let Some(gpu) = Gpu::any() else { return };
+    let folder = TempDir::new().unwrap();
+    // More kernels than a tile's side take the stand-in too long; the memory limits below make tiles smaller instead.
+    let many = if gpu.is_real() { 2100 } else { 210 };
+    // Kernels, groups and numbers.
+    let shapes = [
+        (64, 32, 18),
+        (90, 9, 5),
+        (96, 3, 40),
+        (130, 2, 9),
+        (many, 30, 4),
+        (60, 60, 9),
+    ];
+    let mut layers: Vec<_> = shapes
+        .iter()
+        .map(|&(n, _, d)| (n, d, clustered(n, d)))
+        .collect();
+    let special = &mut layers[1].2;
+    for (kernel, of, factor) in [
+        (5, 5, 0.0),
+        (17, 17, 1e-12),
+        (20, 3, 1.0),
+        (21, 20, 1.0),
+        (22, 21, -1.0),
+    ] {
+        for t in 0..5 {
+            special[kernel * 5 + t] = factor * special[of * 5 + t];
+        }
+    }
+    layers[2].2[7] = f32::NAN;
+    // Kernels of which all pairs of a group are at the threshold.
+    layers[4].2.fill(1.0);
+    let list: Vec<serde_json::Value> = shapes
+        .iter()
+        .enumerate()
+        .map(|(i, (_, groups, _))| {
+            serde_json::json!({ "name": format!("features.{i}.weight"), "kind": "pointwise", "groups": groups, "head": false })
+        })
+        .collect();
+    let declared = folder.path().join("layers.json");
+    fs::write(&declared, serde_json::to_string(&list).unwrap()).unwrap();
+    let declared = format!("--layers={}", declared.display());
+    let dtypes = if gpu.is_real() {
+        &[Dtype::F32, Dtype::F64, Dtype::F16, Dtype::BF16][..]
+    } else {
+        &[Dtype::F32, Dtype::BF16]
+    };
+    // What limits memory makes fewer groups fit a tile, or none.
+    let small = gpu.with("INMERGE_GPU_MEMORY", "300KiB");
+    for (k, &dtype) in dtypes.iter().enumerate() {
+        let file = checkpoint(folder.path(), dtype, &layers);
+        for (i, flags) in [
+            ["--partner=eligible", "--tau=0.5"],
+            ["--partner=eligible", "--tau=1"],
+            ["--partner=nearest", "--tau=20%"],
+            ["--partner=nearest", "--tau=0.3"],
+            ["--partner=random", "--tau=0.4"],
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let flags = [
+                &ALL_LAYERS[..],
+                &flags,
+                &[&declared, "--prob=0.9", "--rounds=2"],
+            ]
+            .concat();
+            for (j, screen) in SCREENS.into_iter().enumerate() {
+                // The stand-in is slow: it takes one of them.
+                if gpu.is_real() || j == (i + k) % SCREENS.len() {
+                    assert_same(&gpu, &file, &flags, &[screen]);
+                }
+            }
+            assert_same(&small, &file, &flags, &["--threads=1"]);
+        }
+    }
+    if gpu.is_real() {
+        return;
+    }
+    // Wrong bits in places of no pair would be none's: all products of all groups are off.
+    let noisy = gpu.with("FAKE_CUDA_NOISE", 2e-6);
+    let flags = [
+        &ALL_LAYERS[..],
+        &["--partner=nearest", "--tau=0.5", &declared],
+    ]
+    .concat();
+    let file = checkpoint(folder.path(), Dtype::F32, &layers);
+    assert_same(&noisy, &file, &flags, &["--screen=bf16"]);
+}
+
+/// The groups of a layer take one product, and as many launches and waits as a layer without groups.
+#[test]
+fn groups_are_computed_together() {
+    let Some(gpu) = Gpu::stand_in() else { return };
+    let folder = TempDir::new().unwrap();
+    let (n, d) = (256, 36);
+    let file = checkpoint(folder.path(), Dtype::F32, &[(n, d, clustered(n, d))]);
+    let declared = folder.path().join("layers.json");
+    let log = folder.path().join("log");
+    let counted = |groups: usize, partner: &str| -> Vec<usize> {
+        let list = serde_json::json!([
+            { "name": "features.0.weight", "kind": "pointwise", "groups": groups, "head": false }
+        ]);
+        fs::write(&declared, list.to_string()).unwrap();
+        let _ = fs::remove_file(&log);
+        let run = gpu.with("FAKE_CUDA_LOG", log.display()).run(args![
+            "merge",
+            &file,
+            "--dry-run",
+            "--skip-shallow=0",
+            "--backend=cuda",
+            "--tau=0.3",
+            "--layers",
+            &declared,
+            partner
+        ]);
+        run.done();
+        let calls = calls(&log);
+        let count = |function: &str| calls.iter().filter(|(name, _)| name == function).count();
+        assert_eq!(count("cublasGemmStridedBatchedEx"), usize::from(groups > 1));
+        [
+            "cuLaunchKernel",
+            "cuStreamSynchronize",
+            "cuMemcpyDtoHAsync_v2",
+        ]
+        .map(count)
+        .to_vec()
+    };
+    for partner in ["--partner=eligible", "--partner=nearest"] {
+        let whole = counted(1, partner);
+        for groups in [2, 8, 64] {
+            assert_eq!(counted(groups, partner), whole, "{groups} {partner}");
+        }
+    }
+}
+
 /// Every type, screen, policy and threshold, on shapes that take one tile, several tiles and several panels.
 #[test]
 #[ignore = "for a real GPU: make gpu-check"]

@@ -73,6 +73,7 @@ fn compare(device: &Arc<Device>, precision: DevicePrecision) -> Result<(), Simil
         norms: &norms,
         start: 0,
         len: KERNELS,
+        part: KERNELS,
     };
     layer.for_each_tile(&group, &|tile: &mut dyn Tile| {
         let (row_places, column_places) = (tile.rows(), tile.columns());

@@ -5,6 +5,7 @@
 //! machine. `[8192,256,3,3]` takes the stand-in half a minute, since it runs every kernel as a GPU would.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
 use std::fmt::{self, Display};
 use std::fs;
 use std::ops::AddAssign;
@@ -215,7 +216,7 @@ fn file_of(folder: &Path, convolutions: &[(&str, Vec<usize>)]) -> PathBuf {
 }
 
 /// The calls of a run of one thread on a GPU with an H200's memory.
-fn calls_of(gpu: &Gpu, folder: &Path, args: Vec<std::ffi::OsString>) -> Vec<Call> {
+fn calls_of(gpu: &Gpu, folder: &Path, args: Vec<OsString>) -> Vec<Call> {
     let log = folder.join("log");
     let _ = fs::remove_file(&log);
     let gpu = gpu
@@ -226,9 +227,13 @@ fn calls_of(gpu: &Gpu, folder: &Path, args: Vec<std::ffi::OsString>) -> Vec<Call
     Call::all(&log)
 }
 
-fn merge(file: &Path, partner: &str) -> Vec<std::ffi::OsString> {
+fn merge(file: &Path, partner: &str) -> Vec<OsString> {
+    merge_above("--tau=0.5", file, partner)
+}
+
+fn merge_above(tau: &str, file: &Path, partner: &str) -> Vec<OsString> {
     let partner = format!("--partner={partner}");
-    args!["merge", file, "--dry-run", "--tau=0.5", "--prob=1", partner]
+    args!["merge", file, "--dry-run", tau, "--prob=1", partner]
 }
 
 /// Where a layer's calls begin: with the copy of its first kernels, which are more than what a run tries a GPU with and
@@ -329,6 +334,40 @@ fn every_policy_asks_for_what_is_written_down() {
         };
         let counts = Counts::of(&calls[first..]);
         check(&format!("[1024,128,3,3], {name}"), &counts.to_string());
+    }
+}
+
+/// The groups of a layer, as a ResNeXt-50's have them: merges take one tile of all, a report takes one of each.
+#[test]
+fn a_grouped_layer_asks_for_what_is_written_down() {
+    let Some(gpu) = Gpu::stand_in() else { return };
+    let folder = TempDir::new().unwrap();
+    let file = file_of(folder.path(), &[("conv.weight", vec![1024, 32, 3, 3])]);
+    // Those that are alike are of different groups: at a threshold above which nothing is, a run looks for another one.
+    let declared = folder.path().join("layers.json");
+    let list = serde_json::json!([{ "name": "conv.weight", "kind": "conv", "groups": 32 }]);
+    fs::write(&declared, list.to_string()).unwrap();
+    let report = folder.path().join("report");
+    let report = args![
+        "analyze",
+        &file,
+        "--report",
+        report,
+        "--no-sync",
+        "--no-spectrum"
+    ];
+    for (name, args) in [
+        ("eligible", merge_above("--tau=0.1", &file, "eligible")),
+        ("nearest", merge_above("--tau=0.1", &file, "nearest")),
+        ("a report", report),
+    ] {
+        let args = [args, args!["--layers", &declared]].concat();
+        let calls = calls_of(&gpu, folder.path(), args);
+        let counts = Counts::of(&calls[beginnings(&calls)[0]..]);
+        check(
+            &format!("[1024,32,3,3] in 32 groups, {name}"),
+            &counts.to_string(),
+        );
     }
 }
 
