@@ -127,8 +127,11 @@ class Bench:
             "ours, auto": lambda: self.ours(*ours, "--backend", "auto")[0],
             "ours, cpu": lambda: self.ours(*ours, "--backend", "cpu")[0],
             "PyTorch script": lambda: self.run(script, ours=False)[0],
-            "its start": lambda: self.run(script[:2] + ["--help"], ours=False)[0],
         }
+
+    def peer_start(self):
+        """Seconds that the PyTorch script takes to start: Python and imports alone."""
+        return self.run([sys.executable, PEERS / "merge_torch.py", "--help"], ours=False)[0]
 
 
 class Results:
@@ -138,7 +141,7 @@ class Results:
         self.bench = bench
         self.out = Path(out)
         self.values = {"small": bench.small, "cases": dict(bench.cases), "machine": machine(bench)}
-        self.values |= {"device": {}, "peers": {}, "whole": {}, "start": [], "layer": [], "is_complete": False}
+        self.values |= {"device": {}, "peers": {}, "whole": {}, "is_complete": False}
         self.write()
 
     def write(self):
@@ -158,11 +161,13 @@ class Results:
 
 
 def measure(bench, results):
-    """Everything once in each repetition, so that a machine's moods fall on all alike."""
+    """Everything once in each repetition, so that a machine's moods fall on all alike: first what the program's rates are
+    taken from, then what they are compared with, then whole processes."""
     values = results.values
     count = 4 if bench.small else 200
     one, many = (tiny_layers(bench.desk / f"tiny{n}.safetensors", n) for n in (1, count))
     values["tiny_layers"] = count
+    paths = checkpoints(bench, values)
 
     def run(path, backend):
         return bench.ours("merge", path, "--dry-run", *FLAGS, "-q", "--backend", backend)[0]
@@ -170,24 +175,33 @@ def measure(bench, results):
     for repetition in range(bench.repetitions):
         results.add(values, "start", lambda: run(one, "cuda") - run(one, "cpu"))
         results.add(values, "layer", lambda: bench.on_device(many, "f32", "--threads", "1")[0] / count)
-        for name in bench.cases:
-            try:
-                path = bench.checkpoint(name)
-            except Failure as failure:
-                values["device"][name] = {failure.kind: str(failure)}
-                continue
+        for name, path in paths.items():
             # Of several layers at once the times would be added up though they overlap.
             more = ["--threads", "1"] if name == "resnet50" else []
             device = values["device"].setdefault(name, {})
             for precision in PRECISIONS:
                 results.add(device, precision, lambda: bench.on_device(path, precision, *more))
-            if repetition == 0:
+        if repetition == 0:
+            for name, path in paths.items():
                 results.add(values["peers"], name, lambda: bench.peer_steps(path))
+        results.add(values, "peer_start", bench.peer_start)
+        for name, path in paths.items():
             whole = values["whole"].setdefault(name, {})
             for contender, work in bench.whole_runs(path).items():
                 results.add(whole, contender, work)
     values["is_complete"] = True
     results.write()
+
+
+def checkpoints(bench, values):
+    """The checkpoints that can be made, by name."""
+    paths = {}
+    for name in bench.cases:
+        try:
+            paths[name] = bench.checkpoint(name)
+        except Failure as failure:
+            values["device"][name] = {failure.kind: str(failure)}
+    return paths
 
 
 def tiny_layers(path, count):
@@ -248,7 +262,8 @@ def main():
             measure(bench, results)
         except OutOfTime:
             print(f"stopped after {args.seconds:.0f} s, with what was measured by then")
-    wrong = failures({key: results.values[key] for key in ("start", "layer", "device", "peers", "whole")})
+    keys = ("start", "layer", "device", "peers", "peer_start", "whole")
+    wrong = failures({key: results.values.get(key) for key in keys})
     for failure in wrong:
         print(f"error: {failure}")
     return 1 if wrong else 0

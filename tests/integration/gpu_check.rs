@@ -118,6 +118,7 @@ fn results_become_rates_and_tables() {
         "| `[8192,256,3,3]`, tf32 | 0.0150 (0.0149–0.0151) | 0.003000 (0.002900–0.003100) |",
         "| `[8192,256,3,3]`, bf16 | failed: exit code 1: error: cuda:1 (Sample GPU): failed multiplying",
         "| `[512,512,3,3]`, f32 | not yet run | not yet run |",
+        "| 0.3400 (0.3400–0.3400) | 4.100 (4.100–4.100) | 3.200 (3.200–3.200) |",
         "| `START`, s | 0.6 | measured: Sample GPU, 0123abc, 2026-01-02 |",
         "| tests: the same bytes as on the processor | FAILED | 100 |",
     ] {
