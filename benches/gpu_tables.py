@@ -292,6 +292,7 @@ def facts(document):
         "NVIDIA driver": doctor.get("nvidia_driver"),
         "cuBLAS": ((doctor.get("cublas") or {}).get("found") or {}).get("version"),
         "system": document["system"],
+        "rustc": document.get("rustc"),
         **times.get("machine", {}),
         "commit": document["commit"],
         "date": document["date"],

@@ -206,21 +206,25 @@ check_times() {
         left_out times "times" "there is no $python"
         return
     fi
-    local left=$((seconds - (SECONDS - began)))
+    local left=$((seconds - (SECONDS - began) - 10))
+    if [ "$left" -lt 20 ] && [ -z "$small" ]; then
+        left_out times "times" "no time was left of the call's $seconds s; call again: $0 times"
+        return
+    fi
     # It keeps to its seconds by itself, so that what was measured is told; the limit is for what hangs.
     step times "times" "$seconds" "$python" "$project/benches/gpu.py" --bundle "$bundle" --out "$results/times.json" \
-        --seconds $((left - 15)) $small
+        --seconds "$left" $small
 }
 
 # Puts together the one file that counts, and its tables.
 assemble() {
     local times=null doctor=null
     [ -s "$results/times.json" ] && times=$(cat "$results/times.json")
-    "${ours[@]}" "$program" doctor --json >"$desk/doctor.json" 2>>"$log" && doctor=$(cat "$desk/doctor.json")
+    "${ours[@]}" timeout 60 "$program" doctor --json >"$desk/doctor.json" 2>>"$log" && doctor=$(cat "$desk/doctor.json")
     {
         printf '{\n"format": "inmerge-gpu-check",\n"version": 1,\n"small": %s,\n' "$([ -n "$small" ] && echo true || echo false)"
-        printf '"commit": %s,\n"date": "%s",\n"system": %s,\n' \
-            "$(quoted "$commit")" "$(date -u '+%Y-%m-%d')" "$(quoted "$(uname -srm)")"
+        printf '"commit": %s,\n"rustc": %s,\n"date": "%s",\n"system": %s,\n' "$(quoted "$commit")" \
+            "$(quoted "$(cat "$bundle/rustc" 2>/dev/null)")" "$(date -u '+%Y-%m-%d')" "$(quoted "$(uname -srm)")"
         printf '"doctor": %s,\n"steps": [\n%s\n],\n"times": %s\n}\n' "$doctor" "$(paste -sd, "$results/steps.jsonl" | sed 's/},{/},\n{/g')" "$times"
     } >"$desk/gpu.json" && mv "$desk/gpu.json" "$results/gpu.json"
     if command -v "$python" >/dev/null; then
@@ -237,7 +241,6 @@ forget() {
 
 # A call: some parts within its time.
 call() {
-    began=$SECONDS
     local part
     for part in "$@"; do
         forget "$part"
@@ -246,7 +249,7 @@ call() {
 }
 
 say "inmerge-ckpt $commit on $(uname -srm), $(date -u '+%Y-%m-%d %H:%M UTC')"
-"${ours[@]}" "$program" doctor >"$desk/doctor.txt" 2>&1
+"${ours[@]}" timeout 60 "$program" doctor >"$desk/doctor.txt" 2>&1
 cat "$desk/doctor.txt" >>"$log"
 # The GPUs, and what auto makes of them.
 sed -n '/^GPUs/,$p' "$desk/doctor.txt" | cut -c1-200 | head -n 20
@@ -254,7 +257,7 @@ sed -n '/^GPUs/,$p' "$desk/doctor.txt" | cut -c1-200 | head -n 20
 # A GPU that is there and fails is looked at by all parts: what they find says why. Without one, or without its libraries,
 # there is nothing to look at.
 forget start
-step start "a small merge" 120 "${ours[@]}" "$program" merge "$project/fixtures/checkpoints/demo.safetensors" --dry-run -q \
+step start "a small merge" 60 "${ours[@]}" "$program" merge "$project/fixtures/checkpoints/demo.safetensors" --dry-run -q \
     --backend cuda
 if [ "$failed" = 0 ] || grep -q '^GPUs  *--backend' "$desk/doctor.txt" && ! grep -q '^cuBLAS  *none' "$desk/doctor.txt"; then
     correctness=()
@@ -262,7 +265,11 @@ if [ "$failed" = 0 ] || grep -q '^GPUs  *--backend' "$desk/doctor.txt" && ! grep
     for part in "${parts[@]}"; do
         if [ "$part" = times ]; then timing=(times); else correctness+=("$part"); fi
     done
-    [ ${#correctness[@]} -eq 0 ] || call "${correctness[@]}"
+    if [ ${#correctness[@]} -gt 0 ]; then
+        call "${correctness[@]}"
+        # The times are a call of their own.
+        began=$SECONDS
+    fi
     [ ${#timing[@]} -eq 0 ] || call "${timing[@]}"
 else
     say "gpu-check: nothing else was checked, for there is no GPU that can be used"
