@@ -45,7 +45,7 @@ impl<'a> Kernels<'a> {
     }
 
     /// The same, as many at a time as are computed together: in a tile of several, pairs of different groups do not count. Such
-    /// a tile answers a [`Scan`](super::Scan) and tells what is preferred, and is not to be asked for anything else.
+    /// a tile answers a `Scan` and tells what is preferred, and is not to be asked for anything else.
     pub fn joined_groups(&self) -> impl Iterator<Item = Group<'_, 'a>> {
         self.in_runs(self.joined_len())
     }

@@ -34,6 +34,7 @@ done | sort -u | while read -r library; do
     esac
 done
 git describe --always --dirty >"$bundle/commit" 2>/dev/null || echo unknown >"$bundle/commit"
+rustc --version >"$bundle/rustc"
 
 # The check, its scripts, the fixtures, and what benches/gpu_tables.py reads and writes.
 tar -c tests/gpu benches/gpu.py benches/gpu_tables.py benches/peers benches/README.md src/similarity/cost.rs \
