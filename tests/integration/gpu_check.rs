@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -225,8 +226,10 @@ fn bundle(folder: &Path) -> PathBuf {
     }
     symlink(program(), bundle.join("inmerge-ckpt")).unwrap();
     fs::write(bundle.join("commit"), "0123abc\n").unwrap();
-    // A test that fails, with much to say.
-    let tests = "#!/bin/sh\nseq 1 5000\necho \"thread 'cuda::a_test' panicked at a_file.rs:1:\"\necho 'it \"differs\"'\nexit 101\n";
+    // A test that fails, with much to say; or one that takes too long.
+    let tests = "#!/bin/sh\n\
+        [ -z \"$CHECK_IS_SLOW\" ] || { echo 'test cuda::slow has been running for over 60 seconds'; sleep 60; }\n\
+        seq 1 5000\necho \"thread 'cuda::a_test' panicked at a_file.rs:1:\"\necho 'it \"differs\"'\nexit 101\n";
     for (name, script) in [
         ("integration", tests),
         (
@@ -241,7 +244,7 @@ fn bundle(folder: &Path) -> PathBuf {
     bundle
 }
 
-fn check(bundle: &Path, library_path: &Path, results: &Path, args: &[&str]) -> Output {
+fn check(bundle: &Path, library_path: &Path, results: &Path, args: &[&str]) -> Command {
     let mut command = Command::new("bash");
     command
         // Not through the link, behind which the project is another.
@@ -253,7 +256,7 @@ fn check(bundle: &Path, library_path: &Path, results: &Path, args: &[&str]) -> O
         .env("OUT", results)
         .env_remove("INMERGE_CUBLAS")
         .env_remove("CUDA_VISIBLE_DEVICES");
-    command.output().expect("bash starts")
+    command
 }
 
 /// A part that fails stops no other, what is printed is short and ends with the first thing to mend, and a later call adds to
@@ -273,12 +276,8 @@ fn a_failing_part_of_the_check_stops_no_other() {
         let text = fs::read_to_string(results.join("gpu.json")).unwrap();
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text}"))
     };
-    let first = check(
-        &bundle,
-        stand_in,
-        &results,
-        &["--small", "tests", "wide", "sanitizer"],
-    );
+    let run = |args: &[&str]| check(&bundle, stand_in, &results, args).output().unwrap();
+    let first = run(&["--small", "tests", "wide", "sanitizer"]);
     let said = String::from_utf8_lossy(&first.stdout).into_owned();
     assert_eq!(first.status.code(), Some(1), "{said}");
     assert!(said.len() < 12_000, "{} characters", said.len());
@@ -317,7 +316,7 @@ fn a_failing_part_of_the_check_stops_no_other() {
             .ends_with("it \"differs\"")
     );
 
-    let second = check(&bundle, stand_in, &results, &["--small", "times"]);
+    let second = run(&["--small", "times"]);
     let said = String::from_utf8_lossy(&second.stdout).into_owned();
     assert_eq!(second.status.code(), Some(1), "{said}");
     assert!(
@@ -346,14 +345,43 @@ fn a_failing_part_of_the_check_stops_no_other() {
     );
 
     // Steps that would begin when the time is over are left out, and said to be.
-    let short = check(
+    let short = run(&["--small", "--seconds", "4", "tests"]);
+    let said = String::from_utf8_lossy(&short.stdout).into_owned();
+    assert!(said.contains("no time was left"), "{said}");
+}
+
+/// A step that takes too long is ended, and what it was at is named.
+#[test]
+fn a_step_of_the_check_that_takes_too_long_is_ended() {
+    let Some(stand_in) = fake_cuda::folder() else {
+        return;
+    };
+    let folder = TempDir::new().unwrap();
+    let bundle = bundle(folder.path());
+    let results = folder.path().join("results");
+    let start = Instant::now();
+    let mut command = check(
         &bundle,
         stand_in,
         &results,
-        &["--small", "--seconds", "4", "tests"],
+        &["--small", "--seconds", "10", "tests"],
     );
-    let said = String::from_utf8_lossy(&short.stdout).into_owned();
-    assert!(said.contains("no time was left"), "{said}");
+    let output = command.env("CHECK_IS_SLOW", "1").output().unwrap();
+    assert!(
+        start.elapsed() < Duration::from_secs(40),
+        "{:?}",
+        start.elapsed()
+    );
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let last = said.lines().last().unwrap();
+    assert!(
+        last.starts_with("First to mend: tests: ") && last.contains(", at cuda::slow; it says: "),
+        "{said}"
+    );
+    let text = fs::read_to_string(results.join("gpu.json")).unwrap();
+    let json: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["steps"][1]["outcome"], "timed out");
 }
 
 /// Without a GPU nothing is checked, and it says what is missing.
