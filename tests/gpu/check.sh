@@ -138,9 +138,10 @@ step() {
 
 # Each test takes a context or more on the GPU, of half a GB each.
 test_step() {
-    local part=$1 name=$2 most=$3
+    local part=$1 name=$2 most=$3 gpu=1
+    [ -z "$small" ] || gpu=trial
     shift 3
-    step "$part" "$name" "$most" "${ours[@]}" INMERGE_TEST_GPU=1 "INMERGE_PROJECT=$project" "INMERGE_PROGRAM=$program" \
+    step "$part" "$name" "$most" "${ours[@]}" "INMERGE_TEST_GPU=$gpu" "INMERGE_PROJECT=$project" "INMERGE_PROGRAM=$program" \
         RUST_BACKTRACE=0 "$bundle/integration" --test-threads=8 "$@"
 }
 
