@@ -40,11 +40,12 @@ fuzz: openblas
 		$(CARGO) +nightly fuzz run -s none $$target -- -runs=$(RUNS) -max_len=4096 -timeout=60 || exit; \
 	done
 
-# Checks the program on this machine's NVIDIA GPU and times it there (benches/README.md). Parts: make gpu-check GPU="tests times"
+# Checks the program on this machine's NVIDIA GPU and times it there, within ten minutes (benches/README.md). Parts of it:
+# make gpu-check GPU="tests times"
 gpu-check: gpu-bundle
 	tests/gpu/check.sh $(GPU)
 
-# What tests/gpu/check.sh needs, which then takes no cargo: also as target/gpu-check.tar.gz, to carry to another machine.
+# What the check needs, which then takes no cargo: also as target/gpu-check.tar.gz, all that another machine with a GPU needs.
 gpu-bundle: openblas
 	CARGO="$(CARGO)" tests/gpu/bundle.sh
 

@@ -32,10 +32,11 @@ pub(crate) struct Common {
         default_value_t,
         help = "Where similarities are computed: auto, cpu, cuda or cuda:N",
         long_help = "Where similarities are computed; the result does not depend on it.\n\n  \
-        auto    on the first NVIDIA GPU where that is faster, otherwise on the CPU, which also takes over if the GPU fails\n  \
+        auto    on the NVIDIA GPU with the most free memory, where that is faster than the CPU\n  \
         cpu     on the CPU\n  \
         cuda    on the first NVIDIA GPU, or not at all\n  \
         cuda:N  on the NVIDIA GPU of this number, from 0\n\n\
+        Under auto, GPUs that cannot be used are passed over, and the CPU takes over if one fails. \
         `inmerge-ckpt doctor` tells what there is."
     )]
     pub backend: BackendRequest,

@@ -5,7 +5,6 @@ use crate::console::Console;
 use crate::error::Error;
 use crate::report::{AutoReport, DoctorReport};
 use crate::similarity::LayerSize;
-use crate::similarity::cuda::inventory::Gpu;
 use crate::similarity::cuda::{inventory, libraries};
 
 use super::Outcome;
@@ -14,21 +13,16 @@ pub(super) fn run(options: &ComputeOptions, console: &Console<'_>) -> Result<Out
     let threads = options.start_threads(console)?;
     let threads = threads.current_num_threads();
     let survey = libraries::survey();
-    let gpus = inventory::gpus(survey);
-    let with_free_memory = |gpu: Gpu| {
-        let free = gpu.free_memory();
-        (gpu, free)
-    };
-    let gpus = gpus.map(|gpus| gpus.into_iter().map(with_free_memory).collect());
-    let auto = match options.choose(&[LayerSize::largest()], threads) {
-        Ok(backend) => AutoReport::new(&backend),
+    let trial = options.try_all(&[LayerSize::largest()], threads);
+    let auto = match &trial.backend {
+        Ok(backend) => AutoReport::new(backend),
         Err(error) => AutoReport::failed(error.to_string()),
     };
     let report = DoctorReport::new(
         threads,
         options.cpu_precision(),
         [&survey.driver, &survey.cublas],
-        gpus,
+        trial.gpus,
         inventory::nvidia_driver(),
         auto,
     );

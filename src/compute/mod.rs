@@ -11,6 +11,8 @@ use rayon::ThreadPool;
 use crate::blas;
 use crate::limits::MemoryLimits;
 use crate::meter::{Level, Meter};
+use crate::similarity::cuda::inventory::NoGpu;
+use crate::similarity::gpus::TriedGpu;
 use crate::similarity::{
     self, Backend, BackendRequest, DeviceError, LayerSize, Precision, ScreenPrecisions,
 };
@@ -52,6 +54,15 @@ pub struct Compute {
     pub pool: ThreadPool,
     /// Where similarities are computed.
     pub(crate) backend: Backend,
+}
+
+/// What a run could compute on.
+#[derive(Debug)]
+pub(crate) struct Trial {
+    /// The GPUs, by their ordinal, or why there are none.
+    pub gpus: Result<Vec<TriedGpu>, NoGpu>,
+    /// The backend that a run would have, or why it would fail.
+    pub backend: Result<Backend, DeviceError>,
 }
 
 impl From<DeviceError> for Error {
@@ -102,7 +113,10 @@ impl ComputeOptions {
     pub fn start(&self, layers: &[LayerSize], meter: &dyn Meter) -> Result<Compute, Error> {
         let pool = self.threads_with_blas(meter)?;
         let threads = pool.current_num_threads();
-        let backend = self.choose(layers, threads)?;
+        let backend = Backend::choose(self.backend, self.screens, layers, threads)?;
+        if let Some(note) = backend.passed_over() {
+            meter.say(Level::Detail, &note);
+        }
         meter.say(
             Level::Detail,
             &format!("similarities computed on {backend}"),
@@ -110,13 +124,11 @@ impl ComputeOptions {
         Ok(Compute { pool, backend })
     }
 
-    /// The backend for layers of these sizes, where so many threads compute.
-    ///
-    /// # Errors
-    ///
-    /// Where the user asked for a GPU that cannot be used.
-    pub fn choose(&self, layers: &[LayerSize], threads: usize) -> Result<Backend, DeviceError> {
-        Backend::choose(self.backend, self.screens, layers, threads)
+    /// Tries every GPU, and chooses the backend as [`ComputeOptions::start`] does for layers of these sizes and so many threads.
+    pub(crate) fn try_all(&self, layers: &[LayerSize], threads: usize) -> Trial {
+        let (gpus, backend) =
+            Backend::choose_after_trying_all(self.backend, self.screens, layers, threads);
+        Trial { gpus, backend }
     }
 
     /// Starts threads for work that takes no BLAS: as many as were asked for, or fewer where no more can be had.

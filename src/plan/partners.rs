@@ -43,7 +43,7 @@ impl Partners {
         meter: &dyn Meter,
     ) -> Result<Self, Error> {
         let mut round = Self::none(kernels, Some(0));
-        for group in kernels.groups() {
+        for group in kernels.joined_groups() {
             let choices = Choices::new(&group, turns);
             let scan = Scan::new(&group, tau, |_| false);
             group.for_each_tile(
@@ -78,7 +78,7 @@ impl Partners {
         meter: &dyn Meter,
     ) -> Result<Self, Error> {
         let mut round = Self::none(kernels, Some(0));
-        for group in kernels.groups() {
+        for group in kernels.joined_groups() {
             let scan = Scan::new(&group, tau, |index| turns[group.kernel(index)].is_some());
             group.for_each_tile(
                 meter,

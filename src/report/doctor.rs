@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use crate::blas;
-use crate::similarity::cost::BreakEven;
-use crate::similarity::cuda::inventory::{Failure, Gpu, LOWEST_CAPABILITY, NoGpu};
+use crate::similarity::cost::{BreakEven, SOURCE};
+use crate::similarity::cuda::inventory::{LOWEST_CAPABILITY, NoGpu};
 use crate::similarity::cuda::libraries::LibrarySearch;
+use crate::similarity::gpus::TriedGpu;
 use crate::similarity::{Backend, Precision, Reason};
 
 use super::table::{Align, COLUMNS, bytes, count, counted, table};
@@ -96,7 +97,7 @@ pub struct GpuReport {
     pub name: String,
     /// Total memory.
     pub memory_bytes: u64,
-    /// Free memory; none if the GPU cannot be used.
+    /// Free memory; none if the GPU does not tell.
     pub free_bytes: Option<u64>,
     /// Compute capability, such as `"8.0"`.
     pub compute_capability: String,
@@ -106,18 +107,6 @@ pub struct GpuReport {
     pub clock_mhz: u64,
     /// Why the GPU cannot be used; none if it can.
     pub problem: Option<String>,
-}
-
-/// The free bytes of a GPU's memory, or the failure that prevented asking.
-pub type FreeMemory = Result<u64, Failure>;
-
-/// Why a GPU cannot be used.
-fn problem(gpu: &Gpu, free: &FreeMemory) -> Option<String> {
-    if !gpu.is_recent() {
-        let (major, minor) = LOWEST_CAPABILITY;
-        return Some(format!("its compute capability is below {major}.{minor}"));
-    }
-    free.as_ref().err().map(ToString::to_string)
 }
 
 /// The backend of a run with the same `--backend` and `--screen`, and the reason for it.
@@ -143,7 +132,7 @@ impl DoctorReport {
         threads: usize,
         screen: Precision,
         searches: [&LibrarySearch; 2],
-        gpus: Result<Vec<(Gpu, FreeMemory)>, NoGpu>,
+        gpus: Result<Vec<TriedGpu>, NoGpu>,
         nvidia_driver: Option<String>,
         auto: AutoReport,
     ) -> Self {
@@ -285,17 +274,17 @@ impl LibraryReport {
 }
 
 impl GpuReport {
-    fn new((gpu, free): &(Gpu, FreeMemory)) -> Self {
+    fn new(TriedGpu { gpu, free, problem }: &TriedGpu) -> Self {
         let (major, minor) = gpu.capability;
         Self {
             ordinal: gpu.ordinal,
             name: gpu.name.clone(),
             memory_bytes: gpu.memory,
-            free_bytes: free.as_ref().ok().copied(),
+            free_bytes: *free,
             compute_capability: format!("{major}.{minor}"),
             multiprocessors: gpu.multiprocessors,
             clock_mhz: gpu.clock / 1_000_000,
-            problem: problem(gpu, free),
+            problem: problem.as_ref().map(ToString::to_string),
         }
     }
 }
@@ -321,12 +310,12 @@ impl AutoReport {
             Reason::FasterOnCpu => {
                 "by the cost model the CPU is faster for all layers".to_owned()
             }
-            Reason::FasterOnGpu => {
+            Reason::FasterOnGpu(_) => {
                 "by the cost model the GPU is faster for large layers, where a run has enough of them to make up for its \
                 start"
                     .to_owned()
             }
-            Reason::GpuFailed(error) => error.to_string(),
+            Reason::GpusFailed(failures) => failures.to_string(),
         };
         Self {
             backend: Some(backend),
@@ -355,7 +344,7 @@ impl AutoReport {
         };
         format!(
             "{backend}: {}\na float32 layer [n,n,3,3] goes there from n = {} on, and from n = {} on if it is the only one\n\
-            (estimated: the GPU's rates are those of data sheets)",
+            (estimated: {SOURCE})",
             self.reason,
             count(layer as u64),
             count(run as u64)
@@ -379,7 +368,10 @@ fn paragraph(name: &str, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::similarity::GpuFailures;
+    use crate::similarity::cuda::inventory::{Failure, Gpu};
     use crate::similarity::cuda::libraries::{Attempt, Fault, Library, Missing, Source, Version};
+    use crate::similarity::gpus::GpuProblem;
 
     fn library(path: &str, major: u32, patch: Option<u32>) -> Library {
         Library {
@@ -417,7 +409,7 @@ mod tests {
     }
 
     /// The report of a machine with these GPUs and both libraries.
-    fn with(gpus: Vec<(Gpu, FreeMemory)>, auto: AutoReport) -> DoctorReport {
+    fn with(gpus: Vec<TriedGpu>, auto: AutoReport) -> DoctorReport {
         let searches = [
             &found(library("/usr/lib/libcuda.so.1", 12, None)),
             &found(library("/opt/libcublas.so.12", 12, Some(1))),
@@ -434,13 +426,22 @@ mod tests {
             capability: (6, 1),
             ..a100()
         };
-        let free = Ok(41_000_000_000);
+        let tried = |gpu, problem| TriedGpu {
+            gpu,
+            free: Some(41_000_000_000),
+            problem,
+        };
         let even = BreakEven {
             layer: Some(88),
             run: Some(2064),
         };
-        let auto = auto("cuda:1", &Reason::FasterOnGpu, Some(even));
-        let text = with(vec![(old, free.clone()), (a100(), free)], auto).to_text();
+        let auto = auto(
+            "cuda:1",
+            &Reason::FasterOnGpu(GpuFailures::default()),
+            Some(even),
+        );
+        let gpus = vec![tried(old, Some(GpuProblem::TooOld)), tried(a100(), None)];
+        let text = with(gpus, auto).to_text();
         for line in [
             "driver     550.54.14, for CUDA 12.4\n           /usr/lib/libcuda.so.1 (system loader)\n",
             "cuBLAS     12.4.1\n           /opt/libcublas.so.12 (system loader)\n",
@@ -461,7 +462,12 @@ mod tests {
             remedy: "wait",
         };
         let auto = auto("cpu", &Reason::FasterOnCpu, None);
-        let report = with(vec![(a100(), Err(busy))], auto);
+        let gpu = TriedGpu {
+            gpu: a100(),
+            free: None,
+            problem: Some(GpuProblem::NoContext(busy)),
+        };
+        let report = with(vec![gpu], auto);
         assert_eq!(report.gpus[0].free_bytes, None);
         let problem = report.gpus[0].problem.as_deref();
         assert_eq!(problem, Some("CUDA_ERROR_OUT_OF_MEMORY (2): wait"));

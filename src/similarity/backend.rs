@@ -5,8 +5,9 @@ use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
 use super::cost::{BreakEven, CpuSpeed, GpuSpeed, LayerSize, START, Speeds};
-use super::cuda::inventory::{self, NoGpu};
-use super::cuda::{self, Device, DevicePrecision, DeviceTimes, libraries};
+use super::cuda::inventory::{Gpu, NoGpu};
+use super::cuda::{self, Device, DevicePrecision, DeviceTimes};
+use super::gpus::{Candidate, Gpus, Started, TriedGpu, by_free_memory};
 use super::{Engine, Error, Precision};
 
 /// The value of `--backend`.
@@ -90,10 +91,24 @@ pub enum Reason {
     NoRecentGpu,
     /// By the cost model the CPU is faster.
     FasterOnCpu,
-    /// By the cost model the GPU is faster.
-    FasterOnGpu,
-    /// By the cost model the GPU would be faster, but it cannot be used.
-    GpuFailed(cuda::Error),
+    /// By the cost model the GPU is faster. The failures are those of GPUs that were tried before it.
+    FasterOnGpu(GpuFailures),
+    /// By the cost model a GPU would be faster, but none of those that would be can be used.
+    GpusFailed(GpuFailures),
+}
+
+/// Why GPUs that were tried cannot be used, in the order in which they were.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GpuFailures(Vec<cuda::Error>);
+
+impl fmt::Display for GpuFailures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, failure) in self.0.iter().enumerate() {
+            let separator = if number == 0 { "" } else { "; " };
+            write!(f, "{separator}{failure}")?;
+        }
+        Ok(())
+    }
 }
 
 /// A GPU in use.
@@ -119,18 +134,42 @@ impl Backend {
         layers: &[LayerSize],
         threads: usize,
     ) -> Result<Self, cuda::Error> {
+        let gpus = Gpus::new(screens.device, threads.min(layers.len()));
+        Self::choose_among(&gpus, request, screens, layers, threads)
+    }
+
+    /// Chooses as [`Backend::choose`] does, after every GPU has been tried, whether or not the choice would have come to it.
+    /// Returns what came of that, too.
+    pub fn choose_after_trying_all(
+        request: BackendRequest,
+        screens: ScreenPrecisions,
+        layers: &[LayerSize],
+        threads: usize,
+    ) -> (Result<Vec<TriedGpu>, NoGpu>, Result<Self, cuda::Error>) {
+        let gpus = Gpus::new(screens.device, threads.min(layers.len()));
+        let tried = gpus.try_all();
+        let chosen = Self::choose_among(&gpus, request, screens, layers, threads);
+        (tried, chosen)
+    }
+
+    fn choose_among(
+        gpus: &Gpus,
+        request: BackendRequest,
+        screens: ScreenPrecisions,
+        layers: &[LayerSize],
+        threads: usize,
+    ) -> Result<Self, cuda::Error> {
         let precision = screens.cpu.unwrap_or_else(Precision::fastest);
-        let parallel_layers = threads.min(layers.len());
         let (device, reason) = match request {
             BackendRequest::Cpu => (None, Reason::Requested),
             BackendRequest::Cuda(ordinal) => {
-                let device = ActiveGpu::open(ordinal, screens.device, parallel_layers)?;
+                let device = ActiveGpu::new(ordinal, gpus.start(ordinal)?, None);
                 (Some(device), Reason::Requested)
             }
             BackendRequest::Auto => {
                 let cpu = CpuSpeed::new(precision, threads);
-                match faster_gpu(&cpu, screens.device, layers, parallel_layers) {
-                    Ok(device) => (Some(device), Reason::FasterOnGpu),
+                match faster_gpu(&cpu, screens.device, layers, gpus) {
+                    Ok((device, failures)) => (Some(device), Reason::FasterOnGpu(failures)),
                     Err(reason) => (None, reason),
                 }
             }
@@ -207,14 +246,30 @@ impl Backend {
         self.cpu
     }
 
-    /// A warning if a GPU has failed, or would have been faster but cannot be used.
+    /// A note on the GPUs that were tried before the one in use and cannot be used.
+    pub fn passed_over(&self) -> Option<String> {
+        match &self.reason {
+            Reason::FasterOnGpu(failures) if !failures.0.is_empty() => {
+                Some(format!("{failures}; another GPU is used"))
+            }
+            _ => None,
+        }
+    }
+
+    /// A warning if a GPU has failed or computes wrongly, or would have been faster but cannot be used.
     pub fn warning(&self) -> Option<String> {
         let failure = self.device.as_ref().and_then(|device| device.failure.get());
         if let Some(error) = failure {
             return Some(format!("{error}; the CPU computed the rest"));
         }
         let problem: &dyn fmt::Display = match &self.reason {
-            Reason::GpuFailed(error) => error,
+            // That others are busy is normal.
+            Reason::FasterOnGpu(failures) => {
+                let is_wrong = |error: &&cuda::Error| matches!(error, cuda::Error::Wrong { .. });
+                let wrong = failures.0.iter().find(is_wrong)?;
+                return Some(format!("{wrong}; {} computed instead", self.name()));
+            }
+            Reason::GpusFailed(failures) => failures,
             Reason::NoGpu(error @ NoGpu::NoStart(_)) => error,
             // It is normal for a machine to have no GPU.
             _ => return None,
@@ -245,19 +300,14 @@ impl fmt::Display for Backend {
 }
 
 impl ActiveGpu {
-    fn open(
-        ordinal: usize,
-        precision: Option<DevicePrecision>,
-        layers: usize,
-    ) -> Result<Self, cuda::Error> {
-        let device = Device::open(ordinal, layers)?;
-        Ok(Self {
-            precision: device.precision(precision)?,
-            device: Arc::new(device),
+    fn new(ordinal: usize, (device, precision): Started, speeds: Option<Speeds>) -> Self {
+        Self {
+            device,
+            precision,
             ordinal,
-            speeds: None,
+            speeds,
             failure: OnceLock::new(),
-        })
+        }
     }
 
     fn takes(&self, size: &LayerSize) -> bool {
@@ -266,40 +316,51 @@ impl ActiveGpu {
     }
 }
 
-/// The first GPU if it is faster for these layers than the CPU, including its start; otherwise the reason to use the CPU.
+/// The first GPU, in the order of free memory, that works and is faster for these layers than the CPU, including its start,
+/// and why those before it do not work; otherwise the reason to use the CPU.
 fn faster_gpu(
     cpu: &CpuSpeed,
     precision: Option<DevicePrecision>,
     layers: &[LayerSize],
-    parallel_layers: usize,
-) -> Result<ActiveGpu, Reason> {
+    gpus: &Gpus,
+) -> Result<(ActiveGpu, GpuFailures), Reason> {
     let on_cpu: f64 = layers.iter().map(|layer| cpu.seconds(layer)).sum();
     if on_cpu < START {
         // Looking for a GPU takes longer than merging most checkpoints.
         return Err(Reason::TooLittleWork);
     }
-    let gpus = inventory::gpus(libraries::survey()).map_err(Reason::NoGpu)?;
-    let gpu = gpus.into_iter().find(inventory::Gpu::is_recent);
-    let gpu = gpu.ok_or(Reason::NoRecentGpu)?;
-    let gpu_precision = precision.unwrap_or_else(|| gpu.best_precision());
-    let speeds = Speeds {
+    let speeds = |gpu: &Gpu| Speeds {
         cpu: *cpu,
         gpu: GpuSpeed::new(
             gpu.multiprocessors,
             gpu.clock,
             gpu.capability,
-            gpu_precision,
+            precision.unwrap_or_else(|| gpu.best_precision()),
         ),
     };
-    if !speeds.makes_up_for_start(layers) {
+    let listed = gpus.list().map_err(Reason::NoGpu)?;
+    let recent = listed.iter().filter(|listed| listed.gpu.is_recent());
+    let recent: Vec<&Candidate> = recent.collect();
+    if recent.is_empty() {
+        return Err(Reason::NoRecentGpu);
+    }
+    let pays = |candidate: &&Candidate| speeds(&candidate.gpu).makes_up_for_start(layers);
+    let faster: Vec<&Candidate> = recent.into_iter().filter(pays).collect();
+    if faster.is_empty() {
         return Err(Reason::FasterOnCpu);
     }
-    let device =
-        ActiveGpu::open(gpu.ordinal, precision, parallel_layers).map_err(Reason::GpuFailed)?;
-    Ok(ActiveGpu {
-        speeds: Some(speeds),
-        ..device
-    })
+    let mut failures = GpuFailures::default();
+    for candidate in by_free_memory(faster) {
+        match candidate.start() {
+            Ok(started) => {
+                let speeds = speeds(&candidate.gpu);
+                let gpu = ActiveGpu::new(candidate.gpu.ordinal, started, Some(speeds));
+                return Ok((gpu, failures));
+            }
+            Err(failure) => failures.0.push(failure),
+        }
+    }
+    Err(Reason::GpusFailed(failures))
 }
 
 #[cfg(test)]

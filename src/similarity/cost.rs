@@ -1,7 +1,7 @@
 //! The time that a layer's similarities take on the CPU and on a GPU, by which `--backend auto` chooses.
 //!
 //! The comparison need not be precise: a wrong choice only costs time, and where it is close either will do. So the model
-//! is a handful of rates. **Only those of the CPU are measured. Those of GPUs are assumed or from data sheets.**
+//! is a handful of rates.
 //!
 //! Both sides take n²·d/2g multiply-adds for n kernels of d numbers in g groups: each pair of kernels is computed once.
 //!
@@ -10,11 +10,20 @@
 //! | CPU, a thread: multiply-adds in int8 | 45·10⁹ /s | measured |
 //! | in float32 | 23·10⁹ /s | measured |
 //! | reading, normalising and the rest, by bytes of the weight | 1.0·10⁹ /s | measured |
-//! | GPU: multiply-adds a cycle | see [`DevicePrecision::multiply_adds_per_cycle`] | data sheets |
-//! | share of that peak which cuBLAS and the screen reach together | ½ | assumed |
+//!
+//! <!-- gpu rates: made by benches/gpu_tables.py -->
+//! **Only those of the CPU are measured. Those of GPUs are assumed or from data sheets.**
+//!
+//! | a GPU | | from |
+//! |---|---|---|
+//! | multiply-adds a cycle | see [`DevicePrecision::multiply_adds_per_cycle`] | data sheets |
+//! | share of that peak which cuBLAS and the screen reach together, in f32 | 0.5 | assumed |
+//! | share of that peak which cuBLAS and the screen reach together, in tf32 | 0.5 | assumed |
+//! | share of that peak which cuBLAS and the screen reach together, in bf16 | 0.5 | assumed |
 //! | bytes of the weight over the bus, from memory that is not pinned | 6·10⁹ /s | assumed (PCIe 3.0 ×16, about half) |
 //! | for each layer: launches, the wait for the results | 0.3 ms | assumed |
-//! | for each run: starting the driver, a context, cuBLAS; the driver's compilation of our kernels | 1.0 s | assumed |
+//! | for each run: starting the driver, a context, cuBLAS; the driver's compilation of our kernels | 1 s | assumed |
+//! <!-- end of gpu rates -->
 //!
 //! The CPU's rates are those of a whole `merge --dry-run --tau 20% --skip-shallow 0` on one thread of an AMD EPYC
 //! (Zen 4, OpenBLAS 0.3.21), the best of three or four, in seconds, beside what the model says:
@@ -87,17 +96,23 @@ impl LayerSize {
 /// CPU: bytes of a weight read, normalised and so on in a second, by one thread.
 const READ: f64 = 1.0e9;
 
-/// GPU: share of its peak rate that is reached.
-const SHARE_OF_PEAK: f64 = 0.5;
+// Made by benches/gpu_tables.py of what `make gpu-check` measured, or of what is assumed where that is nothing.
+/// GPU: share of its peak rate that is reached, in float32, TF32 and bfloat16.
+const SHARE_OF_PEAK: [f64; 3] = [0.5, 0.5, 0.5];
 
 /// GPU: bytes a second over the bus, from pageable memory.
 const BUS: f64 = 6.0e9;
 
 /// GPU: seconds for every layer, however small.
-const LAYER: f64 = 0.3e-3;
+const LAYER: f64 = 3.0e-4;
 
 /// GPU: seconds to start it, once a run.
 pub const START: f64 = 1.0;
+
+/// Where the GPU's rates come from.
+pub const SOURCE: &str = "the GPU's rates are those of data sheets";
+
+// End of what is made.
 
 /// The clock rate in Hz that is assumed if the driver does not tell it: lower than that of any GPU we know.
 const CLOCK: u64 = 1_000_000_000;
@@ -146,8 +161,14 @@ impl GpuSpeed {
     ) -> Self {
         let clock = if clock == 0 { CLOCK } else { clock };
         let cycles = f64::from(multiprocessors) * clock as f64;
+        let [single, tf32, bf16] = SHARE_OF_PEAK;
+        let share = match precision {
+            DevicePrecision::F32 => single,
+            DevicePrecision::Tf32 => tf32,
+            DevicePrecision::Bf16 => bf16,
+        };
         Self {
-            multiply_adds: SHARE_OF_PEAK * cycles * precision.multiply_adds_per_cycle(capability),
+            multiply_adds: share * cycles * precision.multiply_adds_per_cycle(capability),
         }
     }
 

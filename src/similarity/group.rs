@@ -24,11 +24,14 @@ const CACHED: usize = 512 << 10;
 /// Int8 multiply-adds in the time that reading one byte takes, roughly.
 const PRODUCTS_PER_BYTE: usize = 25;
 
-/// The kernels of a layer that are compared with each other. A kernel's *place* is its index in the group, from 0.
+/// The kernels of a layer that are compared with each other, or several groups of them, neighbours that are computed together
+/// ([`Kernels::joined_groups`]). A kernel's *place* is its index in them, from 0.
 #[derive(Clone, Debug)]
 pub struct Group<'k, 'a> {
     kernels: &'k Kernels<'a>,
     start: usize,
+    /// How many, from the first on, are compared with each other, and so on: all where it is one group.
+    part: usize,
     computed: Computed<'k>,
     errors: Vec<f32>,
     /// For every place the first one that holds the same kernel; computed when two kernels first seem to be the same.
@@ -38,13 +41,24 @@ pub struct Group<'k, 'a> {
 impl<'a> Kernels<'a> {
     /// The groups in which kernels are compared; none where nothing is to be screened.
     pub fn groups(&self) -> impl Iterator<Item = Group<'_, 'a>> {
-        let starts = (0..self.len()).step_by(self.group_len());
-        starts.enumerate().map_while(|(group, start)| {
+        self.in_runs(self.group_len())
+    }
+
+    /// The same, as many at a time as are computed together: in a tile of several, pairs of different groups do not count. Such
+    /// a tile answers a `Scan` and tells what is preferred, and is not to be asked for anything else.
+    pub fn joined_groups(&self) -> impl Iterator<Item = Group<'_, 'a>> {
+        self.in_runs(self.joined_len())
+    }
+
+    /// Runs of so many kernels, which are whole groups; the last may be shorter.
+    fn in_runs(&self, len: usize) -> impl Iterator<Item = Group<'_, 'a>> {
+        (0..self.len()).step_by(len).map_while(move |start| {
             Some(Group {
                 kernels: self,
                 start,
-                computed: self.computed(group)?,
-                errors: self.errors(group),
+                part: self.group_len(),
+                computed: self.computed(start / self.group_len())?,
+                errors: self.errors(start..self.len().min(start + len)),
                 twins: OnceLock::new(),
             })
         })
@@ -52,7 +66,7 @@ impl<'a> Kernels<'a> {
 }
 
 impl Group<'_, '_> {
-    /// Number of kernels in the group.
+    /// Number of kernels in the group, or in all.
     pub fn len(&self) -> usize {
         self.errors.len()
     }
@@ -174,7 +188,7 @@ impl Group<'_, '_> {
         floor: impl Fn() -> f32 + Sync,
         visit: impl Fn(&mut dyn Tile) -> Result<(), Error> + Sync,
     ) -> Result<(), Error> {
-        if self.len() < 2 {
+        if self.part < 2 {
             return Ok(());
         }
         let visit = |tile: &mut dyn Tile| {
@@ -191,6 +205,7 @@ impl Group<'_, '_> {
                     norms: &norms,
                     start: self.start,
                     len: self.len(),
+                    part: self.part,
                 };
                 layer.for_each_tile(&group, &visit)
             }

@@ -158,6 +158,14 @@ impl<'a> Kernels<'a> {
         self.group
     }
 
+    /// Number of kernels of the groups that are computed together: several groups on a GPU, where they are small.
+    pub(super) fn joined_len(&self) -> usize {
+        match &self.screen {
+            Screen::Device(layer) => layer.joined(),
+            Screen::None | Screen::Cpu(_) => self.group,
+        }
+    }
+
     /// The data that the similarities of a group, from 0, are computed from; `None` if nothing is to be screened.
     pub(super) fn computed(&self, group: usize) -> Option<Computed<'_>> {
         match &self.screen {
@@ -167,9 +175,9 @@ impl<'a> Kernels<'a> {
         }
     }
 
-    /// Each kernel's share of the error bound of a screened similarity, for a group, from 0.
-    pub(super) fn errors(&self, group: usize) -> Vec<f32> {
-        let measures = &self.measures[group * self.group..(group + 1) * self.group];
+    /// Each kernel's share of the error bound of a screened similarity.
+    pub(super) fn errors(&self, kernels: Range<usize>) -> Vec<f32> {
+        let measures = &self.measures[kernels];
         measures.iter().map(|measure| measure.error).collect()
     }
 

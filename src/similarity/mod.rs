@@ -16,6 +16,7 @@ pub(crate) mod cuda;
 mod engine;
 mod error;
 pub mod exact;
+pub(crate) mod gpus;
 mod group;
 mod kernels;
 mod nearest;
@@ -24,6 +25,8 @@ pub(crate) mod tau_bins;
 pub(crate) mod tile;
 
 pub use backend::BackendRequest;
+#[cfg(test)]
+pub(crate) use backend::GpuFailures;
 pub(crate) use backend::{Backend, Reason, ScreenPrecisions};
 pub use chance::Chance;
 pub(crate) use cost::LayerSize;

@@ -17,7 +17,7 @@ impl Nearest {
     /// If a GPU fails.
     pub fn of(kernels: &Kernels<'_>, meter: &dyn Meter) -> Result<Self, Error> {
         let mut nearest = Self::of_none(kernels.len());
-        for group in kernels.groups() {
+        for group in kernels.joined_groups() {
             let scan = Scan::new(&group, -1.0, |_| true);
             group.for_each_tile(
                 meter,

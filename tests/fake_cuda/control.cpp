@@ -5,34 +5,46 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <sstream>
 
 namespace fake {
 
 namespace {
 
+constexpr int ANY_DEVICE = -1;
+
 struct Failure {
     std::string function;
     long call = 0;
     int code = -1;
+    int device_number = ANY_DEVICE;
+    /// Calls so far that this counts.
+    long calls = 0;
 };
 
-Failure wanted_failure() {
-    Failure failure;
+std::vector<Failure> wanted_failures() {
+    std::vector<Failure> failures;
     const char* text = std::getenv("FAKE_CUDA_FAIL");
-    if (text == nullptr) {
-        return failure;
+    std::istringstream list(text == nullptr ? "" : text);
+    for (std::string item; std::getline(list, item, ',');) {
+        Failure failure;
+        const size_t at = item.find('@');
+        if (at != std::string::npos) {
+            failure.device_number = std::atoi(item.c_str() + at + 1);
+        }
+        char function[128];
+        if (std::sscanf(item.c_str(), "%127[^:]:%ld:%d", function, &failure.call, &failure.code) < 2) {
+            die("FAKE_CUDA_FAIL is function:n[:code][@device], and more of them after commas, not " + item);
+        }
+        failure.function = function;
+        failures.push_back(failure);
     }
-    char function[128];
-    const int fields = std::sscanf(text, "%127[^:]:%ld:%d", function, &failure.call, &failure.code);
-    if (fields < 2) {
-        die(std::string("FAKE_CUDA_FAIL is function:n[:code], not ") + text);
-    }
-    failure.function = function;
-    return failure;
+    return failures;
 }
 
 /// Errors of which the CUDA driver says that the process must be ended to use the device again.
@@ -41,8 +53,17 @@ bool is_sticky(int code) {
            (714 <= code && code <= 719);
 }
 
-/// The error after which no call succeeds.
-int lost_by = 0;
+/// The errors by which devices were lost, after which no call for them succeeds; that of NO_DEVICE_YET is for all.
+std::map<int, int> lost_by;
+
+int loss_of(int device_number) {
+    for (const int number : {device_number, NO_DEVICE_YET}) {
+        if (const auto found = lost_by.find(number); found != lost_by.end()) {
+            return found->second;
+        }
+    }
+    return 0;
+}
 
 void log(const std::string& line) {
     static const char* path = std::getenv("FAKE_CUDA_LOG");
@@ -59,39 +80,56 @@ std::recursive_mutex& device() {
     return mutex;
 }
 
-int enter(const char* function, const std::string& details, int usual_error) {
-    static const Failure failure = wanted_failure();
-    static std::map<std::string, long> calls;
+int enter(const char* function, const std::string& details, int usual_error, int device_number) {
+    static std::vector<Failure> failures = wanted_failures();
     log(function + (details.empty() ? "" : " " + details) + "\n");
     const bool is_driver = std::strncmp(function, "cublas", 6) != 0;
-    if (lost_by != 0) {
-        return is_driver ? lost_by : usual_error;
+    if (const int loss = loss_of(device_number)) {
+        return is_driver ? loss : usual_error;
     }
-    if (++calls[function] == failure.call && failure.function == function) {
-        const int code = failure.code < 0 ? usual_error : failure.code;
-        if (is_driver && is_sticky(code)) {
-            lost_by = code;
+    int error = 0;
+    for (Failure& failure : failures) {
+        const bool counts = failure.function == function &&
+                            (failure.device_number == ANY_DEVICE || failure.device_number == device_number);
+        if (!counts || ++failure.calls != failure.call) {
+            continue;
         }
-        return code;
+        error = failure.code < 0 ? usual_error : failure.code;
+        if (is_driver && is_sticky(error)) {
+            lost_by[device_number] = error;
+        }
     }
-    return 0;
+    return error;
+}
+
+std::vector<double> numbers_of(const char* variable) {
+    std::vector<double> numbers;
+    const char* text = std::getenv(variable);
+    std::istringstream list(text == nullptr ? "" : text);
+    for (std::string item; std::getline(list, item, ',');) {
+        char* end = nullptr;
+        numbers.push_back(std::strtod(item.c_str(), &end));
+        if (end == item.c_str() || *end != 0) {
+            die(std::string(variable) + " is no number: " + text);
+        }
+    }
+    return numbers;
 }
 
 double number_of(const char* variable, double otherwise) {
-    const char* text = std::getenv(variable);
-    if (text == nullptr) {
-        return otherwise;
-    }
-    char* end = nullptr;
-    const double number = std::strtod(text, &end);
-    if (end == text || *end != 0) {
-        die(std::string(variable) + " is no number: " + text);
-    }
-    return number;
+    return number_for(0, variable, otherwise);
 }
 
-int capability() {
-    return static_cast<int>(number_of("FAKE_CUDA_CAPABILITY", 9.0) * 10 + 0.5);
+double number_for(int device_number, const char* variable, double otherwise) {
+    const std::vector<double> numbers = numbers_of(variable);
+    if (numbers.empty()) {
+        return otherwise;
+    }
+    return numbers[std::min(static_cast<size_t>(std::max(device_number, 0)), numbers.size() - 1)];
+}
+
+int capability(int device_number) {
+    return static_cast<int>(number_for(device_number, "FAKE_CUDA_CAPABILITY", 9.0) * 10 + 0.5);
 }
 
 void die(const std::string& what) {

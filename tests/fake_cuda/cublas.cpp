@@ -31,16 +31,22 @@ constexpr int TF32_MATH = 3;
 struct Handle {
     void* stream = nullptr;
     int math = 0;
+    int device_number = current_device();
+    /// How many products were asked for.
+    long products = 0;
 };
 
-#define BEGIN(details)                                                             \
-    const std::lock_guard<std::recursive_mutex> lock(device());                    \
-    if (const int error = fake::enter(__func__, details, EXECUTION_FAILED)) {      \
-        return error;                                                              \
+#define BEGIN(details)                                                                          \
+    const std::lock_guard<std::recursive_mutex> lock(device());                                 \
+    if (const int error = fake::enter(__func__, details, EXECUTION_FAILED, current_device())) { \
+        return error;                                                                           \
     }
 
 typedef float Lanes __attribute__((vector_size(32), aligned(4)));
 constexpr int LANES = 8;
+
+/// Bytes of vectors that are multiplied before the next are: about half of a core's L2 cache.
+constexpr size_t CACHED = 256 << 10;
 
 /// How a number is read.
 enum class Reading { Float32, Tf32, Bfloat16 };
@@ -131,6 +137,8 @@ struct Product {
     Reading reading;
     float* c;
     int ldc;
+    int device_number;
+    double most_noise;
 
     void check() const {
         const size_t item = reading == Reading::Bfloat16 ? 2 : 4;
@@ -139,43 +147,60 @@ struct Product {
                        ? 0
                        : (static_cast<size_t>(columns - 1) * static_cast<size_t>(leading) + static_cast<size_t>(rows)) * item;
         };
-        memory::check(a, is_a_transposed ? bytes(k, m, lda, item) : bytes(m, k, lda, item), "matrix A");
-        memory::check(b, is_b_transposed ? bytes(n, k, ldb, item) : bytes(k, n, ldb, item), "matrix B");
-        memory::check(c, bytes(m, n, ldc, sizeof(float)), "matrix C");
+        memory::check(a, is_a_transposed ? bytes(k, m, lda, item) : bytes(m, k, lda, item), "matrix A", device_number);
+        memory::check(b, is_b_transposed ? bytes(n, k, ldb, item) : bytes(k, n, ldb, item), "matrix B", device_number);
+        memory::check(c, bytes(m, n, ldc, sizeof(float)), "matrix C", device_number);
     }
 
     void compute() const {
         check();
-        const double most_noise = number_of("FAKE_CUDA_NOISE", 0.0);
         const Vectors x(a, m, k, lda, is_a_transposed, reading);
         const Vectors y(b, n, k, ldb, !is_b_transposed, reading);
-        for (int j = 0; j < n; j += 4) {
-            for (int i = 0; i < m; i += 4) {
-                const float* xs[4];
-                const float* ys[4];
-                for (int place = 0; place < 4; place++) {
-                    xs[place] = x.at(std::min(i + place, m - 1));
-                    ys[place] = y.at(std::min(j + place, n - 1));
-                }
-                float products[4][4];
-                dot_products(xs, ys, x.stride, products);
-                for (int column = j; column < std::min(j + 4, n); column++) {
-                    for (int row = i; row < std::min(i + 4, m); row++) {
-                        float* place = c + static_cast<size_t>(column) * static_cast<size_t>(ldc) + row;
-                        float value = alpha * products[row - i][column - j];
-                        if (beta != 0.0f) {
-                            value += beta * *place;
-                        }
-                        if (most_noise > 0.0) {
-                            value = static_cast<float>(value + most_noise * noise());
-                        }
-                        *place = value;
+        // In blocks whose vectors stay in a core's cache.
+        const int side = static_cast<int>(std::max<size_t>(CACHED / (2 * sizeof(float) * x.stride) / 4 * 4, 4));
+        for (int first_j = 0; first_j < n; first_j += side) {
+            for (int first_i = 0; first_i < m; first_i += side) {
+                for (int j = first_j; j < std::min(first_j + side, n); j += 4) {
+                    for (int i = first_i; i < std::min(first_i + side, m); i += 4) {
+                        compute_four_by_four(x, y, i, j);
                     }
                 }
             }
         }
     }
+
+    /// The products of four rows with four columns, or of as many as there are.
+    void compute_four_by_four(const Vectors& x, const Vectors& y, int i, int j) const {
+        const float* xs[4];
+        const float* ys[4];
+        for (int place = 0; place < 4; place++) {
+            xs[place] = x.at(std::min(i + place, m - 1));
+            ys[place] = y.at(std::min(j + place, n - 1));
+        }
+        float products[4][4];
+        dot_products(xs, ys, x.stride, products);
+        for (int column = j; column < std::min(j + 4, n); column++) {
+            for (int row = i; row < std::min(i + 4, m); row++) {
+                float* place = c + static_cast<size_t>(column) * static_cast<size_t>(ldc) + row;
+                float value = alpha * products[row - i][column - j];
+                if (beta != 0.0f) {
+                    value += beta * *place;
+                }
+                if (most_noise > 0.0) {
+                    value = static_cast<float>(value + most_noise * noise());
+                }
+                *place = value;
+            }
+        }
+    }
 };
+
+/// What a product on this handle may be off by.
+double noise_of(Handle& handle) {
+    handle.products++;
+    const bool is_noisy = handle.products > number_of("FAKE_CUDA_NOISE_AFTER", 0);
+    return is_noisy ? number_for(handle.device_number, "FAKE_CUDA_NOISE", 0.0) : 0.0;
+}
 
 int multiply(const Handle& handle, int op_a, int op_b, const Product& product) {
     const auto is_op = [](int op) { return op == 0 || op == 1; };
@@ -186,11 +211,33 @@ int multiply(const Handle& handle, int op_a, int op_b, const Product& product) {
     if (!is_valid) {
         return INVALID;
     }
+    if (handle.device_number != current_device()) {
+        die("cuBLAS is called while its device is not the current one");
+    }
     product.check();
     if (product.m == 0 || product.n == 0) {
         return SUCCESS;
     }
     return enqueue(handle.stream, [product] { product.compute(); }) ? SUCCESS : EXECUTION_FAILED;
+}
+
+/// How the numbers of a product of these types are read; an error where there is no such product.
+int reading_of(const Handle& handle, int type_a, int type_b, int type_c, int compute, Reading& reading) {
+    const bool is_coarse = type_a == BFLOAT16;
+    const bool is_supported =
+        type_a == type_b && type_c == FLOAT32 && (type_a == FLOAT32 || is_coarse) &&
+        (compute == COMPUTE_FLOAT32 || compute == COMPUTE_FLOAT32_PEDANTIC || (compute == COMPUTE_FAST_TF32 && !is_coarse));
+    if (!is_supported) {
+        return NOT_SUPPORTED;
+    }
+    const bool has_tensor_types = capability(handle.device_number) >= 80;
+    if (is_coarse && !has_tensor_types) {
+        return ARCH_MISMATCH;
+    }
+    const bool is_tf32 =
+        has_tensor_types && (compute == COMPUTE_FAST_TF32 || (compute == COMPUTE_FLOAT32 && handle.math == TF32_MATH));
+    reading = is_coarse ? Reading::Bfloat16 : is_tf32 ? Reading::Tf32 : Reading::Float32;
+    return SUCCESS;
 }
 
 std::string sizes(int m, int n, int k) {
@@ -264,30 +311,46 @@ EXPORT int cublasGemmEx(Handle* handle, int op_a, int op_b, int m, int n, int k,
                         int type_a, int lda, const void* b, int type_b, int ldb, const void* beta, void* c, int type_c,
                         int ldc, int compute, int) {
     BEGIN(sizes(m, n, k) + " " + std::to_string(type_a) + " " + std::to_string(compute))
-    const bool is_coarse = type_a == BFLOAT16;
-    const bool is_supported =
-        type_a == type_b && type_c == FLOAT32 && (type_a == FLOAT32 || is_coarse) &&
-        (compute == COMPUTE_FLOAT32 || compute == COMPUTE_FLOAT32_PEDANTIC || (compute == COMPUTE_FAST_TF32 && !is_coarse));
-    if (!is_supported) {
-        return NOT_SUPPORTED;
+    Reading reading;
+    if (const int error = reading_of(*handle, type_a, type_b, type_c, compute, reading)) {
+        return error;
     }
-    const bool has_tensor_types = capability() >= 80;
-    if (is_coarse && !has_tensor_types) {
-        return ARCH_MISMATCH;
-    }
-    const bool is_tf32 =
-        has_tensor_types && (compute == COMPUTE_FAST_TF32 || (compute == COMPUTE_FLOAT32 && handle->math == TF32_MATH));
-    const Reading reading = is_coarse ? Reading::Bfloat16 : is_tf32 ? Reading::Tf32 : Reading::Float32;
     const Product product{op_a != 0, op_b != 0, m, n, k, *static_cast<const float*>(alpha), *static_cast<const float*>(beta),
-                          a, lda, b, ldb, reading, static_cast<float*>(c), ldc};
+                          a, lda, b, ldb, reading, static_cast<float*>(c), ldc, handle->device_number, noise_of(*handle)};
     return multiply(*handle, op_a, op_b, product);
+}
+
+EXPORT int cublasGemmStridedBatchedEx(Handle* handle, int op_a, int op_b, int m, int n, int k, const void* alpha,
+                                      const void* a, int type_a, int lda, long long stride_a, const void* b, int type_b,
+                                      int ldb, long long stride_b, const void* beta, void* c, int type_c, int ldc,
+                                      long long stride_c, int count, int compute, int) {
+    BEGIN(sizes(m, n, k) + " " + std::to_string(type_a) + " " + std::to_string(compute) + " " + std::to_string(count))
+    Reading reading;
+    if (const int error = reading_of(*handle, type_a, type_b, type_c, compute, reading)) {
+        return error;
+    }
+    if (count < 0) {
+        return INVALID;
+    }
+    const long long item = type_a == BFLOAT16 ? 2 : 4;
+    const double noise = noise_of(*handle);
+    for (long long number = 0; number < count; number++) {
+        const Product product{op_a != 0, op_b != 0, m, n, k, *static_cast<const float*>(alpha),
+                              *static_cast<const float*>(beta), static_cast<const char*>(a) + number * stride_a * item, lda,
+                              static_cast<const char*>(b) + number * stride_b * item, ldb, reading,
+                              static_cast<float*>(c) + number * stride_c, ldc, handle->device_number, noise};
+        if (const int error = multiply(*handle, op_a, op_b, product)) {
+            return error;
+        }
+    }
+    return SUCCESS;
 }
 
 EXPORT int cublasSgemm_v2(Handle* handle, int op_a, int op_b, int m, int n, int k, const float* alpha, const float* a,
                           int lda, const float* b, int ldb, const float* beta, float* c, int ldc) {
     BEGIN(sizes(m, n, k))
-    const bool is_tf32 = capability() >= 80 && handle->math == TF32_MATH;
+    const bool is_tf32 = capability(handle->device_number) >= 80 && handle->math == TF32_MATH;
     const Product product{op_a != 0, op_b != 0, m, n, k, *alpha, *beta, a, lda, b, ldb,
-                          is_tf32 ? Reading::Tf32 : Reading::Float32, c, ldc};
+                          is_tf32 ? Reading::Tf32 : Reading::Float32, c, ldc, handle->device_number, noise_of(*handle)};
     return multiply(*handle, op_a, op_b, product);
 }

@@ -10,7 +10,9 @@
 #include <cstring>
 #include <map>
 #include <set>
+#include <sstream>
 #include <string>
+#include <vector>
 
 #include <unistd.h>
 
@@ -19,24 +21,30 @@ using namespace fake;
 using Device = int;
 using Address = unsigned long long;
 
-/// Begins a function: one at a time, logged, and with the failure that is asked for.
-#define CALL(details, usual_error)                                            \
-    const std::lock_guard<std::recursive_mutex> lock(fake::device());         \
-    if (const int error = fake::enter(__func__, details, usual_error)) {      \
-        return error;                                                         \
+/// Begins a function for a device: one at a time, logged, and with the failure that is asked for.
+#define CALL_FOR(device_number, details, usual_error)                                   \
+    const std::lock_guard<std::recursive_mutex> lock(fake::device());                   \
+    if (const int error = fake::enter(__func__, details, usual_error, device_number)) { \
+        return error;                                                                   \
     }
 
-/// As CALL, for functions that need a context.
-#define CALL_IN_CONTEXT(details, usual_error) \
-    CALL(details, usual_error)                \
-    if (current == nullptr) {                 \
-        return INVALID_CONTEXT;               \
+/// As CALL_FOR, for functions that are about no device.
+#define CALL(details, usual_error) CALL_FOR(NO_DEVICE_YET, details, usual_error)
+
+/// As CALL_FOR, for functions that need a context.
+#define CALL_IN_CONTEXT(details, usual_error)                \
+    CALL_FOR(fake::current_device(), details, usual_error)   \
+    if (current == nullptr) {                                \
+        return INVALID_CONTEXT;                              \
     }
 
 namespace {
 
 struct Context {
+    int device_number = 0;
     int retained = 0;
+    /// The stream of the handle that is null.
+    std::shared_ptr<Stream> null_stream;
 };
 
 struct Event {
@@ -49,7 +57,8 @@ struct Module {
 };
 
 bool is_initialised = false;
-Context primary;
+/// The primary contexts by device.
+std::map<Device, Context> primaries;
 thread_local Context* current = nullptr;
 std::map<void*, std::shared_ptr<Stream>> streams;
 std::set<Event*> events;
@@ -58,29 +67,65 @@ std::set<Module*> modules;
 /// What runs, for the message of the signal handler.
 const char* volatile running = "none";
 
-size_t memory_bytes() {
-    return static_cast<size_t>(number_of("FAKE_CUDA_MEMORY", 1 << 30));
+/// The bytes that a device has in all, and those that nobody has taken.
+size_t memory_bytes(int device_number) {
+    return static_cast<size_t>(number_for(device_number, "FAKE_CUDA_MEMORY", 1 << 30));
 }
 
-int device_count() {
-    return static_cast<int>(number_of("FAKE_CUDA_DEVICES", 1));
+size_t free_bytes(int device_number) {
+    const auto others = static_cast<size_t>(number_for(device_number, "FAKE_CUDA_TAKEN", 0));
+    const size_t taken = others + memory::used(device_number);
+    return memory_bytes(device_number) - std::min(memory_bytes(device_number), taken);
 }
 
+/// The devices that CUDA_VISIBLE_DEVICES leaves, in its order: up to the first that there is not, as the driver has it.
+std::vector<Device> visible_devices() {
+    std::vector<Device> devices;
+    const int count = static_cast<int>(number_of("FAKE_CUDA_DEVICES", 1));
+    const char* text = std::getenv("CUDA_VISIBLE_DEVICES");
+    if (text == nullptr) {
+        for (Device device = 0; device < count; device++) {
+            devices.push_back(device);
+        }
+        return devices;
+    }
+    std::istringstream list(text);
+    for (std::string item; std::getline(list, item, ',');) {
+        char* end = nullptr;
+        const long device = std::strtol(item.c_str(), &end, 10);
+        if (end == item.c_str() || *end != 0 || device < 0 || device >= count) {
+            break;
+        }
+        devices.push_back(static_cast<Device>(device));
+    }
+    return devices;
+}
+
+/// A stream of the current device.
 std::shared_ptr<Stream> stream_of(void* handle) {
     if (handle == nullptr) {
-        static const auto null_stream = std::make_shared<Stream>();
-        return null_stream;
+        return current == nullptr ? nullptr : current->null_stream;
     }
     const auto found = streams.find(handle);
-    return found == streams.end() ? nullptr : found->second;
+    const bool is_ours = found != streams.end() && found->second->device_number == current_device();
+    return is_ours ? found->second : nullptr;
 }
 
-void run_all() {
+/// All work of a device, or of all.
+void run_all(int device_number = memory::ANY_DEVICE) {
+    const auto run = [device_number](Stream& stream) {
+        if (device_number == memory::ANY_DEVICE || device_number == stream.device_number) {
+            stream.run_to(stream.position());
+        }
+    };
     for (const auto& [handle, stream] : std::map<void*, std::shared_ptr<Stream>>(streams)) {
-        stream->run_to(stream->position());
+        run(*stream);
     }
-    const auto null_stream = stream_of(nullptr);
-    null_stream->run_to(null_stream->position());
+    for (const auto& [device, context] : primaries) {
+        if (context.null_stream) {
+            run(*context.null_stream);
+        }
+    }
 }
 
 /// Whether these bytes of the host's are pinned: only then may a copy be done later.
@@ -92,6 +137,12 @@ bool is_pinned(const void* address, size_t bytes) {
     }
     const auto& [first, size] = *--after;
     return start + bytes <= first + size;
+}
+
+/// What the log says of a copy from or to memory of the host's.
+std::string copy_details(size_t bytes, const void* host) {
+    const std::lock_guard<std::recursive_mutex> lock(device());
+    return std::to_string(bytes) + (is_pinned(host, bytes) ? " pinned" : " unpinned");
 }
 
 void on_signal(int signal) {
@@ -117,14 +168,15 @@ int allocate(Address* address, size_t bytes) {
     if (bytes == 0) {
         return INVALID_VALUE;
     }
-    if (bytes > memory_bytes() - std::min(memory_bytes(), memory::used())) {
+    const int device_number = current_device();
+    if (bytes > free_bytes(device_number)) {
         // What is still to be freed is free once all work is done.
-        run_all();
-        if (bytes > memory_bytes() - std::min(memory_bytes(), memory::used())) {
+        run_all(device_number);
+        if (bytes > free_bytes(device_number)) {
             return OUT_OF_MEMORY;
         }
     }
-    void* pointer = memory::allocate(bytes);
+    void* pointer = memory::allocate(bytes, device_number);
     *address = reinterpret_cast<Address>(pointer);
     return pointer == nullptr ? OUT_OF_MEMORY : SUCCESS;
 }
@@ -140,7 +192,7 @@ void* pointer(Address address) {
 }
 
 int upload(Address to, const void* from, size_t bytes, void* stream) {
-    memory::check(pointer(to), bytes, "upload");
+    memory::check(pointer(to), bytes, "upload", current_device());
     if (is_pinned(from, bytes) || number_of("FAKE_CUDA_LATE_UPLOADS", 0) != 0) {
         const auto work = [=] {
             memory::check(pointer(to), bytes, "upload");
@@ -158,6 +210,7 @@ int upload(Address to, const void* from, size_t bytes, void* stream) {
 }
 
 int download(void* to, Address from, size_t bytes, void* stream) {
+    memory::check(pointer(from), bytes, "download", current_device());
     const auto work = [=] {
         memory::check(pointer(from), bytes, "download");
         std::memcpy(to, pointer(from), bytes);
@@ -167,7 +220,7 @@ int download(void* to, Address from, size_t bytes, void* stream) {
 }
 
 int fill(Address to, unsigned char byte, size_t bytes, void* stream) {
-    memory::check(pointer(to), bytes, "memset");
+    memory::check(pointer(to), bytes, "memset", current_device());
     const auto work = [=] {
         memory::check(pointer(to), bytes, "memset");
         std::memset(pointer(to), byte, bytes);
@@ -226,6 +279,10 @@ const Error* error_of(int code) {
 
 }  // namespace
 
+int fake::current_device() {
+    return current == nullptr ? NO_DEVICE_YET : current->device_number;
+}
+
 bool fake::enqueue(void* handle, std::function<void()> work) {
     const auto stream = stream_of(handle);
     if (!stream) {
@@ -255,7 +312,7 @@ EXPORT int cuDriverGetVersion(int* version) {
 
 EXPORT int cuInit(unsigned) {
     CALL("", NO_DEVICE)
-    if (device_count() == 0) {
+    if (visible_devices().empty()) {
         return NO_DEVICE;
     }
     if (!is_initialised) {
@@ -267,7 +324,7 @@ EXPORT int cuInit(unsigned) {
 
 EXPORT int cuDeviceGetCount(int* count) {
     CALL("", NOT_INITIALIZED)
-    *count = device_count();
+    *count = static_cast<int>(visible_devices().size());
     return is_initialised ? SUCCESS : NOT_INITIALIZED;
 }
 
@@ -276,30 +333,34 @@ EXPORT int cuDeviceGet(Device* device, int ordinal) {
     if (!is_initialised) {
         return NOT_INITIALIZED;
     }
-    *device = ordinal;
-    return ordinal >= 0 && ordinal < device_count() ? SUCCESS : INVALID_DEVICE;
+    const std::vector<Device> devices = visible_devices();
+    if (ordinal < 0 || static_cast<size_t>(ordinal) >= devices.size()) {
+        return INVALID_DEVICE;
+    }
+    *device = devices[static_cast<size_t>(ordinal)];
+    return SUCCESS;
 }
 
-EXPORT int cuDeviceGetName(char* name, int bytes, Device) {
-    CALL("", INVALID_DEVICE)
+EXPORT int cuDeviceGetName(char* name, int bytes, Device device) {
+    CALL_FOR(device, "", INVALID_DEVICE)
     std::snprintf(name, static_cast<size_t>(bytes), "Fake GPU");
     return SUCCESS;
 }
 
 EXPORT int cuDeviceGetUuid_v2(unsigned char* uuid, Device device) {
-    CALL("", INVALID_DEVICE)
+    CALL_FOR(device, "", INVALID_DEVICE)
     std::memset(uuid, device + 1, 16);
     return SUCCESS;
 }
 
-EXPORT int cuDeviceTotalMem_v2(size_t* bytes, Device) {
-    CALL("", INVALID_DEVICE)
-    *bytes = memory_bytes();
+EXPORT int cuDeviceTotalMem_v2(size_t* bytes, Device device) {
+    CALL_FOR(device, "", INVALID_DEVICE)
+    *bytes = memory_bytes(device);
     return SUCCESS;
 }
 
-EXPORT int cuDeviceGetAttribute(int* value, int attribute, Device) {
-    CALL(std::to_string(attribute), INVALID_VALUE)
+EXPORT int cuDeviceGetAttribute(int* value, int attribute, Device device) {
+    CALL_FOR(device, std::to_string(attribute), INVALID_VALUE)
     switch (attribute) {
     case 1:  // MAX_THREADS_PER_BLOCK
         *value = 1024;
@@ -314,10 +375,10 @@ EXPORT int cuDeviceGetAttribute(int* value, int attribute, Device) {
         *value = 132;
         break;
     case 75:  // COMPUTE_CAPABILITY_MAJOR
-        *value = capability() / 10;
+        *value = capability(device) / 10;
         break;
     case 76:  // COMPUTE_CAPABILITY_MINOR
-        *value = capability() % 10;
+        *value = capability(device) % 10;
         break;
     case 115:  // MEMORY_POOLS_SUPPORTED
         *value = 1;
@@ -329,18 +390,24 @@ EXPORT int cuDeviceGetAttribute(int* value, int attribute, Device) {
 }
 
 EXPORT int cuDevicePrimaryCtxRetain(Context** context, Device device) {
-    CALL("", OUT_OF_MEMORY)
-    if (device == number_of("FAKE_CUDA_BUSY", -1)) {
+    CALL_FOR(device, "", OUT_OF_MEMORY)
+    const std::vector<double> busy = numbers_of("FAKE_CUDA_BUSY");
+    if (std::find(busy.begin(), busy.end(), device) != busy.end()) {
         return OUT_OF_MEMORY;
     }
-    primary.retained++;
+    Context& primary = primaries[device];
+    primary.device_number = device;
+    if (primary.retained++ == 0) {
+        primary.null_stream = std::make_shared<Stream>(device);
+    }
     *context = &primary;
     return SUCCESS;
 }
 
-EXPORT int cuDevicePrimaryCtxRelease_v2(Device) {
-    CALL("", INVALID_CONTEXT)
-    run_all();
+EXPORT int cuDevicePrimaryCtxRelease_v2(Device device) {
+    CALL_FOR(device, "", INVALID_CONTEXT)
+    run_all(device);
+    Context& primary = primaries[device];
     return primary.retained-- > 0 ? SUCCESS : INVALID_CONTEXT;
 }
 
@@ -351,7 +418,7 @@ EXPORT int cuCtxGetCurrent(Context** context) {
 }
 
 EXPORT int cuCtxSetCurrent(Context* context) {
-    CALL("", INVALID_CONTEXT)
+    CALL_FOR(context == nullptr ? NO_DEVICE_YET : context->device_number, "", INVALID_CONTEXT)
     current = context;
     return SUCCESS;
 }
@@ -363,20 +430,20 @@ EXPORT int cuCtxSetFlags(unsigned) {
 
 EXPORT int cuCtxSynchronize() {
     CALL_IN_CONTEXT("", 719)
-    run_all();
+    run_all(current_device());
     return SUCCESS;
 }
 
 EXPORT int cuMemGetInfo_v2(size_t* free, size_t* total) {
     CALL_IN_CONTEXT("", INVALID_CONTEXT)
-    *total = memory_bytes();
-    *free = *total - std::min(*total, memory::used());
+    *total = memory_bytes(current_device());
+    *free = free_bytes(current_device());
     return SUCCESS;
 }
 
 EXPORT int cuStreamCreate(void** stream, unsigned) {
     CALL_IN_CONTEXT("", OUT_OF_MEMORY)
-    auto made = std::make_shared<Stream>();
+    auto made = std::make_shared<Stream>(current_device());
     *stream = made.get();
     streams[made.get()] = made;
     return SUCCESS;
@@ -460,8 +527,8 @@ EXPORT int cuMemAlloc_v2(Address* address, size_t bytes) {
     return allocate(address, bytes);
 }
 
-EXPORT int cuDeviceGetDefaultMemPool(void** pool, int) {
-    CALL("", INVALID_DEVICE)
+EXPORT int cuDeviceGetDefaultMemPool(void** pool, Device device) {
+    CALL_FOR(device, "", INVALID_DEVICE)
     static char default_pool;
     *pool = &default_pool;
     return SUCCESS;
@@ -479,7 +546,7 @@ EXPORT int cuMemAllocAsync(Address* address, size_t bytes, void*) {
 
 EXPORT int cuMemFree_v2(Address address) {
     CALL_IN_CONTEXT("", INVALID_VALUE)
-    run_all();
+    run_all(current_device());
     free_now(pointer(address));
     return SUCCESS;
 }
@@ -513,12 +580,12 @@ EXPORT int cuMemFreeHost(void* address) {
 }
 
 EXPORT int cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t bytes, void* stream) {
-    CALL_IN_CONTEXT(std::to_string(bytes), INVALID_VALUE)
+    CALL_IN_CONTEXT(copy_details(bytes, from), INVALID_VALUE)
     return upload(to, from, bytes, stream);
 }
 
 EXPORT int cuMemcpyDtoHAsync_v2(void* to, Address from, size_t bytes, void* stream) {
-    CALL_IN_CONTEXT(std::to_string(bytes), INVALID_VALUE)
+    CALL_IN_CONTEXT(copy_details(bytes, to), INVALID_VALUE)
     memory::check(pointer(from), bytes, "download");
     return download(to, from, bytes, stream);
 }
@@ -543,7 +610,7 @@ EXPORT int cuModuleLoadData(Module** module, const void* image) {
         return INVALID_IMAGE;
     }
     // PTX is compiled for later architectures, not for earlier ones.
-    if (std::atoi(ptx.c_str() + target + std::strlen("\n.target sm_")) > capability()) {
+    if (std::atoi(ptx.c_str() + target + std::strlen("\n.target sm_")) > capability(current_device())) {
         return 222;
     }
     *module = new Module{ptx, {}};
@@ -600,7 +667,7 @@ EXPORT int cuLaunchKernel(const std::string* function, unsigned grid_x, unsigned
 /// Device memory; the process ends where there is none.
 EXPORT void* fake_allocate(size_t bytes) {
     const std::lock_guard<std::recursive_mutex> lock(device());
-    void* address = memory::allocate(bytes);
+    void* address = memory::allocate(bytes, 0);
     if (address == nullptr) {
         die("no memory");
     }

@@ -21,6 +21,7 @@ constexpr unsigned char GUARD = 0xfd;
 constexpr unsigned char FRESH = 0xab;
 
 struct Allocation {
+    int device_number;
     size_t bytes;
     unsigned char* pages;
     size_t page_bytes;
@@ -31,7 +32,7 @@ std::map<unsigned char*, Allocation>& allocations() {
     return all;
 }
 
-size_t total = 0;
+std::map<int, size_t> totals;
 
 size_t page() {
     static const size_t bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
@@ -61,7 +62,7 @@ void check_guards(unsigned char* address, const Allocation& allocation, const ch
 
 }  // namespace
 
-void* allocate(size_t bytes) {
+void* allocate(size_t bytes, int device_number) {
     const size_t page_bytes = rounded_up(rounded_up(bytes, ALIGNMENT), page());
     void* mapped = mmap(nullptr, page_bytes + 2 * page(), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapped == MAP_FAILED) {
@@ -76,8 +77,8 @@ void* allocate(size_t bytes) {
     std::memset(pages, GUARD, static_cast<size_t>(address - pages));
     std::memset(address, FRESH, bytes);
     std::memset(address + bytes, GUARD, static_cast<size_t>(pages + page_bytes - address) - bytes);
-    allocations()[address] = Allocation{bytes, pages, page_bytes};
-    total += bytes;
+    allocations()[address] = Allocation{device_number, bytes, pages, page_bytes};
+    totals[device_number] += bytes;
     return address;
 }
 
@@ -89,16 +90,16 @@ bool free(void* address) {
     const Allocation allocation = found->second;
     check_guards(found->first, allocation, "its last use");
     allocations().erase(found);
-    total -= allocation.bytes;
+    totals[allocation.device_number] -= allocation.bytes;
     munmap(allocation.pages - page(), allocation.page_bytes + 2 * page());
     return true;
 }
 
-size_t used() {
-    return total;
+size_t used(int device_number) {
+    return totals[device_number];
 }
 
-void check(const void* address, size_t bytes, const char* use) {
+void check(const void* address, size_t bytes, const char* use, int device_number) {
     if (bytes == 0) {
         return;
     }
@@ -107,6 +108,9 @@ void check(const void* address, size_t bytes, const char* use) {
     if (after != allocations().begin()) {
         const auto& [first, allocation] = *--after;
         if (start + bytes <= first + allocation.bytes) {
+            if (device_number != ANY_DEVICE && device_number != allocation.device_number) {
+                die(std::string(use) + " of memory of another device");
+            }
             return;
         }
     }

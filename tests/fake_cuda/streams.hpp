@@ -12,6 +12,10 @@ namespace fake {
 
 class Stream {
 public:
+    explicit Stream(int device_number) : device_number(device_number) {}
+
+    const int device_number;
+
     void add(std::function<void()> work) {
         queue.push_back(std::move(work));
         added++;

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Puts what tests/gpu/check.sh runs into target/gpu-check: the program, the integration tests, the maker of the
-# benchmarks' checkpoints, the libraries that they are linked with, and OpenBLAS, which they load. target/gpu-check.tar.gz
-# holds the same: unpacked in a copy of the project it serves a machine that has a GPU and no Rust.
+# benchmarks' checkpoints, the libraries that they are linked with, OpenBLAS, which they load, and of the project what the
+# check and the tests read. target/gpu-check.tar.gz holds the same, and is all that a machine with a GPU and no Rust needs.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 cargo=${CARGO:-cargo}
 bundle=target/gpu-check
 
 rm -rf "$bundle"
-mkdir -p "$bundle/lib"
+mkdir -p "$bundle/lib" "$bundle/project"
 
 # The program that cargo has built for a target of this name.
 executable() {
@@ -34,5 +34,10 @@ done | sort -u | while read -r library; do
     esac
 done
 git describe --always --dirty >"$bundle/commit" 2>/dev/null || echo unknown >"$bundle/commit"
+rustc --version >"$bundle/rustc"
+
+# The check, its scripts, the fixtures, and what benches/gpu_tables.py reads and writes.
+tar -c tests/gpu benches/gpu.py benches/gpu_tables.py benches/peers benches/README.md src/similarity/cost.rs \
+    src/similarity/cuda/precision.rs fixtures/checkpoints | tar -x -C "$bundle/project"
 tar -czf "$bundle.tar.gz" -C target gpu-check
 du -sh "$bundle" "$bundle.tar.gz"

@@ -1,6 +1,9 @@
 //! The program on a GPU: on a stand-in for NVIDIA's driver and cuBLAS, which runs the project's kernels on the CPU
-//! (tests/fake_cuda), or, with `INMERGE_TEST_GPU` set as `make gpu-check` does, on the one that this machine has. What
-//! takes the stand-in's failures or its list of calls is then left out; what takes it too long is `#[ignore]`d.
+//! (tests/fake_cuda), or, with `INMERGE_TEST_GPU` set as `make gpu-check` does, on the one that this machine has (set to
+//! `trial`, on a stand-in that is taken for one). What takes the stand-in's failures or its list of calls is then left out;
+//! what takes it too long is `#[ignore]`d.
+
+mod calls;
 
 use std::collections::HashMap;
 use std::env;
@@ -14,6 +17,7 @@ use crate::common::{
     self, Run, contents, fake_cuda, fixture, json_difference, read_json, run_with, skipped,
 };
 use half::{bf16, f16};
+use rayon::prelude::*;
 use safetensors::tensor::{Dtype, TensorView};
 use tempfile::TempDir;
 
@@ -25,6 +29,7 @@ fn library_path(folder: &Path) -> OsString {
 }
 
 /// The program with a GPU.
+#[derive(Clone)]
 struct Gpu {
     /// Where the loader finds the stand-in; none for a real GPU.
     stand_in: Option<OsString>,
@@ -59,6 +64,11 @@ impl Gpu {
         self.stand_in.is_none()
     }
 
+    /// Whether it is worth everything: the stand-in is not, nor where it is taken for a real one to try `make gpu-check`.
+    fn is_fast(&self) -> bool {
+        self.is_real() && env::var_os("INMERGE_TEST_GPU").is_some_and(|value| value != "trial")
+    }
+
     /// With one more setting, of the stand-in or of the program.
     fn with(&self, name: &'static str, value: impl ToString) -> Self {
         let mut settings = self.settings.clone();
@@ -74,7 +84,12 @@ impl Gpu {
             command.env_remove("INMERGE_GPU_MEMORY");
             if let Some(library_path) = &self.stand_in {
                 command.env("LD_LIBRARY_PATH", library_path);
-                for variable in ["INMERGE_CUBLAS", "CUDA_HOME", "CUDA_PATH"] {
+                for variable in [
+                    "INMERGE_CUBLAS",
+                    "CUDA_HOME",
+                    "CUDA_PATH",
+                    "CUDA_VISIBLE_DEVICES",
+                ] {
                     command.env_remove(variable);
                 }
             }
@@ -181,7 +196,8 @@ fn fixtures_merge_to_the_same_bytes() {
             .is_some_and(|ending| ending == "safetensors")
     });
     assert!(files.len() >= 20, "{files:?}");
-    for (i, file) in files.iter().enumerate() {
+    // On a real GPU most of the time goes into starting it, for each run anew.
+    files.par_iter().enumerate().for_each(|(i, file)| {
         let file = fixture("checkpoints").join(file);
         for (k, partner) in ["eligible", "nearest", "random"].into_iter().enumerate() {
             let partner = format!("--partner={partner}");
@@ -195,12 +211,12 @@ fn fixtures_merge_to_the_same_bytes() {
             let flags = [&ALL_LAYERS[..], &[&partner, &tau, rounds, "--prob=0.7"]].concat();
             for (j, screen) in SCREENS.into_iter().enumerate() {
                 // The stand-in is slow: it takes one of them.
-                if gpu.is_real() || j == (i + k) % SCREENS.len() {
+                if gpu.is_fast() || j == (i + k) % SCREENS.len() {
                     assert_same(&gpu, &file, &flags, &[screen]);
                 }
             }
         }
-    }
+    });
 }
 
 /// Odd shapes and every type, with errors of the products as large as any rounding makes them.
@@ -271,7 +287,7 @@ fn ties_at_the_threshold_are_decided_alike() {
         let tau = format!("--tau={tau}");
         for partner in ["--partner=eligible", "--partner=nearest"] {
             let flags = [&ALL_LAYERS[..], &[&tau, partner, "--prob=1"]].concat();
-            let screens = if gpu.is_real() {
+            let screens = if gpu.is_fast() {
                 &SCREENS[..]
             } else {
                 &["--screen=bf16"]
@@ -279,6 +295,146 @@ fn ties_at_the_threshold_are_decided_alike() {
             for screen in screens {
                 assert_same(&gpu, &file, &flags, &[screen]);
             }
+        }
+    }
+}
+
+/// Layers in groups, whose kernels are compared within their group only: few and many groups, of sizes that do not fit a
+/// tile's, with kernels that take no part and copies in other groups.
+#[test]
+fn grouped_layers_merge_to_the_same_bytes() {
+    let Some(gpu) = Gpu::any() else { return };
+    let folder = TempDir::new().unwrap();
+    // More kernels than a tile's side take the stand-in too long; the memory limits below make tiles smaller instead.
+    let many = if gpu.is_fast() { 2100 } else { 210 };
+    // Kernels, groups and numbers.
+    let shapes = [
+        (64, 32, 18),
+        (90, 9, 5),
+        (96, 3, 40),
+        (130, 2, 9),
+        (many, 30, 4),
+        (60, 60, 9),
+    ];
+    let mut layers: Vec<_> = shapes
+        .iter()
+        .map(|&(n, _, d)| (n, d, clustered(n, d)))
+        .collect();
+    let special = &mut layers[1].2;
+    for (kernel, of, factor) in [
+        (5, 5, 0.0),
+        (17, 17, 1e-12),
+        (20, 3, 1.0),
+        (21, 20, 1.0),
+        (22, 21, -1.0),
+    ] {
+        for t in 0..5 {
+            special[kernel * 5 + t] = factor * special[of * 5 + t];
+        }
+    }
+    layers[2].2[7] = f32::NAN;
+    // Kernels of which all pairs of a group are at the threshold.
+    layers[4].2.fill(1.0);
+    let list: Vec<serde_json::Value> = shapes
+        .iter()
+        .enumerate()
+        .map(|(i, (_, groups, _))| {
+            serde_json::json!({ "name": format!("features.{i}.weight"), "kind": "pointwise", "groups": groups, "head": false })
+        })
+        .collect();
+    let declared = folder.path().join("layers.json");
+    fs::write(&declared, serde_json::to_string(&list).unwrap()).unwrap();
+    let declared = format!("--layers={}", declared.display());
+    let dtypes = if gpu.is_fast() {
+        &[Dtype::F32, Dtype::F64, Dtype::F16, Dtype::BF16][..]
+    } else {
+        &[Dtype::F32, Dtype::BF16]
+    };
+    // What limits memory makes fewer groups fit a tile, or none.
+    let small = gpu.with("INMERGE_GPU_MEMORY", "300KiB");
+    for (k, &dtype) in dtypes.iter().enumerate() {
+        let file = checkpoint(folder.path(), dtype, &layers);
+        for (i, flags) in [
+            ["--partner=eligible", "--tau=0.5"],
+            ["--partner=eligible", "--tau=1"],
+            ["--partner=nearest", "--tau=20%"],
+            ["--partner=nearest", "--tau=0.3"],
+            ["--partner=random", "--tau=0.4"],
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let flags = [
+                &ALL_LAYERS[..],
+                &flags,
+                &[&declared, "--prob=0.9", "--rounds=2"],
+            ]
+            .concat();
+            for (j, screen) in SCREENS.into_iter().enumerate() {
+                // The stand-in is slow: it takes one of them.
+                if gpu.is_fast() || j == (i + k) % SCREENS.len() {
+                    assert_same(&gpu, &file, &flags, &[screen]);
+                }
+            }
+            assert_same(&small, &file, &flags, &["--threads=1"]);
+        }
+    }
+    if gpu.is_real() {
+        return;
+    }
+    // Wrong bits in places of no pair would be none's: all products of all groups are off.
+    let noisy = gpu.with("FAKE_CUDA_NOISE", 2e-6);
+    let flags = [
+        &ALL_LAYERS[..],
+        &["--partner=nearest", "--tau=0.5", &declared],
+    ]
+    .concat();
+    let file = checkpoint(folder.path(), Dtype::F32, &layers);
+    assert_same(&noisy, &file, &flags, &["--screen=bf16"]);
+}
+
+/// The groups of a layer take one product, and as many launches and waits as a layer without groups.
+#[test]
+fn groups_are_computed_together() {
+    let Some(gpu) = Gpu::stand_in() else { return };
+    let folder = TempDir::new().unwrap();
+    let (n, d) = (256, 36);
+    let file = checkpoint(folder.path(), Dtype::F32, &[(n, d, clustered(n, d))]);
+    let declared = folder.path().join("layers.json");
+    let log = folder.path().join("log");
+    let counted = |groups: usize, partner: &str| -> Vec<usize> {
+        let list = serde_json::json!([
+            { "name": "features.0.weight", "kind": "pointwise", "groups": groups, "head": false }
+        ]);
+        fs::write(&declared, list.to_string()).unwrap();
+        let _ = fs::remove_file(&log);
+        let run = gpu.with("FAKE_CUDA_LOG", log.display()).run(args![
+            "merge",
+            &file,
+            "--dry-run",
+            "--skip-shallow=0",
+            "--backend=cuda",
+            "--tau=0.3",
+            "--layers",
+            &declared,
+            partner
+        ]);
+        run.done();
+        let calls = calls(&log);
+        let count = |function: &str| calls.iter().filter(|(name, _)| name == function).count();
+        assert_eq!(count("cublasGemmStridedBatchedEx"), usize::from(groups > 1));
+        [
+            "cuLaunchKernel",
+            "cuStreamSynchronize",
+            "cuMemcpyDtoHAsync_v2",
+        ]
+        .map(count)
+        .to_vec()
+    };
+    for partner in ["--partner=eligible", "--partner=nearest"] {
+        let whole = counted(1, partner);
+        for groups in [2, 8, 64] {
+            assert_eq!(counted(groups, partner), whole, "{groups} {partner}");
         }
     }
 }
@@ -610,17 +766,24 @@ fn a_gpu_that_fails_is_told_of_and_leaves_everything_as_it_was() {
     assert!(failures > 30, "{failures}");
 }
 
-/// Products that are off by more than any rounding does are noticed.
+/// Products that are off by more than any rounding does are noticed: when the GPU is started, and in layers.
 #[test]
 fn a_gpu_that_computes_wrongly_is_not_trusted() {
     let Some(gpu) = Gpu::stand_in() else { return };
     let wrong = gpu.with("FAKE_CUDA_NOISE", 0.01);
-    for partner in ["--partner=eligible", "--partner=nearest"] {
-        let run = wrong.run(args![
+    let later = wrong.with("FAKE_CUDA_NOISE_AFTER", 1);
+    for (gpu, partner) in [
+        (&wrong, "--partner=eligible"),
+        (&wrong, "--partner=nearest"),
+        // Of layers few pairs are compared, by `eligible` fewer than it takes to notice this surely.
+        (&later, "--partner=nearest"),
+    ] {
+        let run = gpu.run(args![
             "merge",
             fixture("checkpoints/demo.safetensors"),
             "--dry-run",
             "--backend=cuda",
+            "--threads=1",
             "--tau=0.9",
             partner
         ]);
@@ -719,8 +882,146 @@ fn huge_checkpoint(folder: &Path) -> PathBuf {
     input
 }
 
-/// `doctor` and a run with the same flags choose the same backend, or fail with the same words: where the first GPU is busy,
-/// too, and where it has not the numbers that `--screen` names.
+/// `auto` takes the GPU with the most free memory of those that work, whatever is wrong with the others, and `doctor` says so.
+#[test]
+fn auto_and_doctor_try_every_gpu_in_the_order_of_what_is_free() {
+    let Some(gpu) = Gpu::stand_in() else { return };
+    let folder = TempDir::new().unwrap();
+    let huge = huge_checkpoint(folder.path());
+    let flags = ["--backend=auto", "--json", "--threads=1"];
+    // By what is free: 1, 2, 0, 3.
+    let four = gpu
+        .with("FAKE_CUDA_DEVICES", 4)
+        .with("FAKE_CUDA_TAKEN", "300000000,100000000,200000000,400000000");
+    let failing = |what: &str| four.with("FAKE_CUDA_FAIL", what);
+    for (gpu, taken, problems, does_merge) in [
+        (four.clone(), "cuda:1", [None; 4], false),
+        // Of equal ones the first.
+        (gpu.with("FAKE_CUDA_DEVICES", 4), "cuda:0", [None; 4], false),
+        // No context can be had, always or at first.
+        (
+            four.with("FAKE_CUDA_BUSY", "1,2"),
+            "cuda:0",
+            [None, Some("OUT_OF_MEMORY"), Some("OUT_OF_MEMORY"), None],
+            false,
+        ),
+        (
+            failing("cuDevicePrimaryCtxRetain:1:46@1"),
+            "cuda:2",
+            [None, Some("DEVICE_UNAVAILABLE"), None, None],
+            false,
+        ),
+        // Memory for a context and no more.
+        (
+            four.with("FAKE_CUDA_MEMORY", "1000000000,100001000,1000000000"),
+            "cuda:2",
+            [None, Some("out of memory"), None, None],
+            false,
+        ),
+        // The kernels do not load, cuBLAS does not start, the first launch or product fails.
+        (
+            failing("cuModuleLoadData:1@1,cublasCreate_v2:1@2"),
+            "cuda:0",
+            [None, Some("INVALID_PTX"), Some("cuBLAS"), None],
+            false,
+        ),
+        (
+            failing("cuLaunchKernel:1:700@1,cublasGemmEx:1@2"),
+            "cuda:0",
+            [None, Some("ILLEGAL_ADDRESS"), Some("cuBLAS"), None],
+            true,
+        ),
+        // It computes, wrongly.
+        (
+            four.with("FAKE_CUDA_NOISE", "0,0.01,0"),
+            "cuda:2",
+            [None, Some("computes wrongly"), None, None],
+            true,
+        ),
+        // Too old, and without the numbers asked for.
+        (
+            four.with("FAKE_CUDA_CAPABILITY", "7.0,7.0,9.0"),
+            "cuda:2",
+            [Some("7.5"), Some("7.5"), None, None],
+            false,
+        ),
+        // Only those that are to be seen count, and their numbers are those that the driver then gives them.
+        (
+            four.with("CUDA_VISIBLE_DEVICES", "3,0"),
+            "cuda:1",
+            [None; 4],
+            false,
+        ),
+    ] {
+        let settings = &gpu.settings;
+        let report = gpu.run([&["doctor"], &flags[..]].concat()).done().json();
+        assert_eq!(report["auto"]["backend"], taken, "{settings:?}: {report}");
+        let listed = report["gpus"].as_array().unwrap();
+        let is_hidden = |(name, _): &(&str, String)| *name == "CUDA_VISIBLE_DEVICES";
+        let expected = if settings.iter().any(is_hidden) { 2 } else { 4 };
+        assert_eq!(listed.len(), expected, "{report}");
+        for (gpu, problem) in listed.iter().zip(problems) {
+            let said = gpu["problem"].as_str();
+            match problem {
+                None => assert_eq!(said, None, "{settings:?}: {report}"),
+                Some(problem) => assert!(
+                    said.is_some_and(|said| said.contains(problem)),
+                    "{problem}, {settings:?}: {report}"
+                ),
+            }
+        }
+
+        // A run chooses by the same function; it takes seconds.
+        if !does_merge {
+            continue;
+        }
+        let merge = ["merge", huge.to_str().unwrap(), "--dry-run"];
+        let more = ["--skip-shallow=0", "--tau=0.3"];
+        let run = gpu.run([&merge[..], &more, &flags].concat());
+        let json = run.done().json();
+        assert_eq!(json["backend"], taken, "{settings:?}: {json}");
+        // That one computes wrongly is worth a warning; that one is busy is not.
+        let warnings = json["warnings"].to_string();
+        let is_wrong = problems.contains(&Some("computes wrongly"));
+        assert_eq!(
+            warnings.contains("computes wrongly"),
+            is_wrong,
+            "{warnings}"
+        );
+        assert_eq!(warnings.contains(" instead"), is_wrong, "{warnings}");
+    }
+}
+
+/// What was wrong with the GPUs before the one that is used is told with `-v`.
+#[test]
+fn gpus_that_were_passed_over_are_told_of() {
+    let Some(gpu) = Gpu::stand_in() else { return };
+    let folder = TempDir::new().unwrap();
+    let huge = huge_checkpoint(folder.path());
+    let run = gpu
+        .with("FAKE_CUDA_DEVICES", 2)
+        .with("FAKE_CUDA_BUSY", 0)
+        .with("FAKE_CUDA_FAIL", "cuMemGetInfo_v2:1@1")
+        .run(args![
+            "merge",
+            huge,
+            "--dry-run",
+            "-v",
+            "--skip-shallow=0",
+            "--tau=0.3",
+            "--threads=1"
+        ])
+        .done();
+    let notes = &run.stderr;
+    assert!(
+        notes.contains("cuda:0: out of memory as it was started")
+            && notes.contains("another GPU is used"),
+        "{notes}"
+    );
+}
+
+/// `doctor` and a run with the same flags choose the same backend, or fail with the same words: where GPUs are busy,
+/// too, and where they have not the numbers that `--screen` names.
 #[test]
 fn doctor_says_what_a_run_with_the_same_flags_does() {
     let Some(gpu) = Gpu::stand_in() else { return };
@@ -731,6 +1032,7 @@ fn doctor_says_what_a_run_with_the_same_flags_does() {
     );
     let two = gpu.with("FAKE_CUDA_DEVICES", 2);
     let busy = two.with("FAKE_CUDA_BUSY", 0);
+    let both_busy = two.with("FAKE_CUDA_BUSY", "0,1");
     let old = two.with("FAKE_CUDA_CAPABILITY", "7.5");
     for (gpu, flags, backend, said) in [
         (
@@ -759,6 +1061,12 @@ fn doctor_says_what_a_run_with_the_same_flags_does() {
         ),
         (
             &busy,
+            ["--backend=auto", "--screen=auto"],
+            Some("cuda:1"),
+            "is faster",
+        ),
+        (
+            &both_busy,
             ["--backend=auto", "--screen=auto"],
             Some("cpu"),
             "memory",
@@ -841,7 +1149,9 @@ fn auto_takes_a_gpu_where_it_pays_and_does_without_it_when_it_fails() {
 
     for (setting, value) in [
         ("INMERGE_GPU_MEMORY", "1MiB"),
+        // As it is tried, and with the layer that is worth it.
         ("FAKE_CUDA_FAIL", "cuLaunchKernel:2:700"),
+        ("FAKE_CUDA_FAIL", "cuLaunchKernel:7:700"),
     ] {
         if gpu.is_real() && setting.starts_with("FAKE") {
             continue;

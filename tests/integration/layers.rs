@@ -1,6 +1,6 @@
 //! The layer model against what real modules do (`fixtures/architectures`), and against what no module would.
 
-mod architectures;
+pub(crate) mod architectures;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -21,6 +21,7 @@ mod definition;
 mod doctor;
 mod examples;
 mod golden;
+mod gpu_check;
 mod hostile;
 mod layers;
 #[cfg(target_os = "linux")]

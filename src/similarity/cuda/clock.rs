@@ -42,6 +42,13 @@ pub(super) struct Running<'s> {
 }
 
 impl Clock {
+    /// Forgets the times so far.
+    pub fn reset(&self) {
+        for sum in [&self.working, &self.copying] {
+            sum.0.store(0, Ordering::Relaxed);
+        }
+    }
+
     pub fn times(&self) -> DeviceTimes {
         let time = |sum: &Sum| Duration::from_nanos(sum.0.load(Ordering::Relaxed));
         DeviceTimes {

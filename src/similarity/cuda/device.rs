@@ -110,8 +110,8 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// If a library is missing, there is no GPU of this number, or the kernels do not run on it.
-    pub(in super::super) fn open(ordinal: usize, layers: usize) -> Result<Self, Error> {
+    /// If a library is missing, there is no GPU of this number, or the kernels do not load on it.
+    pub(super) fn open(ordinal: usize, layers: usize) -> Result<Self, Error> {
         libraries::load()?;
         let limit = memory_limit()?;
         let mut name = format!("cuda:{ordinal}");
@@ -166,7 +166,7 @@ impl Device {
     /// # Errors
     ///
     /// If the GPU does not have the one asked for.
-    pub(in super::super) fn precision(
+    pub(super) fn precision(
         &self,
         wanted: Option<DevicePrecision>,
     ) -> Result<DevicePrecision, Error> {

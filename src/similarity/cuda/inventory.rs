@@ -1,6 +1,7 @@
 //! The GPUs of this machine, as the driver lists them.
 
 use std::fs;
+use std::sync::Arc;
 
 use cudarc::driver::sys::CUdevice_attribute_enum as Attribute;
 use cudarc::driver::{CudaContext, DriverError, result, sys};
@@ -44,10 +45,20 @@ impl Gpu {
     /// # Errors
     ///
     /// If the GPU is broken or busy.
-    pub fn free_memory(&self) -> Result<u64, Failure> {
+    pub fn free_memory(&self) -> Result<FreeMemory, Failure> {
         let context = CudaContext::new(self.ordinal)?;
-        Ok(context.mem_get_info()?.0 as u64)
+        Ok(FreeMemory {
+            bytes: context.mem_get_info()?.0 as u64,
+            _context: context,
+        })
     }
+}
+
+/// How much of a GPU's memory is free, beside the context that was created to ask.
+#[derive(Debug)]
+pub struct FreeMemory {
+    pub bytes: u64,
+    _context: Arc<CudaContext>,
 }
 
 /// A call to the driver that failed.

@@ -75,7 +75,15 @@ impl Layer {
         Ok((layer, measured))
     }
 
-    /// Calls `visit` with tiles that cover the upper triangle of a group, so that every pair is seen once.
+    /// How many kernels may be computed together, of groups that are compared each for itself: whole groups that make one tile,
+    /// or one group.
+    pub(in super::super) fn joined(&self) -> usize {
+        self.plan.joined
+    }
+
+    /// Calls `visit` with tiles that cover the upper triangle of a group, so that every pair is seen once; with one tile for as many
+    /// whole groups as [`Layer::joined`] says, in which pairs of different groups do not count. Only [`Tile::reached`],
+    /// [`Tile::find`] and [`Tile::preferred`] may be asked of it.
     ///
     /// # Errors
     ///
@@ -134,15 +142,15 @@ impl Layer {
             row_panel.slice(rows.clone()),
             column_panel.slice(columns.clone()),
         ];
-        lane.blas
-            .products(
-                self.format.precision,
-                self.format.stride,
-                &slices[0].units,
-                &slices[1].units,
-                &mut buffers.values,
-            )
-            .map_err(|cause| self.device.error("multiplying", cause))?;
+        let UnitFormat { precision, stride } = self.format;
+        let [row_units, column_units] = [&slices[0].units, &slices[1].units];
+        let out = &mut buffers.values;
+        let multiplied = if group.part < group.len {
+            (lane.blas).products_within_groups(precision, stride, row_units, group.part, out)
+        } else {
+            (lane.blas).products(precision, stride, row_units, column_units, out)
+        };
+        multiplied.map_err(|cause| self.device.error("multiplying", cause))?;
         let mut tile = DeviceTile::new(&self.device, group, [rows, columns], slices, lane, buffers);
         let visited = visit(&mut tile);
         // Panels may be dropped from here on, even if the visit failed.
@@ -151,7 +159,8 @@ impl Layer {
         Ok(waited.map_err(|error| self.device.error("finishing a tile", error))?)
     }
 
-    /// The group's kernels in pieces, each within one panel and no longer than a tile's side.
+    /// The group's kernels in pieces, each within one panel and no longer than a tile's side. Groups that are joined are one piece,
+    /// as they begin where a panel does and are no longer.
     fn pieces(&self, group: &GroupRows<'_>) -> Vec<Range<usize>> {
         let end = group.start + group.len;
         let mut pieces = Vec::new();
@@ -162,6 +171,7 @@ impl Layer {
             start = piece.end;
             pieces.push(piece);
         }
+        assert!(group.part == group.len || pieces.len() == 1, "{group:?}");
         pieces
     }
 

@@ -34,8 +34,10 @@ pub(super) struct Shape {
 /// them, in lanes that run side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MemoryPlan {
-    /// Kernels in a panel.
+    /// Kernels in a panel: whole groups, where several are joined.
     pub panel: usize,
+    /// Kernels of the groups that are joined in one tile, or of one group where none are.
+    pub joined: usize,
     /// Panels that are resident at a time.
     pub resident: usize,
     /// Places along a side of a tile at most.
@@ -49,13 +51,19 @@ impl MemoryPlan {
     /// A plan within this many bytes, for a host with this many threads; `None` if there is none.
     ///
     /// Tiles are as large as possible: first with all panels resident and several lanes, so that some compute while others are
-    /// evaluated, then with one lane, for which two panels must be resident.
+    /// evaluated, then with one lane, for which two panels must be resident. Where a panel has room for several groups, they are
+    /// joined in one tile: most of its places are of no pair then, but it takes as many launches and waits as one group.
     pub fn new(bytes: usize, shape: Shape, threads: usize) -> Option<Self> {
-        let mut panel = SIDE.min(shape.kernels);
+        let mut most_in_panel = SIDE.min(shape.kernels);
         loop {
+            let groups = most_in_panel / shape.group;
+            let (panel, joined) = match groups {
+                0 | 1 => (most_in_panel, shape.group),
+                several => (several * shape.group, several * shape.group),
+            };
             let panels = shape.kernels.div_ceil(panel);
-            let side = panel.min(shape.group);
-            let tiles = shape.group.div_ceil(side) * shape.kernels.div_ceil(shape.group);
+            let side = panel.min(joined);
+            let tiles = joined.div_ceil(side) * shape.kernels.div_ceil(joined);
             let most = tiles.min(threads).clamp(1, LANES);
             for lanes in (1..=most).rev() {
                 let open = (side * side).min(OPEN);
@@ -66,6 +74,7 @@ impl MemoryPlan {
                 if resident >= needed {
                     return Some(Self {
                         panel,
+                        joined,
                         resident: resident.min(panels),
                         side,
                         lanes,
@@ -73,10 +82,10 @@ impl MemoryPlan {
                     });
                 }
             }
-            if panel == 1 {
+            if most_in_panel == 1 {
                 return None;
             }
-            panel = panel.div_ceil(2);
+            most_in_panel = most_in_panel.div_ceil(2);
         }
     }
 }
@@ -103,6 +112,7 @@ mod tests {
         let plan = MemoryPlan::new(512 * MIB, wide(), 8).unwrap();
         let expected = MemoryPlan {
             panel: SIDE,
+            joined: 8192,
             resident: 4,
             side: SIDE,
             lanes: LANES,
@@ -121,6 +131,42 @@ mod tests {
         assert_eq!(MemoryPlan::new(1000, wide(), 8), None);
     }
 
+    #[test]
+    fn small_groups_are_joined_as_long_as_they_fit() {
+        let grouped = |kernels, group| Shape {
+            kernels,
+            group,
+            row_bytes: 288 * 4,
+            unit_bytes: 288 * 4,
+        };
+        // ResNeXt's widest, one of odd groups, and groups of which no two make a tile.
+        for (kernels, group, joined, side, panel) in [
+            (1024, 32, 1024, 1024, 1024),
+            (4096, 32, 2048, 2048, 2048),
+            (3000, 300, 1800, 1800, 1800),
+            (3000, 1500, 1500, 1500, 2048),
+            (6000, 3000, 3000, 2048, 2048),
+        ] {
+            let plan = MemoryPlan::new(512 * MIB, grouped(kernels, group), 8).unwrap();
+            assert_eq!(
+                (plan.joined, plan.side, plan.panel),
+                (joined, side, panel),
+                "{kernels} {group}"
+            );
+        }
+        // Where memory is short, fewer are joined, and at last none.
+        let joined = |kib: usize| {
+            MemoryPlan::new(kib << 10, grouped(1024, 32), 1)
+                .unwrap()
+                .joined
+        };
+        let [enough, less, least] = [64 << 10, 2 << 10, 64].map(joined);
+        assert!(
+            enough == 1024 && less < 1024 && less > 32 && less % 32 == 0 && least == 32,
+            "{less} {least}"
+        );
+    }
+
     proptest! {
         #[test]
         fn a_plan_keeps_to_its_bytes(
@@ -136,6 +182,8 @@ mod tests {
                 let tiles = plan.lanes * (plan.side * plan.side * 4 + plan.open * OPEN_BYTES);
                 prop_assert!(panels + tiles <= megabytes * MIB);
                 prop_assert!(plan.open >= plan.side && plan.side <= plan.panel);
+                prop_assert!(plan.joined.is_multiple_of(shape.group));
+                prop_assert!(plan.joined == shape.group || plan.joined == plan.panel && plan.joined == plan.side);
                 prop_assert!(plan.resident >= shape.kernels.div_ceil(plan.panel).min(2));
             }
         }

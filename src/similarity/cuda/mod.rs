@@ -22,6 +22,7 @@ mod memory;
 mod panel;
 mod precision;
 mod tile;
+mod trial;
 
 pub use clock::DeviceTimes;
 pub use device::Device;

@@ -24,15 +24,17 @@ use super::frame::{Frame, Listing};
 use super::launch::{ROWS_A_BLOCK, blocks, type_code};
 use super::panel::PanelSlice;
 
-/// Kernels that are compared with each other.
+/// Kernels that are compared with each other, or neighbouring groups of such.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupRows<'g> {
     pub rows: &'g Rows<'g>,
     pub norms: &'g [f64],
-    /// The number of the group's first kernel.
+    /// The number of the first kernel.
     pub start: usize,
     /// How many there are.
     pub len: usize,
+    /// How many of them, from the first on, are compared with each other, and so on: all, or one of several groups.
+    pub part: usize,
 }
 
 /// A tile on a GPU.
@@ -422,6 +424,16 @@ impl Tile for DeviceTile<'_> {
 
     fn columns(&self) -> Range<usize> {
         self.columns.start - self.group.start..self.columns.end - self.group.start
+    }
+
+    fn pairs(&self) -> usize {
+        let of_row = self.columns.len().min(self.group.part);
+        let all = self.rows.len() * of_row;
+        if self.rows == self.columns {
+            all / 2
+        } else {
+            all
+        }
     }
 
     fn reached(&mut self) -> Result<Reached, SimilarityError> {

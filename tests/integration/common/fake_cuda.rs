@@ -89,7 +89,13 @@ fn build(compiler: &Compiler) -> Result<PathBuf, String> {
         let driver = unfinished.path().join("libcuda.so.1");
         compile(compiler, &driver, &DRIVER, &DRIVER_FLAGS, &[])?;
         let cublas = unfinished.path().join("libcublas.so.12");
-        let flags = ["-O3", "-march=native", "-Wl,-rpath,$ORIGIN"];
+        // No product is fused with a sum, so that results do not depend on what the processor can do.
+        let flags = [
+            "-O3",
+            "-march=native",
+            "-ffp-contract=off",
+            "-Wl,-rpath,$ORIGIN",
+        ];
         compile(compiler, &cublas, &["cublas.cpp"], &flags, &[&driver])?;
         // The names that are tried first, so that no real library is found before these.
         for (library, name) in [(&driver, "libcuda.so"), (&cublas, "libcublas.so")] {

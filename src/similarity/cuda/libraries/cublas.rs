@@ -16,11 +16,12 @@ use super::version::{KNOWN, Version};
 mod tests;
 
 /// The functions of cuBLAS that we use.
-const FUNCTIONS: [&CStr; 5] = [
+const FUNCTIONS: [&CStr; 6] = [
     c"cublasCreate_v2",
     c"cublasDestroy_v2",
     c"cublasSetStream_v2",
     c"cublasGemmEx",
+    c"cublasGemmStridedBatchedEx",
     c"cublasGetVersion_v2",
 ];
 
