@@ -68,7 +68,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK)
             write();
             row_cell = cell;
         }
-        if (!is_nan(pair.error())) {
+        if (pair.counts()) {
             const float within = pair.value < -1.0f ? -1.0f : pair.value > 1.0f ? 1.0f : pair.value;
             const i32 fixed = __float2int_rz(__fmul_rn(within, ONE));
             run.add(CellSum{fixed, 1, fixed});

@@ -57,7 +57,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK)
         const float reach = __fmul_rn(error, 100.0f);
         const i32 low = __float2int_rz(__fsub_rn(middle, reach));
         const i32 high = __float2int_rz(__fadd_rn(middle, reach));
-        const bool is_pair = !is_nan(error);
+        const bool is_pair = pair.counts();
         // Where it lies in none, which no similarity does, it is for the host to say so.
         const bool is_open = is_pair && (low != high || low < 0 || low >= static_cast<i32>(INTERVALS) ||
                                          __fsub_rn(-pair.value, error) <= similar ||

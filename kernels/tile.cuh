@@ -31,7 +31,8 @@ struct Tile {
     Tile { values, rows, columns, row_errors, column_errors, diagonal }
 
 /// A place of a tile. Where there is no pair (outside, or not above the diagonal), the column's error is NaN, as of
-/// kernels that take no part: every bound is then NaN, and every comparison with it fails.
+/// kernels that take no part; where it is of kernels of different groups, the value is. Every bound is then NaN, and every
+/// comparison with it fails.
 struct Pair {
     u32 row;
     u32 column;
@@ -47,6 +48,11 @@ struct Pair {
     /// The most that the similarity can be.
     __device__ float at_most() const {
         return __fadd_rn(__fadd_rn(value, column_error), row_error);
+    }
+
+    /// Whether it is a pair of kernels that are compared.
+    __device__ bool counts() const {
+        return !is_nan(at_least());
     }
 
     /// The screened similarity's error bound.

@@ -10,13 +10,15 @@ use crate::similarity::{Error, Tile};
 /// Kernels of a group that are ordered at most: their dissimilarities take half their square in float32, here 128 MiB.
 pub(super) const MOST: usize = 8192;
 
-/// How unlike the kernels of a group are to each other, of those that take part.
+/// How unlike the kernels of each group are to each other, of those that take part.
 pub(super) struct Dissimilarities {
-    /// For every place of the group, how many before it take part.
+    /// Places of a group; the last may have fewer.
+    group: usize,
+    /// For every place, how many before it in its group take part.
     ranks: Vec<usize>,
     is_live: Vec<bool>,
-    /// Row by row, those of each with all after it.
-    condensed: Vec<f32>,
+    /// For every group, row by row, those of each with all after it.
+    condensed: Vec<Vec<f32>>,
 }
 
 impl Dissimilarities {
@@ -28,66 +30,81 @@ impl Dissimilarities {
         n * n.saturating_sub(1) / 2 * size_of::<f32>()
     }
 
-    /// Those of a group; these places take part.
-    pub fn new(is_live: Vec<bool>) -> Self {
-        let mut live = 0usize;
-        let rank = |&is_live: &bool| {
-            live += usize::from(is_live);
-            live - usize::from(is_live)
-        };
-        let ranks = is_live.iter().map(rank).collect();
+    /// Those of groups of so many places; these places take part.
+    pub fn new(is_live: Vec<bool>, group: usize) -> Self {
+        let mut ranks = Vec::with_capacity(is_live.len());
+        let mut condensed = Vec::new();
+        for group in is_live.chunks(group) {
+            let mut live = 0usize;
+            for &is_live in group {
+                ranks.push(live);
+                live += usize::from(is_live);
+            }
+            condensed.push(vec![0.0; live * live.saturating_sub(1) / 2]);
+        }
         Self {
+            group,
             ranks,
             is_live,
-            condensed: vec![0.0; live * live.saturating_sub(1) / 2],
+            condensed,
         }
-    }
-
-    fn live(&self) -> usize {
-        self.is_live.iter().filter(|&&is_live| is_live).count()
     }
 
     /// Takes them from tiles.
     pub fn writer(&mut self) -> Writer<'_> {
-        let live = self.live();
-        let mut rest = &mut self.condensed[..];
-        let rows = (0..live).map(|rank| {
-            let (row, others) = std::mem::take(&mut rest).split_at_mut(live - rank - 1);
-            rest = others;
-            Mutex::new(row)
-        });
+        let mut rows = Vec::with_capacity(self.is_live.len());
+        for (is_live, condensed) in self.is_live.chunks(self.group).zip(&mut self.condensed) {
+            let mut after = is_live.iter().filter(|&&is_live| is_live).count();
+            let mut rest = &mut condensed[..];
+            for &is_live in is_live {
+                rows.push(is_live.then(|| {
+                    after -= 1;
+                    let (row, others) = std::mem::take(&mut rest).split_at_mut(after);
+                    rest = others;
+                    Mutex::new(row)
+                }));
+            }
+        }
         Writer {
-            rows: rows.collect(),
+            group: self.group,
+            rows,
             ranks: &self.ranks,
-            is_live: &self.is_live,
         }
     }
 
-    /// The places of the group in the order of the leaves of the tree that average linkage makes. Of two branches that meet,
-    /// the one that is tighter in itself stands first, so a kernel that joins others after them; ties go to the lowest place.
-    /// Places that take no part stand last.
-    pub fn order(mut self) -> Vec<usize> {
-        let places = 0..self.is_live.len();
-        let (live, dead): (Vec<usize>, Vec<usize>) = places.partition(|&place| self.is_live[place]);
-        // `kodama` takes one kernel for none.
-        let ranks = match live.len() {
-            0 | 1 => (0..live.len()).collect(),
-            _ => leaves(&linkage(&mut self.condensed, live.len(), Method::Average)),
-        };
-        let ordered = ranks.into_iter().map(|rank| live[rank]);
-        ordered.chain(dead).collect()
+    /// The places, group by group, each in the order of the leaves of the tree that average linkage makes. Of two branches that
+    /// meet, the one that is tighter in itself stands first, so a kernel that joins others after them; ties go to the lowest
+    /// place. Places that take no part stand last in their group.
+    pub fn order(self) -> Vec<usize> {
+        let mut order = Vec::with_capacity(self.is_live.len());
+        let starts = (0..).step_by(self.group);
+        let groups = self.is_live.chunks(self.group).zip(self.condensed);
+        for (start, (is_live, mut condensed)) in starts.zip(groups) {
+            let places = start..start + is_live.len();
+            let (live, dead): (Vec<usize>, Vec<usize>) =
+                places.partition(|&place| self.is_live[place]);
+            // `kodama` takes one kernel for none.
+            let ranks = match live.len() {
+                0 | 1 => (0..live.len()).collect(),
+                _ => leaves(&linkage(&mut condensed, live.len(), Method::Average)),
+            };
+            order.extend(ranks.into_iter().map(|rank| live[rank]));
+            order.extend(dead);
+        }
+        order
     }
 }
 
 /// Writes dissimilarities, several threads at once.
 pub(super) struct Writer<'d> {
-    rows: Vec<Mutex<&'d mut [f32]>>,
+    group: usize,
+    /// For every place that takes part, those with all after it in its group.
+    rows: Vec<Option<Mutex<&'d mut [f32]>>>,
     ranks: &'d [usize],
-    is_live: &'d [bool],
 }
 
 impl Writer<'_> {
-    /// Takes a tile of the group into account.
+    /// Takes a tile of the groups into account.
     ///
     /// # Errors
     ///
@@ -96,17 +113,16 @@ impl Writer<'_> {
         let (rows, columns) = (tile.rows(), tile.columns());
         let values = tile.values()?;
         for (place, values) in rows.zip(values.chunks_exact(columns.len())) {
-            if !self.is_live[place] {
+            let Some(row) = &self.rows[place] else {
                 continue;
-            }
-            let rank = self.ranks[place];
-            let mut out = self.rows[rank]
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            let pairs = columns.clone().zip(values);
-            for (column, value) in pairs.skip((place + 1).saturating_sub(columns.start)) {
-                if self.is_live[column] {
-                    out[self.ranks[column] - rank - 1] = (1.0 - value).max(0.0);
+            };
+            let mut out = row.lock().unwrap_or_else(PoisonError::into_inner);
+            let group_end = (place / self.group + 1) * self.group;
+            let after = columns.start.max(place + 1)..columns.end.min(group_end);
+            for column in after {
+                if self.rows[column].is_some() {
+                    let value = values[column - columns.start];
+                    out[self.ranks[column] - self.ranks[place] - 1] = (1.0 - value).max(0.0);
                 }
             }
         }
@@ -167,18 +183,35 @@ fn leaves(dendrogram: &Dendrogram<f32>) -> Vec<usize> {
 mod tests {
     use super::*;
 
-    /// The order of points on a line whose dissimilarity is their distance; NaN takes no part.
-    fn order(points: &[f32]) -> Vec<usize> {
+    /// The order of points on a line whose dissimilarity is their distance, in groups of so many; NaN takes no part.
+    fn order_in(group: usize, points: &[f32]) -> Vec<usize> {
         let is_live: Vec<bool> = points.iter().map(|point| !point.is_nan()).collect();
-        let mut all = Dissimilarities::new(is_live);
-        let live: Vec<f32> = points
-            .iter()
-            .copied()
-            .filter(|point| !point.is_nan())
-            .collect();
-        let pairs = (0..live.len()).flat_map(|a| (a + 1..live.len()).map(move |b| (a, b)));
-        all.condensed = pairs.map(|(a, b)| (live[a] - live[b]).abs()).collect();
+        let mut all = Dissimilarities::new(is_live, group);
+        let groups = points.chunks(group).zip(&mut all.condensed);
+        for (points, condensed) in groups {
+            let live: Vec<f32> = points
+                .iter()
+                .copied()
+                .filter(|point| !point.is_nan())
+                .collect();
+            let pairs = (0..live.len()).flat_map(|a| (a + 1..live.len()).map(move |b| (a, b)));
+            *condensed = pairs.map(|(a, b)| (live[a] - live[b]).abs()).collect();
+        }
         all.order()
+    }
+
+    /// That of one group.
+    fn order(points: &[f32]) -> Vec<usize> {
+        order_in(points.len().max(1), points)
+    }
+
+    #[test]
+    fn each_group_has_an_order_of_its_own() {
+        let nan = f32::NAN;
+        assert_eq!(
+            order_in(4, &[5.0, 0.0, 6.0, 1.0, nan, 9.0, nan, 9.0, 1.0, 2.0]),
+            [0, 2, 1, 3, 5, 7, 4, 6, 8, 9]
+        );
     }
 
     #[test]

@@ -213,13 +213,13 @@ impl LayerTask<'_> {
             map: self.drawings.then(|| MapOfTiles::new(n)),
             order: Vec::new(),
         };
-        for group in kernels.groups() {
+        for group in kernels.joined_groups() {
             // All are above it, so no pair is compared for its sake.
             let scan = Scan::new(&group, f64::NEG_INFINITY, |_| true);
             let mut dissimilarities = self.is_ordered().then(|| {
                 let places = 0..group.len();
                 let is_live = places.map(|place| kernels.is_live(group.kernel(place)));
-                Dissimilarities::new(is_live.collect())
+                Dissimilarities::new(is_live.collect(), group.part())
             });
             let writer = dissimilarities.as_mut().map(Dissimilarities::writer);
             group.for_each_tile(
@@ -286,7 +286,7 @@ impl LayerTask<'_> {
         drop(rows);
         let kernels = self.kernels(turned, engine)?;
         let map = MapOfTiles::new(kernels.len());
-        for group in kernels.groups() {
+        for group in kernels.joined_groups() {
             group.for_each_tile(meter, || f32::NEG_INFINITY, |tile| map.visit(&group, tile))?;
         }
         Ok(map.finish(order, |place| kernels.is_live(place)))

@@ -39,19 +39,10 @@ pub struct Group<'k, 'a> {
 }
 
 impl<'a> Kernels<'a> {
-    /// The groups in which kernels are compared; none where nothing is to be screened.
-    pub fn groups(&self) -> impl Iterator<Item = Group<'_, 'a>> {
-        self.in_runs(self.group_len())
-    }
-
-    /// The same, as many at a time as are computed together: in a tile of several, pairs of different groups do not count. Such
-    /// a tile answers a `Scan` and tells what is preferred, and is not to be asked for anything else.
+    /// The groups in which kernels are compared, as many at a time as are computed together; none where nothing is to be screened. In
+    /// a tile of several, pairs of different groups do not count.
     pub fn joined_groups(&self) -> impl Iterator<Item = Group<'_, 'a>> {
-        self.in_runs(self.joined_len())
-    }
-
-    /// Runs of so many kernels, which are whole groups; the last may be shorter.
-    fn in_runs(&self, len: usize) -> impl Iterator<Item = Group<'_, 'a>> {
+        let len = self.joined_len();
         (0..self.len()).step_by(len).map_while(move |start| {
             Some(Group {
                 kernels: self,
@@ -69,6 +60,11 @@ impl Group<'_, '_> {
     /// Number of kernels in the group, or in all.
     pub fn len(&self) -> usize {
         self.errors.len()
+    }
+
+    /// How many, from the first on, are compared with each other, and so on.
+    pub fn part(&self) -> usize {
+        self.part
     }
 
     /// Whether there are none.
@@ -304,7 +300,7 @@ mod tests {
         for (precision, n, d) in [(Precision::F32, 1027, 5), (Precision::Int8, 531, 50)] {
             let values = noise(n * d);
             let kernels = kernels_of(&values, n, 1, precision);
-            let group = kernels.groups().next().unwrap();
+            let group = kernels.joined_groups().next().unwrap();
             for refine in [false, true] {
                 let seen = Mutex::new(vec![0u8; n * n]);
                 for_each_pair(&group, f32::NEG_INFINITY, refine, |a, b, is_excluded| {
@@ -338,7 +334,7 @@ mod tests {
             })
             .collect();
         let kernels = kernels_of(&values, n, 1, Precision::Int8);
-        let group = kernels.groups().next().unwrap();
+        let group = kernels.joined_groups().next().unwrap();
         for (floor, least) in [(-1.0, 0), (0.2, 0), (0.5, 2000), (0.9, 4000), (2.5, 5778)] {
             let excluded = Mutex::new(0);
             for_each_pair(&group, floor, false, |_, _, is_excluded| {
@@ -360,7 +356,7 @@ mod tests {
             .flat_map(|k| rows[if k % 5 == 0 { 0 } else { k }].clone())
             .collect();
         let kernels = kernels_of(&values, n, 1, Precision::F32);
-        let group = kernels.groups().next().unwrap();
+        let group = kernels.joined_groups().next().unwrap();
         let all = (0..n).flat_map(|a| (0..n).rev().map(move |b| (a, b)));
         let pairs: Vec<(usize, usize)> = all.filter(|(a, b)| a != b && (a * b) % 7 != 3).collect();
         let found = group.similarities(&pairs);
@@ -392,7 +388,7 @@ mod tests {
                 })
                 .collect();
             let kernels = kernels_of(&values, 4, 1, precision);
-            for_each_pair(&kernels.groups().next().unwrap(), f32::NEG_INFINITY, refine, |_, _, _| ());
+            for_each_pair(&kernels.joined_groups().next().unwrap(), f32::NEG_INFINITY, refine, |_, _, _| ());
         }
     }
 }

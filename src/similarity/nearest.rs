@@ -139,7 +139,7 @@ mod tests {
             let expected = by_definition(kernels);
             assert_eq!(nearest.by_kernel(), expected);
 
-            let group = kernels.groups().next().unwrap();
+            let group = kernels.joined_groups().next().unwrap();
             let scan = Scan::new(&group, 0.5, |place| place % 3 == 0);
             group
                 .for_each_tile(

@@ -299,14 +299,9 @@ fn ties_at_the_threshold_are_decided_alike() {
     }
 }
 
-/// Layers in groups, whose kernels are compared within their group only: few and many groups, of sizes that do not fit a
-/// tile's, with kernels that take no part and copies in other groups.
-#[test]
-fn grouped_layers_merge_to_the_same_bytes() {
-    let Some(gpu) = Gpu::any() else { return };
-    let folder = TempDir::new().unwrap();
-    // More kernels than a tile's side take the stand-in too long; the memory limits below make tiles smaller instead.
-    let many = if gpu.is_fast() { 2100 } else { 210 };
+/// Layers in groups: few and many, of sizes that do not fit a tile's, with kernels that take no part and copies in other groups;
+/// `many` kernels in one of them. And the list that declares the groups.
+fn grouped_layers(folder: &Path, many: usize) -> (Vec<(usize, usize, Vec<f32>)>, PathBuf) {
     // Kernels, groups and numbers.
     let shapes = [
         (64, 32, 18),
@@ -342,8 +337,19 @@ fn grouped_layers_merge_to_the_same_bytes() {
             serde_json::json!({ "name": format!("features.{i}.weight"), "kind": "pointwise", "groups": groups, "head": false })
         })
         .collect();
-    let declared = folder.path().join("layers.json");
+    let declared = folder.join("layers.json");
     fs::write(&declared, serde_json::to_string(&list).unwrap()).unwrap();
+    (layers, declared)
+}
+
+/// Kernels of groups are compared within their group only.
+#[test]
+fn grouped_layers_merge_to_the_same_bytes() {
+    let Some(gpu) = Gpu::any() else { return };
+    let folder = TempDir::new().unwrap();
+    // More kernels than a tile's side take the stand-in too long; the memory limits below make tiles smaller instead.
+    let many = if gpu.is_fast() { 2100 } else { 210 };
+    let (layers, declared) = grouped_layers(folder.path(), many);
     let declared = format!("--layers={}", declared.display());
     let dtypes = if gpu.is_fast() {
         &[Dtype::F32, Dtype::F64, Dtype::F16, Dtype::BF16][..]
@@ -652,16 +658,22 @@ fn reports_have_the_same_numbers() {
         Dtype::F32,
         &[(n, d, numbers), (40, 9, vec![0.5; 360])],
     );
+    let grouped = folder.path().join("groups");
+    fs::create_dir(&grouped).unwrap();
+    let (layers, declared) = grouped_layers(&grouped, 210);
+    let grouped = checkpoint(&grouped, Dtype::F32, &layers);
     for (i, file) in [
         fixture("checkpoints/demo.safetensors"),
         fixture("checkpoints/grouped.safetensors"),
         fixture("checkpoints/ties.safetensors"),
         fixture("checkpoints/zeros.safetensors"),
         wide,
+        grouped.clone(),
     ]
     .into_iter()
     .enumerate()
     {
+        let declared = (file == grouped).then(|| args!["--layers", &declared]);
         let report = |side: &str| folder.path().join(format!("{side}{i}"));
         let args = |side, backend| {
             args![
@@ -673,6 +685,8 @@ fn reports_have_the_same_numbers() {
                 "--skip-shallow=0",
                 backend
             ]
+            .into_iter()
+            .chain(declared.clone().unwrap_or_default())
         };
         common::run(args("cpu", "--backend=cpu")).done();
         gpu.run(args("gpu", "--backend=cuda")).done();

@@ -37,14 +37,16 @@ impl Pair {
 }
 
 impl Tile {
-    /// A random tile, square where it is diagonal. Values repeat, and lie exactly on hundredths and halves.
+    /// A random tile, square where it is diagonal. Values repeat, and lie exactly on hundredths and halves; some are NaN, as of
+    /// kernels of different groups.
     pub fn random(random: &mut Random, rows: usize, columns: usize, is_diagonal: bool) -> Self {
         let rows = if is_diagonal { columns } else { rows };
         let values = (0..rows * columns)
-            .map(|_| match random.below(8) {
+            .map(|_| match random.below(9) {
                 0 => random.one_of(&[-1.0, -0.5, -0.0, 0.0, 0.5, 0.75, 1.0]),
                 1 => (random.below(201) as f32 - 100.0) / 100.0,
                 2 => random.signed() as f32 * 1.001,
+                3 => f32::NAN,
                 _ => random.signed() as f32 * 0.1,
             })
             .collect();
@@ -73,7 +75,7 @@ impl Tile {
         }
     }
 
-    /// The pairs of kernels that take part.
+    /// The pairs of kernels that take part, each with one of its group.
     pub fn pairs(&self) -> impl Iterator<Item = Pair> + '_ {
         let places = (0..self.rows).flat_map(|row| (0..self.columns).map(move |c| (row, c)));
         places
@@ -85,7 +87,7 @@ impl Tile {
                 column_error: self.column_errors[column],
             })
             .filter(|pair| !self.is_diagonal || pair.column > pair.row)
-            .filter(|pair| !pair.row_error.is_nan() && !pair.column_error.is_nan())
+            .filter(|pair| !pair.at_least().is_nan())
     }
 
     /// The tile on the device.

@@ -82,8 +82,7 @@ impl Layer {
     }
 
     /// Calls `visit` with tiles that cover the upper triangle of a group, so that every pair is seen once; with one tile for as many
-    /// whole groups as [`Layer::joined`] says, in which pairs of different groups do not count. Only [`Tile::reached`],
-    /// [`Tile::find`] and [`Tile::preferred`] may be asked of it.
+    /// whole groups as [`Layer::joined`] says, in which pairs of different groups do not count.
     ///
     /// # Errors
     ///

@@ -337,7 +337,7 @@ fn every_policy_asks_for_what_is_written_down() {
     }
 }
 
-/// The groups of a layer, as a ResNeXt-50's have them: merges take one tile of all, a report takes one of each.
+/// The groups of a layer, as a ResNeXt-50's have them: one tile of all, for merges and for a report.
 #[test]
 fn a_grouped_layer_asks_for_what_is_written_down() {
     let Some(gpu) = Gpu::stand_in() else { return };
