@@ -67,7 +67,7 @@ def flip(labels, classes, share, random):
 NETS = {
     "resnet50-thin": Setting("resnet50-thin", "breastmnist", size=32, lr=0.0003, epochs=6),
     "vgg16": Setting("vgg16-hed", "breastmnist", size=32, lr=0.0001, epochs=6),
-    "efficientnet-lite0": Setting("efficientnet-lite0", "breastmnist", size=48, lr=0.001, epochs=6),
+    "efficientnet-lite0": Setting("efficientnet-lite0", "breastmnist", size=48, lr=0.003, epochs=6),
 }
 
 # In the order in which they run.
