@@ -12,7 +12,7 @@ use crate::blas;
 use crate::limits::MemoryLimits;
 use crate::meter::{Level, Meter};
 use crate::similarity::cuda::inventory::NoGpu;
-use crate::similarity::gpus::TriedGpu;
+use crate::similarity::gpus::Tried;
 use crate::similarity::{
     self, Backend, BackendRequest, DeviceError, LayerSize, Precision, ScreenPrecisions,
 };
@@ -59,8 +59,8 @@ pub struct Compute {
 /// What a run could compute on.
 #[derive(Debug)]
 pub(crate) struct Trial {
-    /// The GPUs, by their ordinal, or why there are none.
-    pub gpus: Result<Vec<TriedGpu>, NoGpu>,
+    /// The GPUs, or why there are none.
+    pub gpus: Result<Tried, NoGpu>,
     /// The backend that a run would have, or why it would fail.
     pub backend: Result<Backend, DeviceError>,
 }

@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use crate::blas;
 use crate::similarity::cost::{BreakEven, SOURCE};
-use crate::similarity::cuda::inventory::{LOWEST_CAPABILITY, NoGpu};
+use crate::similarity::cuda::inventory::{LOWEST_CAPABILITY, NoGpu, Unresponsive};
 use crate::similarity::cuda::libraries::LibrarySearch;
-use crate::similarity::gpus::TriedGpu;
+use crate::similarity::gpus::{Tried, TriedGpu};
 use crate::similarity::{Backend, Precision, Reason};
 
 use super::table::{Align, COLUMNS, bytes, count, counted, table};
@@ -29,6 +29,8 @@ pub struct DoctorReport {
     pub cublas: LibraryReport,
     /// The GPUs, by their ordinal.
     pub gpus: Vec<GpuReport>,
+    /// GPUs that the driver lists and cannot tell of.
+    pub unresponsive: Vec<UnresponsiveReport>,
     /// Why there are no GPUs.
     pub no_gpu: Option<String>,
     /// The backend of a run with the same flags.
@@ -109,6 +111,16 @@ pub struct GpuReport {
     pub problem: Option<String>,
 }
 
+/// A GPU that the driver lists and cannot tell of.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct UnresponsiveReport {
+    /// N of `--backend cuda:N`.
+    pub ordinal: usize,
+    /// What the driver says instead.
+    pub problem: String,
+}
+
 /// The backend of a run with the same `--backend` and `--screen`, and the reason for it.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -132,7 +144,7 @@ impl DoctorReport {
         threads: usize,
         screen: Precision,
         searches: [&LibrarySearch; 2],
-        gpus: Result<Vec<TriedGpu>, NoGpu>,
+        gpus: Result<Tried, NoGpu>,
         nvidia_driver: Option<String>,
         auto: AutoReport,
     ) -> Self {
@@ -151,7 +163,19 @@ impl DoctorReport {
             nvidia_driver,
             cublas,
             no_gpu: gpus.as_ref().err().map(ToString::to_string),
-            gpus: gpus.iter().flatten().map(GpuReport::new).collect(),
+            gpus: gpus
+                .iter()
+                .flat_map(|tried| &tried.gpus)
+                .map(GpuReport::new)
+                .collect(),
+            unresponsive: gpus
+                .iter()
+                .flat_map(|tried| &tried.unresponsive)
+                .map(|Unresponsive { ordinal, failure }| UnresponsiveReport {
+                    ordinal: *ordinal,
+                    problem: failure.to_string(),
+                })
+                .collect(),
             auto,
         }
     }
@@ -214,8 +238,12 @@ impl DoctorReport {
             ]
         });
         let table = table(&columns, rows, COLUMNS);
-        let lines: Vec<&str> = table.lines().map(|line| line.trim_start()).collect();
-        lines.join("\n")
+        let rows = table.lines().map(|line| line.trim_start().to_owned());
+        let unresponsive = self
+            .unresponsive
+            .iter()
+            .map(|gpu| format!("cuda:{} does not respond: {}", gpu.ordinal, gpu.problem));
+        rows.chain(unresponsive).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -415,7 +443,11 @@ mod tests {
             &found(library("/opt/libcublas.so.12", 12, Some(1))),
         ];
         let version = Some("550.54.14".to_owned());
-        DoctorReport::new(2, Precision::Int8, searches, Ok(gpus), version, auto)
+        let tried = Tried {
+            gpus,
+            unresponsive: Vec::new(),
+        };
+        DoctorReport::new(2, Precision::Int8, searches, Ok(tried), version, auto)
     }
 
     #[test]

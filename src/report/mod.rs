@@ -25,6 +25,7 @@ use crate::TOOL;
 pub(crate) use changes::DiffReport;
 pub use doctor::{
     AutoReport, CpuReport, DoctorReport, FoundReport, GpuReport, LibraryReport, TriedReport,
+    UnresponsiveReport,
 };
 #[cfg(test)]
 pub(crate) use document::ReportJson;

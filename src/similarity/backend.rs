@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use super::cost::{BreakEven, CpuSpeed, GpuSpeed, LayerSize, START, Speeds};
 use super::cuda::inventory::{Gpu, NoGpu};
 use super::cuda::{self, Device, DevicePrecision, DeviceTimes};
-use super::gpus::{Candidate, Gpus, Started, TriedGpu, by_free_memory};
+use super::gpus::{Candidate, Gpus, Started, Tried, by_free_memory};
 use super::{Engine, Error, Precision};
 
 /// The value of `--backend`.
@@ -145,7 +145,7 @@ impl Backend {
         screens: ScreenPrecisions,
         layers: &[LayerSize],
         threads: usize,
-    ) -> (Result<Vec<TriedGpu>, NoGpu>, Result<Self, cuda::Error>) {
+    ) -> (Result<Tried, NoGpu>, Result<Self, cuda::Error>) {
         let gpus = Gpus::new(screens.device, threads.min(layers.len()));
         let tried = gpus.try_all();
         let chosen = Self::choose_among(&gpus, request, screens, layers, threads);
@@ -339,7 +339,10 @@ fn faster_gpu(
         ),
     };
     let listed = gpus.list().map_err(Reason::NoGpu)?;
-    let recent = listed.iter().filter(|listed| listed.gpu.is_recent());
+    let recent = listed
+        .candidates
+        .iter()
+        .filter(|listed| listed.gpu.is_recent());
     let recent: Vec<&Candidate> = recent.collect();
     if recent.is_empty() {
         return Err(Reason::NoRecentGpu);
@@ -349,7 +352,7 @@ fn faster_gpu(
     if faster.is_empty() {
         return Err(Reason::FasterOnCpu);
     }
-    let mut failures = GpuFailures::default();
+    let mut failures = GpuFailures(listed.unresponsive.iter().map(Into::into).collect());
     for candidate in by_free_memory(faster) {
         match candidate.start() {
             Ok(started) => {

@@ -4,7 +4,9 @@ use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use super::cuda::inventory::{self, Failure, FreeMemory, Gpu, LOWEST_CAPABILITY, NoGpu};
+use super::cuda::inventory::{
+    self, Failure, FreeMemory, Gpu, LOWEST_CAPABILITY, NoGpu, Unresponsive,
+};
 use super::cuda::{self, Device, DevicePrecision, libraries};
 
 /// The GPUs of this machine, listed when somebody first asks for them, and each started once at most.
@@ -12,7 +14,25 @@ use super::cuda::{self, Device, DevicePrecision, libraries};
 pub struct Gpus {
     precision: Option<DevicePrecision>,
     layers: usize,
-    candidates: OnceCell<Result<Vec<Candidate>, NoGpu>>,
+    listed: OnceCell<Result<Listed, NoGpu>>,
+}
+
+/// The GPUs that the driver lists.
+#[derive(Debug)]
+pub struct Listed {
+    /// Those that respond, by their ordinal; at least one.
+    pub candidates: Vec<Candidate>,
+    /// The others.
+    pub unresponsive: Vec<Unresponsive>,
+}
+
+/// What came of trying every GPU.
+#[derive(Debug)]
+pub struct Tried {
+    /// Those that respond, by their ordinal; at least one.
+    pub gpus: Vec<TriedGpu>,
+    /// The others.
+    pub unresponsive: Vec<Unresponsive>,
 }
 
 /// A GPU that has been started, and the precision in which it screens.
@@ -58,17 +78,17 @@ impl Gpus {
         Self {
             precision,
             layers,
-            candidates: OnceCell::new(),
+            listed: OnceCell::new(),
         }
     }
 
-    /// Those that the driver lists, by their ordinal; at least one.
+    /// Those that the driver lists.
     ///
     /// # Errors
     ///
     /// Why there is none.
-    pub fn list(&self) -> Result<&[Candidate], NoGpu> {
-        let candidates = self.candidates.get_or_init(|| {
+    pub fn list(&self) -> Result<&Listed, NoGpu> {
+        let listed = self.listed.get_or_init(|| {
             let candidate = |gpu| Candidate {
                 gpu,
                 precision: self.precision,
@@ -76,13 +96,13 @@ impl Gpus {
                 free: OnceCell::new(),
                 started: OnceCell::new(),
             };
-            let gpus = inventory::gpus(libraries::survey())?;
-            Ok(gpus.into_iter().map(candidate).collect())
+            let inventory = inventory::gpus(libraries::survey())?;
+            Ok(Listed {
+                candidates: inventory.gpus.into_iter().map(candidate).collect(),
+                unresponsive: inventory.unresponsive,
+            })
         });
-        match candidates {
-            Ok(candidates) => Ok(candidates),
-            Err(error) => Err(error.clone()),
-        }
+        listed.as_ref().map_err(NoGpu::clone)
     }
 
     /// The GPU of this ordinal, started.
@@ -91,8 +111,11 @@ impl Gpus {
     ///
     /// If there is none, or it cannot be used.
     pub fn start(&self, ordinal: usize) -> Result<Started, cuda::Error> {
-        let listed = self.list().unwrap_or_default();
-        match listed.iter().find(|listed| listed.gpu.ordinal == ordinal) {
+        let candidates = self.list().map_or(&[][..], |listed| &listed.candidates);
+        match candidates
+            .iter()
+            .find(|listed| listed.gpu.ordinal == ordinal)
+        {
             Some(candidate) => candidate.start(),
             None => Device::start(ordinal, self.layers, self.precision),
         }
@@ -103,13 +126,17 @@ impl Gpus {
     /// # Errors
     ///
     /// Why there is none.
-    pub fn try_all(&self) -> Result<Vec<TriedGpu>, NoGpu> {
-        let mut tried: Vec<TriedGpu> = by_free_memory(self.list()?)
+    pub fn try_all(&self) -> Result<Tried, NoGpu> {
+        let listed = self.list()?;
+        let mut gpus: Vec<TriedGpu> = by_free_memory(&listed.candidates)
             .into_iter()
             .map(Candidate::tried)
             .collect();
-        tried.sort_by_key(|tried| tried.gpu.ordinal);
-        Ok(tried)
+        gpus.sort_by_key(|tried| tried.gpu.ordinal);
+        Ok(Tried {
+            gpus,
+            unresponsive: listed.unresponsive.clone(),
+        })
     }
 }
 

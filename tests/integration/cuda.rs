@@ -1006,6 +1006,38 @@ fn auto_and_doctor_try_every_gpu_in_the_order_of_what_is_free() {
     }
 }
 
+/// A GPU that the driver lists and cannot tell of hides no other, and is not left out without a word.
+#[test]
+fn a_gpu_that_does_not_respond_is_told_of() {
+    let Some(gpu) = Gpu::stand_in() else { return };
+    let gpu = gpu
+        .with("FAKE_CUDA_DEVICES", 3)
+        .with("FAKE_CUDA_FAIL", "cuDeviceTotalMem_v2:1:999@1");
+    let report = gpu.run(["doctor", "--json"]).done().json();
+    let ordinals = report["gpus"].as_array().unwrap().iter();
+    let ordinals: Vec<_> = ordinals.map(|gpu| gpu["ordinal"].as_u64()).collect();
+    assert_eq!(ordinals, [Some(0), Some(2)]);
+    assert_eq!(report["unresponsive"][0]["ordinal"], 1, "{report}");
+    let problem = report["unresponsive"][0]["problem"].as_str().unwrap();
+    assert!(problem.contains("(999)"), "{problem}");
+    let text = gpu.run(["doctor"]).done();
+    let said = &text.stdout;
+    assert!(said.contains("cuda:1 does not respond: "), "{said}");
+
+    let folder = TempDir::new().unwrap();
+    let huge = huge_checkpoint(folder.path());
+    let flags = [
+        "--skip-shallow=0",
+        "--tau=0.3",
+        "--threads=1",
+        "--backend=auto",
+    ];
+    let merge = ["merge", huge.to_str().unwrap(), "--dry-run", "-v"];
+    let run = gpu.run([&merge[..], &flags].concat()).done();
+    let notes = &run.stderr;
+    assert!(notes.contains("cuda:1: failed as it was listed"), "{notes}");
+}
+
 /// What was wrong with the GPUs before the one that is used is told with `-v`.
 #[test]
 fn gpus_that_were_passed_over_are_told_of() {

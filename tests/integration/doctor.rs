@@ -53,7 +53,8 @@ fn json_has_its_keys_and_says_what_was_tried() {
             "no_gpu",
             "nvidia_driver",
             "processor",
-            "tool"
+            "tool",
+            "unresponsive"
         ]
     );
     let processor = &report["processor"];

@@ -3,7 +3,7 @@
 use cudarc::cublas::result::CublasError;
 use cudarc::driver::{DriverError, sys::CUresult};
 
-use super::inventory::Failure;
+use super::inventory::{Failure, Unresponsive};
 use super::libraries::Missing;
 
 /// A GPU cannot be used, or has failed. Nothing was decided with what it computed.
@@ -110,5 +110,12 @@ impl Error {
                 problem,
             },
         }
+    }
+}
+
+impl From<&Unresponsive> for Error {
+    fn from(Unresponsive { ordinal, failure }: &Unresponsive) -> Self {
+        let cause = Cause::Other(failure.to_string());
+        Self::at(&format!("cuda:{ordinal}"), "as it was listed", cause)
     }
 }

@@ -136,12 +136,28 @@ pub enum NoGpu {
     None,
 }
 
-/// The GPUs that the driver lists and that respond, by their ordinal; at least one.
+/// The GPUs that the driver lists.
+#[derive(Debug)]
+pub struct Inventory {
+    /// Those that respond, by their ordinal; at least one.
+    pub gpus: Vec<Gpu>,
+    /// The others.
+    pub unresponsive: Vec<Unresponsive>,
+}
+
+/// A GPU that the driver lists and cannot tell of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unresponsive {
+    pub ordinal: usize,
+    pub failure: Failure,
+}
+
+/// The GPUs that the driver lists.
 ///
 /// # Errors
 ///
-/// [`NoGpu`], which names the remedy.
-pub fn gpus(survey: &Survey) -> Result<Vec<Gpu>, NoGpu> {
+/// [`NoGpu`], which names the remedy, where none responds.
+pub fn gpus(survey: &Survey) -> Result<Inventory, NoGpu> {
     survey.driver()?;
     let none = || match std::env::var("CUDA_VISIBLE_DEVICES") {
         Ok(visible) => NoGpu::Hidden(visible),
@@ -158,10 +174,25 @@ pub fn gpus(survey: &Survey) -> Result<Vec<Gpu>, NoGpu> {
         return Err(none());
     }
     // One that does not respond does not hide the others.
-    let (gpus, failures): (Vec<_>, Vec<_>) = ordinals.map(gpu).partition(Result::is_ok);
-    match failures.into_iter().find_map(Result::err) {
-        Some(error) if gpus.is_empty() => Err(failed(error)),
-        _ => Ok(gpus.into_iter().flatten().collect()),
+    let (mut gpus, mut unresponsive) = (Vec::new(), Vec::new());
+    for ordinal in ordinals {
+        match gpu(ordinal) {
+            Ok(gpu) => gpus.push(gpu),
+            Err(error) => unresponsive.push((ordinal, error)),
+        }
+    }
+    match unresponsive.first() {
+        Some(&(_, error)) if gpus.is_empty() => Err(failed(error)),
+        _ => Ok(Inventory {
+            gpus,
+            unresponsive: unresponsive
+                .into_iter()
+                .map(|(ordinal, error)| Unresponsive {
+                    ordinal,
+                    failure: error.into(),
+                })
+                .collect(),
+        }),
     }
 }
 
