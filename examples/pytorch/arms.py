@@ -17,6 +17,7 @@ class Arm:
 
     tau: float | str | None = None  # merge_ with this threshold after every epoch, the last too
     control: object = None  # what becomes, in place of a merge, of the kernels that would have merged
+    carry: str | None = None  # what belongs to a kernel besides its weights, and is blended with it
     every_step: bool = False  # the authors' rule, after each optimizer step
     more_epochs: int = 0
 
@@ -66,7 +67,10 @@ ARMS = {
     "between-5%": Arm("5%"),
     "between-0.3": Arm(0.3),
     "every-step": Arm(every_step=True),
+    "carried-20%": Arm("20%", carry="norm,affine,bias"),
 }
+# Each is the arm of which the other is the control.
+PRIMARY = [("between-20%", "none"), ("between-20%", "matched-20%")]
 
 
 def merge_between(net, order, arm, seed):
@@ -75,7 +79,7 @@ def merge_between(net, order, arm, seed):
     with tempfile.TemporaryDirectory() as folder:
         plan = Path(folder) / "plan.json"
         before = {name: value.detach().clone() for name, value in weights.items() if value.ndim == 4}
-        merge_(net if arm.control is None else copy.deepcopy(net), layers=order, tau=arm.tau, seed=seed, plan=plan)
+        merge_(net if arm.control is None else copy.deepcopy(net), layers=order, tau=arm.tau, carry=arm.carry, seed=seed, plan=plan)
         planned = [layer for layer in json.loads(plan.read_text())["layers"] if layer["merges"]]
     if arm.control is not None:
         generator = torch.Generator().manual_seed(seed)

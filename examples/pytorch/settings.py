@@ -63,20 +63,24 @@ def flip(labels, classes, share, random):
     return labels
 
 
-# The cheapest first.
 NETS = {
     "resnet50-thin": Setting("resnet50-thin", "breastmnist", size=32, lr=0.0003, epochs=6),
     "vgg16": Setting("vgg16-hed", "breastmnist", size=32, lr=0.0001, epochs=6),
     "efficientnet-lite0": Setting("efficientnet-lite0", "breastmnist", size=48, lr=0.003, epochs=6),
 }
 
-# In the order in which they run.
-SETTINGS = {
-    **{f"{name}-{part}": replace(NETS[name], **other) for name in ("resnet50-thin", "vgg16") for part, other in (
-        ("breast", {}), ("breast-noisy", {"flipped": 0.2}), ("pneumonia-tenth", {"data": "pneumoniamnist", "share": 0.1}))},
-    "efficientnet-lite0-breast": NETS["efficientnet-lite0"],
-    **{f"{name}-pneumonia": replace(net, data="pneumoniamnist", epochs=3) for name, net in NETS.items()},
+# What is fine-tuned on, for each network.
+SETS = {
+    "breast": {},
+    "breast-noisy": {"flipped": 0.2},
+    "pneumonia-tenth": {"data": "pneumoniamnist", "share": 0.1},
+    "pneumonia": {"data": "pneumoniamnist", "epochs": 3},
 }
+# In the order in which they run.
+SETTINGS = {f"{net}-{part}": replace(NETS[net], **SETS[part]) for net, part in (
+    ("resnet50-thin", "breast"), ("resnet50-thin", "breast-noisy"), ("resnet50-thin", "pneumonia-tenth"), ("efficientnet-lite0", "breast"),
+    ("resnet50-thin", "pneumonia"), ("vgg16", "breast"), ("vgg16", "breast-noisy"), ("vgg16", "pneumonia-tenth"),
+    ("efficientnet-lite0", "pneumonia"), ("vgg16", "pneumonia"))}
 
 # For GPUs: torchvision's weights on MedMNIST's sets of 224x224. They are no part of the plan, and need one of their own.
 LARGER = {f"{weights}-{data}-224": Setting(weights, f"{data}mnist_224", size=224, lr=0.0001, epochs=10)

@@ -289,6 +289,9 @@ class Runs(Case):
         self.assertEqual(len(whole), len(self.compare.SETTINGS) * len(self.compare.ARMS) * 20)
         self.assertEqual(sorted(run for part in parts for run in part), sorted(whole))
         self.assertEqual(len(set(whole)), len(whole))
+        compared = {"none", "between-20%", "matched-20%"}
+        first = len(self.compare.SETTINGS) * len(compared) * 20
+        self.assertEqual([{key[0] for _, key in runs} for runs in (whole[:first], whole[first:])], [compared, set(self.compare.ARMS) - compared])
         seeds = [{(name, key[1]) for name, key in part} for part in parts]
         self.assertFalse(seeds[0] & seeds[1] or seeds[1] & seeds[2] or seeds[0] & seeds[2])
         for wrong in ("0/2", "3/2", "1"):
@@ -359,7 +362,7 @@ class Paired(Case):
         self.assertIn("| between-20% − none | 2 | +0.0000 [", first)
         self.assertIn("| 1 / 1 |", first)
         self.assertIn("| between-20% − matched-20% | 1 | +0.0500 |", second)
-        self.assertIn(f"| `{name}` | 0 of 20 | 7 of 200 | T0 to T3 |", self.paired.progress(made))
+        self.assertIn(f"| `{name}` | 1 of 20 | 0 of 20 | 7 of 220 | T0 to T3 |", self.paired.progress(made))
 
     def test_runs_of_other_sizes_are_not_mixed(self):
         name, rows = self.runs({"none": {0: 0.5, 1: 0.6}})
