@@ -40,7 +40,7 @@ fi
 
 # OpenBLAS as a shared library with what the program calls, for the same glibc. The program carries it and loads it when it
 # computes (src/blas/bundled.rs).
-functions="cblas_sgemm cblas_dgemm cblas_ssyrk dsyev_ dsyev_2stage_ openblas_set_num_threads openblas_get_config blas_thread_shutdown_
+functions="cblas_sgemm cblas_dgemm cblas_ssyrk dsyev_ dgeqrt_ dsbev_2stage_ openblas_set_num_threads openblas_get_config blas_thread_shutdown_
     blas_memory_alloc blas_memory_free"
 wanted=
 for function in $functions; do wanted="$wanted -Wl,-u,$function"; done

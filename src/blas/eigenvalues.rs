@@ -2,14 +2,16 @@
 
 use std::ffi::{c_char, c_int};
 
+use ndarray::ArrayViewMut2;
 use ndarray_linalg::{Lapack, MatrixLayout, UPLO};
 
+use super::band;
 use super::library::expect_functions;
 
 /// Rows from which on the eigenvalues are computed in two stages. One stage reads the matrix once for each row, which takes long where
-/// it is too large for the caches: 6.5 s for 4096 rows on one core of an AMD EPYC (Zen 4), and 3.6 s in two stages; for 2048 rows, 0.5 s
-/// both ways.
-const TWO_STAGES: c_int = 2560;
+/// it is too large for the caches: on two cores of an AMD EPYC (Zen 3), 7.7 s for 4096 rows, 0.8 s for 2048 and 0.09 s for 1000, and
+/// in two stages 2.9 s, 0.6 s and 0.15 s.
+const TWO_STAGES: usize = 2048;
 
 /// The eigenvalues, in rising order, of a symmetric matrix with this many rows, given by its upper triangle row by row.
 /// The matrix is destroyed. `None` where LAPACK does not converge.
@@ -22,7 +24,11 @@ pub(crate) fn eigenvalues(n: usize, matrix: &mut [f64]) -> Option<Vec<f64>> {
     assert_eq!(matrix.len(), n * n, "a square matrix");
     let extent = c_int::try_from(n).expect("an extent within BLAS's integers");
     // Here, where it may panic: `dsyev_` below may not.
-    expect_functions();
+    let functions = expect_functions();
+    if let Some(functions) = functions.band.filter(|_| n >= TWO_STAGES) {
+        let matrix = ArrayViewMut2::from_shape((n, n), matrix).expect("a square matrix");
+        return band::eigenvalues(functions, matrix);
+    }
     let layout = MatrixLayout::F {
         col: extent,
         lda: extent,
@@ -32,8 +38,7 @@ pub(crate) fn eigenvalues(n: usize, matrix: &mut [f64]) -> Option<Vec<f64>> {
     f64::eigh(false, layout, UPLO::Lower, matrix).ok()
 }
 
-/// What `ndarray-linalg` calls, and a linker would find in a BLAS: LAPACK's `dsyev`, of the one that is loaded. Large matrices go to
-/// `dsyev_2stage`, which has the same arguments and computes no eigenvectors.
+/// What `ndarray-linalg` calls, and a linker would find in a BLAS: LAPACK's `dsyev`, of the one that is loaded.
 ///
 /// # Safety
 ///
@@ -50,13 +55,7 @@ unsafe extern "C" fn dsyev_(
     work_length: *const c_int,
     info: *mut c_int,
 ) {
-    let functions = expect_functions();
-    // SAFETY: the caller's contract is LAPACK's: it points to the number of rows.
-    let is_large = unsafe { *n } >= TWO_STAGES;
-    let dsyev = match functions.dsyev_2stage {
-        Some(two_stages) if is_large => two_stages,
-        _ => functions.dsyev,
-    };
+    let dsyev = expect_functions().dsyev;
     // SAFETY: the caller's contract is LAPACK's; each of the two texts is of one letter.
     unsafe {
         dsyev(

@@ -61,6 +61,37 @@ pub(super) type Syev = unsafe extern "C" fn(
     triangle_length: usize,
 );
 
+/// A QR decomposition A = Q·R, with Q = I − V·T·Vᵀ (LAPACK's `dgeqrt`).
+pub(super) type Geqrt = unsafe extern "C" fn(
+    rows: *const c_int,
+    columns: *const c_int,
+    block: *const c_int,
+    matrix: *mut f64,
+    stride: *const c_int,
+    triangle: *mut f64,
+    triangle_stride: *const c_int,
+    work: *mut f64,
+    info: *mut c_int,
+);
+
+/// Eigenvalues of a symmetric band matrix (LAPACK's `dsbev_2stage`), with the lengths of the two texts.
+pub(super) type Sbev = unsafe extern "C" fn(
+    vectors: *const c_char,
+    triangle: *const c_char,
+    n: *const c_int,
+    width: *const c_int,
+    band: *mut f64,
+    stride: *const c_int,
+    eigenvalues: *mut f64,
+    eigenvectors: *mut f64,
+    eigenvectors_stride: *const c_int,
+    work: *mut f64,
+    work_length: *const c_int,
+    info: *mut c_int,
+    vectors_length: usize,
+    triangle_length: usize,
+);
+
 /// Takes one of OpenBLAS's buffers; the argument is not used. Null where there are no more.
 pub(super) type TakeBuffer = unsafe extern "C" fn(c_int) -> *mut c_void;
 
@@ -73,11 +104,18 @@ pub(super) struct Functions {
     pub dgemm: Gemm<f64>,
     pub ssyrk: Syrk,
     pub dsyev: Syev,
-    /// The same in two stages, by way of a band matrix; LAPACK has it since 3.7.
-    pub dsyev_2stage: Option<Syev>,
+    /// For eigenvalues by way of a band matrix; LAPACK has both since 3.7.
+    pub band: Option<BandFunctions>,
     /// Not every build exports these.
     pub buffers: Option<(TakeBuffer, ReturnBuffer)>,
     pub description: String,
+}
+
+/// What makes a band matrix of a symmetric one, and gives its eigenvalues.
+#[derive(Clone, Copy)]
+pub(super) struct BandFunctions {
+    pub dgeqrt: Geqrt,
+    pub dsbev_2stage: Sbev,
 }
 
 /// The functions of OpenBLAS, which is loaded if it is not.
@@ -177,12 +215,20 @@ fn open(name: &OsString) -> Result<Functions, libloading::Error> {
         let shutdown = library.get::<unsafe extern "C" fn() -> c_int>(c"blas_thread_shutdown_");
         let take = library.get::<TakeBuffer>(c"blas_memory_alloc");
         let give_back = library.get::<ReturnBuffer>(c"blas_memory_free");
+        let dgeqrt = library.get::<Geqrt>(c"dgeqrt_");
+        let dsbev = library.get::<Sbev>(c"dsbev_2stage_");
         let functions = Functions {
             sgemm: *library.get(c"cblas_sgemm")?,
             dgemm: *library.get(c"cblas_dgemm")?,
             ssyrk: *library.get(c"cblas_ssyrk")?,
             dsyev: *library.get(c"dsyev_")?,
-            dsyev_2stage: library.get(c"dsyev_2stage_").ok().map(|dsyev| *dsyev),
+            band: dgeqrt
+                .ok()
+                .zip(dsbev.ok())
+                .map(|(dgeqrt, dsbev)| BandFunctions {
+                    dgeqrt: *dgeqrt,
+                    dsbev_2stage: *dsbev,
+                }),
             buffers: take
                 .ok()
                 .zip(give_back.ok())

@@ -4,6 +4,7 @@
 //! of 128 MiB, and if a memory limit leaves no room for a buffer it retries for ever. So commands that compute nothing do not
 //! load it, and the others first make sure that there is room (`room`).
 
+mod band;
 #[cfg(feature = "bundled-openblas")]
 mod bundled;
 mod eigenvalues;
