@@ -64,15 +64,18 @@ pub struct Expected {
 impl Expected {
     /// Of so many kernels and pairs.
     fn new(chance: Chance, kernels: usize, pairs: u64) -> Self {
-        let above = |whole: f64, share: &dyn Fn(f64) -> f64| {
-            let thresholds = (0..THRESHOLDS).map(threshold);
-            thresholds
-                .map(|tau| six_decimals(whole * share(tau)))
-                .collect()
+        let thresholds = (0..THRESHOLDS).map(threshold);
+        let above = thresholds.map(|tau| chance.pair_above(tau));
+        let expected = |above: f64| {
+            [
+                six_decimals(pairs as f64 * above),
+                six_decimals(kernels as f64 * chance.partner(above)),
+            ]
         };
+        let (pairs_above, kernels_above) = above.map(expected).map(Into::into).unzip();
         Self {
-            pairs_above: above(pairs as f64, &|tau| chance.pair_above(tau)),
-            kernels_above: above(kernels as f64, &|tau| chance.partner_above(tau)),
+            pairs_above,
+            kernels_above,
         }
     }
 }

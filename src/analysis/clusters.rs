@@ -17,6 +17,8 @@ pub(super) struct Dissimilarities {
     /// For every place, how many before it in its group take part.
     ranks: Vec<usize>,
     is_live: Vec<bool>,
+    /// For every group, how many take part.
+    live: Vec<usize>,
     /// For every group, row by row, those of each with all after it.
     condensed: Vec<Vec<f32>>,
 }
@@ -33,19 +35,21 @@ impl Dissimilarities {
     /// Those of groups of so many places; these places take part.
     pub fn new(is_live: Vec<bool>, group: usize) -> Self {
         let mut ranks = Vec::with_capacity(is_live.len());
-        let mut condensed = Vec::new();
+        let (mut live, mut condensed) = (Vec::new(), Vec::new());
         for group in is_live.chunks(group) {
-            let mut live = 0usize;
+            let mut before = 0usize;
             for &is_live in group {
-                ranks.push(live);
-                live += usize::from(is_live);
+                ranks.push(before);
+                before += usize::from(is_live);
             }
-            condensed.push(vec![0.0; live * live.saturating_sub(1) / 2]);
+            live.push(before);
+            condensed.push(vec![0.0; before * before.saturating_sub(1) / 2]);
         }
         Self {
             group,
             ranks,
             is_live,
+            live,
             condensed,
         }
     }
@@ -75,23 +79,44 @@ impl Dissimilarities {
     /// The places, group by group, each in the order of the leaves of the tree that average linkage makes. Of two branches that
     /// meet, the one that is tighter in itself stands first, so a kernel that joins others after them; ties go to the lowest
     /// place. Places that take no part stand last in their group.
-    pub fn order(self) -> Vec<usize> {
+    pub fn order(&self) -> Vec<usize> {
         let mut order = Vec::with_capacity(self.is_live.len());
         let starts = (0..).step_by(self.group);
-        let groups = self.is_live.chunks(self.group).zip(self.condensed);
-        for (start, (is_live, mut condensed)) in starts.zip(groups) {
+        let groups = self.is_live.chunks(self.group).zip(&self.condensed);
+        for (start, (is_live, condensed)) in starts.zip(groups) {
             let places = start..start + is_live.len();
             let (live, dead): (Vec<usize>, Vec<usize>) =
                 places.partition(|&place| self.is_live[place]);
             // `kodama` takes one kernel for none.
             let ranks = match live.len() {
                 0 | 1 => (0..live.len()).collect(),
-                _ => leaves(&linkage(&mut condensed, live.len(), Method::Average)),
+                // The tree is made in the place of its dissimilarities.
+                _ => {
+                    let mut condensed = condensed.clone();
+                    leaves(&linkage(&mut condensed, live.len(), Method::Average))
+                }
             };
             order.extend(ranks.into_iter().map(|rank| live[rank]));
             order.extend(dead);
         }
         order
+    }
+
+    /// The similarity of two places; `None` if they are of different groups or one takes no part.
+    pub fn similarity(&self, a: usize, b: usize) -> Option<f32> {
+        if a / self.group != b / self.group || !self.is_live[a] || !self.is_live[b] {
+            return None;
+        }
+        let condensed = &self.condensed[a / self.group];
+        let [before, after] = {
+            let (a, b) = (self.ranks[a], self.ranks[b]);
+            [a.min(b), a.max(b)]
+        };
+        // Of m that take part the first has m − 1 after it, the next m − 2, and so on: from the end, the rows of the last r are
+        // r·(r − 1)/2 numbers.
+        let live = self.live[a / self.group];
+        let rest = live - before;
+        Some(1.0 - condensed[condensed.len() - rest * (rest - 1) / 2 + after - before - 1])
     }
 }
 
@@ -183,8 +208,8 @@ fn leaves(dendrogram: &Dendrogram<f32>) -> Vec<usize> {
 mod tests {
     use super::*;
 
-    /// The order of points on a line whose dissimilarity is their distance, in groups of so many; NaN takes no part.
-    fn order_in(group: usize, points: &[f32]) -> Vec<usize> {
+    /// Of points on a line whose dissimilarity is their distance, in groups of so many; NaN takes no part.
+    fn dissimilarities(group: usize, points: &[f32]) -> Dissimilarities {
         let is_live: Vec<bool> = points.iter().map(|point| !point.is_nan()).collect();
         let mut all = Dissimilarities::new(is_live, group);
         let groups = points.chunks(group).zip(&mut all.condensed);
@@ -197,7 +222,11 @@ mod tests {
             let pairs = (0..live.len()).flat_map(|a| (a + 1..live.len()).map(move |b| (a, b)));
             *condensed = pairs.map(|(a, b)| (live[a] - live[b]).abs()).collect();
         }
-        all.order()
+        all
+    }
+
+    fn order_in(group: usize, points: &[f32]) -> Vec<usize> {
+        dissimilarities(group, points).order()
     }
 
     /// That of one group.
@@ -212,6 +241,21 @@ mod tests {
             order_in(4, &[5.0, 0.0, 6.0, 1.0, nan, 9.0, nan, 9.0, 1.0, 2.0]),
             [0, 2, 1, 3, 5, 7, 4, 6, 8, 9]
         );
+    }
+
+    #[test]
+    fn similarities_are_those_of_pairs_that_are_compared() {
+        let all = dissimilarities(3, &[5.0, f32::NAN, 4.5, 1.0, 1.25, 1.75, 9.0]);
+        let known: Vec<(usize, usize, f32)> = (0..7)
+            .flat_map(|a| (0..7).map(move |b| (a, b)))
+            .filter(|(a, b)| a != b)
+            .filter_map(|(a, b)| Some((a, b, all.similarity(a, b)?)))
+            .collect();
+        let one_way = [(0, 2, 0.5), (3, 4, 0.75), (3, 5, 0.25), (4, 5, 0.5)];
+        let mut both_ways: Vec<_> = one_way.to_vec();
+        both_ways.extend(one_way.map(|(a, b, s)| (b, a, s)));
+        both_ways.sort_by_key(|&(a, b, _)| (a, b));
+        assert_eq!(known, both_ways);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::weight::{ConvWeight, Rows};
 use super::clusters::{self, Dissimilarities};
 use super::map::{CELLS, MapOfTiles};
 use super::spectrum;
-use super::tally::{Tallied, Tally};
+use super::tally::Tally;
 use super::{
     ByChance, Curve, Health, Pair, PairPicture, Relation, SimilarityMap, Spectrum, Spread,
     ThresholdHint,
@@ -85,6 +85,8 @@ struct Comparisons {
     map: Option<MapOfTiles>,
     /// The kernels in an order that shows clusters; empty where they are not ordered.
     order: Vec<usize>,
+    /// The map in that order, where a cell stands for several pairs.
+    clustered: Option<MapOfTiles>,
 }
 
 impl LayerTask<'_> {
@@ -93,13 +95,12 @@ impl LayerTask<'_> {
         let layout = self.weight.layout();
         let (n, d) = (layout.kernels() as u64, layout.kernel_len() as u64);
         let once = n.saturating_mul(n).saturating_mul(d) / 2 / self.weight.groups() as u64;
-        let similarities = once.saturating_mul(if self.is_seen_twice() { 2 } else { 1 });
         let spectrum = if self.spectrum {
             spectrum::products(&self.weight)
         } else {
             0
         };
-        similarities.saturating_add(spectrum)
+        once.saturating_add(spectrum)
     }
 
     /// The time and memory it takes.
@@ -113,15 +114,13 @@ impl LayerTask<'_> {
             self.weight.bytes()
         };
         let units = groups * Precision::F32.memory(n / groups, d);
-        let (mut maps, mut dissimilarities, mut turned) = (0, 0, 0);
+        let (mut maps, mut dissimilarities) = (0, 0);
         if self.drawings {
             maps = 2 * MapOfTiles::memory(n);
-            dissimilarities = Dissimilarities::memory(n / groups);
+            // And the tree that is made of a copy.
+            dissimilarities = 2 * Dissimilarities::memory(n / groups);
         }
-        if self.is_seen_twice() {
-            turned = self.weight.bytes();
-        }
-        let similarities = units + dissimilarities.max(turned);
+        let similarities = units + dissimilarities;
         let spectrum = if self.spectrum {
             Spectrum::memory(&self.weight)
         } else {
@@ -142,11 +141,6 @@ impl LayerTask<'_> {
     fn is_ordered(&self) -> bool {
         let layout = self.weight.layout();
         self.drawings && layout.kernels() / self.weight.groups() <= clusters::MOST
-    }
-
-    /// Whether the similarities are computed again, to be reduced in that order.
-    fn is_seen_twice(&self) -> bool {
-        self.is_ordered() && self.weight.layout().kernels() > CELLS
     }
 
     /// Analyses the layer, whose weight has these values, by an engine, in float32: bytes are too coarse to be drawn.
@@ -172,10 +166,20 @@ impl LayerTask<'_> {
             tally,
             map,
             order,
+            clustered,
         } = self.compare(&kernels, meter)?;
         let tallied = tally.finish(&norms);
         let health = Health::of(&kernels, &nearest);
         let map = map.map(|map| map.finish((0..n).collect(), |kernel| kernels.is_live(kernel)));
+        let clustered = match clustered {
+            Some(clustered) => {
+                let is_live: Vec<bool> = order.iter().map(|&k| kernels.is_live(k)).collect();
+                Some(clustered.finish(order, |place| is_live[place]))
+            }
+            // Each cell is a pair's.
+            None if self.is_ordered() => map.as_ref().map(|map| map.in_order(&order)),
+            None => None,
+        };
         // What they are screened with is not needed beside a Gram matrix.
         let rows = kernels.into_rows();
         let spectrum = if self.spectrum && health.non_finite_numbers == 0 {
@@ -183,10 +187,18 @@ impl LayerTask<'_> {
         } else {
             None
         };
-        let drawings = match map {
-            Some(map) => Some(self.draw(map, order, rows, &tallied, engine, meter)?),
-            None => None,
-        };
+        let drawings = map.map(|in_file_order| {
+            let extremes = [
+                (Relation::Similar, &tallied.similar[..]),
+                (Relation::Orthogonal, &tallied.orthogonal),
+                (Relation::Opposite, &tallied.opposite),
+            ];
+            LayerDrawings {
+                in_file_order,
+                clustered,
+                pairs: PairPicture::of(&self.weight, &rows, extremes),
+            }
+        });
         let numbers = LayerNumbers {
             norms,
             health,
@@ -212,6 +224,7 @@ impl LayerTask<'_> {
             tally: Tally::new(),
             map: self.drawings.then(|| MapOfTiles::new(n)),
             order: Vec::new(),
+            clustered: (self.is_ordered() && n > CELLS).then(|| MapOfTiles::new(n)),
         };
         for group in kernels.joined_groups() {
             // All are above it, so no pair is compared for its sake.
@@ -239,57 +252,17 @@ impl LayerTask<'_> {
             )?;
             seen.nearest.add(&group, &scan);
             if let Some(dissimilarities) = dissimilarities {
-                let places = dissimilarities.order().into_iter();
-                seen.order.extend(places.map(|place| group.kernel(place)));
+                let places = dissimilarities.order();
+                if let Some(map) = &mut seen.clustered {
+                    map.add_in_order(seen.order.len(), &places, |a, b| {
+                        dissimilarities.similarity(a, b)
+                    });
+                }
+                let kernels = places.into_iter().map(|place| group.kernel(place));
+                seen.order.extend(kernels);
             }
         }
         Ok(seen)
-    }
-
-    /// What is drawn, given the map in file order and the order that shows clusters, if there is one.
-    fn draw(
-        &self,
-        in_file_order: SimilarityMap,
-        order: Vec<usize>,
-        rows: Rows<'_>,
-        tallied: &Tallied,
-        engine: Engine<'_>,
-        meter: &dyn Meter,
-    ) -> Result<LayerDrawings, Error> {
-        let extremes = [
-            (Relation::Similar, &tallied.similar[..]),
-            (Relation::Orthogonal, &tallied.orthogonal),
-            (Relation::Opposite, &tallied.opposite),
-        ];
-        let pairs = PairPicture::of(&self.weight, &rows, extremes);
-        let clustered = match (self.is_ordered(), self.is_seen_twice()) {
-            (false, _) => None,
-            (true, false) => Some(in_file_order.in_order(&order)),
-            (true, true) => Some(self.map_in_order(rows, order, engine, meter)?),
-        };
-        Ok(LayerDrawings {
-            in_file_order,
-            clustered,
-            pairs,
-        })
-    }
-
-    /// The map of the kernels in this order, which keeps those of a group together.
-    fn map_in_order(
-        &self,
-        rows: Rows<'_>,
-        order: Vec<usize>,
-        engine: Engine<'_>,
-        meter: &dyn Meter,
-    ) -> Result<SimilarityMap, Error> {
-        let turned = rows.in_order(&order);
-        drop(rows);
-        let kernels = self.kernels(turned, engine)?;
-        let map = MapOfTiles::new(kernels.len());
-        for group in kernels.joined_groups() {
-            group.for_each_tile(meter, || f32::NEG_INFINITY, |tile| map.visit(&group, tile))?;
-        }
-        Ok(map.finish(order, |place| kernels.is_live(place)))
     }
 
     fn kernels<'r>(&self, rows: Rows<'r>, engine: Engine<'_>) -> Result<Kernels<'r>, Error> {

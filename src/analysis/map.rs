@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use rayon::prelude::*;
+
 use crate::similarity::tile::CellSum;
 use crate::similarity::{Error, Group, Tile};
 
@@ -203,6 +205,37 @@ impl MapOfTiles {
                 .for_each(|(all, &block)| all.add(block));
         }
         Ok(())
+    }
+
+    /// Takes the pairs of a group's kernels into account, which stand in this order from a place of the map on; of some pairs nothing is
+    /// known.
+    pub fn add_in_order(
+        &mut self,
+        start: usize,
+        order: &[usize],
+        similarity: impl Fn(usize, usize) -> Option<f32> + Sync,
+    ) {
+        if order.is_empty() {
+            return;
+        }
+        let cells: Vec<usize> = (start..start + order.len())
+            .map(|place| place * self.cells / self.n)
+            .collect();
+        let (first, last) = (cells[0], cells[cells.len() - 1]);
+        let blocks = self.blocks.get_mut();
+        let blocks = blocks.unwrap_or_else(PoisonError::into_inner);
+        let rows = blocks[first * self.cells..(last + 1) * self.cells].par_chunks_mut(self.cells);
+        rows.zip(first..last + 1).for_each(|(blocks, row)| {
+            let from = cells.partition_point(|&cell| cell < row);
+            let own = cells[from..].iter().take_while(|&&cell| cell == row);
+            for place in from..from + own.count() {
+                for other in place + 1..order.len() {
+                    if let Some(similarity) = similarity(order[place], order[other]) {
+                        blocks[cells[other]].add(CellSum::of(similarity));
+                    }
+                }
+            }
+        });
     }
 
     /// The map of these kernels; those at some places are live. All tiles of all groups must have been visited.

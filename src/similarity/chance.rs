@@ -55,9 +55,14 @@ impl Chance {
 
     /// The probability that a kernel has a partner, one that is more similar than `tau`.
     pub fn partner_above(self, tau: f64) -> f64 {
+        self.partner(self.pair_above(tau))
+    }
+
+    /// The same, given the probability of two kernels.
+    pub fn partner(self, pair_above: f64) -> f64 {
         match self.others {
             0 => 0.0,
-            others => -libm::expm1(others as f64 * libm::log1p(-self.pair_above(tau))),
+            others => -libm::expm1(others as f64 * libm::log1p(-pair_above)),
         }
     }
 

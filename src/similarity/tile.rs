@@ -167,6 +167,17 @@ impl CellSum {
     /// 1 in the fixed-point numbers in which similarities are summed, so that the result does not depend on the order.
     pub const ONE: f32 = (1 << 30) as f32;
 
+    /// Of one pair.
+    #[inline(always)]
+    pub fn of(similarity: f32) -> Self {
+        let fixed = (similarity.clamp(-1.0, 1.0) * Self::ONE) as i32;
+        Self {
+            sum: fixed.into(),
+            pairs: 1,
+            max: fixed,
+        }
+    }
+
     #[inline(always)]
     pub fn add(&mut self, other: Self) {
         self.sum += other.sum;

@@ -78,20 +78,6 @@ impl<'a> Rows<'a> {
         self.merged.contains_key(&kernel)
     }
 
-    /// A copy, with the kernels in this order.
-    pub fn in_order(&self, order: &[usize]) -> Rows<'static> {
-        let mut rows = Vec::with_capacity(order.len() * self.row_bytes);
-        for &kernel in order {
-            rows.extend_from_slice(self.row(kernel));
-        }
-        Rows {
-            float: self.float,
-            row_bytes: self.row_bytes,
-            original: Cow::Owned(rows),
-            merged: BTreeMap::new(),
-        }
-    }
-
     /// Some kernels as they are now, one after the other.
     pub fn bytes(&self, kernels: Range<usize>) -> Cow<'_, [u8]> {
         let as_in_file =
@@ -159,8 +145,5 @@ mod tests {
         let row = |kernel: usize| f32::from_le_bytes(rows.row(kernel).try_into().unwrap());
         assert_eq!([row(0), row(1), row(2)], [1.5, 1.5, 2.5]);
         assert_eq!(rows.original(0), &values[..4]);
-
-        let turned = rows.in_order(&[2, 0]);
-        assert_eq!((turned.row(0), turned.row(1)), (rows.row(2), rows.row(0)));
     }
 }

@@ -53,11 +53,11 @@ fn sum(values: &[f32], errors: &[f32]) -> CellSum {
     let mut block = CellSum::EMPTY;
     for (value, error) in values.iter().zip(errors) {
         let is_compared = !error.is_nan();
-        let fixed = (value.clamp(-1.0, 1.0) * CellSum::ONE) as i32;
+        let pair = CellSum::of(*value);
         block.add(CellSum {
-            sum: if is_compared { fixed.into() } else { 0 },
+            sum: if is_compared { pair.sum } else { 0 },
             pairs: is_compared.into(),
-            max: if is_compared { fixed } else { i32::MIN },
+            max: if is_compared { pair.max } else { i32::MIN },
         });
     }
     block
