@@ -129,23 +129,23 @@ impl<'a> Job<'a> {
         Ok(Decided { decisions, changes })
     }
 
-    /// The name of each layer, and the nearest neighbours of its kernels.
+    /// The multiply-adds that comparing all pairs of kernels takes.
+    pub fn pairs_products(&self) -> u64 {
+        let products = self.tasks.iter().map(Task::pairs_products);
+        products.fold(0, u64::saturating_add)
+    }
+
+    /// The nearest neighbours of each layer's kernels.
     ///
     /// # Errors
     ///
     /// If the source cannot be read or kernels cannot be compared.
-    pub fn nearest(
-        &self,
-        compute: &Compute,
-        meter: &dyn Meter,
-    ) -> Result<Vec<(&str, Nearest)>, Error> {
-        let nearest = self.for_each_layer(None, compute, meter, |task, values, _| {
+    pub fn nearest(&self, compute: &Compute, meter: &dyn Meter) -> Result<Vec<Nearest>, Error> {
+        self.for_each_layer(None, compute, meter, |task, values, _| {
             let size = LayerSize::of(&task.weight);
             let nearest = |engine: Engine<'_>| task.nearest(values, &self.rules, engine, &());
             compute.backend.on_layer(size, nearest)
-        })?;
-        let names = self.tasks.iter().map(|task| &task.weight.tensor().name[..]);
-        Ok(names.zip(nearest).collect())
+        })
     }
 
     /// The plan with these decisions on the selected layers.
