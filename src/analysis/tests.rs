@@ -293,6 +293,15 @@ fn layers_of_many_tiles_are_as_by_definition() {
 }
 
 #[test]
+fn orthogonal_kernels_are_as_by_definition() {
+    // All pairs are within the error bounds of each other and of the threshold 0.
+    let n = 300;
+    let mut numbers = noise(n * n).iter().map(|x| x * 1e-7).collect::<Vec<f32>>();
+    (0..n).for_each(|kernel| numbers[kernel * (n + 1)] = 1.0);
+    assert_as_by_definition(&Layer::new(&[n, n], 1, &numbers));
+}
+
+#[test]
 fn threads_make_no_difference() {
     let layer = Layer::new(&[700, 40, 2, 2], 1, &noise(700 * 160));
     let [(one, drawn_by_one), (four, drawn_by_four)] =

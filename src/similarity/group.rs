@@ -243,6 +243,7 @@ mod tests {
     use super::*;
     use crate::similarity::Precision;
     use crate::similarity::kernels::kernels_of;
+    use crate::similarity::tile::OpenPair;
 
     /// Numbers without structure, from a linear congruential generator.
     fn noise(count: usize) -> Vec<u8> {
@@ -368,6 +369,40 @@ mod tests {
             );
         }
         assert!(group.similarities(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_pair_that_was_compared_need_not_be_compared_again() {
+        let (n, d) = (300, 3);
+        let values = noise(n * d);
+        let kernels = kernels_of(&values, n, 1, Precision::F32);
+        let group = kernels.joined_groups().next().unwrap();
+        let known = Mutex::new(Vec::new());
+        let visit = |tile: &mut dyn Tile| {
+            // One pair of each tile, with a similarity that only its own note can tell.
+            let (a, b) = (tile.rows().start, tile.columns().end - 1);
+            let similarity = Some(2.0 + (a * n + b) as f64);
+            tile.note(vec![OpenPair {
+                a,
+                b,
+                at_most: 1.0,
+                is_undecided: false,
+                similarity,
+            }]);
+            tile.count_by_interval([f32::INFINITY; 3], &mut |counted| {
+                let open = counted.open.into_iter();
+                let mut known = known.lock().unwrap();
+                known.extend(open.filter_map(|(a, b, similarity)| Some((a, b, similarity?))));
+            })
+        };
+        group.for_each_tile(&(), || -1.0, visit).unwrap();
+        let mut known = known.into_inner().unwrap();
+        known.sort_by_key(|&(a, b, _)| (a, b));
+        let expected = [(0, 255), (0, 299), (256, 299)];
+        assert_eq!(
+            known,
+            expected.map(|(a, b)| (a, b, 2.0 + (a * n + b) as f64))
+        );
     }
 
     proptest! {

@@ -141,10 +141,12 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
         loop {
             let bounds = self.bounds(tile)?;
             let starts = [tile.rows().start, tile.columns().start];
+            let mut compared = Vec::new();
             let screened = tile.find(&bounds, &mut |found| {
-                self.take(found, &bounds, starts, above);
+                compared.append(&mut self.take(found, &bounds, starts, above));
             })?;
             if screened == Screened::Whole {
+                tile.note(compared);
                 return Ok(());
             }
         }
@@ -168,20 +170,21 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
         })
     }
 
-    /// Evaluates the pairs that a tile, which starts at these places, has found.
+    /// Evaluates the pairs that a tile, which starts at these places, has found. Returns those that were compared, if they are many.
     fn take(
         &self,
         found: Found,
         bounds: &PairBounds,
         starts: [usize; 2],
         above: &mut dyn FnMut(usize, usize),
-    ) {
+    ) -> Vec<OpenPair> {
         let mut pairs_above = found.pairs_above;
         let mut open = found.open;
-        if open.len() > MANY_OPEN {
+        let are_many = open.len() > MANY_OPEN;
+        if are_many {
             self.compare(&mut open);
         }
-        for pair in open {
+        for &pair in &open {
             if pair.is_undecided || pair.similarity.is_some() {
                 let is_above = self.decide(&pair);
                 if pair.is_undecided && is_above {
@@ -193,6 +196,7 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
             }
         }
         self.pairs_above.fetch_add(pairs_above, Ordering::Relaxed);
+        if are_many { open } else { Vec::new() }
     }
 
     /// Compares all open pairs that are not compared yet.

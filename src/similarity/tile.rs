@@ -40,6 +40,9 @@ pub trait Tile {
     fn find(&mut self, bounds: &PairBounds, take: &mut dyn FnMut(Found))
     -> Result<Screened, Error>;
 
+    /// Takes note of pairs that were compared, so that they need not be compared again for another question.
+    fn note(&mut self, compared: Vec<OpenPair>);
+
     /// For each row and each column, among the kernels that are certainly more similar to it than `tau`, the one to which its stream
     /// gives the least word: that word, and the kernel's number within the layer. `streams` is indexed by place in the group, whose
     /// first kernel has the number `start`.

@@ -12,7 +12,7 @@ use crate::weight::{Element, Rows, with_element};
 
 use super::super::bound::{SLACK, guard_band};
 use super::super::tile::{
-    CellSum, Counted, Found, LossBound, PairBounds, Preferred, Reached, Screened, Tile,
+    CellSum, Counted, Found, LossBound, OpenPair, PairBounds, Preferred, Reached, Screened, Tile,
 };
 use super::super::{Error, exact};
 use super::cells::SumCells;
@@ -46,6 +46,8 @@ pub(in super::super) struct CpuTile<'v> {
     source: Source<'v>,
     screened: TileValues<'v>,
     is_coarse: bool,
+    /// Pairs whose similarity is known by the float64 definition.
+    compared: Vec<OpenPair>,
 }
 
 impl<'v> CpuTile<'v> {
@@ -71,6 +73,7 @@ impl<'v> CpuTile<'v> {
                 values: buffer,
             },
             is_coarse: units.are_coarse(),
+            compared: Vec::new(),
         }
     }
 
@@ -101,6 +104,22 @@ impl<'v> CpuTile<'v> {
                 .to_mut()
                 .iter_mut()
                 .for_each(|old| *old = error + 0.0 * *old);
+        }
+    }
+
+    /// Gives pairs the similarities that are known.
+    fn recall(&self, open: &mut [(usize, usize, Option<f64>)]) {
+        if self.compared.is_empty() || open.is_empty() {
+            return;
+        }
+        let TileValues { rows, columns, .. } = &self.screened;
+        let place = |a: usize, b: usize| (a - rows.start) * columns.len() + b - columns.start;
+        let mut known = vec![None; rows.len() * columns.len()];
+        for pair in &self.compared {
+            known[place(pair.a, pair.b)] = pair.similarity;
+        }
+        for (a, b, similarity) in open {
+            *similarity = known[place(*a, *b)];
         }
     }
 
@@ -162,6 +181,10 @@ impl Tile for CpuTile<'_> {
         Ok(Screened::Whole)
     }
 
+    fn note(&mut self, compared: Vec<OpenPair>) {
+        self.compared = compared;
+    }
+
     fn preferred(
         &mut self,
         tau: f32,
@@ -200,10 +223,12 @@ impl Tile for CpuTile<'_> {
         losses: [f32; 3],
         take: &mut dyn FnMut(Counted),
     ) -> Result<(), Error> {
-        take(simd::widest(CountByInterval {
+        let mut counted = simd::widest(CountByInterval {
             tile: &self.screened,
             losses,
-        }));
+        });
+        self.recall(&mut counted.open);
+        take(counted);
         Ok(())
     }
 

@@ -480,6 +480,9 @@ impl Tile for DeviceTile<'_> {
         }))
     }
 
+    /// It compares pairs itself, for each question.
+    fn note(&mut self, _: Vec<OpenPair>) {}
+
     fn count_by_interval(
         &mut self,
         losses: [f32; 3],
