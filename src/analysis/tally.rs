@@ -13,9 +13,6 @@ use crate::similarity::{Error, Group, Tile};
 use super::curve::{INTERVALS, interval};
 use super::extremes::{Pair, Ranking, Relation};
 
-/// So many open pairs are compared one by one; more, in an order that suits the cache.
-const FEW_OPEN: usize = 1024;
-
 /// The pairs of a layer by interval, and its extremes.
 pub(super) struct Tally {
     counts: [AtomicU64; INTERVALS],
@@ -131,14 +128,7 @@ fn compare(
     let is_unknown = |open: &&(usize, usize, Option<f64>)| open.2.is_none();
     let unknown = open.iter().filter(is_unknown).map(|&(a, b, _)| (a, b));
     let unknown: Vec<(usize, usize)> = unknown.collect();
-    let mut compared = match unknown.len() {
-        0..=FEW_OPEN => unknown
-            .iter()
-            .map(|&(a, b)| group.similarity(a, b))
-            .collect(),
-        _ => group.similarities(&unknown),
-    }
-    .into_iter();
+    let mut compared = group.similarities(&unknown).into_iter();
     open.into_iter()
         .map(|(a, b, known)| {
             let similarity = known.or_else(|| compared.next());

@@ -21,6 +21,9 @@ const TILE: usize = 256;
 /// Bytes of kernels that are compared with each other by the definition before the next are: half of a core's L2 cache.
 const CACHED: usize = 512 << 10;
 
+/// So many pairs are compared one by one.
+const FEW: usize = 1024;
+
 /// Int8 multiply-adds in the time that reading one byte takes, roughly.
 const PRODUCTS_PER_BYTE: usize = 25;
 
@@ -87,9 +90,12 @@ impl Group<'_, '_> {
         self.kernels.similarity(self.kernel(a), self.kernel(b))
     }
 
-    /// The similarities of many pairs of places, in this order. They are computed in an order of their own, in which the kernels that are
-    /// compared stay in a core's cache: by far most of the time goes into reading them.
+    /// The similarities of pairs of places, in this order. Those of many are computed in an order of their own, in which the kernels that
+    /// are compared stay in a core's cache: by far most of the time goes into reading them.
     pub(crate) fn similarities(&self, pairs: &[(usize, usize)]) -> Vec<f64> {
+        if pairs.len() <= FEW {
+            return pairs.iter().map(|&(a, b)| self.similarity(a, b)).collect();
+        }
         // So that kernels that are the same are compared once.
         let twins: Vec<(usize, usize)> = pairs
             .iter()
