@@ -254,9 +254,8 @@ impl LayerTask<'_> {
             if let Some(dissimilarities) = dissimilarities {
                 let places = dissimilarities.order();
                 if let Some(map) = &mut seen.clustered {
-                    map.add_in_order(seen.order.len(), &places, |a, b| {
-                        dissimilarities.similarity(a, b)
-                    });
+                    let after = |place| dissimilarities.after(place);
+                    map.add_in_order(seen.order.len(), &places, after);
                 }
                 let kernels = places.into_iter().map(|place| group.kernel(place));
                 seen.order.extend(kernels);

@@ -207,35 +207,37 @@ impl MapOfTiles {
         Ok(())
     }
 
-    /// Takes the pairs of a group's kernels into account, which stand in this order from a place of the map on; of some pairs nothing is
-    /// known.
-    pub fn add_in_order(
+    /// Takes the pairs of some groups' kernels into account, which stand in this order from a place of the map on. `after` gives the
+    /// kernels after one, by their places in the groups, and how similar it is to each.
+    pub fn add_in_order<I: Iterator<Item = (usize, f32)>>(
         &mut self,
         start: usize,
         order: &[usize],
-        similarity: impl Fn(usize, usize) -> Option<f32> + Sync,
+        after: impl Fn(usize) -> I + Sync,
     ) {
-        if order.is_empty() {
-            return;
+        let cell_at = |index: usize| (start + index) * self.cells / self.n;
+        let mut cells = vec![0; order.len()];
+        for (index, &place) in order.iter().enumerate() {
+            cells[place] = cell_at(index);
         }
-        let cells: Vec<usize> = (start..start + order.len())
-            .map(|place| place * self.cells / self.n)
-            .collect();
-        let (first, last) = (cells[0], cells[cells.len() - 1]);
+        let runs: Vec<&[usize]> = order.chunk_by(|&a, &b| cells[a] == cells[b]).collect();
+        let size = self.cells;
         let blocks = self.blocks.get_mut();
         let blocks = blocks.unwrap_or_else(PoisonError::into_inner);
-        let rows = blocks[first * self.cells..(last + 1) * self.cells].par_chunks_mut(self.cells);
-        rows.zip(first..last + 1).for_each(|(blocks, row)| {
-            let from = cells.partition_point(|&cell| cell < row);
-            let own = cells[from..].iter().take_while(|&&cell| cell == row);
-            for place in from..from + own.count() {
-                for other in place + 1..order.len() {
-                    if let Some(similarity) = similarity(order[place], order[other]) {
-                        blocks[cells[other]].add(CellSum::of(similarity));
-                    }
-                }
+        // Each pair in the row of the kernel that is before the other in the file, which is where its similarity lies.
+        let rows = blocks[cell_at(0) * size..][..runs.len() * size].par_chunks_mut(size);
+        rows.zip(runs).for_each(|(blocks, places)| {
+            for (other, similarity) in places.iter().flat_map(|&place| after(place)) {
+                blocks[cells[other]].add(CellSum::of(similarity));
             }
         });
+        let end = cell_at(order.len() - 1) + 1;
+        for row in cell_at(0)..end {
+            for column in cell_at(0)..row {
+                let below = std::mem::replace(&mut blocks[row * size + column], CellSum::EMPTY);
+                blocks[column * size + row].add(below);
+            }
+        }
     }
 
     /// The map of these kernels; those at some places are live. All tiles of all groups must have been visited.
