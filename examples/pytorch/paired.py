@@ -83,7 +83,7 @@ def told(differences):
 
 def tables(made, choosing):
     """Every table of the page, by name. `made` and `choosing` have the Runs and the rows of each setting."""
-    return {"progress": progress(made), "primary": primary(made), "settings": "\n".join(map(setting, made, made.values())).strip("\n") + "\n",
+    return {"progress": progress(made), "primary": primary(made), "thresholds": thresholds(made), "settings": "\n".join(map(setting, made, made.values())).strip("\n") + "\n",
             "choosing": chosen(choosing)}
 
 
@@ -108,6 +108,19 @@ def primary(made):
             deviation = f"{statistics.stdev(found):.4f}" if len(found) > 1 else ""
             body.append([f"`{name}`", f"{arm} − {other}", len(found), told(found), deviation, f"{sum(d > 0 for d in found)} / {sum(d < 0 for d in found)}"])
     return table(["setting", "comparison", "n", "difference in test AUROC [95 %]", "sd of the pairs", "seeds up / down"], body)
+
+
+def thresholds(made):
+    """What merging at each τ does, in the settings in which all have runs."""
+    merging = {arm: what.tau for arm, what in ARMS.items() if what.tau is not None and what.control is None and what.carry is None}
+    body = []
+    for name, runs in made.items():
+        if all(runs.seeds(arm) for arm in merging):
+            for arm, tau in merging.items():
+                kernels, _ = movement(runs, arm)
+                last = [after(runs.rows[arm, seed], "test_auroc") for seed in runs.seeds(arm)]
+                body.append([f"`{name}`", f"`{tau}`", len(last), kernels, told(runs.differences(arm, "none", "test_auroc")), told(last)])
+    return table(["setting", "τ", "n", "kernels that the last merge changes", "after the run, less `none`", "the last merge by itself"], body)
 
 
 def setting(name, runs):

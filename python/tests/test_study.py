@@ -364,6 +364,15 @@ class Paired(Case):
         self.assertIn("| between-20% − matched-20% | 1 | +0.0500 |", second)
         self.assertIn(f"| `{name}` | 1 of 20 | 0 of 20 | 7 of 220 | T0 to T3 |", self.paired.progress(made))
 
+    def test_thresholds_are_compared_where_all_have_runs(self):
+        arms = {"none": 0.5, "between-20%": 0.7, "between-chance=1%": 0.6, "between-5%": 0.5, "between-0.3": 0.4, "carried-20%": 0.9}
+        name, rows = self.runs({arm: {0: value} for arm, value in arms.items()})
+        lines = self.paired.thresholds({name: self.paired.Runs(name, rows)}).splitlines()[2:]
+        self.assertEqual(lines, [f"| `{name}` | `{tau}` | 1 | 3 | {less} | +0.0000 |" for tau, less in (
+            ("20%", "+0.2000"), ("chance=1%", "+0.1000"), ("5%", "+0.0000"), ("0.3", "-0.1000"))])
+        fewer = [row for row in rows if row["arm"] != "between-5%"]
+        self.assertEqual(self.paired.thresholds({name: self.paired.Runs(name, fewer)}).splitlines()[2:], [])
+
     def test_runs_of_other_sizes_are_not_mixed(self):
         name, rows = self.runs({"none": {0: 0.5, 1: 0.6}})
         rows[1]["lr"] = "1"
