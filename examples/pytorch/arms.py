@@ -69,8 +69,9 @@ ARMS = {
     "every-step": Arm(every_step=True),
     "carried-20%": Arm("20%", carry="norm,affine,bias"),
 }
-# Each is the arm of which the other is the control.
+# The comparisons that the plan calls primary, each of an arm with another, and the arms in them.
 PRIMARY = [("between-20%", "none"), ("between-20%", "matched-20%")]
+COMPARED = {arm for pair in PRIMARY for arm in pair}
 
 
 def merge_between(net, order, arm, seed):

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from arms import ARMS, PRIMARY
+from arms import ARMS, COMPARED
 from finetune import finetune
 from settings import LARGER, SETTINGS
 
@@ -83,10 +83,9 @@ def runs(args):
     """Every run of this shard as (setting's name, key): the arms that are compared first, then the others; setting by setting and
     seed by seed, so that what is done is whole."""
     part, parts = args.shard
-    compared = {arm for pair in PRIMARY for arm in pair}
     return [(name, key(arm, seed, chosen(name, args)))
             for now in (True, False) for name in args.settings for seed in args.seeds if seed % parts == part - 1
-            for arm in args.arms if (arm in compared) == now]
+            for arm in args.arms if (arm in COMPARED) == now]
 
 
 def chosen(name, args):

@@ -9,7 +9,7 @@ import math
 import statistics
 from pathlib import Path
 
-from arms import ARMS, PRIMARY
+from arms import ARMS, COMPARED, PRIMARY
 from compare import EVERY, OVERRIDES, read
 from corruptions import NAMES
 from markdown import filled, table
@@ -83,8 +83,8 @@ def told(differences):
 
 def tables(made, choosing):
     """Every table of the page, by name. `made` and `choosing` have the Runs and the rows of each setting."""
-    return {"progress": progress(made), "primary": primary(made), "thresholds": thresholds(made), "settings": "\n".join(map(setting, made, made.values())).strip("\n") + "\n",
-            "choosing": chosen(choosing)}
+    return {"progress": progress(made), "primary": primary(made), "thresholds": thresholds(made),
+            "settings": "\n".join(map(setting, made, made.values())).strip("\n") + "\n", "choosing": chosen(choosing)}
 
 
 def progress(made):
@@ -93,7 +93,7 @@ def progress(made):
     for name in SETTINGS | made:
         runs = made.get(name)
         seeds = [len([seed for seed in range(SEEDS) if runs and all((arm, seed) in runs.rows for arm in arms)])
-                 for arms in ({arm for pair in PRIMARY for arm in pair}, ARMS)]
+                 for arms in (COMPARED, ARMS)]
         dates = sorted(row["finished"] for row in runs.rows.values()) if runs else []
         body.append([f"`{name}`", *(f"{whole} of {SEEDS}" for whole in seeds), f"{len(runs.rows) if runs else 0} of {SEEDS * len(ARMS)}",
                      f"{dates[0]} to {dates[-1]}" if dates else "not begun"])

@@ -92,15 +92,12 @@ struct Comparisons {
 impl LayerTask<'_> {
     /// The multiply-adds it takes, without those of the few pairs that are computed again exactly.
     pub fn products(&self) -> u64 {
-        let layout = self.weight.layout();
-        let (n, d) = (layout.kernels() as u64, layout.kernel_len() as u64);
-        let once = n.saturating_mul(n).saturating_mul(d) / 2 / self.weight.groups() as u64;
         let spectrum = if self.spectrum {
             spectrum::products(&self.weight)
         } else {
             0
         };
-        once.saturating_add(spectrum)
+        self.weight.pairs_products().saturating_add(spectrum)
     }
 
     /// The time and memory it takes.

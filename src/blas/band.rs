@@ -12,7 +12,7 @@ use ndarray::{Array1, Array2, ArrayViewMut2, Axis, s};
 use rayon::prelude::*;
 
 use super::library::BandFunctions;
-use super::products::{add_products, products};
+use super::products::{add_products, extent, products};
 
 /// How far from the diagonal the band reaches, and how many rows are reduced at once: more are multiplied faster, fewer make the
 /// second stage faster. From 32 to 96 it makes little difference.
@@ -207,10 +207,6 @@ fn in_blocks(
         Some((rows, block))
     };
     blocks(start..end).filter_map(split).collect()
-}
-
-fn extent(extent: usize) -> c_int {
-    c_int::try_from(extent).expect("an extent within BLAS's integers")
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use ndarray_linalg::{Lapack, MatrixLayout, UPLO};
 
 use super::band;
 use super::library::expect_functions;
+use super::products::extent;
 
 /// Rows from which on the eigenvalues are computed in two stages. One stage reads the matrix once for each row, which takes long where
 /// it is too large for the caches: on two cores of an AMD EPYC (Zen 3), 7.7 s for 4096 rows, 0.8 s for 2048 and 0.09 s for 1000, and
@@ -22,7 +23,7 @@ const TWO_STAGES: usize = 2048;
 /// is beyond BLAS's 32-bit integers.
 pub(crate) fn eigenvalues(n: usize, matrix: &mut [f64]) -> Option<Vec<f64>> {
     assert_eq!(matrix.len(), n * n, "a square matrix");
-    let extent = c_int::try_from(n).expect("an extent within BLAS's integers");
+    let extent = extent(n);
     // Here, where it may panic: `dsyev_` below may not.
     let functions = expect_functions();
     if let Some(functions) = functions.band.filter(|_| n >= TWO_STAGES) {

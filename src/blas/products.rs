@@ -176,7 +176,8 @@ impl Stored {
     }
 }
 
-fn extent(extent: usize) -> c_int {
+/// An extent as BLAS and LAPACK take it.
+pub(super) fn extent(extent: usize) -> c_int {
     c_int::try_from(extent).expect("an extent within BLAS's integers")
 }
 

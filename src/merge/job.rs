@@ -131,7 +131,7 @@ impl<'a> Job<'a> {
 
     /// The multiply-adds that comparing all pairs of kernels takes.
     pub fn pairs_products(&self) -> u64 {
-        let products = self.tasks.iter().map(Task::pairs_products);
+        let products = self.tasks.iter().map(|task| task.weight.pairs_products());
         products.fold(0, u64::saturating_add)
     }
 

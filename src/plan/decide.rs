@@ -52,18 +52,11 @@ pub struct Decision {
 }
 
 impl<'a> Task<'a> {
-    /// The multiply-adds of a comparison of all pairs of kernels.
-    pub fn pairs_products(&self) -> u64 {
-        let layout = self.weight.layout();
-        let (n, d) = (layout.kernels() as u64, layout.kernel_len() as u64);
-        n.saturating_mul(n).saturating_mul(d) / 2 / self.weight.groups() as u64
-    }
-
     /// The multiply-adds of a decision, except those of the few pairs that are computed again exactly.
     pub fn products(&self, rules: &Rules) -> u64 {
         let layout = self.weight.layout();
         let (n, d) = (layout.kernels() as u64, layout.kernel_len() as u64);
-        let all = self.pairs_products();
+        let all = self.weight.pairs_products();
         let one_round = match rules.partner {
             Partner::Random => n.saturating_mul(d),
             Partner::Eligible | Partner::Nearest => all,

@@ -84,6 +84,15 @@ impl<'a> ConvWeight<'a> {
         self.groups
     }
 
+    /// The multiply-adds of a comparison of all pairs of its kernels.
+    pub fn pairs_products(&self) -> u64 {
+        let (n, d) = (
+            self.layout.kernels() as u64,
+            self.layout.kernel_len() as u64,
+        );
+        n.saturating_mul(n).saturating_mul(d) / 2 / self.groups as u64
+    }
+
     /// The type of its numbers.
     pub fn float(&self) -> FloatType {
         self.float
