@@ -247,7 +247,7 @@ impl LayerTask<'_> {
                     Ok(())
                 },
             )?;
-            seen.nearest.add(&group, &scan);
+            seen.nearest.add(&group, scan.nearest());
             if let Some(dissimilarities) = dissimilarities {
                 let places = dissimilarities.order();
                 if let Some(map) = &mut seen.clustered {

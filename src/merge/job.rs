@@ -135,17 +135,31 @@ impl<'a> Job<'a> {
         products.fold(0, u64::saturating_add)
     }
 
-    /// The nearest neighbours of each layer's kernels.
+    /// The nearest neighbours of each layer's kernels; those that are not known are looked for.
     ///
     /// # Errors
     ///
     /// If the source cannot be read or kernels cannot be compared.
-    pub fn nearest(&self, compute: &Compute, meter: &dyn Meter) -> Result<Vec<Nearest>, Error> {
-        self.for_each_layer(None, compute, meter, |task, values, _| {
+    pub fn nearest(
+        &self,
+        known: Vec<Option<Nearest>>,
+        compute: &Compute,
+        meter: &dyn Meter,
+    ) -> Result<Vec<Nearest>, Error> {
+        let unknown = self.tasks.iter().zip(&known);
+        let unknown = unknown.filter(|(_, known)| known.is_none());
+        let unknown = unknown.map(|(task, _)| task.clone()).collect();
+        let unknown = Self::new(self.source, unknown, self.rules);
+        let found = unknown.for_each_layer(None, compute, meter, |task, values, _| {
             let size = LayerSize::of(&task.weight);
             let nearest = |engine: Engine<'_>| task.nearest(values, &self.rules, engine, &());
             compute.backend.on_layer(size, nearest)
-        })
+        })?;
+        let mut found = found.into_iter();
+        let known = known.into_iter();
+        Ok(known
+            .filter_map(|known| known.or_else(|| found.next()))
+            .collect())
     }
 
     /// The plan with these decisions on the selected layers.

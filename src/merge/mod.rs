@@ -120,15 +120,20 @@ pub fn run<'a>(
     let decided = job.merge(draft.as_mut(), &compute, meter)?;
 
     let pairs_above_tau = decided.pairs_above_tau();
-    let Decided { decisions, changes } = decided;
+    let Decided {
+        mut decisions,
+        changes,
+    } = decided;
     let greatest = decisions.iter().map(|decision| decision.max_similarity);
     let mut max_similarities: Vec<Option<f64>> = greatest.collect();
     let mut warnings = Vec::new();
+    let known = decisions.iter_mut().map(|decision| decision.nearest.take());
+    let known = known.collect();
     let plan = job.plan(layers, settings, request.carry, decisions);
     if plan.is_empty() {
         let nearest = if job.pairs_products() <= EXPLAINED {
             meter.stage("explaining");
-            let nearest = job.nearest(&compute, meter)?;
+            let nearest = job.nearest(known, &compute, meter)?;
             max_similarities = nearest.iter().map(Nearest::greatest).collect();
             Some(nearest)
         } else {

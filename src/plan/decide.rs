@@ -49,6 +49,8 @@ pub struct Decision {
     pub merges: Vec<Merge>,
     /// The dot product of every kernel of the source with itself.
     pub squares: Vec<f64>,
+    /// Every kernel's nearest neighbour in the source; `None` unless all pairs were compared on the way.
+    pub nearest: Option<Nearest>,
 }
 
 impl<'a> Task<'a> {
@@ -143,6 +145,7 @@ impl<'a> Task<'a> {
             pairs_above: first.pairs_above,
             merges,
             squares,
+            nearest: first.nearest,
         })
     }
 

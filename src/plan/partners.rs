@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::meter::Meter;
 use crate::schedule::per_task;
 use crate::similarity::tile::Preference;
-use crate::similarity::{Error, Group, Kernels, Scan};
+use crate::similarity::{Error, Group, Kernels, Nearest, Scan};
 use crate::splitmix::Stream;
 
 use super::PartnerDraw;
@@ -21,6 +21,8 @@ pub(super) struct Partners {
     pub greatest: Option<f64>,
     /// Unordered pairs above τ; `None` if they were not counted.
     pub pairs_above: Option<u64>,
+    /// Every kernel's nearest neighbour; `None` unless all pairs were compared on the way.
+    pub nearest: Option<Nearest>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -131,6 +133,7 @@ impl Partners {
             partners: vec![None; kernels.len()],
             greatest: None,
             pairs_above,
+            nearest: pairs_above.map(|_| Nearest::of_none(kernels.len())),
         }
     }
 
@@ -144,6 +147,11 @@ impl Partners {
         let greatest = self.greatest.into_iter().chain(scan.greatest());
         self.greatest = greatest.reduce(f64::max);
         self.pairs_above = self.pairs_above.map(|pairs| pairs + scan.pairs_above());
+        let nearest = self.nearest.take().zip(scan.nearest_of_all());
+        self.nearest = nearest.map(|(mut nearest, neighbours)| {
+            nearest.add(group, neighbours);
+            nearest
+        });
         for (index, partner) in partners.enumerate() {
             self.partners[group.kernel(index)] = partner;
         }
@@ -252,5 +260,31 @@ mod tests {
             assert_eq!(nearest.pairs_above, chosen.pairs_above);
             assert_eq!(nearest.greatest, chosen.greatest);
         }
+    }
+
+    #[test]
+    fn all_neighbours_are_known_where_all_pairs_had_to_be_compared() {
+        // Two tiles a side. Each kernel has a 1 of its own, and some the same small number.
+        let (n, d) = (300, 310);
+        let number = |t: usize| match (t / d, t % d) {
+            (kernel, place) if kernel == place => 1.0f32,
+            (kernel, 305) if kernel % 7 == 0 => 1e-5,
+            _ => 0.0,
+        };
+        let values: Vec<u8> = (0..n * d).flat_map(|t| number(t).to_le_bytes()).collect();
+        let turns: Vec<Option<PartnerDraw>> = vec![None; n];
+        for precision in [Precision::F32, Precision::Int8] {
+            let kernels = kernels_of(&values, n, 1, precision);
+            let expected = Nearest::of(&kernels, &()).unwrap();
+            for find in [Partners::eligible, Partners::nearest] {
+                let found = find(&kernels, 0.3, &turns, &()).unwrap();
+                assert_eq!(found.nearest.as_ref(), Some(&expected));
+            }
+        }
+        // Of these, few are open.
+        let crowd = crowd(n);
+        let kernels = kernels_of(&crowd, n, 1, Precision::F32);
+        let found = Partners::eligible(&kernels, 0.999, &turns, &()).unwrap();
+        assert_eq!(found.nearest, None);
     }
 }

@@ -24,19 +24,6 @@ pub fn dot<E: Element>(x: &[u8], y: &[u8]) -> f64 {
     })
 }
 
-/// The dot products of a kernel with some others, as stored: the same as [`dot`], faster than one after the other, because each of its
-/// numbers is read once and no addition waits for the one before.
-pub fn dots<E: Element>(x: &[u8], ys: [&[u8]; TOGETHER]) -> [f64; TOGETHER] {
-    simd::widest(LaneSums::<E> {
-        x,
-        ys,
-        of: PhantomData,
-    })
-}
-
-/// How many kernels [`dots`] takes: their lanes are in as many registers of 512 bits as leave room for the rest.
-pub const TOGETHER: usize = 4;
-
 /// The squared Euclidean distance of two kernels as stored.
 pub fn squared_distance<E: Element>(x: &[u8], y: &[u8]) -> f64 {
     simd::widest(LaneSum::<E, SquaredDifference> {
@@ -66,41 +53,6 @@ impl Term for SquaredDifference {
     #[inline(always)]
     fn of(x: f64, y: f64) -> f64 {
         (x - y) * (x - y)
-    }
-}
-
-struct LaneSums<'a, E> {
-    x: &'a [u8],
-    ys: [&'a [u8]; TOGETHER],
-    of: PhantomData<E>,
-}
-
-impl<E: Element> Loop for LaneSums<'_, E> {
-    type Output = [f64; TOGETHER];
-
-    #[inline(always)]
-    fn run(self) -> [f64; TOGETHER] {
-        let mut lanes = [[0.0f64; LANES]; TOGETHER];
-        let block = LANES * E::SIZE;
-        let whole = self.x.len() / block * block;
-        let ys = self.ys.map(|y| &y[..self.x.len()]);
-        for start in (0..whole).step_by(block) {
-            let x = widened::<E>(&self.x[start..start + block]);
-            for (lanes, y) in lanes.iter_mut().zip(ys) {
-                let y = widened::<E>(&y[start..start + block]);
-                for lane in 0..LANES {
-                    lanes[lane] += x[lane] * y[lane];
-                }
-            }
-        }
-        let xs = || self.x[whole..].chunks_exact(E::SIZE);
-        for (lanes, y) in lanes.iter_mut().zip(ys) {
-            let ys = y[whole..].chunks_exact(E::SIZE);
-            for (lane, (x, y)) in lanes.iter_mut().zip(xs().zip(ys)) {
-                *lane += E::read(x).widen() * E::read(y).widen();
-            }
-        }
-        lanes.map(in_halves)
     }
 }
 
@@ -200,18 +152,6 @@ mod tests {
         (y[0], y[32]) = (1e8, 1e8);
         x[1] = 1.0;
         assert_eq!(dot::<f32>(&bytes(&x), &bytes(&y)), 1.0);
-    }
-
-    #[test]
-    fn dots_are_those_of_one_after_the_other() {
-        let number = |i: usize| ((i * 7919 % 1009) as f32 - 500.0) * 0.37;
-        for d in [0, 1, 15, 16, 17, 100, 576] {
-            let row = |k: usize| bytes(&(0..d).map(|t| number(k * 1000 + t)).collect::<Vec<_>>());
-            let (x, ys) = (row(9), [0, 1, 2, 3].map(row));
-            let found = dots::<f32>(&x, [&ys[0], &ys[1], &ys[2], &ys[3]]);
-            let expected = [0, 1, 2, 3].map(|k| dot::<f32>(&x, &ys[k]));
-            assert_eq!(found.map(f64::to_bits), expected.map(f64::to_bits), "{d}");
-        }
     }
 
     #[test]

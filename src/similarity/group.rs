@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hasher};
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 
 use crate::meter::Meter;
@@ -12,14 +13,15 @@ use crate::schedule::per_task;
 
 use super::cpu::{CpuTile, Source, UnitVectors};
 use super::kernels::Computed;
+use super::products::Products;
 use super::tile::upper_tiles;
-use super::{Error, Kernels, Tile, cuda, exact};
+use super::{Error, Kernels, Tile, cuda};
 
 /// Kernels along a side of a tile. 256² float32 are 256 KiB, which stay in a core's L2 cache while they are read.
 const TILE: usize = 256;
 
-/// Bytes of kernels that are compared with each other by the definition before the next are: half of a core's L2 cache.
-const CACHED: usize = 512 << 10;
+/// Kernels along either side of a block of pairs that are compared together.
+const BLOCK: usize = 96;
 
 /// So many pairs are compared one by one.
 const FEW: usize = 1024;
@@ -75,6 +77,16 @@ impl Group<'_, '_> {
         self.errors.is_empty()
     }
 
+    /// Number of pairs that are compared: of kernels that take part and are of one group.
+    pub(super) fn pairs(&self) -> u64 {
+        let is_live = |place: &usize| self.kernels.is_live(self.kernel(*place));
+        let parts = (0..self.len()).step_by(self.part);
+        parts
+            .map(|start| (start..start + self.part).filter(is_live).count() as u64)
+            .map(|live| live * live.saturating_sub(1) / 2)
+            .sum()
+    }
+
     /// Bytes of a kernel as stored.
     pub(super) fn row_bytes(&self) -> usize {
         self.kernels.rows().row_bytes()
@@ -90,54 +102,76 @@ impl Group<'_, '_> {
         self.kernels.similarity(self.kernel(a), self.kernel(b))
     }
 
-    /// The similarities of pairs of places, in this order. Those of many are computed in an order of their own, in which the kernels that
-    /// are compared stay in a core's cache: by far most of the time goes into reading them.
+    /// The similarities of pairs of places, in this order. Where most pairs of some kernels with some others are among them, these are
+    /// computed together.
     pub(crate) fn similarities(&self, pairs: &[(usize, usize)]) -> Vec<f64> {
         if pairs.len() <= FEW {
             return pairs.iter().map(|&(a, b)| self.similarity(a, b)).collect();
         }
         // So that kernels that are the same are compared once.
-        let twins: Vec<(usize, usize)> = pairs
-            .iter()
-            .map(|&(a, b)| (self.first_twin(a), self.first_twin(b)))
-            .collect();
-        let side = (CACHED / (2 * self.row_bytes())).max(exact::TOGETHER);
-        let block = |place: usize| (place / side) as u64;
-        let mut order: Vec<(u64, u64, u32)> = (0..)
-            .zip(&twins)
-            .map(|(pair, &(a, b))| {
-                let within = (a as u64) << 32 | b as u64;
-                (block(a) << 32 | block(b), within, pair)
-            })
-            .collect();
-        order.sort_unstable();
-        let order = order.into_iter().map(|(.., pair)| pair as usize);
-        let order: Vec<usize> = order.collect();
+        let twins = |&(a, b): &(usize, usize)| (self.first_twin(a), self.first_twin(b));
+        let twins: Vec<(usize, usize)> = pairs.iter().map(twins).collect();
+        let block = |(a, b): (usize, usize)| (a / BLOCK, b / BLOCK);
+        let mut ends = 0;
+        let runs = twins.chunk_by(|&x, &y| block(x) == block(y)).map(|run| {
+            let start = ends;
+            ends += run.len();
+            start..ends
+        });
+        let mut runs: Vec<Range<usize>> = runs.collect();
+        let block_of = |run: &Range<usize>| block(twins[run.start]);
+        runs.sort_by_key(block_of);
+        let mut products = Products::default();
         let mut similarities = vec![0.0; pairs.len()];
-        let mut distinct: Vec<(usize, usize)> = Vec::new();
-        for pair in &order {
-            let pair = twins[*pair];
-            if distinct.last() != Some(&pair) {
-                distinct.push(pair);
+        for runs in runs.chunk_by(|x, y| block_of(x) == block_of(y)) {
+            let of_runs = || runs.iter().cloned().flatten();
+            let pairs = of_runs().map(|pair| twins[pair]);
+            let of_block = self.similarities_of_block(block_of(&runs[0]), pairs, &mut products);
+            for pair in of_runs() {
+                let (a, b) = twins[pair];
+                similarities[pair] = of_block[[a % BLOCK, b % BLOCK]];
             }
         }
-        let computed = distinct.chunk_by(|x, y| x.0 == y.0).flat_map(|run| {
-            let a = self.kernel(run[0].0);
-            let (fours, rest) = run.as_chunks::<{ exact::TOGETHER }>();
-            let fours = fours.iter().flat_map(move |four| {
-                self.kernels
-                    .similarities(a, four.map(|(_, b)| self.kernel(b)))
-            });
-            fours.chain(rest.iter().map(|&(a, b)| self.similarity(a, b)))
-        });
-        let mut computed = computed.collect::<Vec<f64>>().into_iter();
-        let (mut last, mut similarity) = (None, 0.0);
-        for pair in order {
-            let twin = twins[pair];
-            if last != Some(twin) {
-                (last, similarity) = (Some(twin), computed.next().expect("one for each"));
+        similarities
+    }
+
+    /// The similarities of pairs of a block, by their places in it; what is beside them does not matter.
+    fn similarities_of_block(
+        &self,
+        block: (usize, usize),
+        pairs: impl Iterator<Item = (usize, usize)>,
+        products: &mut Products,
+    ) -> Array2<f64> {
+        let mut is_wanted = Array2::from_elem([BLOCK, BLOCK], false);
+        pairs.for_each(|(a, b)| is_wanted[[a % BLOCK, b % BLOCK]] = true);
+        let wanted = is_wanted
+            .indexed_iter()
+            .filter(|(_, is_wanted)| **is_wanted);
+        let wanted: Vec<(usize, usize)> = wanted.map(|(places, _)| places).collect();
+        let used = |axis: Axis| -> Vec<usize> {
+            let lanes = is_wanted.axis_iter(axis).enumerate();
+            let used = lanes.filter(|(_, wanted)| wanted.iter().any(|&is_wanted| is_wanted));
+            used.map(|(place, _)| place).collect()
+        };
+        let [rows, columns] = [used(Axis(0)), used(Axis(1))];
+        let (first_row, first_column) = (block.0 * BLOCK, block.1 * BLOCK);
+        let mut similarities = Array2::zeros([BLOCK, BLOCK]);
+        if rows.len() * columns.len() > 2 * wanted.len() {
+            for (a, b) in wanted {
+                similarities[[a, b]] = self.similarity(first_row + a, first_column + b);
             }
-            similarities[pair] = similarity;
+            return similarities;
+        }
+        let kernels = |first: usize, places: &[usize]| -> Vec<usize> {
+            let places = places.iter();
+            places.map(|place| self.kernel(first + place)).collect()
+        };
+        let (xs, ys) = (kernels(first_row, &rows), kernels(first_column, &columns));
+        let mut all = self.kernels.similarities(&xs, &ys, products).into_iter();
+        for &a in &rows {
+            for (&b, similarity) in columns.iter().zip(all.by_ref()) {
+                similarities[[a, b]] = similarity;
+            }
         }
         similarities
     }
@@ -356,8 +390,8 @@ mod tests {
 
     #[test]
     fn many_similarities_are_those_of_one_after_the_other() {
-        // Every fifth kernel is the first one again.
-        let (n, d) = (60, 37);
+        // Three blocks a side; every fifth kernel is the first one again.
+        let (n, d) = (200, 37);
         let rows: Vec<Vec<u8>> = noise(n * d).chunks(4 * d).map(<[u8]>::to_vec).collect();
         let values: Vec<u8> = (0..n)
             .flat_map(|k| rows[if k % 5 == 0 { 0 } else { k }].clone())
@@ -365,14 +399,16 @@ mod tests {
         let kernels = kernels_of(&values, n, 1, Precision::F32);
         let group = kernels.joined_groups().next().unwrap();
         let all = (0..n).flat_map(|a| (0..n).rev().map(move |b| (a, b)));
-        let pairs: Vec<(usize, usize)> = all.filter(|(a, b)| a != b && (a * b) % 7 != 3).collect();
-        let found = group.similarities(&pairs);
-        for (&(a, b), found) in pairs.iter().zip(found) {
-            assert_eq!(
-                found.to_bits(),
-                group.similarity(a, b).to_bits(),
-                "{a}, {b}"
-            );
+        let all = all.filter(|(a, b)| a != b);
+        // Most of all pairs, and few.
+        let [few, most]: [Vec<(usize, usize)>; 2] = all.partition(|(a, b)| (a * b) % 7 == 3).into();
+        for pairs in [most, few] {
+            assert!(pairs.len() > FEW);
+            let found = group.similarities(&pairs);
+            for (&(a, b), found) in pairs.iter().zip(found) {
+                let expected = group.similarity(a, b);
+                assert_eq!(found.to_bits(), expected.to_bits(), "{a}, {b}");
+            }
         }
         assert!(group.similarities(&[]).is_empty());
     }

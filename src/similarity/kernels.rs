@@ -12,6 +12,7 @@ use crate::weight::{ConvWeight, Element, Rows, with_element};
 
 use super::cpu::{BATCH, Batch, UnitVectors};
 use super::exact::{self, LANES};
+use super::products::Products;
 use super::{Engine, Error, Precision, cuda};
 
 /// What to do with kernels that contain a NaN or an infinity.
@@ -193,18 +194,30 @@ impl<'a> Kernels<'a> {
         exact::cosine(dot, self.measures[i].norm, self.measures[j].norm)
     }
 
-    /// The similarities of a kernel with some others.
+    /// The similarities of all of some kernels with all of some others, row-major.
     pub(super) fn similarities(
         &self,
-        i: usize,
-        others: [usize; exact::TOGETHER],
-    ) -> [f64; exact::TOGETHER] {
-        let (x, ys) = (self.rows.row(i), others.map(|other| self.rows.row(other)));
-        let dots = with_element!(self.rows.float(), E => exact::dots::<E>(x, ys));
-        std::array::from_fn(|place| {
-            let [own, other] = [i, others[place]].map(|kernel| self.measures[kernel].norm);
-            exact::cosine(dots[place], own, other)
-        })
+        rows: &[usize],
+        columns: &[usize],
+        products: &mut Products,
+    ) -> Vec<f64> {
+        let numbers = |kernels: &[usize]| -> Vec<&[u8]> {
+            kernels
+                .iter()
+                .map(|&kernel| self.rows.row(kernel))
+                .collect()
+        };
+        let (xs, ys) = (numbers(rows), numbers(columns));
+        let mut similarities =
+            with_element!(self.rows.float(), E => products.of_all::<E>(&xs, &ys));
+        let norm = |kernel: usize| self.measures[kernel].norm;
+        let pairs = rows
+            .iter()
+            .flat_map(|&i| columns.iter().map(move |&j| (i, j)));
+        for (value, (i, j)) in similarities.iter_mut().zip(pairs) {
+            *value = exact::cosine(*value, norm(i), norm(j));
+        }
+        similarities
     }
 }
 

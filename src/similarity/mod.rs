@@ -20,6 +20,7 @@ pub(crate) mod gpus;
 mod group;
 mod kernels;
 mod nearest;
+mod products;
 mod scan;
 pub(crate) mod tau_bins;
 pub(crate) mod tile;

@@ -24,7 +24,7 @@ impl Nearest {
                 || scan.floor(),
                 |tile| scan.visit(tile, &mut |_, _| ()),
             )?;
-            nearest.add(&group, &scan);
+            nearest.add(&group, scan.nearest());
         }
         Ok(nearest)
     }
@@ -34,9 +34,9 @@ impl Nearest {
         Self(vec![None; n])
     }
 
-    /// Adds the result of a scan of all of a group's tiles.
-    pub(crate) fn add(&mut self, group: &Group<'_, '_>, scan: &Scan<'_, '_, '_>) {
-        for (place, neighbour) in scan.nearest().into_iter().enumerate() {
+    /// Adds those of the kernels of a group, by place.
+    pub(crate) fn add(&mut self, group: &Group<'_, '_>, neighbours: Vec<Option<Neighbour>>) {
+        for (place, neighbour) in neighbours.into_iter().enumerate() {
             self.0[group.kernel(place)] = neighbour;
         }
     }

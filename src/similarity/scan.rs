@@ -18,8 +18,8 @@ const MANY_RIVALS: usize = 64;
 /// The same for the most similar pair.
 const MANY_PAIRS: usize = 4096;
 
-/// Open pairs of a tile that are compared at once. So many are found only where similarities are all within the error bounds of
-/// each other, or of the threshold: those of orthogonal kernels, say.
+/// Open pairs of a tile that are compared at once, or half of all its pairs where these are fewer. So many are found only where similarities are
+/// all within the error bounds of each other, or of the threshold: those of orthogonal kernels, say.
 const MANY_OPEN: usize = 4096;
 
 /// Typical number of candidates per kernel after thinning.
@@ -42,8 +42,10 @@ pub struct Scan<'g, 'k, 'a> {
     group: &'g Group<'k, 'a>,
     tau: f64,
     pairs_above: AtomicU64,
-    /// By place; `None` for kernels whose neighbour is not wanted.
-    rivals: Vec<Option<Mutex<Rivals<usize>>>>,
+    /// Pairs that were compared together with many.
+    compared: AtomicU64,
+    /// By place.
+    rivals: Vec<Mutex<Rivals<usize>>>,
     /// The candidates for the most similar pair.
     pairs: Mutex<Rivals<(usize, usize)>>,
 }
@@ -51,7 +53,7 @@ pub struct Scan<'g, 'k, 'a> {
 /// The candidates for the greatest similarity.
 #[derive(Clone, Debug)]
 struct Rivals<R> {
-    /// A lower bound of the greatest similarity, or what it must reach to be of interest.
+    /// A lower bound of the greatest similarity, or what it must reach to be of interest; infinite where nobody asks.
     bound: f32,
     /// Those that may reach the bound, with an upper bound of their similarity.
     open: Vec<(f32, R)>,
@@ -109,14 +111,19 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
     /// A scan for the pairs above `tau`, for the nearest neighbours of the kernels at the places that are `wanted` (if these may be
     /// above `tau`), and for the greatest similarity.
     pub fn new(group: &'g Group<'k, 'a>, tau: f64, wanted: impl Fn(usize) -> bool) -> Self {
-        // Rounded down, so that nothing above the threshold is lost.
-        let rivals = || Mutex::new(Rivals::above((tau as f32).next_down()));
+        let bound = |place| match wanted(place) {
+            // Rounded down, so that nothing above the threshold is lost.
+            true => (tau as f32).next_down(),
+            false => f32::INFINITY,
+        };
+        let places = 0..group.len();
         Self {
             group,
             tau,
             pairs_above: AtomicU64::new(0),
-            rivals: (0..group.len())
-                .map(|place| wanted(place).then(rivals))
+            compared: AtomicU64::new(0),
+            rivals: places
+                .map(|place| Mutex::new(Rivals::above(bound(place))))
                 .collect(),
             pairs: Mutex::new(Rivals::above(f32::NEG_INFINITY)),
         }
@@ -141,9 +148,10 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
         loop {
             let bounds = self.bounds(tile)?;
             let starts = [tile.rows().start, tile.columns().start];
+            let many = MANY_OPEN.min(tile.pairs() / 2);
             let mut compared = Vec::new();
             let screened = tile.find(&bounds, &mut |found| {
-                compared.append(&mut self.take(found, &bounds, starts, above));
+                compared.append(&mut self.take(found, &bounds, starts, many, above));
             })?;
             if screened == Screened::Whole {
                 tile.note(compared);
@@ -170,19 +178,23 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
         })
     }
 
-    /// Evaluates the pairs that a tile, which starts at these places, has found. Returns those that were compared, if they are many.
+    /// Evaluates the pairs that a tile, which starts at these places, has found; more than `many` at once. Returns those that were compared, if they
+    /// are as many.
     fn take(
         &self,
         found: Found,
         bounds: &PairBounds,
         starts: [usize; 2],
+        many: usize,
         above: &mut dyn FnMut(usize, usize),
     ) -> Vec<OpenPair> {
         let mut pairs_above = found.pairs_above;
         let mut open = found.open;
-        let are_many = open.len() > MANY_OPEN;
+        let are_many = open.len() > many;
         if are_many {
             self.compare(&mut open);
+            self.compared
+                .fetch_add(open.len() as u64, Ordering::Relaxed);
         }
         for &pair in &open {
             if pair.is_undecided || pair.similarity.is_some() {
@@ -219,9 +231,7 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
         let known = pair.similarity;
         let similarity = known.unwrap_or_else(|| self.group.similarity(a, b));
         for (place, rival) in [(a, b), (b, a)] {
-            if let Some(rivals) = &self.rivals[place] {
-                lock(rivals).take(similarity, rival);
-            }
+            lock(&self.rivals[place]).take(similarity, rival);
         }
         lock(&self.pairs).take(similarity, (a, b));
         similarity > self.tau
@@ -233,9 +243,6 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
         let rivals = self.rivals[start..].iter().zip(reached);
         rivals
             .map(|(rivals, &reached)| {
-                let Some(rivals) = rivals else {
-                    return f32::INFINITY;
-                };
                 let mut rivals = lock(rivals);
                 rivals.bound = rivals.bound.max(reached);
                 rivals.bound
@@ -250,10 +257,8 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
             (&bounds.rows, starts[0], a, b),
             (&bounds.columns, starts[1], b, a),
         ] {
-            if let Some(rivals) = &self.rivals[place]
-                && at_most >= bounds[place - start]
-            {
-                let mut rivals = lock(rivals);
+            if at_most >= bounds[place - start] {
+                let mut rivals = lock(&self.rivals[place]);
                 if rivals.add(at_most, rival, MANY_RIVALS) {
                     self.settle(place, &mut rivals);
                 }
@@ -303,14 +308,31 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
             .with_min_len(per_task(RIVALS * self.group.row_bytes()))
             .enumerate()
             .map(|(place, rivals)| {
-                let mut rivals = lock(rivals.as_ref()?);
+                let mut rivals = lock(rivals);
                 self.settle(place, &mut rivals);
-                rivals.settled.map(|(similarity, rival)| Neighbour {
-                    kernel: self.group.kernel(rival),
-                    similarity,
-                })
+                let is_wanted = rivals.bound < f32::INFINITY;
+                self.neighbour(&rivals).filter(|_| is_wanted)
             })
             .collect()
+    }
+
+    /// By place, the nearest neighbours of all kernels, wanted or not, if every pair was compared on the way: where similarities are all within
+    /// the error bounds of each other. All tiles must have been visited.
+    pub fn nearest_of_all(&self) -> Option<Vec<Option<Neighbour>>> {
+        let compared = self.compared.load(Ordering::Relaxed);
+        (compared == self.group.pairs()).then(|| {
+            let rivals = self.rivals.iter();
+            rivals.map(|rivals| self.neighbour(&lock(rivals))).collect()
+        })
+    }
+
+    /// The nearest of the rivals that were compared.
+    fn neighbour(&self, rivals: &Rivals<usize>) -> Option<Neighbour> {
+        let (similarity, rival) = rivals.settled?;
+        Some(Neighbour {
+            kernel: self.group.kernel(rival),
+            similarity,
+        })
     }
 }
 

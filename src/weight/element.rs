@@ -9,6 +9,9 @@ pub trait Element: Copy {
     /// Bytes of a stored number.
     const SIZE: usize;
 
+    /// Whether the product of two such numbers is exact in float64: those of significands of 24 bits and less are.
+    const PRODUCTS_ARE_EXACT: bool;
+
     /// Reads it from exactly [`Self::SIZE`] bytes.
     fn read(bytes: &[u8]) -> Self;
 
@@ -35,6 +38,7 @@ macro_rules! element {
     ($type:ty, $size:literal, $real:ty, |$x:ident| $real_of:expr, $narrow:expr, |$a:ident, $b:ident, $blend:ident| $mix:expr) => {
         impl Element for $type {
             const SIZE: usize = $size;
+            const PRODUCTS_ARE_EXACT: bool = $size <= 4;
 
             #[inline(always)]
             fn read(bytes: &[u8]) -> Self {
