@@ -170,7 +170,7 @@ def chosen(choosing):
     for name, rows in choosing.items():
         for size, lr in sorted({(int(row["size"]), float(row["lr"])) for row in rows}):
             own = [float(row["val_auroc"]) for row in rows if (int(row["size"]), float(row["lr"])) == (size, lr)]
-            body.append([f"`{name}`", size, lr, len(own), f"{statistics.mean(own):.4f}"])
+            body.append([f"`{name}`", size, f"{lr:f}".rstrip("0"), len(own), f"{statistics.mean(own):.4f}"])
     return table(["setting", "size", "learning rate", "seeds", "validation AUROC"], body)
 
 
