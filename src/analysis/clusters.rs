@@ -143,11 +143,16 @@ impl Writer<'_> {
             let mut out = row.lock().unwrap_or_else(PoisonError::into_inner);
             let group_end = (place / self.group + 1) * self.group;
             let after = columns.start.max(place + 1)..columns.end.min(group_end);
-            for column in after {
-                if self.rows[column].is_some() {
-                    let value = values[column - columns.start];
-                    out[self.ranks[column] - self.ranks[place] - 1] = (1.0 - value).max(0.0);
-                }
+            if after.is_empty() {
+                continue;
+            }
+            let first = self.ranks[after.start] - self.ranks[place] - 1;
+            let values = values.iter().skip(after.start - columns.start);
+            let live = self.rows[after].iter().zip(values);
+            let live = live.filter(|(row, _)| row.is_some());
+            let out = out[first..].iter_mut();
+            for (out, (_, value)) in out.zip(live) {
+                *out = (1.0 - value).max(0.0);
             }
         }
         Ok(())

@@ -46,8 +46,12 @@ impl SimilarityMap {
             cells
         };
         let sizes = cell_sizes(self.order.len(), self.cells);
+        let to: Vec<usize> = (0..self.cells)
+            .map(|cell| cell * cells / self.cells)
+            .collect();
         let mut joined = vec![Joined::default(); cells * cells];
         for row in 0..self.cells {
+            let joined = &mut joined[to[row] * cells..][..cells];
             for column in row..self.cells {
                 let pairs = if row == column {
                     sizes[row] * (sizes[row] - 1) / 2
@@ -55,8 +59,7 @@ impl SimilarityMap {
                     sizes[row] * sizes[column]
                 };
                 let from = row * self.cells + column;
-                let to = row * cells / self.cells * cells + column * cells / self.cells;
-                joined[to].add(self.mean[from], self.max[from], pairs);
+                joined[to[column]].add(self.mean[from], self.max[from], pairs);
             }
         }
         // A cell of one kernel was one before.
@@ -228,7 +231,7 @@ impl MapOfTiles {
         let rows = blocks[cell_at(0) * size..][..runs.len() * size].par_chunks_mut(size);
         rows.zip(runs).for_each(|(blocks, places)| {
             for (other, similarity) in places.iter().flat_map(|&place| after(place)) {
-                blocks[cells[other]].add(CellSum::of(similarity));
+                blocks[cells[other]].add(CellSum::of(CellSum::fixed(similarity)));
             }
         });
         let end = cell_at(order.len() - 1) + 1;

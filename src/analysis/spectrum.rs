@@ -1,5 +1,6 @@
 //! The eigenvalues of a layer's Gram matrix, and how many directions its kernels really use.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
@@ -8,6 +9,7 @@ use rayon::prelude::*;
 use crate::blas;
 use crate::meter::Meter;
 use crate::schedule::per_task;
+use crate::simd::{self, Loop};
 use crate::similarity::Error;
 use crate::weight::{ConvWeight, Element, Rows, with_element};
 
@@ -150,9 +152,7 @@ pub(super) fn products(weight: &ConvWeight<'_>) -> u64 {
 fn exponent(rows: &Rows<'_>, n: usize) -> i32 {
     let greatest_of = |kernel: usize| {
         let row = rows.row(kernel);
-        with_element!(rows.float(), E => row
-            .chunks_exact(E::SIZE)
-            .fold(0.0, |greatest: f64, x| greatest.max(E::read(x).widen().abs())))
+        with_element!(rows.float(), E => simd::widest(Greatest::<E> { row, of: PhantomData }))
     };
     let greatest = (0..n)
         .into_par_iter()
@@ -205,14 +205,54 @@ impl Scaled<'_, '_> {
             .with_min_len(per_task(numbers.len() * size_of::<f64>()))
             .for_each(|(mut out, kernel)| {
                 let row = self.rows.row(kernel);
+                let out = out.as_slice_mut().expect("row-major rows");
                 with_element!(self.rows.float(), E => {
                     let row = &row[numbers.start * E::SIZE..numbers.end * E::SIZE];
-                    for (out, x) in out.iter_mut().zip(row.chunks_exact(E::SIZE)) {
-                        *out = E::read(x).widen() * self.scale;
-                    }
+                    let scale = self.scale;
+                    simd::widest(Scale::<E> { row, scale, out, of: PhantomData });
                 });
             });
         panel
+    }
+}
+
+/// Numbers as stored, in float64 and times a factor.
+struct Scale<'w, E> {
+    row: &'w [u8],
+    scale: f64,
+    out: &'w mut [f64],
+    of: PhantomData<E>,
+}
+
+impl<E: Element> Loop for Scale<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (out, x) in self.out.iter_mut().zip(self.row.chunks_exact(E::SIZE)) {
+            *out = E::read(x).widen() * self.scale;
+        }
+    }
+}
+
+/// The greatest magnitude of numbers as stored, of which none is a NaN.
+struct Greatest<'w, E> {
+    row: &'w [u8],
+    of: PhantomData<E>,
+}
+
+impl<E: Element> Loop for Greatest<'_, E> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run(self) -> f64 {
+        let mut greatest = [0.0f64; 16];
+        for chunk in self.row.chunks(greatest.len() * E::SIZE) {
+            for (greatest, x) in greatest.iter_mut().zip(chunk.chunks_exact(E::SIZE)) {
+                *greatest = greatest.max(E::read(x).widen().abs());
+            }
+        }
+        greatest.into_iter().fold(0.0, f64::max)
     }
 }
 

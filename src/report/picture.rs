@@ -31,20 +31,14 @@ impl Picture {
     /// A square of each pixel's place in a palette, or [`CLEAR`], row by row. A symmetric one takes half the bytes.
     pub fn square(side: usize, palette: &[[u8; 3]], places: &[u8]) -> Self {
         let is_half = is_symmetric(side, places);
-        // Up to one above the diagonal: a viewer that blends neighbouring pixels then blends the same ones as in a whole picture.
-        let is_drawn = |place: usize| !is_half || place % side <= place / side + 1;
         // What is clear comes first, so that no other place's opacity has to be said.
-        let pixels: Vec<u8> = places
-            .iter()
-            .enumerate()
-            .map(|(place, &colour)| {
-                if is_drawn(place) {
-                    colour.wrapping_add(1)
-                } else {
-                    0
-                }
-            })
-            .collect();
+        let mut pixels: Vec<u8> = places.iter().map(|place| place.wrapping_add(1)).collect();
+        if is_half {
+            // Up to one above the diagonal: a viewer that blends neighbouring pixels then blends the same ones as in a whole picture.
+            for (row, pixels) in pixels.chunks_exact_mut(side).enumerate() {
+                pixels.iter_mut().skip(row + 2).for_each(|pixel| *pixel = 0);
+            }
+        }
         // Its colour, from the corner farthest from the diagonal, shows in viewers that blend colours without their opacity.
         let corner = places.get(side.saturating_sub(1));
         let behind = corner.and_then(|&place| palette.get(usize::from(place)));

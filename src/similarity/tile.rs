@@ -170,10 +170,15 @@ impl CellSum {
     /// 1 in the fixed-point numbers in which similarities are summed, so that the result does not depend on the order.
     pub const ONE: f32 = (1 << 30) as f32;
 
-    /// Of one pair.
+    /// A similarity in units of 1/[`CellSum::ONE`].
     #[inline(always)]
-    pub fn of(similarity: f32) -> Self {
-        let fixed = (similarity.clamp(-1.0, 1.0) * Self::ONE) as i32;
+    pub fn fixed(similarity: f32) -> i32 {
+        (similarity.clamp(-1.0, 1.0) * Self::ONE) as i32
+    }
+
+    /// Of one pair, whose similarity is in these units.
+    #[inline(always)]
+    pub fn of(fixed: i32) -> Self {
         Self {
             sum: fixed.into(),
             pairs: 1,

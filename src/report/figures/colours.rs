@@ -71,7 +71,8 @@ pub(in crate::report) fn diverging(number: f32) -> u8 {
     if number.is_nan() {
         NAN
     } else {
-        ((number.clamp(-1.0, 1.0) + 1.0) * CENTRE).round() as u8
+        // As it is not negative, cutting off after adding a half rounds it.
+        ((number.clamp(-1.0, 1.0) + 1.0) * CENTRE + 0.5) as u8
     }
 }
 

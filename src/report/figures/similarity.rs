@@ -97,16 +97,13 @@ impl<'a> Panel<'a> {
     /// Where the cells' colours are in the palette: the maximum of a cell's pairs on the diagonal and above, their mean
     /// below.
     fn cells(&self) -> Vec<u8> {
-        let (cells, map) = (self.map.cells, self.map);
-        let colour = |place: usize| {
-            let below = place / cells > place % cells;
-            diverging(if below {
-                map.mean[place]
-            } else {
-                map.max[place]
-            })
-        };
-        (0..cells * cells).map(colour).collect()
+        let rows = |cells: &'a [f32]| cells.chunks_exact(self.map.cells.max(1));
+        rows(&self.map.mean)
+            .zip(rows(&self.map.max))
+            .enumerate()
+            .flat_map(|(row, (mean, max))| mean[..row].iter().chain(&max[row..]))
+            .map(|&similarity| diverging(similarity))
+            .collect()
     }
 
     /// Marks merged kernels above the map and right of it, where no ticks are.

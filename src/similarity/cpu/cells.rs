@@ -24,6 +24,7 @@ impl Loop for SumCells<'_, '_> {
         let mut blocks = vec![CellSum::EMPTY; height * width];
         let first_column = self.tile.columns.start;
         let runs: Vec<_> = self.columns.chunk_by(|a, b| a == b).collect();
+        let mut fixed = vec![0; self.columns.len()];
         for (row, cell) in self.tile.by_row().zip(self.rows) {
             // The row's kernel takes no part.
             if row.error.is_nan() {
@@ -32,6 +33,11 @@ impl Loop for SumCells<'_, '_> {
             let blocks = &mut blocks[(cell - self.rows[0]) * width..][..width];
             let mut end = 0;
             let skipped = row.first - first_column;
+            // All at once: of a run alone, which is short, the compiler would make no vector.
+            let fixed = &mut fixed[..row.values.len()];
+            for (fixed, &value) in fixed.iter_mut().zip(row.values) {
+                *fixed = CellSum::fixed(value);
+            }
             for run in &runs {
                 let start = end.max(skipped);
                 end += run.len();
@@ -39,7 +45,7 @@ impl Loop for SumCells<'_, '_> {
                     continue;
                 }
                 let part = start - skipped..end - skipped;
-                let block = sum(&row.values[part.clone()], &row.errors[part]);
+                let block = sum(&fixed[part.clone()], &row.errors[part]);
                 blocks[run[0] - self.columns[0]].add(block);
             }
         }
@@ -47,18 +53,14 @@ impl Loop for SumCells<'_, '_> {
     }
 }
 
-/// Some pairs of one cell, with their error bounds.
+/// Some pairs of one cell, in fixed point, with their error bounds.
 #[inline(always)]
-fn sum(values: &[f32], errors: &[f32]) -> CellSum {
+fn sum(fixed: &[i32], errors: &[f32]) -> CellSum {
     let mut block = CellSum::EMPTY;
-    for (value, error) in values.iter().zip(errors) {
-        let is_compared = !error.is_nan();
-        let pair = CellSum::of(*value);
-        block.add(CellSum {
-            sum: if is_compared { pair.sum } else { 0 },
-            pairs: is_compared.into(),
-            max: if is_compared { pair.max } else { i32::MIN },
-        });
+    for (&fixed, error) in fixed.iter().zip(errors) {
+        if !error.is_nan() {
+            block.add(CellSum::of(fixed));
+        }
     }
     block
 }
