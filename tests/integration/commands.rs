@@ -629,17 +629,26 @@ fn a_percentage_too_small_to_merge_anything_says_why() {
     assert!(warning.contains("give a larger percentage"), "{warning}");
 }
 
+#[test]
+fn all_pairs_of_a_huge_checkpoint_are_not_compared_to_explain_that_nothing_merged() {
+    // 2.25·10¹² multiply-adds; a random partner takes 3·10⁶.
+    let huge = ("conv.weight", Dtype::F16, &[1_500_000, 2, 1, 1][..]);
+    let flags = ["--skip-shallow=0", "--partner=random"];
+    let warnings = warnings_of_merging(&[huge], &flags);
+    assert!(warnings[0].contains("as large as this"), "{warnings:?}");
+}
+
 /// Merges a file of these tensors, all zeros; the warnings.
 fn warnings_of_merging(tensors: &[(&str, Dtype, &[usize])], flags: &[&str]) -> Vec<String> {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("in.safetensors");
-    let zeros = vec![0; 1 << 16];
+    let bytes =
+        |dtype: Dtype, shape: &[usize]| shape.iter().product::<usize>() * dtype.bitsize() / 8;
+    let most = tensors.iter().map(|&(_, dtype, shape)| bytes(dtype, shape));
+    let zeros = vec![0; most.max().unwrap()];
     let tensors: Vec<(&str, Dtype, &[usize], &[u8])> = tensors
         .iter()
-        .map(|&(name, dtype, shape)| {
-            let bytes = shape.iter().product::<usize>() * dtype.bitsize() / 8;
-            (name, dtype, shape, &zeros[..bytes])
-        })
+        .map(|&(name, dtype, shape)| (name, dtype, shape, &zeros[..bytes(dtype, shape)]))
         .collect();
     write(&file, &tensors);
     let mut args = args!["merge", file, "--dry-run", "--json"];
