@@ -10,7 +10,7 @@ use crate::blas;
 use crate::meter::Meter;
 use crate::schedule::per_task;
 use crate::simd::{self, Loop};
-use crate::similarity::Error;
+use crate::similarity::{Error, square_and_greatest};
 use crate::weight::{ConvWeight, Element, Rows, with_element};
 
 /// Numbers of each kernel, or kernels, that are made float64 at once.
@@ -150,10 +150,7 @@ pub(super) fn products(weight: &ConvWeight<'_>) -> u64 {
 
 /// The exponent of the power of two that makes the greatest magnitude about 1.
 fn exponent(rows: &Rows<'_>, n: usize) -> i32 {
-    let greatest_of = |kernel: usize| {
-        let row = rows.row(kernel);
-        with_element!(rows.float(), E => simd::widest(Greatest::<E> { row, of: PhantomData }))
-    };
+    let greatest_of = |kernel: usize| square_and_greatest(rows.float(), rows.row(kernel)).1;
     let greatest = (0..n)
         .into_par_iter()
         .with_min_len(per_task(rows.row_bytes()))
@@ -232,27 +229,6 @@ impl<E: Element> Loop for Scale<'_, E> {
         for (out, x) in self.out.iter_mut().zip(self.row.chunks_exact(E::SIZE)) {
             *out = E::read(x).widen() * self.scale;
         }
-    }
-}
-
-/// The greatest magnitude of numbers as stored, of which none is a NaN.
-struct Greatest<'w, E> {
-    row: &'w [u8],
-    of: PhantomData<E>,
-}
-
-impl<E: Element> Loop for Greatest<'_, E> {
-    type Output = f64;
-
-    #[inline(always)]
-    fn run(self) -> f64 {
-        let mut greatest = [0.0f64; 16];
-        for chunk in self.row.chunks(greatest.len() * E::SIZE) {
-            for (greatest, x) in greatest.iter_mut().zip(chunk.chunks_exact(E::SIZE)) {
-                *greatest = greatest.max(E::read(x).widen().abs());
-            }
-        }
-        greatest.into_iter().fold(0.0, f64::max)
     }
 }
 

@@ -49,7 +49,7 @@ pub struct Decision {
     pub merges: Vec<Merge>,
     /// The dot product of every kernel of the source with itself.
     pub squares: Vec<f64>,
-    /// Every kernel's nearest neighbour in the source; `None` unless all pairs were compared on the way.
+    /// Every kernel's nearest neighbour in the source, where nothing merges and they were found on the way.
     pub nearest: Option<Nearest>,
 }
 
@@ -116,13 +116,16 @@ impl<'a> Task<'a> {
         let kernels_of = |rows| Kernels::new(&self.weight, rows, rules.non_finite, screen);
         let mut kernels = kernels_of(self.weight.rows(values))?;
         let squares = kernels.squares();
-        let tau = match self.parameters.tau {
-            Threshold::Similarity(tau) => tau.get(),
+        let (tau, nearest) = match self.parameters.tau {
+            Threshold::Similarity(tau) => (tau.get(), None),
             Threshold::Share(percent) => {
-                Nearest::of(&kernels, meter)?.threshold_for(percent.of(kernels.len()))
+                let nearest = Nearest::of(&kernels, meter)?;
+                let tau = nearest.threshold_for(percent.of(kernels.len()));
+                (tau, Some(nearest))
             }
             Threshold::Chance(percent) => {
-                Chance::of(&self.weight).threshold_for(percent.get() / 100.0)
+                let chance = Chance::of(&self.weight);
+                (chance.threshold_for(percent.get() / 100.0), None)
             }
         };
         let first = self.partners(&kernels, tau, rules, 0, meter)?;
@@ -143,9 +146,9 @@ impl<'a> Task<'a> {
             tau,
             max_similarity: first.greatest,
             pairs_above: first.pairs_above,
+            nearest: nearest.or(first.nearest).filter(|_| merges.is_empty()),
             merges,
             squares,
-            nearest: first.nearest,
         })
     }
 

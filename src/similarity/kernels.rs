@@ -263,7 +263,12 @@ fn prepared(
     place: usize,
 ) -> Measure {
     let row = rows.row(kernel);
-    let (mut measure, greatest) = measured(rows.float(), row);
+    let (square, greatest) = square_and_greatest(rows.float(), row);
+    let mut measure = Measure {
+        square,
+        norm: square.sqrt(),
+        error: f32::NAN,
+    };
     if let Some(batch) = batch.filter(|_| exact::is_live(measure.norm)) {
         let error =
             with_element!(rows.float(), E => batch.write::<E>(place, row, measure.norm, greatest));
@@ -272,21 +277,14 @@ fn prepared(
     measure
 }
 
-/// A kernel's norm, and its greatest magnitude.
-fn measured(float: FloatType, row: &[u8]) -> (Measure, f64) {
-    let (square, greatest) = with_element!(float, E => simd::widest(SquareAndGreatest::<E> {
+/// [`exact::dot`] of a kernel with itself, and the greatest magnitude of its numbers, reading it once.
+pub(crate) fn square_and_greatest(float: FloatType, row: &[u8]) -> (f64, f64) {
+    with_element!(float, E => simd::widest(SquareAndGreatest::<E> {
         row,
         of: PhantomData,
-    }));
-    let measure = Measure {
-        square,
-        norm: square.sqrt(),
-        error: f32::NAN,
-    };
-    (measure, greatest)
+    }))
 }
 
-/// [`exact::dot`] of a kernel with itself, and its greatest magnitude, reading it once.
 struct SquareAndGreatest<'a, E> {
     row: &'a [u8],
     of: PhantomData<E>,
@@ -365,8 +363,8 @@ mod tests {
         #[test]
         fn a_kernel_is_measured_as_by_definition(x in prop::collection::vec(-1e30f32..1e30, 1..70)) {
             let row: Vec<u8> = x.iter().flat_map(|x| x.to_le_bytes()).collect();
-            let (measure, greatest) = measured(FloatType::F32, &row);
-            prop_assert_eq!(measure.square.to_bits(), exact::dot::<f32>(&row, &row).to_bits());
+            let (square, greatest) = square_and_greatest(FloatType::F32, &row);
+            prop_assert_eq!(square.to_bits(), exact::dot::<f32>(&row, &row).to_bits());
             prop_assert_eq!(greatest, f64::from(x.iter().fold(0.0, |m: f32, x| m.max(x.abs()))));
         }
     }

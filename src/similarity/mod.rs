@@ -38,6 +38,7 @@ pub use error::Error;
 pub(crate) use group::Group;
 #[cfg(test)]
 pub(crate) use kernels::kernels_of;
+pub(crate) use kernels::square_and_greatest;
 pub use kernels::{Kernels, NonFinite};
 pub use nearest::Nearest;
 pub use scan::Neighbour;

@@ -1,4 +1,4 @@
-//! The dot products of all of some kernels with all of some others, by the float64 definition, several times as fast as one after the other.
+//! The dot products of all of some kernels with all of some others, by the float64 definition, twice as fast as one after the other.
 //!
 //! The definition's lanes ([`exact::LANES`]) are sums of their own. Four lanes of three kernels with three others are nine sums in registers,
 //! for which each number that is read is used three times; the other lanes come after them. Every lane still adds its products in rising order, so
@@ -29,7 +29,7 @@ type Sums = [[[f64; PART]; SIDE]; SIDE];
 /// Computes dot products. Keeps its memory for the next ones.
 #[derive(Default)]
 pub(super) struct Products {
-    /// How often [`SIDE`] kernels, the last ones with others beside them that do not matter, are on either side.
+    /// Panels of [`SIDE`] kernels along either side. What fills up the last panel does not matter.
     panels: [usize; 2],
     /// The widened numbers of both sides, in the order in which they are multiplied.
     x: Vec<f64>,
@@ -229,21 +229,21 @@ mod tests {
     }
 
     #[test]
-    fn zeros_and_what_is_not_finite_count_as_in_the_definition() {
+    fn zeros_and_infinities_count_as_in_the_definition() {
         let numbers = [
             -0.0,
             0.0,
             f64::INFINITY,
             1.0,
-            f64::NAN,
+            3.0,
             -1e-300,
             1e300,
             -0.0,
             -2.0,
         ];
         for d in [1, 3, 9] {
-            check::<f64>(&numbers.map(|x| if x.is_nan() { 3.0 } else { x }), d, 1).unwrap();
-            check::<f32>(&numbers.map(|x| if x.is_nan() { 3.0 } else { x }), d, 1).unwrap();
+            check::<f64>(&numbers, d, 1).unwrap();
+            check::<f32>(&numbers, d, 1).unwrap();
         }
     }
 }
