@@ -1,9 +1,9 @@
-"""A figure of one network: how similar the kernels of each layer are, over depth and by kind, beside chance. As SVG, of text alone."""
+"""A figure of one network: how similar the kernels of each layer are, over depth and by kind, beside chance."""
 
-# The colours can be told apart by the colour-blind too (Okabe and Ito).
-KINDS = {"spatial": "#0072b2", "1×1 narrowing": "#e69f00", "1×1 widening": "#d55e00", "depthwise": "#009e73", "linear": "#7f3f98"}
+from svg import BLUE, GREEN, GREY, GRID, INK, ORANGE, PURPLE, VERMILION, document, dot, line, text
+
+KINDS = {"spatial": BLUE, "1×1 narrowing": ORANGE, "1×1 widening": VERMILION, "depthwise": GREEN, "linear": PURPLE}
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 306, 46, 14, 70, 40
-GREY, INK = "#5d6673", "#1c2127"
 
 
 def kind(row):
@@ -26,18 +26,13 @@ def figure(title, rows, skip):
     def y(similarity):
         return TOP + (1 - max(similarity, 0)) * (HEIGHT - TOP - BOTTOM)
 
-    fonts = "Inter, Helvetica Neue, Arial, sans-serif"
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="{fonts}" role="img" aria-label="{title}">',
-        '<rect width="100%" height="100%" fill="#ffffff"/>',
-        text(16, 22, title, INK, size=14, weight=600),
-    ]
+    parts = []
     shallow = sum(row["takes_part"] != "yes" for row in rows) * step
     if shallow:
         parts.append(f'<rect x="{LEFT}" y="{TOP}" width="{shallow:.1f}" height="{HEIGHT - TOP - BOTTOM}" fill="#f0f0ee"/>')
         parts.append(text(LEFT + 4, HEIGHT - BOTTOM - 6, f"first {skip}", GREY))
     for tenth in range(0, 11, 2):
-        parts.append(line(LEFT, y(tenth / 10), WIDTH - RIGHT, y(tenth / 10), "#e3e5e4"))
+        parts.append(line(LEFT, y(tenth / 10), WIDTH - RIGHT, y(tenth / 10), GRID))
         parts.append(text(LEFT - 6, y(tenth / 10) + 4, f"{tenth / 10:.1f}", GREY, anchor="end"))
     parts.append(line(LEFT, y(0.3), WIDTH - RIGHT, y(0.3), GREY, dash="4 3"))
     every = max(1, len(rows) // 12)
@@ -55,7 +50,7 @@ def figure(title, rows, skip):
         dots = "".join(f"M{place:.1f} {y(float(row['median'])):.1f}h0" for place, row in own)
         parts.append(f'<path d="{bars}" stroke="{colour}" stroke-opacity="0.45" stroke-width="{min(step * 0.5, 6):.1f}"/>')
         parts.append(f'<path d="{dots}" stroke="{colour}" stroke-width="{min(step * 0.9, 7):.1f}" stroke-linecap="round"/>')
-        parts.append(f'<path d="M{at + 4} 40h0" stroke="{colour}" stroke-width="7" stroke-linecap="round"/>')
+        parts.append(dot(at + 4, 40, colour))
         parts.append(text(at + 13, 44, name, INK))
         at += 24 + 5.6 * len(name)
     half = min(step * 0.45, 9)
@@ -66,13 +61,4 @@ def figure(title, rows, skip):
     parts.append(line(at + 118, 40, at + 138, 40, GREY, dash="4 3"))
     parts.append(text(at + 143, 44, "τ = 0.3", INK))
     parts.append(text(16, TOP - 9, "greatest similarity of a kernel to another: median (dot) and quartiles (bar)", GREY))
-    return "\n".join(parts) + "\n</svg>\n"
-
-
-def line(x1, y1, x2, y2, colour, width=1, dash=""):
-    dashes = f' stroke-dasharray="{dash}"' if dash else ""
-    return f'<path d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}" stroke="{colour}" stroke-width="{width}"{dashes}/>'
-
-
-def text(x, y, words, colour, size=11, weight=400, anchor="start"):
-    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" fill="{colour}">{words}</text>'
+    return document(WIDTH, HEIGHT, title, parts)

@@ -1,7 +1,6 @@
 """torchvision's ResNet-18: made new, or from a checkpoint's shapes."""
 
 import safetensors
-import torch
 from safetensors.torch import load_file
 from torch import nn
 from torchvision.models import resnet18

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Makes the tables of reports/study from its CSVs: differences between arms of the same seed, with intervals.
+"""Makes the tables and the figure of reports/study from its CSVs: differences between arms of the same seed, with intervals.
 
 The folder's README.md has its text by hand, and its tables between `<!-- begin NAME -->` and `<!-- end NAME -->`.
 """
 
 import argparse
+import functools
 import math
 import statistics
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from arms import ARMS, COMPARED, PRIMARY
 from compare import EVERY, OVERRIDES, read
 from corruptions import NAMES
+from effects_figure import figure
 from markdown import filled, table
 from settings import SETTINGS
 
@@ -51,6 +53,7 @@ def value(row, column):
     return float(row[column])
 
 
+@functools.cache
 def student(probability, freedom):
     """The quantile of Student's t distribution, for probabilities above one half."""
     def below(t):
@@ -87,15 +90,19 @@ def tables(made, choosing):
             "settings": "\n".join(map(setting, made, made.values())).strip("\n") + "\n", "choosing": chosen(choosing)}
 
 
+def whole(runs, arms):
+    """The plan's seeds that have a run of each of these arms."""
+    return [seed for seed in range(SEEDS) if all((arm, seed) in runs.rows for arm in arms)]
+
+
 def progress(made):
     """How far each setting is, of the plan's and of others that there are."""
     body = []
     for name in SETTINGS | made:
         runs = made.get(name)
-        seeds = [len([seed for seed in range(SEEDS) if runs and all((arm, seed) in runs.rows for arm in arms)])
-                 for arms in (COMPARED, ARMS)]
+        seeds = [len(whole(runs, arms)) if runs else 0 for arms in (COMPARED, ARMS)]
         dates = sorted(row["finished"] for row in runs.rows.values()) if runs else []
-        body.append([f"`{name}`", *(f"{whole} of {SEEDS}" for whole in seeds), f"{len(runs.rows) if runs else 0} of {SEEDS * len(ARMS)}",
+        body.append([f"`{name}`", *(f"{count} of {SEEDS}" for count in seeds), f"{len(runs.rows) if runs else 0} of {SEEDS * len(ARMS)}",
                      f"{dates[0]} to {dates[-1]}" if dates else "not begun"])
     return table(["setting", "seeds with the compared arms", "seeds with all arms", "runs", "when (UTC)"], body)
 
@@ -108,6 +115,17 @@ def primary(made):
             deviation = f"{statistics.stdev(found):.4f}" if len(found) > 1 else ""
             body.append([f"`{name}`", f"{arm} − {other}", len(found), told(found), deviation, f"{sum(d > 0 for d in found)} / {sum(d < 0 for d in found)}"])
     return table(["setting", "comparison", "n", "difference in test AUROC [95 %]", "sd of the pairs", "seeds up / down"], body)
+
+
+def primary_figure(made):
+    """The primary comparisons of the settings where they are whole; None where none is."""
+    rows = []
+    for name, runs in made.items():
+        if len(whole(runs, COMPARED)) == SEEDS:
+            found = (interval(runs.differences(arm, other, "test_auroc")) for arm, other in PRIMARY)
+            rows.append((name, [(mean, half) for mean, _, half in found]))
+    title = f"Merging between epochs: {SEEDS} pairs a setting, intervals of {100 * CONFIDENCE:.0f} %"
+    return figure(title, ["merged − not merged", "similar − random partners"], rows) if rows else None
 
 
 def thresholds(made):
@@ -186,6 +204,8 @@ def main(words=None):
     made = {name: Runs(name, rows) for name, rows in collected(args.report).items()}
     page = args.report / "README.md"
     page.write_text(filled(page.read_text(), tables(made, collected(args.report / "choosing"))))
+    if drawn := primary_figure(made):
+        (args.report / "primary.svg").write_text(drawn)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ import contextlib
 import io
 import json
 import os
+import re
 import sys
 import unittest
 from concurrent.futures import ThreadPoolExecutor
+from itertools import permutations
 from unittest import mock
 
 from common import FIXTURES, Case, digest, needs
@@ -379,14 +381,59 @@ class Paired(Case):
         with self.assertRaisesRegex(SystemExit, "several of size, lr"):
             self.paired.Runs(name, rows)
 
-    def test_tables_are_those_of_the_csvs(self):
+    def test_tables_and_the_figure_are_those_of_the_csvs(self):
         self.paired.main(["--report", str(self.copied())])
-        self.assertEqual((self.folder / "study/README.md").read_text(), (REPORT / "README.md").read_text())
+        for name in "README.md", "primary.svg":
+            self.assertEqual((self.folder / "study" / name).read_text(), (REPORT / name).read_text())
+        self.assertIn("](primary.svg)", (REPORT / "README.md").read_text())
+
+    def test_the_figure_has_the_settings_that_are_whole(self):
+        first, second = list(self.paired.SETTINGS)[:2]
+        pairs = {arm: {seed: value + seed % 2 / 100 for seed in range(20)} for arm, value in (("between-20%", 0.6), ("matched-20%", 0.5))}
+        _, rows = self.runs(pairs | {"none": dict.fromkeys(range(20), 0.58)})
+        made = {first: self.paired.Runs(first, rows), second: self.paired.Runs(second, rows[:-1])}
+        self.assertEqual(self.paired.whole(made[second], self.paired.COMPARED), list(range(19)))
+        drawn = self.paired.primary_figure(made)
+        self.assertIn(f">{first}<", drawn)
+        self.assertNotIn(second, drawn)
+        self.assertIsNone(self.paired.primary_figure({second: made[second]}))
+
+    def test_an_interval_is_drawn_where_it_is(self):
+        import effects_figure
+
+        drawn = effects_figure.figure("title", ["one", "two"], [("a", [(0.01, 0.01), (0, 0.04)]), ("b", [(-0.02, 0.01), (0, 0)])])
+        # Panels are 235 wide from 206 and 469 on, with 0 in the middle and 1.05 · 0.04 at the ends; lines are at 77 and 99.
+        for shape in ("M323.5 77.0L379.5 77.0", "M351.5 77.0h0", "M474.6 77.0L698.4 77.0", "M239.6 99.0L295.5 99.0", "M586.5 99.0h0"):
+            self.assertIn(f'"{shape}"', drawn)
+        self.assertEqual([effects_figure.signed(value, effects_figure.tick(reach)) for reach, value in (
+            (0.04, 0.02), (0.012, -0.005), (0.9, 0.2), (0.0028, 0))], ["+0.02", "−0.005", "+0.2", "0"])
 
     def copied(self):
         import shutil
 
         return shutil.copytree(REPORT, self.folder / "study")
+
+    def test_intervals_that_the_text_names_are_those_of_the_csvs(self):
+        known = set()
+        for name, rows in self.paired.collected(REPORT).items():
+            runs = self.paired.Runs(name, rows)
+            arms = [arm for arm in self.paired.ARMS if len(runs.seeds(arm)) > 1]
+            columns = [column for column in rows[0] if column.startswith(("test_", *self.paired.NAMES))]
+            columns += ["corrupted_auroc", "corrupted_accuracy", "corrupted_ece"]
+            found = [runs.differences(arm, other, column) for arm, other in permutations(arms, 2) for column in columns]
+            found += [[self.paired.after(runs.rows[arm, seed], column) for seed in runs.seeds(arm)] for arm in arms for column in self.paired.SCORES]
+            known |= {self.paired.told(differences) for differences in found}
+            # "Lower by" turns a difference round.
+            known |= {self.paired.told([-difference for difference in differences]) for differences in found}
+        number = r"([+-]?0\.\d{4})"
+        total = 0
+        for path in REPORT / "README.md", REPORT.parents[1] / "README.md", *(REPORT.parents[1] / "docs").glob("*.md"):
+            text = re.sub(r"<!-- begin (\w+) -->.*?<!-- end \1 -->", "", path.read_text(), flags=re.DOTALL).replace("−", "-")
+            for cited in re.finditer(rf"{number} \[{number}, {number}\]", text):
+                mean, low, high = map(float, cited.groups())
+                self.assertIn(f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]", known, f"{path.name} names an interval that no difference has")
+                total += 1
+        self.assertGreater(total, 10)
 
     def test_runs_are_those_of_the_plan_and_later_than_it(self):
         from arms import ARMS
