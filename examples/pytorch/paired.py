@@ -21,7 +21,8 @@ REPORT = Path(__file__).resolve().parents[2] / "reports/study"
 # As reports/study/PLAN.md fixes them.
 SEEDS = 20
 CONFIDENCE = 0.95
-SCORES = ["test_auroc", "test_accuracy", "test_ece", "test_loss"]
+SCORES = {"test_auroc": "AUROC", "test_accuracy": "accuracy", "test_ece": "ECE", "test_loss": "loss"}
+CORRUPTED = {"corrupted_auroc": "AUROC, corrupted", "corrupted_accuracy": "accuracy, corrupted", "corrupted_ece": "ECE, corrupted"}
 
 
 class Runs:
@@ -86,7 +87,7 @@ def told(differences):
 
 def tables(made, choosing):
     """Every table of the page, by name. `made` and `choosing` have the Runs and the rows of each setting."""
-    return {"progress": progress(made), "primary": primary(made), "thresholds": thresholds(made),
+    return {"progress": progress(made), "primary": primary(made), "against-none": against_none(made), "thresholds": thresholds(made),
             "settings": "\n".join(map(setting, made, made.values())).strip("\n") + "\n", "choosing": chosen(choosing)}
 
 
@@ -128,6 +129,23 @@ def primary_figure(made):
     return figure(title, ["merged − not merged", "similar − random partners"], rows) if rows else None
 
 
+def against_none(made):
+    """How many of a setting's differences from `none` stand out, and which; of the arms that have all their seeds."""
+    body = []
+    for name, runs in made.items():
+        arms = [arm for arm in ARMS if arm != "none" and len(whole(runs, [arm, "none"])) == SEEDS]
+        found = {(arm, score): runs.differences(arm, "none", column) for arm in arms for column, score in (SCORES | CORRUPTED).items()}
+        out = [f"{arm}: {score} {told(differences)}" for (arm, score), differences in found.items() if excludes_zero(differences)]
+        if found:
+            body.append([f"`{name}`", len(arms), len(found), f"{(1 - CONFIDENCE) * len(found):.1f}", len(out), "<br>".join(out)])
+    return table(["setting", "arms", "intervals", "exclude 0 by chance", "exclude 0", "which"], body)
+
+
+def excludes_zero(differences):
+    mean, _, half = interval(differences)
+    return abs(mean) > half
+
+
 def thresholds(made):
     """What merging at each τ does, in the settings in which all have runs."""
     merging = {arm: what.tau for arm, what in ARMS.items() if what.tau is not None and what.control is None and what.carry is None}
@@ -156,7 +174,7 @@ def setting(name, runs):
          for arm in others])
     text += "\nDifference from `none` of the same seed, mean over the corruptions.\n\n" + table(
         ["arm", "AUROC", "accuracy", "ECE"],
-        [[arm, *(told(runs.differences(arm, "none", f"corrupted_{metric}")) for metric in ("auroc", "accuracy", "ece"))] for arm in others])
+        [[arm, *(told(runs.differences(arm, "none", column)) for column in CORRUPTED)] for arm in others])
     text += "\nThe same for the AUROC under each corruption; 2 is the stronger.\n\n" + table(
         ["corruption", *(f"{arm} − {other}" for arm, other in PRIMARY)],
         [[name, *(told(runs.differences(arm, other, f"{name}_auroc")) for arm, other in PRIMARY)] for name in NAMES])

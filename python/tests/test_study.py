@@ -366,6 +366,14 @@ class Paired(Case):
         self.assertIn("| between-20% − matched-20% | 1 | +0.0500 |", second)
         self.assertIn(f"| `{name}` | 1 of 20 | 0 of 20 | 7 of 220 | T0 to T3 |", self.paired.progress(made))
 
+    def test_what_stands_out_against_none_is_named(self):
+        up = {seed: 0.6 + seed % 2 / 100 for seed in range(20)}
+        name, rows = self.runs({"none": dict.fromkeys(range(20), 0.58), "between-20%": up, "between-5%": dict.fromkeys(range(19), 0.5),
+                                "shrink-20%": {seed: 0.58 + (seed % 2 - 0.5) / 100 for seed in range(20)}})
+        [line] = self.paired.against_none({name: self.paired.Runs(name, rows)}).splitlines()[2:]
+        self.assertTrue(line.startswith(f"| `{name}` | 2 | 14 | 0.7 | 7 | between-20%: AUROC +0.0250 [+0.0226, +0.0274]<br>between-20%: accuracy"), line)
+        self.assertTrue(line.endswith("<br>between-20%: ECE, corrupted +0.0250 [+0.0226, +0.0274] |"), line)
+
     def test_thresholds_are_compared_where_all_have_runs(self):
         arms = {"none": 0.5, "between-20%": 0.7, "between-chance=1%": 0.6, "between-5%": 0.5, "between-0.3": 0.4, "carried-20%": 0.9}
         name, rows = self.runs({arm: {0: value} for arm, value in arms.items()})
@@ -419,7 +427,7 @@ class Paired(Case):
             runs = self.paired.Runs(name, rows)
             arms = [arm for arm in self.paired.ARMS if len(runs.seeds(arm)) > 1]
             columns = [column for column in rows[0] if column.startswith(("test_", *self.paired.NAMES))]
-            columns += ["corrupted_auroc", "corrupted_accuracy", "corrupted_ece"]
+            columns += self.paired.CORRUPTED
             found = [runs.differences(arm, other, column) for arm, other in permutations(arms, 2) for column in columns]
             found += [[self.paired.after(runs.rows[arm, seed], column) for seed in runs.seeds(arm)] for arm in arms for column in self.paired.SCORES]
             known |= {self.paired.told(differences) for differences in found}
@@ -428,7 +436,7 @@ class Paired(Case):
         number = r"([+-]?0\.\d{4})"
         total = 0
         for path in REPORT / "README.md", REPORT.parents[1] / "README.md", *(REPORT.parents[1] / "docs").glob("*.md"):
-            text = re.sub(r"<!-- begin (\w+) -->.*?<!-- end \1 -->", "", path.read_text(), flags=re.DOTALL).replace("−", "-")
+            text = re.sub(r"<!-- begin (\S+) -->.*?<!-- end \1 -->", "", path.read_text(), flags=re.DOTALL).replace("−", "-")
             for cited in re.finditer(rf"{number} \[{number}, {number}\]", text):
                 mean, low, high = map(float, cited.groups())
                 self.assertIn(f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]", known, f"{path.name} names an interval that no difference has")
