@@ -1,6 +1,6 @@
 """A figure of one network: how similar the kernels of each layer are, over depth and by kind, beside chance."""
 
-from svg import BLUE, GREEN, GREY, GRID, INK, ORANGE, PURPLE, VERMILION, document, dot, line, text
+from svg_parts import BLUE, GREEN, GREY, GRID, INK, ORANGE, PURPLE, VERMILION, document, dot, line, text
 
 KINDS = {"spatial": BLUE, "1×1 narrowing": ORANGE, "1×1 widening": VERMILION, "depthwise": GREEN, "linear": PURPLE}
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 306, 46, 14, 70, 40

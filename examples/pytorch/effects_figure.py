@@ -2,7 +2,7 @@
 
 import math
 
-from svg import BLUE, GREY, GRID, INK, document, dot, line, text
+from svg_parts import BLUE, GREY, GRID, INK, document, dot, line, text
 
 WIDTH, LEFT, RIGHT, TOP, ROW, BOTTOM, GAP = 720, 206, 16, 66, 22, 44, 28
 

@@ -19,9 +19,9 @@ from pathlib import Path
 import torch
 from data import load, network_input
 from finetune import train_epoch
-from markdown import filled, table
 from net import from_checkpoint as resnet18
 from nets import from_checkpoint
+from pages import filled, table
 from score import logits, scores
 from settings import SETTINGS
 from torch.nn.modules.batchnorm import _BatchNorm

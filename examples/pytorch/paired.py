@@ -8,13 +8,14 @@ import argparse
 import functools
 import math
 import statistics
+from collections import Counter
 from pathlib import Path
 
 from arms import ARMS, COMPARED, PRIMARY
 from compare import EVERY, OVERRIDES, read
 from corruptions import NAMES
 from effects_figure import figure
-from markdown import filled, table
+from pages import filled, table
 from settings import SETTINGS
 
 REPORT = Path(__file__).resolve().parents[2] / "reports/study"
@@ -23,6 +24,13 @@ SEEDS = 20
 CONFIDENCE = 0.95
 SCORES = {"test_auroc": "AUROC", "test_accuracy": "accuracy", "test_ece": "ECE", "test_loss": "loss"}
 CORRUPTED = {"corrupted_auroc": "AUROC, corrupted", "corrupted_accuracy": "accuracy, corrupted", "corrupted_ece": "ECE, corrupted"}
+# All scores that are compared.
+GROUPS = {
+    "test": SCORES,
+    "validation": {column.replace("test", "val"): f"validation {score}" for column, score in SCORES.items()},
+    "mean over the corruptions": CORRUPTED,
+    "each corruption": {column.replace("corrupted", name): score.replace("corrupted", name) for name in NAMES for column, score in CORRUPTED.items()},
+}
 
 
 class Runs:
@@ -87,7 +95,7 @@ def told(differences):
 
 def tables(made, choosing):
     """Every table of the page, by name. `made` and `choosing` have the Runs and the rows of each setting."""
-    return {"progress": progress(made), "primary": primary(made), "against-none": against_none(made), "thresholds": thresholds(made),
+    return {"progress": progress(made), "primary": primary(made), "standing-out": standing_out(made), "thresholds": thresholds(made),
             "settings": "\n".join(map(setting, made, made.values())).strip("\n") + "\n", "choosing": chosen(choosing)}
 
 
@@ -114,7 +122,7 @@ def primary(made):
         for arm, other in PRIMARY:
             found = runs.differences(arm, other, "test_auroc")
             deviation = f"{statistics.stdev(found):.4f}" if len(found) > 1 else ""
-            body.append([f"`{name}`", f"{arm} − {other}", len(found), told(found), deviation, f"{sum(d > 0 for d in found)} / {sum(d < 0 for d in found)}"])
+            body.append([f"`{name}`", minus(arm, other), len(found), told(found), deviation, f"{sum(d > 0 for d in found)} / {sum(d < 0 for d in found)}"])
     return table(["setting", "comparison", "n", "difference in test AUROC [95 %]", "sd of the pairs", "seeds up / down"], body)
 
 
@@ -129,16 +137,32 @@ def primary_figure(made):
     return figure(title, ["merged − not merged", "similar − random partners"], rows) if rows else None
 
 
-def against_none(made):
-    """How many of a setting's differences from `none` stand out, and which; of the arms that have all their seeds."""
-    body = []
+def standing_out(made):
+    """How many differences exclude 0, of the arms that have all their seeds; and which these are."""
+    counts, which, total = [], [], {group: Counter() for group in GROUPS}
     for name, runs in made.items():
-        arms = [arm for arm in ARMS if arm != "none" and len(whole(runs, [arm, "none"])) == SEEDS]
-        found = {(arm, score): runs.differences(arm, "none", column) for arm in arms for column, score in (SCORES | CORRUPTED).items()}
-        out = [f"{arm}: {score} {told(differences)}" for (arm, score), differences in found.items() if excludes_zero(differences)]
-        if found:
-            body.append([f"`{name}`", len(arms), len(found), f"{(1 - CONFIDENCE) * len(found):.1f}", len(out), "<br>".join(out)])
-    return table(["setting", "arms", "intervals", "exclude 0 by chance", "exclude 0", "which"], body)
+        full = [arm for arm in ARMS if len(whole(runs, [arm])) == SEEDS]
+        for label, pairs in ("arms − none", [(arm, "none") for arm in full if arm != "none"]), (minus(*PRIMARY[1]), PRIMARY[1:]):
+            if not all(arm in full for pair in pairs for arm in pair) or not pairs:
+                continue
+            cells = []
+            for group, columns in GROUPS.items():
+                found = {(pair, score): runs.differences(*pair, column) for pair in pairs for column, score in columns.items()}
+                out = {key: differences for key, differences in found.items() if excludes_zero(differences)}
+                cells.append(counted(len(out), len(found)))
+                total[group] += Counter(out=len(out), found=len(found))
+                which += [[f"`{name}`", minus(*pair), score, told(differences)] for (pair, score), differences in out.items()]
+            counts.append([f"`{name}`", label, *cells])
+    counts.append(["all", "", *(counted(sums["out"], sums["found"]) for sums in total.values())])
+    return table(["setting", "differences", *GROUPS], counts) + "\n" + table(["setting", "difference", "score", "[95 %]"], which)
+
+
+def minus(arm, other):
+    return f"{arm} − {other}"
+
+
+def counted(out, found):
+    return f"{out} of {found} ({(1 - CONFIDENCE) * found:.1f})"
 
 
 def excludes_zero(differences):
@@ -154,39 +178,47 @@ def thresholds(made):
         if all(runs.seeds(arm) for arm in merging):
             for arm, tau in merging.items():
                 kernels, _ = movement(runs, arm)
-                last = [after(runs.rows[arm, seed], "test_auroc") for seed in runs.seeds(arm)]
-                body.append([f"`{name}`", f"`{tau}`", len(last), kernels, told(runs.differences(arm, "none", "test_auroc")), told(last)])
-    return table(["setting", "τ", "n", "kernels that the last merge changes", "after the run, less `none`", "the last merge by itself"], body)
+                columns = "test_auroc", "before_test_auroc"
+                both = [runs.differences(arm, "none", column) for column in columns]
+                body.append([f"`{name}`", f"`{tau}`", len(both[0]), kernels, *map(told, both), told(last_merge(runs, arm, "test_auroc"))])
+    return table(["setting", "τ", "n", "kernels that the last merge changes", "after the last merge, − `none`", "before it, − `none`",
+                  "the last merge by itself"], body)
 
 
 def setting(name, runs):
     """All that there is of a setting."""
     arms = [arm for arm in ARMS if runs.seeds(arm)]
-    others = [arm for arm in arms if arm != "none"]
+    pairs = [(arm, "none") for arm in arms if arm != "none"] + [pair for pair in PRIMARY[1:] if set(pair) <= set(arms)]
     text = f"### {name}\n\n"
     text += "Mean ± standard deviation over the seeds, after the last merge.\n\n" + table(
-        ["arm", "n", "AUROC", "accuracy", "ECE", "loss", "AUROC, corrupted", "kernels merged", "moved"],
-        [[arm, len(runs.seeds(arm)), *(spread(runs.values(arm, column)) for column in [*SCORES, "corrupted_auroc"]), *movement(runs, arm)]
-         for arm in arms])
-    text += "\nDifference from `none` of the same seed.\n\n" + table(
-        ["arm", "n", "AUROC", "accuracy", "ECE", "loss"],
-        [[arm, len(runs.differences(arm, "none", "test_auroc")), *(told(runs.differences(arm, "none", column)) for column in SCORES)]
-         for arm in others])
-    text += "\nDifference from `none` of the same seed, mean over the corruptions.\n\n" + table(
-        ["arm", "AUROC", "accuracy", "ECE"],
-        [[arm, *(told(runs.differences(arm, "none", column)) for column in CORRUPTED)] for arm in others])
+        ["arm", "n", "AUROC", "accuracy", "ECE", "loss", "AUROC, corrupted", "training loss", "kernels merged", "moved"],
+        [[arm, len(runs.seeds(arm)), *(spread(runs.values(arm, column)) for column in [*SCORES, "corrupted_auroc", "train_loss"]),
+          *movement(runs, arm)] for arm in arms])
+    text += "\nDifferences of the same seed.\n\n" + table(
+        ["difference", "n", "AUROC", "accuracy", "ECE", "loss"],
+        [[minus(*pair), len(runs.differences(*pair, "test_auroc")), *(told(runs.differences(*pair, column)) for column in SCORES)]
+         for pair in pairs])
+    text += "\nThe same, mean over the corruptions.\n\n" + table(
+        ["difference", "AUROC", "accuracy", "ECE"],
+        [[minus(*pair), *(told(runs.differences(*pair, column)) for column in CORRUPTED)] for pair in pairs])
     text += "\nThe same for the AUROC under each corruption; 2 is the stronger.\n\n" + table(
-        ["corruption", *(f"{arm} − {other}" for arm, other in PRIMARY)],
-        [[name, *(told(runs.differences(arm, other, f"{name}_auroc")) for arm, other in PRIMARY)] for name in NAMES])
-    merging = [arm for arm in arms if any(after(row, column) for row in runs.rows.values() if row["arm"] == arm for column in SCORES)]
-    text += "\nThe last merge: the score after it less that before it.\n\n" + table(
+        ["corruption", *(minus(*pair) for pair in PRIMARY)],
+        [[name, *(told(runs.differences(*pair, f"{name}_auroc")) for pair in PRIMARY)] for name in NAMES])
+    anew = [after(row, "test_loss") for (arm, _), row in runs.rows.items() if arm == "none"]
+    beside = ", − the same of `none`, in which the statistics are estimated anew too" if any(anew) else ""
+    text += f"\nThe last merge by itself: the score after it − that before it{beside}.\n\n" + table(
         ["arm", "AUROC", "accuracy", "ECE", "loss"],
-        [[arm, *(told([after(runs.rows[arm, seed], column) for seed in runs.seeds(arm)]) for column in SCORES)] for arm in merging])
+        [[arm, *(told(last_merge(runs, arm, column)) for column in SCORES)] for arm in arms if ARMS[arm].tau is not None])
     return text
 
 
 def after(row, column):
     return value(row, column) - value(row, f"before_{column}")
+
+
+def last_merge(runs, arm, column):
+    """What the last merge by itself does to a score. Where statistics are estimated anew after it, `none` has that too, and it is taken off."""
+    return [after(runs.rows[arm, seed], column) - after(runs.rows["none", seed], column) for seed in whole(runs, [arm, "none"])]
 
 
 def movement(runs, arm):

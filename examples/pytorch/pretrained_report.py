@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from depth_figure import KINDS, figure, kind
-from markdown import filled, table
+from pages import filled, table
 from zoo import NETS
 
 from inmerge_ckpt import InmergeError, analyze

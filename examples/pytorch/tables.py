@@ -2,7 +2,7 @@
 
 import statistics
 
-from markdown import table
+from pages import table
 
 METRICS = ["val_auroc", "val_accuracy", "test_auroc", "test_accuracy"]
 
