@@ -17,6 +17,7 @@ class Arm:
 
     tau: float | str | None = None  # merge_ with this threshold after every epoch, the last too
     control: object = None  # what becomes, in place of a merge, of the kernels that would have merged
+    anywhere: bool = False  # of as many kernels of each layer, drawn at random, instead
     carry: str | None = None  # what belongs to a kernel besides its weights, and is blended with it
     every_step: bool = False  # the authors' rule, after each optimizer step
     more_epochs: int = 0
@@ -68,6 +69,7 @@ ARMS = {
     "between-0.3": Arm(0.3),
     "every-step": Arm(every_step=True),
     "carried-20%": Arm("20%", carry="norm,affine,bias"),
+    "anywhere-20%": Arm("20%", random, anywhere=True),
 }
 # The comparisons that the plan calls primary, each of an arm with another, and the arms in them.
 PRIMARY = [("between-20%", "none"), ("between-20%", "matched-20%")]
@@ -84,6 +86,8 @@ def merge_between(net, order, arm, seed):
         planned = [layer for layer in json.loads(plan.read_text())["layers"] if layer["merges"]]
     if arm.control is not None:
         generator = torch.Generator().manual_seed(seed)
+        if arm.anywhere:
+            planned = [redrawn(layer, generator) for layer in planned]
         for layer in planned:
             control_(weights[layer["name"]], layer, arm.control, generator)
     changed, length = 0.0, 0.0
@@ -94,9 +98,15 @@ def merge_between(net, order, arm, seed):
     return Change(sum(len(layer["merges"]) for layer in planned), (changed / length) ** 0.5 if planned else 0.0)
 
 
+def redrawn(layer, generator):
+    """A plan's layer with as many merges, of kernels drawn at random. Their partners are those of the others, and mean nothing here."""
+    drawn = torch.randperm(layer["kernels"], generator=generator).tolist()
+    return layer | {"merges": [merge | {"kernel": kernel} for merge, kernel in zip(layer["merges"], drawn, strict=False)]}
+
+
 @torch.no_grad()
 def control_(weight, layer, control, generator):
-    """Does a control to the kernels of a weight that a plan's layer, of one round, merges. All read the weight as it was."""
+    """Does a control to the kernels of a weight that a layer of a plan, of one round, merges. All read the weight as it was."""
     kernels = torch.tensor([merge["kernel"] for merge in layer["merges"]])
     partners = torch.tensor([merge["partner"] for merge in layer["merges"]])
     members = layer["kernels"] // layer["groups"]  # a partner reads the same channels

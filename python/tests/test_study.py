@@ -115,12 +115,12 @@ class Arms(Case):
         merge_(copy.deepcopy(self.net), layers=self.order, tau="20%", seed=7, plan=self.plan)
         return [layer for layer in json.loads(self.plan.read_text())["layers"] if layer["merges"]]
 
-    def done(self, control):
+    def done(self, control, anywhere=False):
         """The net's weights after an arm of 20 % with this control, and the Change."""
         with self.torch.no_grad():
             for name, value in self.net.named_parameters():
                 value.copy_(self.weights[name])
-        change = self.arms.merge_between(self.net, self.order, self.arms.Arm("20%", control), 7)
+        change = self.arms.merge_between(self.net, self.order, self.arms.Arm("20%", control, anywhere), 7)
         return {name: value.detach().clone() for name, value in self.net.named_parameters()}, change
 
     def kernels(self, layer, state):
@@ -170,6 +170,26 @@ class Arms(Case):
             far, nearest = self.torch.cdist(other, everyone).min(1)
             self.assertLess(far.max().item(), 1e-4)
             self.assertFalse(any(int(place) == merge["kernel"] for place, merge in zip(nearest, layer["merges"])))
+
+    def test_anywhere_blends_as_many_kernels_of_each_layer_whichever_they_are(self):
+        planned = self.planned()
+        after, change = self.done(self.arms.random, anywhere=True)
+        again, _ = self.done(self.arms.random, anywhere=True)
+        self.assertEqual(digest(after), digest(again))
+        self.assertEqual(change.kernels, sum(len(layer["merges"]) for layer in planned))
+        counts, as_planned = {layer["name"]: len(layer["merges"]) for layer in planned}, 0
+        for name, value in after.items():
+            own, everyone = value.flatten(1).double() if value.ndim > 1 else value[:, None].double(), self.weights[name]
+            changed = (value != everyone).reshape(len(value), -1).any(1).nonzero().flatten()
+            self.assertEqual(len(changed), counts.get(name, 0), name)
+            if name in counts:
+                everyone = everyone.flatten(1).double()
+                other = (own[changed] - 0.8 * everyone[changed]) / 0.2
+                self.assertLess(self.torch.cdist(other, everyone).min(1)[0].max().item(), 1e-4)
+                [layer] = [layer for layer in planned if layer["name"] == name]
+                as_planned += len({merge["kernel"] for merge in layer["merges"]} & set(changed.tolist()))
+        # A few per cent of the kernels merge, and chance hits no more of them.
+        self.assertLess(as_planned, 0.2 * change.kernels)
 
     def test_shrink_gives_the_merged_norm_in_the_own_direction(self):
         planned = self.planned()
