@@ -40,12 +40,12 @@ def tables(rows, variants):
         found = [row for row in tuned if row["variant"] == variant]
         if any(row[m] != row[f"before_{m}"] for row in found for m in METRICS):
             body.append([variant, *(spread([row[m] - row[f"before_{m}"] for row in found], "+") for m in METRICS)])
-    return text + "\n## A merge between epochs: the score after it less that before it, over all epochs and seeds\n\n" + table(
+    return text + "\n## A merge between epochs: the score after it minus that before it, over all epochs and seeds\n\n" + table(
         ["variant", *METRICS], body)
 
 
 def differences(rows, variant, metric, epochs, value):
-    """Of each seed whose runs are complete: a variant's value of its scores less that of `none`."""
+    """Of each seed whose runs are complete: a variant's value of its scores minus that of `none`."""
     def of(name, seed):
         scores = [row[metric] for row in rows if (row["variant"], row["seed"]) == (name, seed)]
         return value(scores) if len(scores) == epochs else None
