@@ -384,7 +384,7 @@ class Paired(Case):
         self.assertIn("| between-20% − none | 2 | +0.0000 [", first)
         self.assertIn("| 1 / 1 |", first)
         self.assertIn("| between-20% − matched-20% | 1 | +0.0500 |", second)
-        self.assertIn(f"| `{name}` | 1 of 20 | 0 of 20 | 7 of 220 | T0 to T3 |", self.paired.progress(made))
+        self.assertIn(f"| `{name}` | 1 of 20 | 0 of 20 | 7 of 240 | T0 to T3 |", self.paired.progress(made))
 
     def test_what_stands_out_is_counted_and_named(self):
         up = {seed: 0.6 + seed % 2 / 100 for seed in range(20)}
