@@ -5,92 +5,20 @@ The folder's README.md has its text by hand, and its tables between `<!-- begin 
 """
 
 import argparse
-import functools
-import math
 import statistics
 from collections import Counter
 from pathlib import Path
 
 from arms import ARMS, COMPARED, PRIMARY
-from compare import EVERY, OVERRIDES, read
+from compare import EVERY, read
 from corruptions import NAMES
 from effects_figure import figure
+from intervals import CONFIDENCE, excludes_zero, interval, told
 from pages import filled, table
 from settings import SETTINGS
+from study_runs import CORRUPTED, GROUPS, SCORES, SEEDS, Runs, after
 
 REPORT = Path(__file__).resolve().parents[2] / "reports/study"
-# As reports/study/PLAN.md fixes them.
-SEEDS = 20
-CONFIDENCE = 0.95
-SCORES = {"test_auroc": "AUROC", "test_accuracy": "accuracy", "test_ece": "ECE", "test_loss": "loss"}
-CORRUPTED = {"corrupted_auroc": "AUROC, corrupted", "corrupted_accuracy": "accuracy, corrupted", "corrupted_ece": "ECE, corrupted"}
-# All scores that are compared.
-GROUPS = {
-    "test": SCORES,
-    "validation": {column.replace("test", "val"): f"validation {score}" for column, score in SCORES.items()},
-    "mean over the corruptions": CORRUPTED,
-    "each corruption": {column.replace("corrupted", name): score.replace("corrupted", name) for name in NAMES for column, score in CORRUPTED.items()},
-}
-
-
-class Runs:
-    """The runs of a setting, all made with the same sizes and rates."""
-
-    def __init__(self, name, rows):
-        made = {tuple(row[field] for field in OVERRIDES) for row in rows}
-        if len(made) > 1:
-            raise SystemExit(f"{name}.csv has runs with several of {', '.join(OVERRIDES)}: {sorted(made)}")
-        self.rows = {(row["arm"], int(row["seed"])): row for row in rows}
-
-    def seeds(self, arm):
-        return sorted(seed for own, seed in self.rows if own == arm)
-
-    def values(self, arm, column):
-        return [value(self.rows[arm, seed], column) for seed in self.seeds(arm)]
-
-    def differences(self, arm, other, column):
-        """Of each seed that both arms have."""
-        seeds = [seed for seed in self.seeds(arm) if (other, seed) in self.rows]
-        return [value(self.rows[arm, seed], column) - value(self.rows[other, seed], column) for seed in seeds]
-
-
-def value(row, column):
-    """A number of a run. `corrupted_auroc` and so on are the means over all corruptions."""
-    prefix, _, metric = column.rpartition("_")
-    if prefix == "corrupted":
-        return statistics.mean(float(row[f"{name}_{metric}"]) for name in NAMES)
-    return float(row[column])
-
-
-@functools.cache
-def student(probability, freedom):
-    """The quantile of Student's t distribution, for probabilities above one half."""
-    def below(t):
-        # Simpson's rule over the density: to 1e-9 for the t of 0.975 from one degree of freedom up.
-        steps = 4000
-        factor = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(freedom * math.pi)
-        heights = [factor * (1 + (t * step / steps) ** 2 / freedom) ** (-(freedom + 1) / 2) for step in range(steps + 1)]
-        return 0.5 + t / steps / 3 * (heights[0] + 4 * sum(heights[1::2]) + 2 * sum(heights[2:-1:2]) + heights[-1])
-
-    low, high = 0.0, 20.0
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (middle, high) if below(middle) < probability else (low, middle)
-    return low
-
-
-def interval(differences):
-    """Mean, standard deviation and half the width of the paired t interval."""
-    mean, deviation, n = statistics.mean(differences), statistics.stdev(differences), len(differences)
-    return mean, deviation, student((1 + CONFIDENCE) / 2, n - 1) * deviation / math.sqrt(n)
-
-
-def told(differences):
-    """`mean [low, high]`; of one pair the difference alone."""
-    if len(differences) < 2:
-        return "".join(f"{difference:+.4f}" for difference in differences)
-    mean, _, half = interval(differences)
-    return f"{mean:+.4f} [{mean - half:+.4f}, {mean + half:+.4f}]"
 
 
 def tables(made, choosing):
@@ -99,17 +27,12 @@ def tables(made, choosing):
             "settings": "\n".join(map(setting, made, made.values())).strip("\n") + "\n", "choosing": chosen(choosing)}
 
 
-def whole(runs, arms):
-    """The plan's seeds that have a run of each of these arms."""
-    return [seed for seed in range(SEEDS) if all((arm, seed) in runs.rows for arm in arms)]
-
-
 def progress(made):
     """How far each setting is, of the plan's and of others that there are."""
     body = []
     for name in SETTINGS | made:
         runs = made.get(name)
-        seeds = [len(whole(runs, arms)) if runs else 0 for arms in (COMPARED, ARMS)]
+        seeds = [len(runs.whole(arms)) if runs else 0 for arms in (COMPARED, ARMS)]
         dates = sorted(row["finished"] for row in runs.rows.values()) if runs else []
         body.append([f"`{name}`", *(f"{count} of {SEEDS}" for count in seeds), f"{len(runs.rows) if runs else 0} of {SEEDS * len(ARMS)}",
                      f"{dates[0]} to {dates[-1]}" if dates else "not begun"])
@@ -130,7 +53,7 @@ def primary_figure(made):
     """The primary comparisons of the settings where they are whole; None where none is."""
     rows = []
     for name, runs in made.items():
-        if len(whole(runs, COMPARED)) == SEEDS:
+        if len(runs.whole(COMPARED)) == SEEDS:
             found = (interval(runs.differences(arm, other, "test_auroc")) for arm, other in PRIMARY)
             rows.append((name, [(mean, half) for mean, _, half in found]))
     title = f"Merging between epochs: {SEEDS} pairs a setting, intervals of {100 * CONFIDENCE:.0f} %"
@@ -141,7 +64,7 @@ def standing_out(made):
     """How many differences exclude 0, of the arms that have all their seeds; and which these are."""
     counts, which, total = [], [], {group: Counter() for group in GROUPS}
     for name, runs in made.items():
-        full = [arm for arm in ARMS if len(whole(runs, [arm])) == SEEDS]
+        full = [arm for arm in ARMS if len(runs.whole([arm])) == SEEDS]
         for label, pairs in ("arms − none", [(arm, "none") for arm in full if arm != "none"]), (minus(*PRIMARY[1]), PRIMARY[1:]):
             if not all(arm in full for pair in pairs for arm in pair) or not pairs:
                 continue
@@ -165,11 +88,6 @@ def counted(out, found):
     return f"{out} of {found} ({(1 - CONFIDENCE) * found:.1f})"
 
 
-def excludes_zero(differences):
-    mean, _, half = interval(differences)
-    return abs(mean) > half
-
-
 def thresholds(made):
     """What merging at each τ does, in the settings in which all have runs."""
     merging = {arm: what.tau for arm, what in ARMS.items() if what.tau is not None and what.control is None and what.carry is None}
@@ -180,7 +98,7 @@ def thresholds(made):
                 kernels, _ = movement(runs, arm)
                 columns = "test_auroc", "before_test_auroc"
                 both = [runs.differences(arm, "none", column) for column in columns]
-                body.append([f"`{name}`", f"`{tau}`", len(both[0]), kernels, *map(told, both), told(last_merge(runs, arm, "test_auroc"))])
+                body.append([f"`{name}`", f"`{tau}`", len(both[0]), kernels, *map(told, both), told(runs.last_merge(arm, "test_auroc"))])
     return table(["setting", "τ", "n", "kernels that the last merge changes", "after the last merge, − `none`", "before it, − `none`",
                   "the last merge by itself"], body)
 
@@ -208,17 +126,8 @@ def setting(name, runs):
     beside = ", − the same of `none`, in which the statistics are estimated anew too" if any(anew) else ""
     text += f"\nThe last merge by itself: the score after it − that before it{beside}.\n\n" + table(
         ["arm", "AUROC", "accuracy", "ECE", "loss"],
-        [[arm, *(told(last_merge(runs, arm, column)) for column in SCORES)] for arm in arms if ARMS[arm].tau is not None])
+        [[arm, *(told(runs.last_merge(arm, column)) for column in SCORES)] for arm in arms if ARMS[arm].tau is not None])
     return text
-
-
-def after(row, column):
-    return value(row, column) - value(row, f"before_{column}")
-
-
-def last_merge(runs, arm, column):
-    """What the last merge by itself does to a score. Where statistics are estimated anew after it, `none` has that too, and it is taken off."""
-    return [after(runs.rows[arm, seed], column) - after(runs.rows["none", seed], column) for seed in whole(runs, [arm, "none"])]
 
 
 def movement(runs, arm):

@@ -343,9 +343,11 @@ class Paired(Case):
 
     def setUp(self):
         super().setUp()
+        import intervals
         import paired
+        import study_runs
 
-        self.paired = paired
+        self.paired, self.intervals, self.study = paired, intervals, study_runs
 
     def runs(self, values):
         """The Runs of a setting with these AUROCs, by arm and seed; corrupted they are lower by 0.1."""
@@ -353,7 +355,7 @@ class Paired(Case):
         from settings import SETTINGS
 
         [name, chosen] = next(iter(SETTINGS.items()))
-        own = {field: str(getattr(chosen, field)) for field in self.paired.OVERRIDES}
+        own = {field: str(getattr(chosen, field)) for field in self.study.OVERRIDES}
         scores = [f"{when}{split}_{metric}" for when in ("", "before_") for split in ("test", "val", *NAMES)
                   for metric in ("auroc", "accuracy", "ece", "loss")]
         return name, [{**own, "arm": arm, "seed": str(seed), "kernels": "3", "moved": "0.25", "finished": f"T{seed}",
@@ -362,22 +364,22 @@ class Paired(Case):
 
     def test_quantiles_are_those_of_students_tables(self):
         for freedom, known in ((1, 12.7062), (2, 4.3027), (3, 3.1824), (10, 2.2281), (19, 2.0930), (30, 2.0423)):
-            self.assertAlmostEqual(self.paired.student(0.975, freedom), known, places=4)
-        self.assertAlmostEqual(self.paired.student(0.95, 19), 1.7291, places=4)
+            self.assertAlmostEqual(self.intervals.student(0.975, freedom), known, places=4)
+        self.assertAlmostEqual(self.intervals.student(0.95, 19), 1.7291, places=4)
 
     def test_an_interval_by_hand(self):
         # The mean is 0.02, the squares of what is left sum to 0.002, and t of 3 degrees of freedom is 3.1824.
-        mean, deviation, half = self.paired.interval([0.01, 0.03, -0.01, 0.05])
+        mean, deviation, half = self.intervals.interval([0.01, 0.03, -0.01, 0.05])
         self.assertAlmostEqual(mean, 0.02)
         self.assertAlmostEqual(deviation, (0.002 / 3) ** 0.5)
         self.assertAlmostEqual(half, 3.1824 * (0.002 / 3) ** 0.5 / 2, places=5)
-        self.assertEqual(self.paired.told([0.01, 0.03, -0.01, 0.05]), "+0.0200 [-0.0211, +0.0611]")
-        self.assertEqual(self.paired.told([0.01]), "+0.0100")
-        self.assertEqual(self.paired.told([]), "")
+        self.assertEqual(self.intervals.told([0.01, 0.03, -0.01, 0.05]), "+0.0200 [-0.0211, +0.0611]")
+        self.assertEqual(self.intervals.told([0.01]), "+0.0100")
+        self.assertEqual(self.intervals.told([]), "")
 
     def test_only_seeds_that_both_arms_have_are_paired(self):
         name, rows = self.runs({"none": {0: 0.5, 1: 0.6, 3: 0.9}, "between-20%": {1: 0.7, 2: 0.1, 3: 0.8}, "matched-20%": {3: 0.75}})
-        made = {name: self.paired.Runs(name, rows)}
+        made = {name: self.study.Runs(name, rows)}
         self.assertEqual([round(d, 9) for d in made[name].differences("between-20%", "none", "test_auroc")], [0.1, -0.1])
         self.assertEqual([round(d, 9) for d in made[name].differences("between-20%", "none", "corrupted_auroc")], [0.1, -0.1])
         first, second = self.paired.primary(made).splitlines()[2:]
@@ -390,7 +392,7 @@ class Paired(Case):
         up = {seed: 0.6 + seed % 2 / 100 for seed in range(20)}
         name, rows = self.runs({"none": dict.fromkeys(range(20), 0.58), "between-20%": up, "between-5%": dict.fromkeys(range(19), 0.5),
                                 "shrink-20%": {seed: 0.58 + (seed % 2 - 0.5) / 100 for seed in range(20)}})
-        made = {name: self.paired.Runs(name, rows)}
+        made = {name: self.study.Runs(name, rows)}
         counts, which = (part.splitlines()[2:] for part in self.paired.standing_out(made).split("\n\n"))
         cells = "4 of 8 (0.4) | 4 of 8 (0.4) | 3 of 6 (0.3) | 24 of 48 (2.4) |"
         self.assertEqual(counts, [f"| `{name}` | arms − none | {cells}", f"| all |  | {cells}"])
@@ -399,30 +401,30 @@ class Paired(Case):
         self.assertEqual(which[-1], f"| `{name}` | between-20% − none | ECE, brightness2 | +0.0250 [+0.0226, +0.0274] |")
 
         more = self.runs({"matched-20%": up})[1]
-        lines = self.paired.standing_out({name: self.paired.Runs(name, rows + more)}).splitlines()
+        lines = self.paired.standing_out({name: self.study.Runs(name, rows + more)}).splitlines()
         self.assertIn(f"| `{name}` | between-20% − matched-20% | 0 of 4 (0.2) | 0 of 4 (0.2) | 0 of 3 (0.2) | 0 of 24 (1.2) |", lines)
 
     def test_what_the_last_merge_does_is_told_beside_none(self):
         name, rows = self.runs({"none": {0: 0.5, 1: 0.5}, "between-20%": {0: 0.7, 1: 0.7, 2: 0.9}})
         for row in rows:  # statistics estimated anew add 0.1 in every arm
             row["before_test_auroc"] = str(float(row["test_auroc"]) - (0.13 if row["arm"] != "none" and row["seed"] == "1" else 0.1))
-        found = self.paired.last_merge(self.paired.Runs(name, rows), "between-20%", "test_auroc")
+        found = self.study.Runs(name, rows).last_merge("between-20%", "test_auroc")
         self.assertEqual([round(value, 9) for value in found], [0, 0.03])
 
     def test_thresholds_are_compared_where_all_have_runs(self):
         arms = {"none": 0.5, "between-20%": 0.7, "between-chance=1%": 0.6, "between-5%": 0.5, "between-0.3": 0.4, "carried-20%": 0.9}
         name, rows = self.runs({arm: {0: value} for arm, value in arms.items()})
-        lines = self.paired.thresholds({name: self.paired.Runs(name, rows)}).splitlines()[2:]
+        lines = self.paired.thresholds({name: self.study.Runs(name, rows)}).splitlines()[2:]
         self.assertEqual(lines, [f"| `{name}` | `{tau}` | 1 | 3 | {beside} | {beside} | +0.0000 |" for tau, beside in (
             ("20%", "+0.2000"), ("chance=1%", "+0.1000"), ("5%", "+0.0000"), ("0.3", "-0.1000"))])
         fewer = [row for row in rows if row["arm"] != "between-5%"]
-        self.assertEqual(self.paired.thresholds({name: self.paired.Runs(name, fewer)}).splitlines()[2:], [])
+        self.assertEqual(self.paired.thresholds({name: self.study.Runs(name, fewer)}).splitlines()[2:], [])
 
     def test_runs_of_other_sizes_are_not_mixed(self):
         name, rows = self.runs({"none": {0: 0.5, 1: 0.6}})
         rows[1]["lr"] = "1"
         with self.assertRaisesRegex(SystemExit, "several of size, lr"):
-            self.paired.Runs(name, rows)
+            self.study.Runs(name, rows)
 
     def test_tables_and_the_figure_are_those_of_the_csvs(self):
         self.paired.main(["--report", str(self.copied())])
@@ -434,8 +436,8 @@ class Paired(Case):
         first, second = list(self.paired.SETTINGS)[:2]
         pairs = {arm: {seed: value + seed % 2 / 100 for seed in range(20)} for arm, value in (("between-20%", 0.6), ("matched-20%", 0.5))}
         _, rows = self.runs(pairs | {"none": dict.fromkeys(range(20), 0.58)})
-        made = {first: self.paired.Runs(first, rows), second: self.paired.Runs(second, rows[:-1])}
-        self.assertEqual(self.paired.whole(made[second], self.paired.COMPARED), list(range(19)))
+        made = {first: self.study.Runs(first, rows), second: self.study.Runs(second, rows[:-1])}
+        self.assertEqual(made[second].whole(self.paired.COMPARED), list(range(19)))
         drawn = self.paired.primary_figure(made)
         self.assertIn(f">{first}<", drawn)
         self.assertNotIn(second, drawn)
@@ -459,15 +461,15 @@ class Paired(Case):
     def test_intervals_that_the_text_names_are_those_of_the_csvs(self):
         known = set()
         for name, rows in self.paired.collected(REPORT).items():
-            runs = self.paired.Runs(name, rows)
+            runs = self.study.Runs(name, rows)
             arms = [arm for arm in self.paired.ARMS if len(runs.seeds(arm)) > 1]
-            columns = [column for group in self.paired.GROUPS.values() for column in group]
+            columns = [column for group in self.study.GROUPS.values() for column in group]
             found = [runs.differences(arm, other, column) for arm, other in permutations(arms, 2) for column in columns]
-            changes = self.paired.last_merge, lambda runs, arm, column: [self.paired.after(runs.rows[arm, seed], column) for seed in runs.seeds(arm)]
-            found += [change(runs, arm, column) for change in changes for arm in arms for column in self.paired.SCORES]
-            known |= {self.paired.told(differences) for differences in found}
+            changes = self.study.Runs.last_merge, lambda runs, arm, column: [self.study.after(runs.rows[arm, seed], column) for seed in runs.seeds(arm)]
+            found += [change(runs, arm, column) for change in changes for arm in arms for column in self.study.SCORES]
+            known |= {self.intervals.told(differences) for differences in found}
             # "Lower by" turns a difference round.
-            known |= {self.paired.told([-difference for difference in differences]) for differences in found}
+            known |= {self.intervals.told([-difference for difference in differences]) for differences in found}
         number = r"([+-]?0\.\d{4})"
         total = 0
         for path in REPORT / "README.md", REPORT.parents[1] / "README.md", *(REPORT.parents[1] / "docs").glob("*.md"):
@@ -483,10 +485,10 @@ class Paired(Case):
         from settings import SETTINGS
 
         for name, rows in self.paired.collected(REPORT).items():
-            chosen = [str(getattr(SETTINGS[name], field)) for field in self.paired.OVERRIDES]
+            chosen = [str(getattr(SETTINGS[name], field)) for field in self.study.OVERRIDES]
             for row in rows:
-                self.assertEqual([row[field] for field in self.paired.OVERRIDES], chosen)
-                self.assertTrue(row["arm"] in ARMS and int(row["seed"]) < self.paired.SEEDS)
+                self.assertEqual([row[field] for field in self.study.OVERRIDES], chosen)
+                self.assertTrue(row["arm"] in ARMS and int(row["seed"]) < self.study.SEEDS)
                 self.assertGreater(row["finished"], "2026-11-29T17:26:29Z")
         page = (REPORT / "PLAN.md").read_text()
         for arm in ARMS:
