@@ -56,7 +56,7 @@ def primary_figure(made):
         if len(runs.whole(COMPARED)) == SEEDS:
             found = (interval(runs.differences(arm, other, "test_auroc")) for arm, other in PRIMARY)
             rows.append((name, [(mean, half) for mean, _, half in found]))
-    title = f"Merging between epochs: {SEEDS} pairs a setting, intervals of {100 * CONFIDENCE:.0f} %"
+    title = f"Merging between epochs: paired by seed, intervals of {100 * CONFIDENCE:.0f} %"
     return figure(title, ["merged − not merged", "similar − random partners"], rows) if rows else None
 
 
@@ -66,7 +66,8 @@ def standing_out(made):
     for name, runs in made.items():
         full = [arm for arm in ARMS if len(runs.whole([arm])) == SEEDS]
         for label, pairs in ("arms − none", [(arm, "none") for arm in full if arm != "none"]), (minus(*PRIMARY[1]), PRIMARY[1:]):
-            if not all(arm in full for pair in pairs for arm in pair) or not pairs:
+            pairs = [pair for pair in pairs if set(pair) <= set(full)]
+            if not pairs:
                 continue
             cells = []
             for group, columns in GROUPS.items():
@@ -109,11 +110,11 @@ def setting(name, runs):
     pairs = [(arm, "none") for arm in arms if arm != "none"] + [pair for pair in PRIMARY[1:] if set(pair) <= set(arms)]
     text = f"### {name}\n\n"
     text += "Mean ± standard deviation over the seeds, after the last merge.\n\n" + table(
-        ["arm", "n", "AUROC", "accuracy", "ECE", "loss", "AUROC, corrupted", "training loss", "kernels merged", "moved"],
+        ["arm", "n", *SCORES.values(), "AUROC, corrupted", "training loss", "kernels merged", "moved"],
         [[arm, len(runs.seeds(arm)), *(spread(runs.values(arm, column)) for column in [*SCORES, "corrupted_auroc", "train_loss"]),
           *movement(runs, arm)] for arm in arms])
     text += "\nDifferences of the same seed.\n\n" + table(
-        ["difference", "n", "AUROC", "accuracy", "ECE", "loss"],
+        ["difference", "n", *SCORES.values()],
         [[minus(*pair), len(runs.differences(*pair, "test_auroc")), *(told(runs.differences(*pair, column)) for column in SCORES)]
          for pair in pairs])
     text += "\nThe same, mean over the corruptions.\n\n" + table(
@@ -125,7 +126,7 @@ def setting(name, runs):
     anew = [after(row, "test_loss") for (arm, _), row in runs.rows.items() if arm == "none"]
     beside = ", − the same of `none`, in which the statistics are estimated anew too" if any(anew) else ""
     text += f"\nThe last merge by itself: the score after it − that before it{beside}.\n\n" + table(
-        ["arm", "AUROC", "accuracy", "ECE", "loss"],
+        ["arm", *SCORES.values()],
         [[arm, *(told(runs.last_merge(arm, column)) for column in SCORES)] for arm in arms if ARMS[arm].tau is not None])
     return text
 

@@ -35,8 +35,11 @@ class Runs:
 
     def differences(self, arm, other, column):
         """Of each seed that both arms have."""
-        seeds = [seed for seed in self.seeds(arm) if (other, seed) in self.rows]
-        return [value(self.rows[arm, seed], column) - value(self.rows[other, seed], column) for seed in seeds]
+        return [value(own, column) - value(its, column) for own, its in self.pairs(arm, other)]
+
+    def pairs(self, arm, other):
+        """The rows of each seed that both arms have."""
+        return [(self.rows[arm, seed], self.rows[other, seed]) for seed in self.seeds(arm) if (other, seed) in self.rows]
 
     def whole(self, arms):
         """The plan's seeds that have a run of each of these arms."""
@@ -44,7 +47,7 @@ class Runs:
 
     def last_merge(self, arm, column):
         """What the last merge by itself does to a score. Where statistics are estimated anew after it, `none` has that too, and it is taken off."""
-        return [after(self.rows[arm, seed], column) - after(self.rows["none", seed], column) for seed in self.whole([arm, "none"])]
+        return [after(own, column) - after(its, column) for own, its in self.pairs(arm, "none")]
 
 
 def value(row, column):

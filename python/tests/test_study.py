@@ -405,11 +405,11 @@ class Paired(Case):
         self.assertIn(f"| `{name}` | between-20% − matched-20% | 0 of 4 (0.2) | 0 of 4 (0.2) | 0 of 3 (0.2) | 0 of 24 (1.2) |", lines)
 
     def test_what_the_last_merge_does_is_told_beside_none(self):
-        name, rows = self.runs({"none": {0: 0.5, 1: 0.5}, "between-20%": {0: 0.7, 1: 0.7, 2: 0.9}})
+        name, rows = self.runs({"none": {0: 0.5, 1: 0.5, 30: 0.5}, "between-20%": {0: 0.7, 1: 0.7, 2: 0.9, 30: 0.7}})
         for row in rows:  # statistics estimated anew add 0.1 in every arm
             row["before_test_auroc"] = str(float(row["test_auroc"]) - (0.13 if row["arm"] != "none" and row["seed"] == "1" else 0.1))
         found = self.study.Runs(name, rows).last_merge("between-20%", "test_auroc")
-        self.assertEqual([round(value, 9) for value in found], [0, 0.03])
+        self.assertEqual([round(value, 9) for value in found], [0, 0.03, 0])
 
     def test_thresholds_are_compared_where_all_have_runs(self):
         arms = {"none": 0.5, "between-20%": 0.7, "between-chance=1%": 0.6, "between-5%": 0.5, "between-0.3": 0.4, "carried-20%": 0.9}
