@@ -90,16 +90,17 @@ def counted(out, found):
 
 
 def thresholds(made):
-    """What merging at each τ does, in the settings in which all have runs."""
+    """What merging at each τ does, in the settings in which more than one has runs."""
     merging = {arm: what.tau for arm, what in ARMS.items() if what.tau is not None and what.control is None and what.carry is None}
     body = []
     for name, runs in made.items():
-        if all(runs.seeds(arm) for arm in merging):
-            for arm, tau in merging.items():
+        compared = [arm for arm in merging if runs.seeds(arm)]
+        if len(compared) > 1:
+            for arm in compared:
                 kernels, _ = movement(runs, arm)
                 columns = "test_auroc", "before_test_auroc"
                 both = [runs.differences(arm, "none", column) for column in columns]
-                body.append([f"`{name}`", f"`{tau}`", len(both[0]), kernels, *map(told, both), told(runs.last_merge(arm, "test_auroc"))])
+                body.append([f"`{name}`", f"`{merging[arm]}`", len(both[0]), kernels, *map(told, both), told(runs.last_merge(arm, "test_auroc"))])
     return table(["setting", "τ", "n", "kernels that the last merge changes", "after the last merge, − `none`", "before it, − `none`",
                   "the last merge by itself"], body)
 

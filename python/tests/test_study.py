@@ -411,14 +411,16 @@ class Paired(Case):
         found = self.study.Runs(name, rows).last_merge("between-20%", "test_auroc")
         self.assertEqual([round(value, 9) for value in found], [0, 0.03, 0])
 
-    def test_thresholds_are_compared_where_all_have_runs(self):
+    def test_thresholds_are_compared_where_several_have_runs(self):
         arms = {"none": 0.5, "between-20%": 0.7, "between-chance=1%": 0.6, "between-5%": 0.5, "between-0.3": 0.4, "carried-20%": 0.9}
         name, rows = self.runs({arm: {0: value} for arm, value in arms.items()})
         lines = self.paired.thresholds({name: self.study.Runs(name, rows)}).splitlines()[2:]
         self.assertEqual(lines, [f"| `{name}` | `{tau}` | 1 | 3 | {beside} | {beside} | +0.0000 |" for tau, beside in (
             ("20%", "+0.2000"), ("chance=1%", "+0.1000"), ("5%", "+0.0000"), ("0.3", "-0.1000"))])
-        fewer = [row for row in rows if row["arm"] != "between-5%"]
-        self.assertEqual(self.paired.thresholds({name: self.study.Runs(name, fewer)}).splitlines()[2:], [])
+        two = [row for row in rows if row["arm"] not in ("between-20%", "between-chance=1%")]
+        self.assertEqual(self.paired.thresholds({name: self.study.Runs(name, two)}).splitlines()[2:], lines[2:])
+        one = [row for row in two if row["arm"] != "between-0.3"]
+        self.assertEqual(self.paired.thresholds({name: self.study.Runs(name, one)}).splitlines()[2:], [])
 
     def test_runs_of_other_sizes_are_not_mixed(self):
         name, rows = self.runs({"none": {0: 0.5, 1: 0.6}})
