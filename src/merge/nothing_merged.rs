@@ -174,6 +174,11 @@ impl NothingMerged {
                 .to_owned();
         }
         match (tau, partner) {
+            (Threshold::Share(_) | Threshold::Chance(_), Partner::Random) => {
+                "No kernel that took its turn drew a partner above its layer's threshold: --partner eligible draws among those that are, \
+                if there are any."
+                    .to_owned()
+            }
             (Threshold::Share(percent), _) => format!(
                 "Rounded down, {percent}% of a layer's kernels is often none in small layers; and as the most similar \
                 kernels come in pairs, a layer that may merge one merges none: give a larger percentage."
@@ -201,8 +206,14 @@ mod tests {
     use super::*;
 
     /// Of a large checkpoint, whose thresholds were not looked for.
-    fn unexplained(partner: Partner, greatest: Option<f64>, pairs_above: Option<u64>) -> String {
+    fn unexplained(
+        tau: &str,
+        partner: Partner,
+        greatest: Option<f64>,
+        pairs_above: Option<u64>,
+    ) -> String {
         let parameters = Parameters {
+            tau: tau.parse().unwrap(),
             partner,
             ..Parameters::default()
         };
@@ -228,14 +239,16 @@ mod tests {
 
     #[test]
     fn a_large_checkpoint_is_told_of_shares_instead_of_thresholds() {
-        for (partner, greatest, above, start) in [
+        for (tau, partner, greatest, above, start) in [
             (
+                "0.3",
                 Partner::Eligible,
                 Some(0.25),
                 Some(0),
                 "the most similar kernels of the 3 layers that take part are at 0.2500 (in b.weight), and tau is 0.3. No pair is above it.",
             ),
             (
+                "0.3",
                 Partner::Nearest,
                 Some(0.5),
                 Some(2),
@@ -243,14 +256,31 @@ mod tests {
                 but none of their kernels took its turn: raise --prob, or try another --seed.",
             ),
             (
+                "0.3",
                 Partner::Random,
                 None,
                 None,
                 "tau is 0.3. No kernel that took its turn drew a partner above it: --partner eligible draws among those that are, if there are \
                 any.",
             ),
+            (
+                "5%",
+                Partner::Random,
+                Some(0.5),
+                None,
+                "the most similar kernels of the 3 layers that take part are at 0.5000 (in b.weight), and tau is 5%. No kernel that took its \
+                turn drew a partner above its layer's threshold: --partner eligible draws among those that are, if there are any.",
+            ),
+            (
+                "chance=1%",
+                Partner::Random,
+                None,
+                None,
+                "tau is chance=1%. No kernel that took its turn drew a partner above its layer's threshold: --partner eligible draws among \
+                those that are, if there are any.",
+            ),
         ] {
-            let text = unexplained(partner, greatest, above);
+            let text = unexplained(tau, partner, greatest, above);
             let text = text.strip_prefix("NOTHING MERGED: ").unwrap();
             let (found, remedy) = text.split_once('\n').unwrap();
             assert_eq!(found, start);
@@ -264,7 +294,7 @@ mod tests {
                 "{remedy}"
             );
         }
-        let nothing = unexplained(Partner::Eligible, None, Some(0));
+        let nothing = unexplained("0.3", Partner::Eligible, None, Some(0));
         assert!(
             nothing.contains("no layer that takes part has two kernels to compare"),
             "{nothing}"
