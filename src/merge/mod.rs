@@ -9,6 +9,7 @@ mod error;
 mod job;
 mod merged;
 mod momentum;
+mod narrow;
 mod nothing_merged;
 
 use crate::checkpoint::{Checkpoint, Destination, Draft, Momentum};
@@ -145,6 +146,7 @@ pub fn run<'a>(
         let why = NothingMerged::new(parameters, pairs_above_tau, greatest, nearest, layers);
         warnings.push(why.to_string());
     }
+    warnings.extend(narrow::warning(settings, layers, &plan));
     warnings.extend(carry::warning(request.carry, layers, &plan));
     let is_carried = request.carry.is_any();
     let carried = is_carried.then(|| carry::carry(source, &plan, draft.as_mut(), &compute, meter));

@@ -630,10 +630,31 @@ fn a_percentage_too_small_to_merge_anything_says_why() {
 }
 
 #[test]
+fn layers_too_narrow_for_their_share_are_told_of_where_others_merge() {
+    let warnings = |tau: &str| {
+        let line = args!["merge", demo(), "--dry-run", tau, "--prob=1", "--json"];
+        let report = run(line).done().json();
+        assert_ne!(report["totals"]["merged"], 0, "{report}");
+        report["warnings"].as_array().unwrap().clone()
+    };
+    // Of 20 kernels 1.5, of 28 kernels 2.1.
+    let told = warnings("--tau=7.5%");
+    let said = told[0].as_str().unwrap();
+    for part in [
+        "5 of the 10 layers that take part have too few kernels for a share of 7.5%",
+        "of the 20 of `layer3.0.conv1.weight` it is 1, rounded down",
+        "--tau 10% reaches all",
+    ] {
+        assert!(said.contains(part), "no {part}: {said}");
+    }
+    assert_eq!(warnings("--tau=10%").len(), told.len() - 1);
+}
+
+#[test]
 fn all_pairs_of_a_huge_checkpoint_are_not_compared_to_explain_that_nothing_merged() {
     // 2.25·10¹² multiply-adds; a random partner takes 3·10⁶.
     let huge = ("conv.weight", Dtype::F16, &[1_500_000, 2, 1, 1][..]);
-    let flags = ["--skip-shallow=0", "--partner=random"];
+    let flags = ["--skip-shallow=0", "--partner=random", "--tau=0.3"];
     let warnings = warnings_of_merging(&[huge], &flags);
     assert!(warnings[0].contains("as large as this"), "{warnings:?}");
 }
@@ -686,6 +707,8 @@ fn no_advice_is_given_that_cannot_help() {
 #[test]
 fn help_shows_the_defaults() {
     let help = run(args!["merge", "--help"]).done().stdout;
+    // Whichever way its lines are broken.
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for default in [
         "[default: 0.3]",
         "[default: 0.8]",

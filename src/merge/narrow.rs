@@ -1,0 +1,76 @@
+//! The warning that a share of the kernels is fewer than two in some layers, in which nothing can merge then.
+
+use crate::layers::Layers;
+use crate::plan::{Percent, Plan, Threshold};
+use crate::settings::Settings;
+
+/// The fewest kernels of a layer that can have a partner: the most similar two, each of which is the other's.
+const PAIR: usize = 2;
+
+/// What the user should know of layers that are too narrow for their share, if something merged in others: a share is rounded
+/// down. A plan without merges has [`NothingMerged`](super::NothingMerged).
+pub(super) fn warning(settings: &Settings, layers: &Layers, plan: &Plan) -> Option<String> {
+    if plan.is_empty() {
+        return None;
+    }
+    let taking_part = layers.selected().zip(&plan.layers);
+    let narrow: Vec<(&str, usize, Percent)> = taking_part
+        .filter_map(|(layer, planned)| {
+            match settings.for_layer(layer.names()).tau {
+                Threshold::Share(share) if is_below_a_pair(share, planned.kernels) => {
+                    Some((&planned.name[..], planned.kernels, share))
+                }
+                // Where no kernel shall merge, none is missed.
+                Threshold::Share(_) | Threshold::Similarity(_) | Threshold::Chance(_) => None,
+            }
+        })
+        .collect();
+    let &(name, kernels, share) = narrow.iter().min_by_key(|(_, kernels, _)| kernels)?;
+    let (count, total) = (narrow.len(), plan.layers.len());
+    let have = if count == 1 { "has" } else { "have" };
+    Some(format!(
+        "{count} of the {total} layers that take part {have} too few kernels for a share of {share}%: of the {kernels} of `{name}` it is \
+         {}, rounded down, and similar kernels come in pairs; nothing merges there. --tau {}% reaches all layers, a [[layer]] table of \
+         --config only those that it matches",
+        share.of(kernels),
+        least_share(kernels),
+    ))
+}
+
+/// Whether this share, if it is any, of so many kernels is less than a pair, where there is one.
+fn is_below_a_pair(share: Percent, kernels: usize) -> bool {
+    share.get() > 0.0 && kernels >= PAIR && share.of(kernels) < PAIR
+}
+
+/// The smallest percentage of two decimals of which so many kernels have a pair.
+fn least_share(kernels: usize) -> f64 {
+    (PAIR * 10_000).div_ceil(kernels) as f64 / 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_share_that_is_named_reaches_a_pair_and_none_below_does(kernels in PAIR..5000) {
+            let share = |percent: f64| Percent::try_from(percent).unwrap();
+            let least = least_share(kernels);
+            prop_assert!(!is_below_a_pair(share(least), kernels));
+            // As a user types the one below.
+            let below: Percent = format!("{:.2}", least - 0.01).parse().unwrap();
+            prop_assert_eq!(is_below_a_pair(below, kernels), below.get() > 0.0);
+        }
+    }
+
+    #[test]
+    fn no_share_and_no_pair_are_no_reason_to_warn() {
+        let share = |percent: &str| percent.parse::<Percent>().unwrap();
+        assert!(!is_below_a_pair(share("0"), 16));
+        assert!(!is_below_a_pair(share("5"), 1));
+        assert!(is_below_a_pair(share("5"), 39));
+        assert!(!is_below_a_pair(share("5"), 40));
+    }
+}
