@@ -116,16 +116,13 @@ impl<'a> Task<'a> {
         let kernels_of = |rows| Kernels::new(&self.weight, rows, rules.non_finite, screen);
         let mut kernels = kernels_of(self.weight.rows(values))?;
         let squares = kernels.squares();
-        let (tau, nearest) = match self.parameters.tau {
-            Threshold::Similarity(tau) => (tau.get(), None),
+        let tau = match self.parameters.tau {
+            Threshold::Similarity(tau) => tau.get(),
             Threshold::Share(percent) => {
-                let nearest = Nearest::of(&kernels, meter)?;
-                let tau = nearest.threshold_for(percent.of(kernels.len()));
-                (tau, Some(nearest))
+                Nearest::threshold_for(&kernels, percent.of(kernels.len()), meter)?
             }
             Threshold::Chance(percent) => {
-                let chance = Chance::of(&self.weight);
-                (chance.threshold_for(percent.get() / 100.0), None)
+                Chance::of(&self.weight).threshold_for(percent.get() / 100.0)
             }
         };
         let first = self.partners(&kernels, tau, rules, 0, meter)?;
@@ -146,7 +143,7 @@ impl<'a> Task<'a> {
             tau,
             max_similarity: first.greatest,
             pairs_above: first.pairs_above,
-            nearest: nearest.or(first.nearest).filter(|_| merges.is_empty()),
+            nearest: first.nearest.filter(|_| merges.is_empty()),
             merges,
             squares,
         })

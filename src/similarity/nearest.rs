@@ -16,9 +16,19 @@ impl Nearest {
     ///
     /// If a GPU fails.
     pub fn of(kernels: &Kernels<'_>, meter: &dyn Meter) -> Result<Self, Error> {
+        Self::of_most_similar(kernels, kernels.len(), meter)
+    }
+
+    /// The same for those `count` kernels that have the most similar neighbours, in less time. What others have is less similar than theirs, and
+    /// need not be their nearest.
+    fn of_most_similar(
+        kernels: &Kernels<'_>,
+        count: usize,
+        meter: &dyn Meter,
+    ) -> Result<Self, Error> {
         let mut nearest = Self::of_none(kernels.len());
         for group in kernels.joined_groups() {
-            let scan = Scan::new(&group, -1.0, |_| true);
+            let scan = Scan::most_similar(&group, count);
             group.for_each_tile(
                 meter,
                 || scan.floor(),
@@ -65,10 +75,23 @@ impl Nearest {
     ///
     /// The kernels' greatest similarities in falling order are `m₁ ≥ m₂ ≥ …`; for k kernels it is `m₍k₊₁₎`, at which the
     /// test `> τ` leaves at most k; −1, the lower end of τ's range, where there are no more than k.
-    pub fn threshold_for(&self, kernels: usize) -> f64 {
+    ///
+    /// # Errors
+    ///
+    /// As [`Nearest::of`].
+    pub fn threshold_for(
+        kernels: &Kernels<'_>,
+        at_most: usize,
+        meter: &dyn Meter,
+    ) -> Result<f64, Error> {
+        let nearest = Self::of_most_similar(kernels, at_most.saturating_add(1), meter)?;
+        Ok(nearest.threshold(at_most))
+    }
+
+    fn threshold(&self, at_most: usize) -> f64 {
         let mut greatest: Vec<f64> = self.similarities().collect();
         greatest.sort_unstable_by(|a, b| b.total_cmp(a));
-        greatest.get(kernels).copied().unwrap_or(-1.0)
+        greatest.get(at_most).copied().unwrap_or(-1.0)
     }
 }
 
@@ -163,11 +186,38 @@ mod tests {
             similarity,
         });
         let nearest = Nearest(similarities.map(Some).to_vec());
-        let thresholds: Vec<f64> = (0..=4)
-            .map(|kernels| nearest.threshold_for(kernels))
-            .collect();
+        let thresholds: Vec<f64> = (0..=4).map(|kernels| nearest.threshold(kernels)).collect();
         assert_eq!(thresholds, [0.9, 0.9, 0.5, 0.2, -1.0]);
         assert_eq!(nearest.greatest(), Some(0.9));
+    }
+
+    /// Over five tiles a side, so that what the first ones reach leaves much out of the last ones.
+    #[test]
+    fn thresholds_are_found_without_everyone_s_neighbour() {
+        let n = 1100;
+        // Falling similarities with ties; the most similar kernels come last in one case and first in the other.
+        let numbers = |kernel: usize| {
+            let bend = ((kernel * 37) % 251) as f32 / 100.0;
+            [
+                1.0,
+                bend * bend,
+                (kernel % 7) as f32 * 0.2,
+                (kernel / 5) as f32 * 0.01,
+            ]
+        };
+        let rising: Vec<f32> = (0..n).flat_map(numbers).collect();
+        let falling: Vec<f32> = (0..n).rev().flat_map(numbers).collect();
+        for values in [rising, falling] {
+            for groups in [1, 2] {
+                with_kernels(&values, n, groups, |kernels| {
+                    let nearest = Nearest(by_definition(kernels));
+                    for at_most in [0, 1, 2, 11, 55, 220, 549, 550, 551, 1000, 1098, 1099, 1100] {
+                        let found = Nearest::threshold_for(kernels, at_most, &()).unwrap();
+                        assert_eq!(found, nearest.threshold(at_most), "{at_most}");
+                    }
+                });
+            }
+        }
     }
 
     proptest! {
@@ -186,6 +236,10 @@ mod tests {
             with_kernels(&values, 24, groups, |kernels| {
                 let nearest = Nearest::of(kernels, &()).unwrap();
                 prop_assert_eq!(nearest.by_kernel(), by_definition(kernels));
+                for at_most in 0..=kernels.len() {
+                    let found = Nearest::threshold_for(kernels, at_most, &()).unwrap();
+                    prop_assert_eq!(found, nearest.threshold(at_most));
+                }
                 Ok(())
             })
             .into_iter()

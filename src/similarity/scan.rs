@@ -1,7 +1,7 @@
 //! One pass over the tiles of a group that finds the pairs above a threshold, nearest neighbours, and the greatest similarity.
 
 use serde::Serialize;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
@@ -44,10 +44,23 @@ pub struct Scan<'g, 'k, 'a> {
     pairs_above: AtomicU64,
     /// Pairs that were compared together with many.
     compared: AtomicU64,
+    /// What the nearest neighbours that are wanted are known to reach, where only those of some kernels are.
+    most_similar: Option<MostSimilar>,
     /// By place.
     rivals: Vec<Mutex<Rivals<usize>>>,
     /// The candidates for the most similar pair.
     pairs: Mutex<Rivals<(usize, usize)>>,
+}
+
+/// A search for the nearest neighbours of the kernels that have the most similar ones.
+#[derive(Debug)]
+struct MostSimilar {
+    /// How many kernels; at least one.
+    count: usize,
+    /// So many kernels have a neighbour that reaches this: what is surely below it is none of those that are wanted.
+    floor: Mutex<f32>,
+    /// Tiles that were visited.
+    visits: AtomicUsize,
 }
 
 /// The candidates for the greatest similarity.
@@ -126,12 +139,54 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
                 .map(|place| Mutex::new(Rivals::above(bound(place))))
                 .collect(),
             pairs: Mutex::new(Rivals::above(f32::NEG_INFINITY)),
+            most_similar: None,
+        }
+    }
+
+    /// A scan for the nearest neighbours of those `count` kernels that have the most similar ones. What it finds for others need not be the nearest,
+    /// and is less similar than theirs.
+    pub fn most_similar(group: &'g Group<'k, 'a>, count: usize) -> Self {
+        Self {
+            most_similar: (count > 0 && count < group.len()).then(|| MostSimilar {
+                count,
+                floor: Mutex::new(f32::NEG_INFINITY),
+                visits: AtomicUsize::new(0),
+            }),
+            ..Self::new(group, -1.0, |_| true)
         }
     }
 
     /// What a similarity must reach to count, as far as is known by now: the threshold, or the greatest similarity where that is lower.
     pub fn floor(&self) -> f32 {
-        lock(&self.pairs).bound.min(self.tau as f32)
+        let greatest = lock(&self.pairs).bound;
+        greatest.min((self.tau as f32).max(self.reached_by_most_similar()))
+    }
+
+    /// What a nearest neighbour must reach to be one of those that are wanted, as far as is known by now.
+    fn reached_by_most_similar(&self) -> f32 {
+        let most_similar = self.most_similar.as_ref();
+        most_similar.map_or(f32::NEG_INFINITY, |most_similar| *lock(&most_similar.floor))
+    }
+
+    /// Raises that to what so many kernels are known to have reached; as that takes a look at all kernels, once in as many tiles as lie along a side.
+    fn raise_floor(&self, tile: &dyn Tile) {
+        let Some(most_similar) = &self.most_similar else {
+            return;
+        };
+        let along_a_side = self.rivals.len().div_ceil(tile.rows().len().max(1));
+        let visits = 1 + most_similar.visits.fetch_add(1, Ordering::Relaxed);
+        if !visits.is_multiple_of(along_a_side) {
+            return;
+        }
+        let mut bounds: Vec<f32> = self
+            .rivals
+            .iter()
+            .map(|rivals| lock(rivals).bound)
+            .collect();
+        let (_, reached, _) =
+            bounds.select_nth_unstable_by(most_similar.count - 1, |a, b| b.total_cmp(a));
+        let mut floor = lock(&most_similar.floor);
+        *floor = floor.max(*reached);
     }
 
     /// Evaluates a tile in two passes: first lower bounds of the greatest similarities, then the pairs that matter. Calls `above`
@@ -170,12 +225,18 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
             pairs.bound = pairs.bound.max(greatest);
             pairs.bound
         };
-        Ok(PairBounds {
+        let mut bounds = PairBounds {
             tau: self.tau as f32,
             rows: self.raise_bounds(tile.rows().start, &reached.rows),
             columns: self.raise_bounds(tile.columns().start, &reached.columns),
             pair,
-        })
+        };
+        self.raise_floor(tile);
+        let floor = self.reached_by_most_similar();
+        for bound in bounds.rows.iter_mut().chain(&mut bounds.columns) {
+            *bound = bound.max(floor);
+        }
+        Ok(bounds)
     }
 
     /// Evaluates the pairs that a tile, which starts at these places, has found; more than `many` at once. Returns those that were compared, if they
@@ -303,12 +364,14 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
     /// By place, the nearest neighbour of every wanted kernel that may have one above the threshold (the neighbour found need not be
     /// above it). All tiles must have been visited.
     pub fn nearest(&self) -> Vec<Option<Neighbour>> {
+        let floor = self.reached_by_most_similar();
         self.rivals
             .par_iter()
             .with_min_len(per_task(RIVALS * self.group.row_bytes()))
             .enumerate()
             .map(|(place, rivals)| {
                 let mut rivals = lock(rivals);
+                rivals.bound = rivals.bound.max(floor);
                 self.settle(place, &mut rivals);
                 let is_wanted = rivals.bound < f32::INFINITY;
                 self.neighbour(&rivals).filter(|_| is_wanted)
@@ -336,6 +399,6 @@ impl<'g, 'k, 'a> Scan<'g, 'k, 'a> {
     }
 }
 
-fn lock<R>(rivals: &Mutex<Rivals<R>>) -> MutexGuard<'_, Rivals<R>> {
-    rivals.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
