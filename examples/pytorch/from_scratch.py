@@ -19,7 +19,7 @@ from tables import METRICS, tables
 HERE = Path(__file__).resolve().parent
 VARIANTS = {
     "none": ["--merge", "none"],
-    "between": ["--merge", "between"],
+    "between": ["--merge", "between", "--tau", "0.3"],
     "between-20%": ["--merge", "between", "--tau", "20%"],
     "between-20%x20": ["--merge", "between", "--tau", "20%", "--rounds", "20"],
     "every-step": ["--merge", "every-step"],

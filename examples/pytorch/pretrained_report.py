@@ -7,6 +7,7 @@ The folder's README.md has its text by hand, and its tables between `<!-- begin 
 import argparse
 import csv
 import itertools
+import operator
 import tempfile
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def row(net, layer, at):
 
 def tables(rows):
     """Every table of the page, by name."""
-    made = {"sources": sources()}
+    made = {"sources": sources(), "one-threshold": one_threshold(rows)}
     for name in NETS:
         made[name] = by_kind([row for row in rows if row["net"] == name])
     return made
@@ -58,6 +59,19 @@ def sources():
     body = [[f"`{name}`", net.what, "<br>".join(f"`{package}`" for package in net.packages), f"`{Path(net.file).name}`", net.licence]
             for name, net in NETS.items()]
     return table(["name", "network", "package", "file", "licence as stated"], body)
+
+
+def one_threshold(rows):
+    """In how many layers of each network one τ gives hardly a kernel a partner, or most of them; beside the thresholds of 5 %, below which are
+    95 % of the kernels' greatest similarities."""
+    body = []
+    for name in NETS:
+        own = [row for row in rows if row["net"] == name and row["takes_part"] == "yes" and row["kind"] in ("conv", "pointwise")]
+        above, chance, p95, chance_tau = ([float(row[key]) for row in own] for key in ("above_tau", "above_tau_by_chance", "p95", "chance_tau"))
+        body.append([f"`{name}`", len(own), sum(value < 0.01 for value in above), sum(value > 0.5 for value in above),
+                     sum(value > 0.5 for value in chance), f"{min(p95):.2f} to {max(p95):.2f}", sum(map(operator.lt, p95, chance_tau))])
+    return table(["network", "layers", f"{TAU}: below 1 %", f"{TAU}: more than half", f"{TAU}: more than half by chance", "5%: thresholds",
+                  "5%: below chance=1%"], body)
 
 
 def by_kind(rows):

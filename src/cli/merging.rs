@@ -55,8 +55,8 @@ pub(crate) struct Merging {
             "How a kernel finds its partner:\n  \
             eligible  any of the kernels above tau, all equally likely\n  \
             nearest   the most similar kernel, if it is above tau\n  \
-            random    any other kernel, if it happens to be above tau: the paper's code to the letter, made for hundreds of \
-            rounds an epoch\n[default: {}]",
+            random    any other kernel, if it happens to be above tau: with --tau 0.3 the paper's code to the letter, made for \
+            hundreds of rounds an epoch\n[default: {}]",
             Parameters::default().partner
         )
     )]

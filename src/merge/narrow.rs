@@ -7,12 +7,8 @@ use crate::settings::Settings;
 /// The fewest kernels of a layer that can have a partner: the most similar two, each of which is the other's.
 const PAIR: usize = 2;
 
-/// What the user should know of layers that are too narrow for their share, if something merged in others: a share is rounded
-/// down. A plan without merges has [`NothingMerged`](super::NothingMerged).
+/// What the user should know of layers that are too narrow for their share, which is rounded down.
 pub(super) fn warning(settings: &Settings, layers: &Layers, plan: &Plan) -> Option<String> {
-    if plan.is_empty() {
-        return None;
-    }
     let taking_part = layers.selected().zip(&plan.layers);
     let narrow: Vec<(&str, usize, Percent)> = taking_part
         .filter_map(|(layer, planned)| {

@@ -33,6 +33,7 @@ impl Desk {
         line.extend(args![
             "--skip-shallow=0",
             "--prob=1",
+            "--tau=0.3",
             "--plan",
             self.at("plan")
         ]);
@@ -169,6 +170,7 @@ fn a_bias_that_stays_because_a_norm_is_in_doubt_is_told_of() {
         "--no-sync",
         "--skip-shallow=0",
         "--prob=1",
+        "--tau=0.3",
         "--carry=bias"
     ];
     let run = run(line).done();
@@ -305,7 +307,7 @@ fn watch_carries_them_along_too() {
     let watched = desk.at("watched");
     fs::create_dir(&watched).unwrap();
     fs::copy(&desk.source, watched.join("in.safetensors")).unwrap();
-    let flags = ["--skip-shallow=0", "--prob=1", "--carry=norm"];
+    let flags = ["--skip-shallow=0", "--prob=1", "--tau=0.3", "--carry=norm"];
     let line = args![
         "watch",
         &watched,

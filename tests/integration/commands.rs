@@ -625,8 +625,9 @@ fn a_percentage_too_small_to_merge_anything_says_why() {
     ])
     .done()
     .json();
-    let warning = report["warnings"][0].as_str().unwrap();
-    assert!(warning.contains("give a larger percentage"), "{warning}");
+    let warning = |place: usize| report["warnings"][place].as_str().unwrap();
+    assert!(warning(0).contains("give a larger percentage"), "{report}");
+    assert!(warning(1).contains("--tau 10% reaches all"), "{report}");
 }
 
 #[test]
@@ -710,6 +711,7 @@ fn help_shows_the_defaults() {
     // Whichever way its lines are broken.
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for default in [
+        "[default: 5%]",
         "[default: 0.3]",
         "[default: 0.8]",
         "[default: 10]",

@@ -163,6 +163,7 @@ impl Sample {
     /// What came of it. Above a τ of 0.7 nothing merges.
     pub fn results(self) -> Results {
         let parameters = Parameters {
+            tau: "0.3".parse().unwrap(),
             skip_shallow: 2,
             ..Parameters::default()
         };
