@@ -13,8 +13,8 @@ use inmerge_ckpt::commands;
 use inmerge_ckpt::console::Terminal;
 use inmerge_ckpt::layers::Kind;
 use inmerge_ckpt::plan::{
-    Cosine, Decision, Fraction, LayerParameters, Merge, Parameters, Partner, Percent, Plan,
-    PlannedLayer, Recipe, Rules, SourceId, Task, Threshold,
+    Cosine, Decision, Fraction, LayerParameters, Merge, Parameters, Partner, Plan, PlannedLayer,
+    Recipe, Rules, SourceId, Task, Threshold,
 };
 use inmerge_ckpt::similarity::{Engine, NonFinite, Precision};
 use inmerge_ckpt::weight::ConvWeight;
@@ -253,25 +253,6 @@ proptest! {
             let alone = checkpoint(&folder, &format!("alone-{i}"), std::slice::from_ref(weight));
             let (name, decision) = decisions(&alone, &parameters).remove(0);
             prop_assert_eq!(&decision, &together[&name]);
-        }
-    }
-
-    #[test]
-    fn the_neighbours_from_which_a_share_got_its_threshold_are_kept_where_nothing_merges(
-        weights in weights(),
-        percent in prop::sample::select(vec![1.0, 30.0, 90.0]),
-        seed in any::<u64>(),
-    ) {
-        let folder = TempDir::new().unwrap();
-        let source = checkpoint(&folder, "in", &weights);
-        let parameters = Parameters {
-            tau: Threshold::Share(Percent::try_from(percent).expect("within range")),
-            ..parameters(0.0, 0.8, 0.5, Partner::Eligible, seed)
-        };
-        for (_, decision) in decisions(&source, &parameters) {
-            let greatest = decision.nearest.as_ref().map(|nearest| nearest.greatest());
-            let expected = decision.merges.is_empty().then_some(decision.max_similarity);
-            prop_assert_eq!(greatest, expected);
         }
     }
 
