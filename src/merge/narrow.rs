@@ -7,6 +7,9 @@ use crate::settings::Settings;
 /// The fewest kernels of a layer that can have a partner: the most similar two, each of which is the other's.
 const PAIR: usize = 2;
 
+/// The greatest share, in percent, that is suggested for all layers: with more much would merge in those that are wide.
+const SUGGESTED: f64 = 20.0;
+
 /// What the user should know of layers that are too narrow for their share, which is rounded down.
 pub(super) fn warning(settings: &Settings, layers: &Layers, plan: &Plan) -> Option<String> {
     let taking_part = layers.selected().zip(&plan.layers);
@@ -23,14 +26,27 @@ pub(super) fn warning(settings: &Settings, layers: &Layers, plan: &Plan) -> Opti
         .collect();
     let &(name, kernels, share) = narrow.iter().min_by_key(|(_, kernels, _)| kernels)?;
     let (count, total) = (narrow.len(), plan.layers.len());
-    let have = if count == 1 { "has" } else { "have" };
+    let (have, their) = match count {
+        1 => ("has", "its"),
+        _ => ("have", "their"),
+    };
     Some(format!(
-        "{count} of the {total} layers that take part {have} too few kernels for a share of {share}%: of the {kernels} of `{name}` it is \
-         {}, rounded down, and similar kernels come in pairs; nothing merges there. --tau {}% reaches all layers, a [[layer]] table of \
-         --config only those that it matches",
+        "{count} of the {total} layers that take part {have} too few kernels for {their} share as tau: {share}% of the {kernels} of `{name}` is \
+         {}, rounded down, and similar kernels come in pairs; nothing merges there. {}",
         share.of(kernels),
-        least_share(kernels),
+        remedy(kernels),
     ))
+}
+
+/// What reaches layers of so many kernels.
+fn remedy(kernels: usize) -> String {
+    let least = least_share(kernels);
+    let table = "a [[layer]] table of --config with a larger tau";
+    if least <= SUGGESTED {
+        format!("--tau {least}% reaches all layers, {table} only those that it matches")
+    } else {
+        format!("{table} reaches those that it matches")
+    }
 }
 
 /// Whether this share, if it is any, of so many kernels is less than a pair, where there is one.
@@ -59,6 +75,12 @@ mod tests {
             let below: Percent = format!("{:.2}", least - 0.01).parse().unwrap();
             prop_assert_eq!(is_below_a_pair(below, kernels), below.get() > 0.0);
         }
+    }
+
+    #[test]
+    fn no_share_is_suggested_that_merges_much_elsewhere() {
+        assert!(remedy(10).starts_with("--tau 20% reaches all"));
+        assert!(!remedy(9).contains("--tau "), "{}", remedy(9));
     }
 
     #[test]

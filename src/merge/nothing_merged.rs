@@ -146,9 +146,14 @@ impl fmt::Display for NothingMerged {
         }
         match &self.hints {
             Some(hints) => hints.fmt(f)?,
-            None => f.write_str(
-                "\n  --tau 5% merges 5 % of each layer's kernels at most, however similar they are. Thresholds as numbers are not looked for in a \
+            None => write!(
+                f,
+                "\n  {} of each layer's kernels a partner at most, however similar they are. Thresholds as numbers are not looked for in a \
                 checkpoint as large as this, which may take as long as the merge; `inmerge-ckpt analyze` shows them.",
+                match tau {
+                    Threshold::Share(_) => "A larger percentage as --tau gives that share",
+                    Threshold::Similarity(_) | Threshold::Chance(_) => "--tau 5% gives 5 %",
+                }
             )?,
         }
         write!(
@@ -285,7 +290,10 @@ mod tests {
             let (found, remedy) = text.split_once('\n').unwrap();
             assert_eq!(found, start);
             assert!(
-                remedy.starts_with("  --tau 5% merges 5 % of each"),
+                remedy.starts_with(match tau {
+                    "5%" => "  A larger percentage as --tau gives that share of each layer's kernels a partner",
+                    _ => "  --tau 5% gives 5 % of each layer's kernels a partner",
+                }),
                 "{remedy}"
             );
             assert!(

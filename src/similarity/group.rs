@@ -192,14 +192,10 @@ impl Group<'_, '_> {
                 hasher.write(row(place));
                 hasher.finish()
             };
-            let hashes: Vec<u64> = (0..self.len())
-                .into_par_iter()
-                .with_min_len(per_task(self.row_bytes()))
-                .map(hash)
-                .collect();
+            // On this thread alone: one that waits for others takes up other work meanwhile, which may ask for the twins and wait for itself.
             let mut first: HashMap<u64, Vec<usize>> = HashMap::new();
             let twin = |place: usize| {
-                let alike = first.entry(hashes[place]).or_default();
+                let alike = first.entry(hash(place)).or_default();
                 let twin = alike.iter().copied().find(|&twin| row(twin) == row(place));
                 twin.unwrap_or_else(|| {
                     alike.push(place);

@@ -642,8 +642,8 @@ fn layers_too_narrow_for_their_share_are_told_of_where_others_merge() {
     let told = warnings("--tau=7.5%");
     let said = told[0].as_str().unwrap();
     for part in [
-        "5 of the 10 layers that take part have too few kernels for a share of 7.5%",
-        "of the 20 of `layer3.0.conv1.weight` it is 1, rounded down",
+        "5 of the 10 layers that take part have too few kernels for their share as tau",
+        "7.5% of the 20 of `layer3.0.conv1.weight` is 1, rounded down",
         "--tau 10% reaches all",
     ] {
         assert!(said.contains(part), "no {part}: {said}");
