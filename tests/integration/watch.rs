@@ -542,7 +542,7 @@ fn an_interrupted_watch_sleeps_no_longer() {
     let start = Instant::now();
     watch.signal(Signal::INT);
     assert_eq!(watch.0.wait().unwrap().code(), Some(0));
-    assert!(start.elapsed() < PATIENCE);
+    assert!(start.elapsed() < Duration::from_secs(2));
 }
 
 #[test]
