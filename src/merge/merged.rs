@@ -27,7 +27,7 @@ pub struct Merged<'a> {
     pub max_similarities: Vec<Option<f64>>,
     /// Unordered pairs above the layers' thresholds; `None` if they were not counted.
     pub pairs_above_tau: Option<u64>,
-    /// Warnings about the layers.
+    /// Warnings about the layers and their thresholds, which are the same for every checkpoint of a training.
     pub layer_warnings: Vec<String>,
     /// Warnings about the run, such as why nothing merged.
     pub warnings: Vec<String>,

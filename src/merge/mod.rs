@@ -5,6 +5,7 @@
 
 mod apply;
 mod carry;
+mod chance;
 mod error;
 mod job;
 mod merged;
@@ -146,7 +147,6 @@ pub fn run<'a>(
         let why = NothingMerged::new(parameters, pairs_above_tau, greatest, nearest, layers);
         warnings.push(why.to_string());
     }
-    warnings.extend(narrow::warning(settings, layers, &plan));
     warnings.extend(carry::warning(request.carry, layers, &plan));
     let is_carried = request.carry.is_any();
     let carried = is_carried.then(|| carry::carry(source, &plan, draft.as_mut(), &compute, meter));
@@ -164,6 +164,8 @@ pub fn run<'a>(
         layer_warnings: {
             let warnings = layers.warnings.iter().map(ToString::to_string);
             warnings
+                .chain(narrow::warning(settings, layers))
+                .chain(chance::warning(settings, layers))
                 .chain(momentum::warning(request.momentum))
                 .collect()
         },

@@ -1,7 +1,7 @@
 //! The warning that a share of the kernels is fewer than two in some layers, in which nothing can merge then.
 
 use crate::layers::Layers;
-use crate::plan::{Percent, Plan, Threshold};
+use crate::plan::{Percent, Threshold};
 use crate::settings::Settings;
 
 /// The fewest kernels of a layer that can have a partner: the most similar two, each of which is the other's.
@@ -11,13 +11,13 @@ const PAIR: usize = 2;
 const SUGGESTED: f64 = 20.0;
 
 /// What the user should know of layers that are too narrow for their share, which is rounded down.
-pub(super) fn warning(settings: &Settings, layers: &Layers, plan: &Plan) -> Option<String> {
-    let taking_part = layers.selected().zip(&plan.layers);
-    let narrow: Vec<(&str, usize, Percent)> = taking_part
-        .filter_map(|(layer, planned)| {
+pub(super) fn warning(settings: &Settings, layers: &Layers) -> Option<String> {
+    let narrow: Vec<(&str, usize, Percent)> = layers
+        .selected()
+        .filter_map(|layer| {
             match settings.for_layer(layer.names()).tau {
-                Threshold::Share(share) if is_below_a_pair(share, planned.kernels) => {
-                    Some((&planned.name[..], planned.kernels, share))
+                Threshold::Share(share) if is_below_a_pair(share, layer.kernels) => {
+                    Some((&layer.name[..], layer.kernels, share))
                 }
                 // Where no kernel shall merge, none is missed.
                 Threshold::Share(_) | Threshold::Similarity(_) | Threshold::Chance(_) => None,
@@ -25,7 +25,7 @@ pub(super) fn warning(settings: &Settings, layers: &Layers, plan: &Plan) -> Opti
         })
         .collect();
     let &(name, kernels, share) = narrow.iter().min_by_key(|(_, kernels, _)| kernels)?;
-    let (count, total) = (narrow.len(), plan.layers.len());
+    let (count, total) = (narrow.len(), layers.selected().count());
     let (have, their) = match count {
         1 => ("has", "its"),
         _ => ("have", "their"),

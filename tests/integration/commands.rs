@@ -626,8 +626,8 @@ fn a_percentage_too_small_to_merge_anything_says_why() {
     .done()
     .json();
     let warning = |place: usize| report["warnings"][place].as_str().unwrap();
-    assert!(warning(0).contains("give a larger percentage"), "{report}");
-    assert!(warning(1).contains("--tau 10% reaches all"), "{report}");
+    assert!(warning(0).contains("--tau 10% reaches all"), "{report}");
+    assert!(warning(1).contains("give a larger percentage"), "{report}");
 }
 
 #[test]
@@ -649,6 +649,67 @@ fn layers_too_narrow_for_their_share_are_told_of_where_others_merge() {
         assert!(said.contains(part), "no {part}: {said}");
     }
     assert_eq!(warnings("--tau=10%").len(), told.len() - 1);
+}
+
+#[test]
+fn layers_in_which_chance_alone_reaches_tau_are_told_of() {
+    let told = |checkpoint: &str, flags: &[&str]| {
+        let mut line = args![
+            "merge",
+            fixture(checkpoint),
+            "--dry-run",
+            "--prob=1",
+            "--json"
+        ];
+        line.extend(flags.iter().map(Into::into));
+        let report = run(line).done().json();
+        assert_ne!(report["totals"]["merged"], 0, "{report}");
+        let warnings = report["warnings"].as_array().unwrap().iter();
+        let mut warnings = warnings.map(|warning| warning.as_str().unwrap().to_owned());
+        warnings.find(|warning| warning.contains("numbers were random"))
+    };
+    // The shares are 1 − (1 − ½·I₁₋τ²((d−1)/2, ½))^(m−1) of m kernels of d numbers, by scipy's betainc.
+    let demo = "checkpoints/demo.safetensors";
+    let said = told(demo, &[]).unwrap();
+    for part in [
+        "In 2 of the 10 layers that take part",
+        "in `layer3.0.downsample.0.weight` 96 % of 20 kernels of 12 numbers, at tau 0.3.",
+    ] {
+        assert!(said.contains(part), "no {part}: {said}");
+    }
+    // Of 12 kernels in 3 groups; of 12 that are compared with each other it would be 97 %.
+    let grouped = [
+        "--tau=0.1",
+        "--skip-shallow=0",
+        "--include=layer1.0.conv2.*",
+    ];
+    let said = told("checkpoints/grouped.safetensors", &grouped).unwrap();
+    assert!(
+        said.contains("62 % of 4 kernels of 36 numbers, which are a group, at tau 0.1"),
+        "{said}"
+    );
+
+    // The two depthwise layers, whose kernels are compared with all others of the layer, are at 79 and 91 %.
+    let depthwise = ["--skip-shallow=0", "--kinds=conv,pointwise,depthwise"];
+    let said = told("checkpoints/depthwise.safetensors", &depthwise).unwrap();
+    assert!(said.contains("In 5 of the 6 layers"), "{said}");
+    // Of a partner that is drawn it is ½·I₁₋τ²((d−1)/2, ½): below half down to τ = 0.
+    let random = |tau| told(demo, &["--partner=random", tau]);
+    assert!(
+        random("--tau=-0.01")
+            .unwrap()
+            .contains("In 10 of the 10 layers")
+    );
+    assert_eq!(random("--tau=0.01"), None);
+
+    for flags in [
+        &["--tau=10%"][..],
+        &["--tau=chance=60%"],
+        &["--partner=random"],
+        &["--tau=0.6"],
+    ] {
+        assert_eq!(told(demo, flags), None, "{flags:?}");
+    }
 }
 
 #[test]
@@ -711,7 +772,6 @@ fn help_shows_the_defaults() {
     // Whichever way its lines are broken.
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for default in [
-        "[default: 5%]",
         "[default: 0.3]",
         "[default: 0.8]",
         "[default: 10]",

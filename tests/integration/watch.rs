@@ -307,7 +307,15 @@ fn fifty_checkpoints_are_merged_once_each_through_bursts_and_kills() {
     for entry in &done {
         desk.is_as_merged(&expected[entry["name"].as_str().unwrap()], entry);
     }
-    assert_eq!(desk.warnings(""), Vec::<String>::new());
+    // At most once for each start, and not for each checkpoint.
+    let warnings = desk.warnings("");
+    assert!(warnings.len() <= kills + 1, "{kills}: {warnings:?}");
+    for warning in warnings {
+        assert!(
+            warning.starts_with("warning: In 1 of the 10 layers that take part, most kernels would find a partner above tau"),
+            "{warning}"
+        );
+    }
 }
 
 #[test]
