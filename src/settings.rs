@@ -306,7 +306,7 @@ mod tests {
             settings.description()
         };
         let base = describe("include = [\"a\", \"b\"]", file);
-        assert_eq!(base["tau"], "5%");
+        assert_eq!(base["tau"], 0.3);
         assert_eq!(base["layer"][0]["tau"], 0.1);
         assert_eq!(base, describe("include = [\"b\", \"a\"]\nseed = 0", file));
         for other in [

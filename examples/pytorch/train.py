@@ -46,7 +46,7 @@ def arguments():
     parser.add_argument("--recalibrate", action="store_true",
                         help="estimate BatchNorm's statistics anew, on the training images, after each merge between epochs")
     parser.add_argument("--ema", type=float, metavar="DECAY", help="keep an average of the weights, merged as they are")
-    merging = parser.add_argument_group("merging, as in `inmerge-ckpt merge`, whose defaults hold; after every step tau is the authors' 0.3")
+    merging = parser.add_argument_group("merging, as in `inmerge-ckpt merge`, whose defaults hold")
     for flag in MERGE_FLAGS:
         merging.add_argument(f"--{flag.replace('_', '-')}", help=None if flag in MERGE_FLAGS[:4] else "between epochs only")
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import operator
 import os
 import re
 import sys
@@ -469,6 +470,9 @@ class Paired(Case):
             found = [runs.differences(arm, other, column) for arm, other in permutations(arms, 2) for column in columns]
             changes = self.study.Runs.last_merge, lambda runs, arm, column: [self.study.after(runs.rows[arm, seed], column) for seed in runs.seeds(arm)]
             found += [change(runs, arm, column) for change in changes for arm in arms for column in self.study.SCORES]
+            last = self.study.Runs.last_merge
+            found += [list(map(operator.sub, last(runs, arm, column), last(runs, other, column)))
+                      for arm, other in permutations(arms, 2) if runs.seeds(arm) == runs.seeds(other) for column in self.study.SCORES]
             known |= {self.intervals.told(differences) for differences in found}
             # "Lower by" turns a difference round.
             known |= {self.intervals.told([-difference for difference in differences]) for differences in found}

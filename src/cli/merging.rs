@@ -24,7 +24,8 @@ pub(crate) struct Merging {
         help = format!("How similar a partner must be: above T in [-1, 1], or a share such as 5%, or chance=1% [default: {}]", Parameters::default().tau),
         long_help = format!(
             "How similar a partner must be: a cosine similarity strictly above T, in [-1, 1].\n\n\
-            A percentage such as 5% gives each layer its own threshold: the smallest at which at most 5 % of its kernels \
+            The default is the paper's. How alike kernels are differs from network to network and from layer to layer: start with 5%. \
+            A percentage gives each layer its own threshold: the smallest at which at most 5 % of its kernels \
             have an eligible partner. chance=1% gives each layer the threshold at which chance alone would give one to 1 %, if \
             its kernels had random directions. [default: {}]",
             Parameters::default().tau
@@ -55,8 +56,8 @@ pub(crate) struct Merging {
             "How a kernel finds its partner:\n  \
             eligible  any of the kernels above tau, all equally likely\n  \
             nearest   the most similar kernel, if it is above tau\n  \
-            random    any other kernel, if it happens to be above tau: with --tau 0.3 the paper's code to the letter, made for \
-            hundreds of rounds an epoch\n[default: {}]",
+            random    any other kernel, if it happens to be above tau: the paper's code to the letter, made for hundreds of \
+            rounds an epoch\n[default: {}]",
             Parameters::default().partner
         )
     )]

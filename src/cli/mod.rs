@@ -47,7 +47,7 @@ pub(crate) const EXAMPLES: &str = "\
     inmerge-ckpt inspect epoch3.safetensors                      which layers there are, and which take part\n  \
     inmerge-ckpt merge epoch3.safetensors next.safetensors --tau 0.9\n  \
     inmerge-ckpt merge last.safetensors last.safetensors --force --tau 5%   in place, 5 % of each layer at most\n  \
-    inmerge-ckpt merge in.safetensors out.safetensors --dry-run --plan plan.json   decide only\n  \
+    inmerge-ckpt merge in.safetensors out.safetensors --tau 5% --dry-run --plan plan.json   decide only\n  \
     inmerge-ckpt merge last.ckpt next.ckpt --tau 5%              as the trainer wrote it, optimizer and all\n  \
     inmerge-ckpt merge run/checkpoint-500 merged/checkpoint-500 --tau 5%   a trainer's folder\n  \
     inmerge-ckpt apply plan.json in.safetensors out.safetensors  do what a plan says\n  \

@@ -292,10 +292,10 @@ pub struct Parameters {
 }
 
 impl Default for Parameters {
-    /// The defaults of the paper's published code, except τ (`docs/parameters.md` says why), the partner policy (see `--help`) and the seed.
+    /// The defaults of the paper's published code, except the partner policy (see `--help`) and the seed.
     fn default() -> Self {
         Self {
-            tau: Threshold::Share(Percent(5.0)),
+            tau: Threshold::Similarity(Cosine(0.3)),
             alpha: Fraction(0.8),
             prob: Fraction(0.3),
             skip_shallow: Selection::SKIP_SHALLOW,

@@ -261,7 +261,7 @@ mod tests {
         let mut report = sample::full();
         report.selecting = Vec::new();
         report.merging = None;
-        assert_eq!(given(&report), "5%");
+        assert_eq!((given(&report), start(&report)), ("0.30".to_owned(), 130));
         assert_eq!(flags(&report), "");
         assert_eq!(
             command(&report),
@@ -279,11 +279,6 @@ mod tests {
         let above = report.net.kernels_above.above();
         let (at, most) = (start(&report), report.net.kernels as u64 / 5);
         assert!(above[at] <= most && above[at - 1] > most);
-        report.merging = report.merging.map(|merging| Parameters {
-            tau: "0.3".parse().unwrap(),
-            ..merging
-        });
-        assert_eq!((given(&report), start(&report)), ("0.30".to_owned(), 130));
     }
 
     #[test]
