@@ -259,11 +259,11 @@ class Merge(Case):
         torch.nn.utils.parametrizations.weight_norm(net.body[3][0])
         order = self.torch.layers(net, images())
         before = copy.deepcopy(net.state_dict())
-        with self.assertWarns(InmergeWarning):  # of the weight in parts
+        with self.assertWarnsRegex(InmergeWarning, "part of a parametrised weight"):
             self.torch.merge_(net, layers=order, kinds="conv,linear", tau=-1, prob=1, skip_shallow=0)
         changed = [name for name, value in net.state_dict().items() if not value.equal(before[name])]
         self.assertEqual(changed, ["stem.0.weight", "body.0.0.weight", "body.2.0.weight"])
-        with self.assertWarns(InmergeWarning):
+        with self.assertWarnsRegex(InmergeWarning, "part of a parametrised weight"):
             names = selected_layers(net, order, skip_shallow=0)
         self.assertEqual(names, changed)
         for name in ("body.3.0.weight", "body.9.0.weight"):
