@@ -13,7 +13,7 @@ use crate::selection;
 use crate::settings::Settings;
 use crate::similarity::{self, Engine, LayerSize, Nearest, NonFinite};
 
-use super::Error;
+use super::{Error, chance, narrow};
 
 /// The layers of a checkpoint to merge, and the settings to merge them with.
 #[derive(Debug)]
@@ -127,6 +127,13 @@ impl<'a> Job<'a> {
         })?;
         let (decisions, changes) = merged.into_iter().unzip();
         Ok(Decided { decisions, changes })
+    }
+
+    /// What the user should know of its layers' thresholds.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        let narrow = narrow::warning(&self.tasks);
+        let chance = chance::warning(&self.tasks, self.rules.partner);
+        narrow.into_iter().chain(chance)
     }
 
     /// The multiply-adds that comparing all pairs of kernels takes.

@@ -164,8 +164,7 @@ pub fn run<'a>(
         layer_warnings: {
             let warnings = layers.warnings.iter().map(ToString::to_string);
             warnings
-                .chain(narrow::warning(settings, layers))
-                .chain(chance::warning(settings, layers))
+                .chain(job.warnings())
                 .chain(momentum::warning(request.momentum))
                 .collect()
         },
@@ -174,4 +173,12 @@ pub fn run<'a>(
         draft: draft.zip(destination),
         output: None,
     })
+}
+
+/// So many of all layers that take part, in words.
+fn some_of(count: usize, all: usize) -> String {
+    match all {
+        1 => "the only layer that takes part".to_owned(),
+        _ => format!("{count} of the {all} layers that take part"),
+    }
 }

@@ -1,8 +1,8 @@
 //! The warning that a share of the kernels is fewer than two in some layers, in which nothing can merge then.
 
-use crate::layers::Layers;
-use crate::plan::{Percent, Threshold};
-use crate::settings::Settings;
+use crate::plan::{Percent, Task, Threshold};
+
+use super::some_of;
 
 /// The fewest kernels of a layer that can have a partner: the most similar two, each of which is the other's.
 const PAIR: usize = 2;
@@ -11,13 +11,14 @@ const PAIR: usize = 2;
 const SUGGESTED: f64 = 20.0;
 
 /// What the user should know of layers that are too narrow for their share, which is rounded down.
-pub(super) fn warning(settings: &Settings, layers: &Layers) -> Option<String> {
-    let narrow: Vec<(&str, usize, Percent)> = layers
-        .selected()
-        .filter_map(|layer| {
-            match settings.for_layer(layer.names()).tau {
-                Threshold::Share(share) if is_below_a_pair(share, layer.kernels) => {
-                    Some((&layer.name[..], layer.kernels, share))
+pub(super) fn warning(tasks: &[Task<'_>]) -> Option<String> {
+    let narrow: Vec<(&str, usize, Percent)> = tasks
+        .iter()
+        .filter_map(|task| {
+            let kernels = task.weight.layout().kernels();
+            match task.parameters.tau {
+                Threshold::Share(share) if is_below_a_pair(share, kernels) => {
+                    Some((&task.weight.tensor().name[..], kernels, share))
                 }
                 // Where no kernel shall merge, none is missed.
                 Threshold::Share(_) | Threshold::Similarity(_) | Threshold::Chance(_) => None,
@@ -25,14 +26,10 @@ pub(super) fn warning(settings: &Settings, layers: &Layers) -> Option<String> {
         })
         .collect();
     let &(name, kernels, share) = narrow.iter().min_by_key(|(_, kernels, _)| kernels)?;
-    let (count, total) = (narrow.len(), layers.selected().count());
-    let (have, their) = match count {
-        1 => ("has", "its"),
-        _ => ("have", "their"),
-    };
     Some(format!(
-        "{count} of the {total} layers that take part {have} too few kernels for {their} share as tau: {share}% of the {kernels} of `{name}` is \
-         {}, rounded down, and similar kernels come in pairs; nothing merges there. {}",
+        "In {}, tau is a share of fewer than two kernels: {share}% of the {kernels} of `{name}` is {}, rounded down, and similar kernels come \
+         in pairs; nothing merges there. {}",
+        some_of(narrow.len(), tasks.len()),
         share.of(kernels),
         remedy(kernels),
     ))

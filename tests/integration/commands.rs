@@ -642,13 +642,26 @@ fn layers_too_narrow_for_their_share_are_told_of_where_others_merge() {
     let told = warnings("--tau=7.5%");
     let said = told[0].as_str().unwrap();
     for part in [
-        "5 of the 10 layers that take part have too few kernels for their share as tau",
+        "In 5 of the 10 layers that take part, tau is a share of fewer than two kernels",
         "7.5% of the 20 of `layer3.0.conv1.weight` is 1, rounded down",
         "--tau 10% reaches all",
     ] {
         assert!(said.contains(part), "no {part}: {said}");
     }
     assert_eq!(warnings("--tau=10%").len(), told.len() - 1);
+
+    let one = ["--tau=5%", "--include=layer3.0.conv1.*"];
+    let files = args!["merge", demo(), "--dry-run", "--json"];
+    let report = run(files.into_iter().chain(one.map(Into::into)))
+        .done()
+        .json();
+    let said = report["warnings"].to_string();
+    assert!(
+        said.contains(
+            "In the only layer that takes part, tau is a share of fewer than two kernels"
+        ),
+        "{said}"
+    );
 }
 
 #[test]
@@ -771,14 +784,18 @@ fn help_shows_the_defaults() {
     let help = run(args!["merge", "--help"]).done().stdout;
     // Whichever way its lines are broken.
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-    for default in [
-        "[default: 0.3]",
-        "[default: 0.8]",
-        "[default: 10]",
-        "[default: eligible]",
-        "[default: conv,pointwise]",
+    for (flag, default) in [
+        ("--tau <T>", "0.3"),
+        ("--alpha <A>", "0.8"),
+        ("--prob <P>", "0.3"),
+        ("--skip-shallow <N>", "10"),
+        ("--partner <POLICY>", "eligible"),
+        ("--rounds <N>", "1"),
+        ("--kinds <KINDS>", "conv,pointwise"),
     ] {
-        assert!(help.contains(default), "no {default}");
+        let (_, about) = help.split_once(flag).unwrap();
+        let (_, shown) = about.split_once("[default: ").unwrap();
+        assert!(shown.starts_with(&format!("{default}]")), "{flag}: {shown}");
     }
 }
 
