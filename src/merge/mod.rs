@@ -175,10 +175,18 @@ pub fn run<'a>(
     })
 }
 
+/// As many layers as take part, in words.
+fn all_of(layers: usize) -> String {
+    match layers {
+        1 => "the one layer that takes part".to_owned(),
+        _ => format!("the {layers} layers that take part"),
+    }
+}
+
 /// So many of all layers that take part, in words.
-fn some_of(count: usize, all: usize) -> String {
-    match all {
-        1 => "the only layer that takes part".to_owned(),
-        _ => format!("{count} of the {all} layers that take part"),
+fn some_of(count: usize, layers: usize) -> String {
+    match layers {
+        1 => all_of(layers),
+        _ => format!("{count} of {}", all_of(layers)),
     }
 }

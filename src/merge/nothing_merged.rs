@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::all_of;
 use crate::analysis::ThresholdHint;
 use crate::layers::{Layers, Reason};
 use crate::plan::{Fraction, Parameters, Partner, Threshold};
@@ -126,10 +127,7 @@ impl fmt::Display for NothingMerged {
             Some((layer, greatest)) => write!(
                 f,
                 "the most similar kernels of {} are at {greatest:.4} (in {layer}), and tau is {tau}. {}",
-                match self.layers {
-                    1 => "the one layer that takes part".to_owned(),
-                    layers => format!("the {layers} layers that take part"),
-                },
+                all_of(self.layers),
                 self.reason(Some(*greatest)),
             )?,
             // Of randomly drawn partners nothing else is known.

@@ -657,9 +657,7 @@ fn layers_too_narrow_for_their_share_are_told_of_where_others_merge() {
         .json();
     let said = report["warnings"].to_string();
     assert!(
-        said.contains(
-            "In the only layer that takes part, tau is a share of fewer than two kernels"
-        ),
+        said.contains("In the one layer that takes part, tau is a share of fewer than two kernels"),
         "{said}"
     );
 }
