@@ -372,7 +372,8 @@ mod tests {
             .collect();
         let kernels = kernels_of(&values, n, 1, Precision::Int8);
         let group = kernels.joined_groups().next().unwrap();
-        for (floor, least) in [(-1.0, 0), (0.2, 0), (0.5, 2000), (0.9, 4000), (2.5, 5778)] {
+        // Pairs are left out by blocks, so fewer of them where blocks are larger: in those of AVX-512, 8 by 32, it is 1408 at 0.5 and 3712 at 0.9.
+        for (floor, least) in [(-1.0, 0), (0.2, 0), (0.5, 1000), (0.9, 3000), (2.5, 5778)] {
             let excluded = Mutex::new(0);
             for_each_pair(&group, floor, false, |_, _, is_excluded| {
                 *excluded.lock().unwrap() += u32::from(is_excluded);
